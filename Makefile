@@ -1,0 +1,38 @@
+# Two commands do everything: `make gate` judges the MLX operators, `make test` tests the judge.
+# Both set up .venv on a machine that has Python 3.11 or newer and git, and reuse it afterwards.
+
+PYTHON ?= python3
+BACKEND ?= mlx
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help venv gate test lint clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
+
+venv: $(READY)  ## make the environment in .venv (the other targets do so by themselves)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "keeprate needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mlx,dev]'
+	@touch $@
+
+gate: $(READY)  ## judge the MLX operators against PyTorch (BACKEND=torch judges another backend, ARGS=... adds options)
+	$(BIN)/keeprate gate --backend $(BACKEND) $(ARGS)
+
+test: $(READY)  ## run our own tests, in parallel
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(READY)  ## style, strict types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:  ## remove the environment and everything that tools leave behind
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

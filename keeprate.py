@@ -1,0 +1,15 @@
+"""keeprate: proof that a dropout operator keeps its promises.
+
+The names that a user imports; nothing is defined here.
+"""
+
+from harness.cli import main
+from harness.errors import KeeprateError, NoVerdictError, UsageError
+from harness.finding import Finding
+from harness.gate import judge
+from harness.verdict import Verdict
+
+__all__ = ["Finding", "KeeprateError", "NoVerdictError", "UsageError", "Verdict", "judge", "main"]
+
+if __name__ == "__main__":
+    main()
