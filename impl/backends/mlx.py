@@ -1,0 +1,49 @@
+"""MLX as a backend: the operators of `impl`. Operators take `(x, p, train)`; the channel axis is last."""
+
+from collections.abc import Callable
+from importlib import metadata
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from impl import alpha as _alpha
+from impl import dropout as _dropout
+
+name, version, device = "mlx", metadata.version("mlx"), str(mx.default_device())
+layout = "channels_last"
+dtypes = ("float32", "float16", "bfloat16")
+seed = mx.random.seed
+
+dropout, dropout_ = _dropout.dropout, _dropout.dropout_
+feature_dropout, feature_dropout_ = _dropout.feature_dropout, _dropout.feature_dropout_
+dropout1d, dropout2d, dropout3d = _dropout.dropout1d, _dropout.dropout2d, _dropout.dropout3d
+alpha_dropout, alpha_dropout_ = _alpha.alpha_dropout, _alpha.alpha_dropout_
+feature_alpha_dropout, feature_alpha_dropout_ = _alpha.feature_alpha_dropout, _alpha.feature_alpha_dropout_
+
+
+def asarray(x: NDArray[np.floating], dtype: str) -> mx.array:
+    """Return a fresh array of x's values with x's strides, or in row-major order where one is negative."""
+    if x.size == 0 or min(x.strides, default=0) < 0:
+        return mx.array(np.ascontiguousarray(x)).astype(getattr(mx, dtype))
+    # mx.array copies to row-major order: copy all the memory x spans, and look at it through x's strides.
+    steps = [stride // x.itemsize for stride in x.strides]
+    span = 1 + sum((length - 1) * step for length, step in zip(x.shape, steps, strict=True))
+    memory = np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
+    return mx.as_strided(mx.array(memory).astype(getattr(mx, dtype)), x.shape, steps)
+
+
+def asnumpy(x: mx.array) -> NDArray[np.floating]:
+    """Evaluate x and return a view of its memory, or, where numpy lacks the dtype, its values in float32."""
+    return np.asarray(x.astype(mx.float32) if x.dtype == mx.bfloat16 else x)
+
+
+def dtype_of(x: mx.array) -> str:
+    """Return the name of x's dtype."""
+    return str(x.dtype).removeprefix("mlx.core.")
+
+
+def vjp(fn: Callable[[mx.array], mx.array], x: mx.array, cotangent: mx.array) -> tuple[mx.array, mx.array]:
+    """Return fn(x) and the gradient at x; MLX hands fn a copy, so x stays as it is when fn works in place."""
+    (out,), (grad,) = mx.vjp(fn, [x], [cotangent])
+    return out, grad

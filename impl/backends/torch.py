@@ -1,0 +1,55 @@
+"""Eager PyTorch on the CPU, a backend like any other: operators `(x, p, train)`, the channel axis second."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+name, version, device = "torch", torch.__version__, "cpu"
+layout = "channels_first"
+dtypes = ("float32", "float64", "float16", "bfloat16")
+inplace = True
+seed = torch.manual_seed
+
+dropout, dropout1d, dropout2d, dropout3d = F.dropout, F.dropout1d, F.dropout2d, F.dropout3d
+alpha_dropout, feature_alpha_dropout = F.alpha_dropout, F.feature_alpha_dropout
+dropout_, feature_dropout_ = torch.dropout_, torch.feature_dropout_
+alpha_dropout_, feature_alpha_dropout_ = torch.alpha_dropout_, torch.feature_alpha_dropout_
+
+
+def feature_dropout(x: Tensor, p: float, train: bool, inplace: bool = False) -> Tensor:
+    """Call torch.feature_dropout, or its in-place form; `torch.nn.functional` has neither."""
+    return (torch.feature_dropout_ if inplace else torch.feature_dropout)(x, p, train)
+
+
+def asarray(x: NDArray[np.floating], dtype: str) -> Tensor:
+    """Return a fresh tensor of x's values with x's strides, or in row-major order where one is negative."""
+    if x.size == 0 or min(x.strides, default=0) < 0:
+        return torch.tensor(np.ascontiguousarray(x), dtype=getattr(torch, dtype))
+    # A copied slice would be contiguous: copy all the memory x spans, and look at it through x's strides.
+    steps = [stride // x.itemsize for stride in x.strides]
+    span = 1 + sum((length - 1) * step for length, step in zip(x.shape, steps, strict=True))
+    memory = np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
+    return torch.tensor(memory, dtype=getattr(torch, dtype)).as_strided(x.shape, steps)
+
+
+def asnumpy(x: Tensor) -> NDArray[np.floating]:
+    """Return a view of x's memory, or, where numpy lacks the dtype, its values in float32."""
+    values: NDArray[np.floating] = (x.float() if x.dtype == torch.bfloat16 else x).detach().numpy()
+    return values
+
+
+def dtype_of(x: Tensor) -> str:
+    """Return the name of x's dtype."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def vjp(fn: Callable[[Tensor], Tensor], x: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+    """Return fn(x) and the gradient at x; fn gets a copy that is not a leaf, since it may work in place."""
+    leaf = x.detach().requires_grad_()
+    out = fn(leaf.clone())
+    (grad,) = torch.autograd.grad(out, leaf, cotangent)
+    return out, grad

@@ -1,0 +1,89 @@
+"""Dropout in MLX: inputs are multiplied by noise, mask/(1 − p), as PyTorch forms it. Channels are last.
+
+All take `p`, the probability of dropping; `training`, False for evaluation; `key`, an `mx.random.key`, or
+None for MLX's global state. All raise ValueError for p outside [0, 1], NaN included, and, in training at
+0 < p < 1, TypeError for a dtype that isn't real floating.
+"""
+
+import mlx.core as mx
+import numpy as np
+
+from impl.mask import channels, entries, masked, unbatched_channels, where_kept
+
+
+def dropout(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+    """Zero each entry of x, of any shape, at probability p; scale the rest by 1/(1 − p).
+
+    Source: torch.nn.functional.dropout.
+    """
+    return masked(x, p, training, key, entries, _scaled)
+
+
+def dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+    """`dropout`, written to x, which is returned.
+
+    Source: torch.dropout_.
+    """
+    x[...] = dropout(x, p, training, key=key)
+    return x
+
+
+def feature_dropout(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+    """Zero each channel of x, (N, …, C), at probability p; scale the rest by 1/(1 − p).
+
+    Raises:
+        ValueError: x has fewer than 2 dimensions, in training at 0 < p < 1.
+    Source: torch.feature_dropout.
+    """
+    return masked(x, p, training, key, channels, _scaled)
+
+
+def feature_dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+    """`feature_dropout`, written to x, which is returned.
+
+    Source: torch.feature_dropout_.
+    """
+    x[...] = feature_dropout(x, p, training, key=key)
+    return x
+
+
+def dropout1d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+    """Zero each channel of x, (N, L, C) or (L, C), at probability p; scale the rest by 1/(1 − p).
+
+    Raises:
+        ValueError: x has another number of dimensions, in evaluation too.
+    Source: torch.nn.functional.dropout1d.
+    """
+    if x.ndim not in (2, 3):
+        raise ValueError(f"shape {entries(x)}: dropout1d takes (L, C) or (N, L, C)")
+    return masked(x, p, training, key, channels if x.ndim == 3 else unbatched_channels, _scaled)
+
+
+def dropout2d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+    """Zero each channel of x, (N, H, W, C) or (N, L, C), at probability p; scale the rest by 1/(1 − p).
+
+    The first axis is the batch whatever the rank: PyTorch does the same, with a warning at all ranks but 4.
+
+    Raises:
+        ValueError: x has fewer than 2 dimensions, in training at 0 < p < 1.
+    Source: torch.nn.functional.dropout2d.
+    """
+    return masked(x, p, training, key, channels, _scaled)
+
+
+def dropout3d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+    """Zero each channel of x, (N, D, H, W, C) or (D, H, W, C), at probability p; scale the rest by 1/(1 − p).
+
+    Any rank but 5 is taken as unbatched; PyTorch does the same, with a warning at ranks other than 4.
+
+    Raises:
+        ValueError: x has no dimension, in training at 0 < p < 1.
+    Source: torch.nn.functional.dropout3d.
+    """
+    return masked(x, p, training, key, channels if x.ndim == 5 else unbatched_channels, _scaled)
+
+
+def _scaled(x: mx.array, kept: mx.array, p: float) -> mx.array:
+    # PyTorch divides in float32 for the narrower dtypes, and rounds the quotient.
+    real = np.float64 if x.dtype == mx.float64 else np.float32
+    return x * where_kept(kept, float(real(1) / real(1 - p)), x.dtype)

@@ -1,0 +1,105 @@
+"""Masks: which entries, or which whole channels, a dropout operator keeps, and how a mask is applied.
+
+Every operator of `impl` is a formula over its input and a mask; what they share is here.
+"""
+
+import math
+from collections.abc import Callable
+
+import mlx.core as mx
+
+# The floating types that have dropout, each with the integers of its width.
+INTEGERS = {
+    mx.float16: mx.uint16,
+    mx.bfloat16: mx.uint16,
+    mx.float32: mx.uint32,
+    mx.float64: mx.uint64,
+}
+
+
+def entries(x: mx.array) -> tuple[int, ...]:
+    """Shape of a mask with one draw for each entry of `x`."""
+    return tuple(x.shape)
+
+
+def channels(x: mx.array) -> tuple[int, ...]:
+    """Shape (N, 1, …, 1, C) of a mask with one draw for each channel of the batch `x`.
+
+    Raises:
+        ValueError: x has fewer than 2 dimensions.
+    Source: torch.feature_dropout, with the channel axis last instead of second.
+    """
+    if x.ndim < 2:
+        raise ValueError(f"shape {entries(x)}: dropping channels takes a batch, with at least 2 dimensions")
+    return (x.shape[0], *[1] * (x.ndim - 2), x.shape[-1])
+
+
+def unbatched_channels(x: mx.array) -> tuple[int, ...]:
+    """Shape (1, …, 1, C) of a mask with one draw for each channel of `x`, which has no batch axis.
+
+    Raises:
+        ValueError: x has no dimension.
+    Source: torch.nn.functional.dropout1d and dropout3d, with the channel axis last instead of first.
+    """
+    if x.ndim < 1:
+        raise ValueError("shape (): dropping channels takes at least the channel axis")
+    return (*[1] * (x.ndim - 1), x.shape[-1])
+
+
+def draw(shape: tuple[int, ...], p: float, key: mx.array | None = None) -> mx.array:
+    """Independent draws, True (kept) with probability 1 − p, to within 2⁻³².
+
+    Args:
+        shape: the mask's shape.
+        p: probability of dropping, from 0 to 1, both excluded.
+        key: what the mask follows from; None takes the next one of MLX's global state.
+    Returns:
+        (shape) bool.
+    """
+    if key is None:
+        key = mx.random.split(mx.random.state[0])[1]  # type: ignore[index]  # MLX's stubs lack its state
+        mx.random.bernoulli()  # moves the state on; never evaluated
+    # mx.random.bernoulli rounds its words to float32, and keeps up to 8e-8 too many; sub-keys are words.
+    size = math.prod(shape)
+    words = mx.random.split(key, (size + 1) // 2).flatten()[:size].reshape(shape)
+    # No gradient: mx.checkpoint asks for one for each argument, so for a key too.
+    return mx.stop_gradient(words >= mx.array(min(round(p * 2**32), 2**32 - 1), mx.uint32))
+
+
+def where_kept(kept: mx.array, value: float, dtype: mx.Dtype) -> mx.array:
+    """`value`, rounded to `dtype`, where kept, and 0 elsewhere.
+
+    Raises:
+        TypeError: `dtype` is no real floating type.
+    """
+    if dtype not in INTEGERS:
+        raise TypeError(f"{dtype}: in training, dropout takes floating types only")
+    # In integers: selecting floats takes MLX's CPU back end three to four times as long.
+    bits = INTEGERS[dtype]
+    return (kept.astype(bits) * mx.array(value, dtype).view(bits)).view(dtype)
+
+
+def masked(
+    x: mx.array,
+    p: float,
+    training: bool,
+    key: mx.array | None,
+    mask_shape: Callable[[mx.array], tuple[int, ...]],
+    formula: Callable[[mx.array, mx.array, float], mx.array],
+) -> mx.array:
+    """`formula(x, kept, p)` under a fresh mask, or what needs none.
+
+    Returns:
+        x itself in evaluation, at p = 0 and if empty. x · 0 at p = 1: −0.0 for negatives, NaN for infinities.
+        Neither draws.
+    Raises:
+        ValueError: p is not from 0 to 1, in evaluation too.
+    Source: aten/src/ATen/native/Dropout.cpp.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"p = {p}: the probability of dropping must be from 0 to 1")
+    if not training or p == 0 or x.size == 0:
+        return x
+    if p == 1:
+        return x * mx.zeros((), x.dtype)
+    return formula(x, draw(mask_shape(x), p, key), p)
