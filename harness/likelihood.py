@@ -1,0 +1,100 @@
+"""The likelihood ratios behind the e-value of counts, and what a number of draws can detect.
+
+Everything here works in natural logarithms; `harness.tally` says what it is for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betaincinv, gammaln
+
+Array = npt.NDArray[Any]
+Departure = Literal["rate", "correlation", "cell"]
+Prior = tuple[Array, Array]  # concentrations, and the log of each one's weight
+
+# Concentrations: departures of about 1/sqrt(c) are looked for, down to 1e-4 (dense) and 1e-3 (sparse).
+DENSE = 4.0 ** np.arange(14)  # times the number of cells
+_SPARSE = 2 * 16.0 ** np.arange(6)
+# What weighs a single cell: log weights over concentrations. In one group of two cells the sparse half is
+# a mixture over every other concentration of the dense one.
+CELL_PRIOR = _SPARSE, np.log(np.full(6, 1 / 6))
+RATE_PRIOR = 2 * DENSE, np.log(1 / 28 + np.isin(2 * DENSE, _SPARSE) / 12)
+
+
+def log_ratio(counts: Array, q: Array, concentrations: Array) -> Array:
+    """Ln of Dirichlet(c q)-multinomial over multinomial(q), for each concentration: (..., cells) to (..., c).
+
+    In gammaln, terms of n ln n cancel. By Stirling's formula, lnGamma(x) = (x - 1/2) ln x - x + const + r(x),
+    they cancel on paper, and leave a divergence, a determinant and remainders r.
+    """
+    n, counts, q = counts.sum(axis=-1, keepdims=True), counts[..., None], q[..., None]
+    total = (n + concentrations)[..., None, :]
+    off = (counts - n[..., None] * q) / (total * q)  # the posterior mean over q, less 1
+    log = np.log1p(off)
+    terms = total * q * ((1 + off) * log - off) - log / 2
+    terms += _remainder(counts + q * concentrations) - _remainder(q * concentrations)
+    freedom = counts.shape[-2] - 1
+    terms = terms.sum(axis=-2) - freedom / 2 * np.log1p(n / concentrations)
+    return np.asarray(terms - _remainder(n + concentrations) + _remainder(concentrations))
+
+
+def _remainder(x: Array) -> Array:
+    """Of Stirling's formula: lnGamma(x) - ((x - 1/2) ln x - x + ln(2 pi)/2), to 1e-11."""
+    y = 1 / np.maximum(x, 16)
+    series = y * (1 / 12 - y**2 * (1 / 360 - y**2 / 1260))
+    few = x[x < 16]
+    series[x < 16] = gammaln(few) - (few - 0.5) * np.log(few) + few - math.log(2 * math.pi) / 2
+    return series
+
+
+def cell_log_e(counts: Array, draws: Array, q: Array, prior: Prior) -> Array:
+    """Ln of beta(c q, c (1-q))-binomial over binomial(q), mixed over the prior: (...) to (...)."""
+    counts, draws, q = np.broadcast_arrays(counts, draws, q)
+    pairs, rates = np.stack([counts, draws - counts], axis=-1), np.stack([q, 1 - q], axis=-1)
+    concentrations, log_weights = prior
+    return np.asarray(np.logaddexp.reduce(log_ratio(pairs, rates, concentrations) + log_weights, axis=-1))
+
+
+def cell_test(groups: int, cells: int, alpha: float) -> tuple[Prior, float]:
+    """For `cell_log_e`: the prior, and the ln e at which one cell alone breaks the promise at alpha."""
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha = {alpha} is not in (0, 1)")
+    if (groups, cells) == (1, 2):
+        return RATE_PRIOR, -math.log(alpha)
+    return CELL_PRIOR, math.log(2 * groups * (1 if cells == 2 else cells)) - math.log(alpha)
+
+
+def detectable(draws: Array, q: Array, test: tuple[Prior, float], departure: Departure, power: float) -> float:
+    """`Tally.detectable` of draws (groups, 1) and q (groups, cells), which sums to 1."""
+    rates = q[:, :1] if q.shape[1] == 2 else q
+    looks = np.stack([np.broadcast_to(draws, rates.shape), rates]).reshape(2, -1)
+    (n, r), place = np.unique(looks, axis=1, return_inverse=True)
+    # Ln e is convex in the count, as lnGamma is: caught are exactly the counts from a critical one outward.
+    many, few = _critical(n, r, n + 1, *test), _critical(n, r, np.full_like(n, -1), *test)
+    # The rate at which a count of `many` or more has probability `power`; the same of `few` or less.
+    rise = np.where(many > n, math.inf, betaincinv(many, n - many + 1, power) - r)
+    fall = np.where(few < 0, math.inf, betaincinv(n - few, few + 1, power) - (1 - r))
+    up, down = rise[place].reshape(rates.shape), fall[place].reshape(rates.shape)
+    room_up, room_down = 1 - rates, rates
+    if departure == "correlation":  # rho adds rho q p to both and none, and takes twice that from one
+        slope = q[:, 1:2] / 2 * np.array([1, -2, 1])
+        up, down = np.where(slope > 0, up, down) / abs(slope), np.where(slope > 0, down, up) / abs(slope)
+        up, down = up.min(axis=1), down.min(axis=1)  # any of the three may tell
+        odds = np.sqrt(q[:, 0] / q[:, 2])
+        room_up, room_down = np.ones_like(odds), np.minimum(odds, 1 / odds)
+    never = (up > room_up) & (down > room_down)
+    return float(np.where(never, 1, np.maximum(np.minimum(up, room_up), np.minimum(down, room_down))).max())
+
+
+def _critical(draws: Array, q: Array, outside: Array, prior: Prior, threshold: float) -> Array:
+    """The first count from the expected one to `outside` whose ln e reaches the threshold, else `outside`."""
+    inside = np.floor(draws * q)
+    while (abs(outside - inside) > 1).any():
+        middle = np.trunc((inside + outside) / 2)
+        caught = cell_log_e(middle, draws, q, prior) >= threshold
+        inside, outside = np.where(caught, inside, middle), np.where(caught, middle, outside)
+    return outside

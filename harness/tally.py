@@ -1,0 +1,294 @@
+"""Counts against known probabilities: one statistic for every random promise.
+
+A promise says how often a draw falls in each cell. A `Tally` holds how many did. Two errors can be made:
+
+- *A kept promise is called broken.* The evidence is an e-value: a number whose mean is at most 1 while the
+  promise holds. By Markov's inequality it reaches 1/alpha with probability at most alpha. As it is a
+  likelihood ratio, a mixture of alternatives over the promise, it is a martingale as draws are added, so by
+  Ville's inequality (1939) the chance that it *ever* reaches 1/alpha is at most alpha: look at any time.
+- *A broken promise is called kept.* No sample excludes this, so each says what it would have caught:
+  `detectable` is the smallest departure found with probability 0.99, `draws_to_detect` the draws it takes.
+
+The mixture averages two e-values, and so is one (Vovk & Wang 2021, E-values: calibration, combination and
+applications). *Dense*: Dirichlet(c q)-multinomial, the product over groups at a common concentration c,
+averaged over c: small departures anywhere. *Sparse*: a cell against the rest, beta(c q, c (1-q))-binomial,
+averaged over cells, groups and c: one bad cell among hundreds. Both depend on the counts alone, and counts
+add: over chunks, workers, machines and nights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betainc, chdtrc
+
+from harness.likelihood import CELL_PRIOR, DENSE, Array, Departure, cell_log_e, cell_test, detectable, log_ratio
+
+_POOLED = 10  # chi-square's approximation is used for expected counts from here on
+_MOST_DRAWS = 10**15
+
+
+class Interval(NamedTuple):
+    """A closed interval, in the units of what it is about."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Tally:
+    """How many draws fell in each cell, and how often they should; a group is an independent multinomial.
+
+    Args:
+        cells: a name for each cell, two or more.
+        counts: (groups, cells) non-negative integers; (cells,) is one group.
+        probabilities: (groups, cells) or (cells,), in (0, 1), rows summing to 1 (to 1e-9, then rescaled).
+        groups: a label for each group, or none.
+        departure: what `detectable` speaks of. "correlation" takes three cells: both, one, none of a pair.
+    Raises:
+        ValueError: an argument is not as above.
+    """
+
+    cells: tuple[str, ...]
+    counts: Array
+    probabilities: Array
+    groups: tuple[str, ...]
+    departure: Departure
+
+    def __init__(
+        self,
+        cells: Sequence[str],
+        counts: npt.ArrayLike,
+        probabilities: npt.ArrayLike,
+        groups: Sequence[str] = (),
+        departure: Departure = "cell",
+    ) -> None:
+        """Check and store; arrays become read-only."""
+        table, q = np.array(counts, ndmin=2), np.array(probabilities, dtype=np.float64)
+        if table.dtype.kind not in "iu" or not table.size or table.min() < 0:
+            raise ValueError(f"counts must be non-negative integers, not {counts!r}")
+        if len(cells) < 2 or table.ndim != 2 or len(cells) != table.shape[1]:
+            raise ValueError(f"{len(cells)} cells for counts of shape {table.shape}: two or more, one a column")
+        if q.shape not in (table.shape, (1, len(cells)), (len(cells),)):
+            raise ValueError(f"probabilities of shape {q.shape} do not fit counts of shape {table.shape}")
+        if not (q.min() > 0 and q.max() < 1 and np.allclose(q.sum(-1), 1, rtol=0, atol=1e-9)):
+            raise ValueError(f"probabilities must lie in (0, 1) and sum to 1 in each row, not {probabilities!r}")
+        if len(groups) not in (0, len(table)):
+            raise ValueError(f"{len(groups)} labels for {len(table)} groups: one for each, or none")
+        if departure not in get_args(Departure) or (departure == "correlation" and len(cells) != 3):
+            raise ValueError(f"departure {departure!r} is not rate, cell or (of three cells) correlation")
+        table = table.astype(np.int64)
+        table.flags.writeable = False
+        values = tuple(cells), table, np.broadcast_to(q, table.shape), tuple(groups), departure
+        self.__dict__.update(zip(self.__dataclass_fields__, values, strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are the same."""
+        return isinstance(other, Tally) and self.to_json() == other.to_json()
+
+    @property
+    def n(self) -> int:
+        """All draws, over all groups."""
+        return int(self.counts.sum())
+
+    @cached_property
+    def log10_e(self) -> float:
+        """Log10 of the evidence against the promise: broken at alpha from -log10(alpha) on. 0 of no draws."""
+        dense = log_ratio(self.counts, self._q, len(self.cells) * DENSE).sum(axis=0)
+        sparse = cell_log_e(self.counts[:, self._telling], self._draws, self._q[:, self._telling], CELL_PRIOR)
+        halves = (np.logaddexp.reduce(half, axis=None) - math.log(2 * half.size) for half in (dense, sparse))
+        return float(np.logaddexp(*halves)) / math.log(10)
+
+    @property
+    def statistic(self) -> float:
+        """Pearson's chi-square over all groups, cells pooled in each to an expected count of at least 10."""
+        return self._pearson[0]
+
+    @property
+    def p_value(self) -> float:
+        """For people; no verdict rests on it. Of one group of two cells: twice the smaller binomial tail."""
+        if self.counts.shape != (1, 2):
+            statistic, freedom = self._pearson
+            return float(chdtrc(freedom, statistic)) if freedom else 1.0
+        (one, other), (q, p) = self.counts[0].tolist(), self._q[0].tolist()
+        above = betainc(one, other + 1, q) if one else 1.0
+        below = betainc(other, one + 1, p) if other else 1.0
+        return min(1.0, 2 * float(min(above, below)))
+
+    @property
+    def furthest(self) -> tuple[int, int]:
+        """(group, cell) of the largest standardised residual; of two cells, equally far, the first."""
+        q, counts = self._q[:, self._telling], self.counts[:, self._telling]
+        residuals = abs(counts - self._draws * q) / np.sqrt(np.maximum(self._draws, 1) * q * (1 - q))
+        group, cell = divmod(int(residuals.argmax()), q.shape[1])
+        return group, cell
+
+    @property
+    def where(self) -> str:
+        """The furthest cell in words: "position 17, kept", or the cell alone where there is one group."""
+        group, cell = self.furthest
+        label = self.groups[group] if self.groups else f"group {group}"
+        return f"{label}, {self.cells[cell]}" if len(self.counts) > 1 else self.cells[cell]
+
+    @property
+    def estimate(self) -> float:
+        """The share of draws seen in the furthest cell, of its group; nan where it has no draws."""
+        group, cell = self.furthest
+        return float(self.counts[group, cell] / self._draws[group, 0]) if self._draws[group, 0] else math.nan
+
+    @property
+    def expected(self) -> float:
+        """The probability promised for the cell of `estimate`."""
+        return float(self.probabilities[self.furthest])
+
+    def interval(self, alpha: float) -> Interval:
+        """All rates of the furthest cell that are not rejected at alpha, valid whenever one looks.
+
+        Of one group of two cells: not rejected by the e-value itself, so the promise is left out exactly when
+        it is broken. Otherwise by the cell's share of the sparse half alone: a promise that is left out is
+        broken, but a broken one may be left in, if the evidence is many small departures.
+        """
+        prior, threshold = cell_test(len(self.counts), len(self.cells), alpha)
+        count, draws = self.counts[self.furthest], self._draws[self.furthest[0], 0]
+        if draws == 0:
+            return Interval(0.0, 1.0)
+
+        def rejected(rates: Array) -> Array:
+            inner = np.clip(rates, 1e-300, 1 - 1e-16)  # representable, and so is what follows from them
+            return cell_log_e(count, draws, inner, prior) >= threshold
+
+        exact = self.counts.shape == (1, 2)
+        broken = self.log10_e >= -math.log10(alpha) if exact else bool(rejected(np.array([self.expected])))
+        return invert(rejected, self.estimate, self.expected, broken, Interval(0.0, 1.0))
+
+    def detectable(self, alpha: float, power: float = 0.99) -> float:
+        """The smallest departure that this many draws catch at alpha with probability `power` or more.
+
+        Of a rate or cell: the change of a probability, in the worst group and cell. Of a correlation: |rho|,
+        in the worst group. The worse of both signs, unless it takes a probability out of (0, 1). 1.0: nothing
+        is detectable, or a group is empty. Never optimistic: but for one group of two cells, it relies on the
+        sparse half alone.
+        """
+        test = cell_test(len(self.counts), len(self.cells), alpha)
+        return detectable(self._draws, self._q, test, self.departure, power)
+
+    def __add__(self, other: Tally) -> Tally:
+        """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
+        if self != Tally(other.cells, self.counts, other.probabilities, other.groups, other.departure):
+            raise ValueError("only tallies of the same cells, probabilities, groups and departure can be added")
+        return Tally(self.cells, self.counts + other.counts, self.probabilities, self.groups, self.departure)
+
+    @classmethod
+    def stack(cls, tallies: Sequence[Tally], labels: Sequence[str]) -> Tally:
+        """The groups of several tallies, as groups of one; labels[i] is put before those of tallies[i].
+
+        Raises ValueError unless all have the same cells and departure, and each a label.
+        """
+        if len({(tally.cells, tally.departure) for tally in tallies}) != 1:
+            raise ValueError("only tallies of the same cells and departure can be stacked, and one at least")
+        counts, q = (np.concatenate([getattr(t, name) for t in tallies]) for name in ("counts", "probabilities"))
+        names = group_labels(labels, [t.groups for t in tallies], [len(t.counts) for t in tallies])
+        return cls(tallies[0].cells, counts, q, names, tallies[0].departure)
+
+    def to_json(self) -> dict[str, Any]:
+        """Strings, integers and floats, in lists; probabilities are one row if all groups have the same."""
+        rows = np.unique(self.probabilities, axis=0)
+        return {
+            "type": "tally",
+            "cells": list(self.cells),
+            "counts": self.counts.tolist(),
+            "probabilities": (rows if len(rows) == 1 else self.probabilities).tolist(),
+            "groups": list(self.groups),
+            "departure": self.departure,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Tally:
+        """What `to_json` wrote. Raises KeyError or ValueError if it isn't a tally."""
+        return cls(*(data[field] for field in cls.__dataclass_fields__))
+
+    @property
+    def _draws(self) -> Array:
+        return np.asarray(self.counts.sum(axis=1, keepdims=True))
+
+    @property
+    def _q(self) -> Array:
+        return np.asarray(self.probabilities / self.probabilities.sum(axis=1, keepdims=True))
+
+    @property
+    def _telling(self) -> slice:  # of two cells, one says it all
+        return slice(1 if len(self.cells) == 2 else None)
+
+    @cached_property
+    def _pearson(self) -> tuple[float, int]:
+        """Chi-square and its degrees of freedom."""
+        order = np.argsort(self._draws * self._q, axis=1)
+        expected, counts = (np.take_along_axis(t, order, 1) for t in (self._draws * self._q, self.counts))
+        smaller = np.cumsum(expected, axis=1) - expected
+        pooled = (expected < _POOLED) | ((smaller > 0) & (smaller < _POOLED))  # from the rarest cell on
+        pool, off = (expected * pooled).sum(axis=1), counts - expected
+        terms = np.where(pooled, 0, off**2 / np.maximum(expected, _POOLED)).sum(axis=1)
+        terms += (off * pooled).sum(axis=1) ** 2 / np.maximum(pool, _POOLED)
+        freedom = np.maximum((~pooled).sum(axis=1) - (pool == 0), 0)
+        return float(terms[freedom > 0].sum()), int(freedom.sum())
+
+
+def draws_to_detect(
+    probabilities: Sequence[float],
+    delta: float,
+    alpha: float,
+    *,
+    departure: Departure = "rate",
+    groups: int = 1,
+    power: float = 0.99,
+) -> int:
+    """The fewest draws per group, to a thousandth, at which `Tally.detectable` is at most delta.
+
+    Raises ValueError if 10^15 draws do not suffice.
+    """
+    q = np.array([probabilities]) / math.fsum(probabilities)
+    test = cell_test(groups, q.size, alpha)
+    few, enough = 0, 1
+    while detectable(np.array([[enough]]), q, test, departure, power) > delta:
+        few, enough = enough, 2 * enough
+        if enough > _MOST_DRAWS:
+            raise ValueError(f"no 10^15 draws detect delta = {delta} at alpha = {alpha}: choose a larger delta")
+    while enough - few > 1 + enough // 1000:
+        half = (few + enough) // 2
+        caught = detectable(np.array([[half]]), q, test, departure, power) <= delta
+        few, enough = (few, half) if caught else (half, enough)
+    return enough
+
+
+def group_labels(labels: Sequence[str], groups: Sequence[tuple[str, ...]], sizes: Sequence[int]) -> tuple[str, ...]:
+    """Labels of stacked groups: each part's, then its group's own, or a number where there are several."""
+    names: list[str] = []
+    for label, own, size in zip(labels, groups, sizes, strict=True):
+        inner = own or tuple(f"group {i}" if size > 1 else "" for i in range(size))
+        names += [f"{label} {name}".strip() for name in inner]
+    return tuple(names)
+
+
+def invert(
+    rejected: Callable[[Array], Array], estimate: float, promise: float, broken: bool, limits: Interval
+) -> Interval:
+    """The values around `estimate` that are not rejected, within `limits`; the promise too, unless broken."""
+
+    def end(outside: float) -> float:
+        inside = estimate
+        if (promise - estimate) * (outside - estimate) > 0:  # the promise is on this side
+            inside, outside = (estimate, promise) if broken else (promise, outside)
+        for _ in range(8):  # each narrows the bracket 33 times
+            points = np.linspace(inside, outside, 34)
+            out = np.append(rejected(points[1:-1]) | (points[1:-1] == outside), True)
+            first = 1 + int(out.argmax())
+            inside, outside = float(points[first - 1]), float(points[first])
+        return inside
+
+    return Interval(end(limits.low), end(limits.high))
