@@ -1,0 +1,86 @@
+"""What a backend is: the names that it must have, and a description of what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.errors import NoVerdictError
+from harness.names import find
+
+LAYOUTS = ("channels_first", "channels_last")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+REQUIRED = ("name", "layout", "dtypes", "seed", "asarray", "asnumpy", "dtype_of")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a backend has, as data that travels between processes.
+
+    Args:
+        name: shown in reports.
+        version: shown in reports; empty if the backend doesn't say.
+        device: the same.
+        dtypes: among `DTYPES`.
+        names: which of the names that were asked for (operators, transforms) the backend has.
+    """
+
+    name: str
+    version: str
+    device: str
+    dtypes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Offer:
+        """The inverse of `to_json`."""
+        fields: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
+        return cls(**fields)
+
+
+def load_backend(name: str) -> Any:
+    """The backend called `name`, checked.
+
+    Raises:
+        UsageError: there is none.
+        NoVerdictError: it can't be loaded, lacks a required name, or one of them is not what it must be.
+    """
+    backend = find(name, group="keeprate.backends", kind="backend")
+    check(backend, name)
+    return backend
+
+
+def check(backend: Any, name: str) -> None:
+    """Checks what can be checked without calling anything; `name` is how the person named the backend.
+
+    Raises:
+        NoVerdictError: a required name is absent, or not what it must be.
+    """
+    absent = [text for text in REQUIRED if not hasattr(backend, text)]
+    if absent:
+        raise NoVerdictError(f"backend {name} lacks {', '.join(absent)}, which every backend must have")
+    if not isinstance(backend.name, str):
+        raise NoVerdictError(f"backend {name}: name = {backend.name!r} is not a string")
+    if backend.layout not in LAYOUTS:
+        raise NoVerdictError(f"backend {name}: layout = {backend.layout!r} is not 'channels_first' or 'channels_last'")
+    if isinstance(backend.dtypes, str) or not backend.dtypes or not set(backend.dtypes) <= set(DTYPES):
+        raise NoVerdictError(f"backend {name}: dtypes = {backend.dtypes!r} is not among {', '.join(DTYPES)}")
+    for text in REQUIRED[3:]:
+        if not callable(getattr(backend, text)):
+            raise NoVerdictError(f"backend {name}: {text} = {getattr(backend, text)!r} can't be called")
+
+
+def offer(backend: Any, names: Iterable[str]) -> Offer:
+    """What `backend` offers among `names`; a name whose value is None or False is not offered."""
+    return Offer(
+        name=backend.name,
+        version=str(getattr(backend, "version", "")),
+        device=str(getattr(backend, "device", "")),
+        dtypes=tuple(backend.dtypes),
+        names=tuple(sorted(text for text in set(names) if getattr(backend, text, None) not in (None, False))),
+    )

@@ -1,0 +1,129 @@
+"""Where to look, and what a result is called: cases and the ids of findings, both ways."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from harness.errors import UsageError
+
+ANY = "-"  # a part of an id that the law doesn't depend on, or pools
+
+
+def shape_text(shape: tuple[int, ...], strides: str = "") -> str:
+    """A shape as ids write it: (64, 8) is 64x8, () is `scalar`, uncommon strides follow a colon."""
+    text = "x".join(map(str, shape)) or "scalar"
+    return f"{text}:{strides}" if strides else text
+
+
+class FindingId(NamedTuple):
+    """The public name of a finding, part by part; `str()` joins them and `parse` takes them apart."""
+
+    op: str
+    law: str
+    dtype: str
+    p: str
+    shape: str
+    context: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+    @classmethod
+    def parse(cls, text: str) -> FindingId:
+        """The parts of `text`.
+
+        Raises:
+            UsageError: `text` doesn't have six parts.
+        """
+        parts = text.split("/")
+        if len(parts) != len(cls._fields) or not all(parts):
+            raise UsageError(
+                f"'{text}' is not the id of a finding: it has {len(parts)} parts, not the six of "
+                "op/law/dtype/p/shape/context, as in dropout/keep_rate/float32/p0.3/64x1024/eager"
+            )
+        return cls(*parts)
+
+    @property
+    def family(self) -> str:
+        """The law without its parameter: `neighbours` for `neighbours:64`."""
+        return self.law.partition(":")[0]
+
+    @property
+    def parameter(self) -> str:
+        """The law's parameter: `64` for `neighbours:64`, empty if it takes none."""
+        return self.law.partition(":")[2]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One place to look: what is called, how often, and which findings it is evidence for.
+
+    Args:
+        op: the operator's name, as the backend spells it.
+        dtype: a name among the backend's dtypes.
+        p: the probability that the operator is called with; None if the study goes through several.
+        shape: channels first; () for a scalar or where the study goes through several shapes.
+        context: how the operator is called: `eager`, `grad`, …
+        study: which of the suite's samplings this is.
+        draws: random draws that the plan asks for; 0 for a deterministic study.
+        reference_draws: the same when the reference is judged.
+        findings: ids of the findings that this case gives evidence to.
+        strides: how the input lies in memory; empty for row-major order.
+        needs: names that the backend must have besides the operator, or the case is not offered.
+    """
+
+    op: str
+    dtype: str
+    p: float | None
+    shape: tuple[int, ...]
+    context: str
+    study: str
+    draws: int
+    reference_draws: int
+    findings: tuple[str, ...]
+    strides: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Stable, readable, and the same for every framework."""
+        p = ANY if self.p is None else f"p{self.p!r}"
+        shape = shape_text(self.shape, self.strides) if self.shape else ANY
+        return f"{self.op}/{self.study}/{self.dtype}/{p}/{shape}/{self.context}"
+
+    def for_reference(self) -> Case:
+        """The same case with the draws that the reference is judged by."""
+        return replace(self, draws=self.reference_draws)
+
+    def seed(self, run_seed: int, role: str) -> int:
+        """The seed of this case in a run: 31 bits, so that every framework takes it."""
+        digest = hashlib.blake2b(f"{run_seed}/{role}/{self.id}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big") >> 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Case:
+        """The inverse of `to_json`."""
+        lists = ("shape", "findings", "needs")
+        fields: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in data.items()}
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A planned finding: its cases, and its share of the error budget, fixed before anything is drawn."""
+
+    id: FindingId
+    share: float
+    cases: tuple[Case, ...]
+
+    def threshold(self, alpha: float) -> float:
+        """Log10 of the e-value from which on this promise counts as broken, when the whole budget is `alpha`."""
+        return -math.log10(alpha * self.share) if self.share else math.inf

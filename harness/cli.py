@@ -1,0 +1,201 @@
+"""The command line: a skin over the engine; nothing imports it but the entry points."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from harness.errors import KeeprateError, NoVerdictError
+from harness.files import check_writable, write
+from harness.gate import ALPHA, DEFAULT_SUITE, Question, answer, ask, no_verdict, runner_for
+from harness.known import known_text
+from harness.suite import PROFILES
+from harness.text import WIDTH, failure_text, show
+from harness.verdict import Verdict
+
+EPILOG = """
+Exit codes: 0 every promise is kept; 1 a promise is broken, or a case ended in an error; 2 a name, file or option
+doesn't exist or is out of range; 3 no verdict: the backend can't be loaded, nothing was judged, or the reference
+failed.
+"""
+
+
+class _Names(click.ParamType[tuple[str, ...]]):
+    name = "NAMES"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        names = tuple(filter(None, (part.strip() for part in str(value).split(","))))
+        if not names:
+            self.fail("names no one; leave it out to judge all", param, ctx)
+        return names
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that every command which judges has."""
+    for option in reversed(
+        (
+            click.option(
+                "--backend",
+                required=True,
+                metavar="B",
+                help="Whom to judge: mlx, torch, package.module[:Object] or path/to/file.py[:Object].",
+            ),
+            click.option(
+                "--profile",
+                default="gate",
+                show_default=True,
+                help=f"How small a departure is caught: {', '.join(PROFILES)}.",
+            ),
+            click.option(
+                "--alpha",
+                type=float,
+                default=ALPHA,
+                show_default=True,
+                help="The probability, at most, that a backend which keeps every promise fails.",
+            ),
+            click.option("--seed", type=int, help="Repeats a run; fresh unless given, and printed."),
+            click.option(
+                "--known",
+                metavar="FILE",
+                help="Known deviations: one pattern of ids a line, the reason after #.",
+            ),
+            click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What to judge by."),
+            click.option(
+                "-n",
+                "--workers",
+                type=int,
+                metavar="N",
+                help="Worker processes.  [default: one for each core]",
+            ),
+            click.option(
+                "--json",
+                "json_path",
+                type=click.Path(path_type=Path),
+                metavar="FILE",
+                help="Write the verdict as JSON.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)
+@click.version_option(package_name="keeprate")
+def cli() -> None:
+    """Proof that a dropout operator keeps its promises.
+
+    Judges the dropout operators of a backend against PyTorch: given its mask each output and gradient is compared
+    exactly, and the masks themselves by statistics with a guaranteed error rate.
+
+    \b
+      keeprate gate --backend mlx                judge the built-in MLX operators
+      keeprate gate --backend path/to/file.py    judge your own
+    """
+
+
+@cli.command(epilog=EPILOG)
+@_options
+@click.option("--ops", type=_Names(), help="Operators to judge, separated by commas.  [default: all]")
+@click.option("--dtypes", type=_Names(), help="Dtypes to judge, separated by commas.  [default: all]")
+@click.option(
+    "--write-known",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what broke as a list for --known, to adopt the gate today.",
+)
+def gate(
+    json_path: Path | None,
+    write_known: Path | None,
+    workers: int | None,
+    ops: Any,
+    dtypes: Any,
+    **options: Any,
+) -> None:
+    """Judge a backend: minutes, a clear verdict, an exit code.
+
+    \b
+      keeprate gate --backend mlx --profile quick --ops dropout,dropout2d
+      keeprate gate --backend mine.py --seed 7 --json verdict.json
+    """
+    for path in (json_path, write_known):
+        if path is not None:
+            check_writable(path)
+    question = ask(ops=ops, dtypes=dtypes, **options)
+    verdict = _judge(question, workers, json_path)
+    if write_known is not None:
+        broken = [
+            (item.id, item.known or "broken when this list was written")
+            for item in verdict
+            if item.status in ("broken", "error")
+        ]
+        write(write_known, known_text(broken))
+    show(verdict, _console(sys.stdout))
+    sys.exit(verdict.exit_code)
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("finding", metavar="ID")
+@_options
+def replay(finding: str, json_path: Path | None, workers: int | None, **options: Any) -> None:
+    """Run one finding again, exactly: the same seed gives the same draws.
+
+    ID is what a failure prints: op/law/dtype/p/shape/context.
+    """
+    if json_path is not None:
+        check_writable(json_path)
+    question = ask(finding=finding, **options)
+    verdict = _judge(question, workers or 1, json_path)
+    console = _console(sys.stdout)
+    (found,) = verdict
+    console.print(
+        failure_text(found, verdict.findings, verdict.laws[question.promises[finding].id.family]),
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    sys.exit(verdict.exit_code)
+
+
+def _judge(question: Question, workers: int | None, json_path: Path | None) -> Verdict:
+    """Runs the question, with progress where someone looks, and writes the JSON, also where there is no verdict."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    try:
+        with Progress(*columns, console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task(f"judging {question.backend}, seed {question.seed}", total=None)
+            verdict = answer(
+                question,
+                runner_for(question, workers),
+                lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    except NoVerdictError as error:
+        if json_path is not None:
+            write(json_path, no_verdict(question, str(error)).to_json())
+        raise
+    if json_path is not None:
+        write(json_path, verdict.to_json())
+    return verdict
+
+
+def _console(stream: Any) -> Console:
+    """A console that writes 80 columns where no terminal says otherwise."""
+    return Console(file=stream, width=None if stream.isatty() else WIDTH)
+
+
+def main() -> None:
+    """The console script: errors that a person can mend are one sentence, with the exit code of their class."""
+    try:
+        cli()
+    except KeeprateError as error:
+        click.echo(f"error: {_indented(str(error))}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n       ")

@@ -1,0 +1,122 @@
+"""Runs one case: samples the backend chunk by chunk, lets every law look, adds up what they say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.case import Case, FindingId
+from harness.check import Check
+from harness.errors import BackendError, Unreadable
+from harness.evidence import Evidence, add, from_json
+from harness.suite import Suite
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to run, and everything that its result depends on.
+
+    Args:
+        role: whom it judges, `reference` or `backend`.
+        case: where to look; for the reference with the reference's draws.
+        seed: the run's seed.
+        thresholds: for each finding of the case, log10 of the e-value from which on it is broken; None for those that
+            rest on several cases, or on no e-value.
+    """
+
+    role: str
+    case: Case
+    seed: int
+    thresholds: Mapping[str, float | None]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "role": self.role,
+            "case": self.case.to_json(),
+            "seed": self.seed,
+            "thresholds": dict(self.thresholds),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Job:
+        """The inverse of `to_json`."""
+        return cls(data["role"], Case.from_json(data["case"]), data["seed"], data["thresholds"])
+
+
+@dataclass(frozen=True)
+class Result:
+    """What running a job gave: evidence by finding, or why there is none.
+
+    Args:
+        role: as in the job.
+        case: the id of the case.
+        evidence: by finding id.
+        unreadable: findings for which no mask could be read, with the reason.
+        error: what ended the case before its time; empty if nothing did.
+    """
+
+    role: str
+    case: str
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "role": self.role,
+            "case": self.case,
+            "evidence": {text: item.to_json() for text, item in self.evidence.items()},
+            "unreadable": dict(self.unreadable),
+            "error": self.error,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Result:
+        """The inverse of `to_json`."""
+        evidence = {text: from_json(item) for text, item in data["evidence"].items()}
+        return cls(data["role"], data["case"], evidence, data["unreadable"], data["error"])
+
+
+def run(suite: Suite, backend: Any, job: Job) -> Result:
+    """Runs `job` on `backend`: one sampling for all laws, stopped early once a finding is decided broken."""
+    evidence: dict[str, Evidence] = {}
+    unreadable: dict[str, str] = {}
+    try:
+        for number, sample in enumerate(_samples(suite, backend, job), start=1):
+            for text in job.thresholds:
+                id = FindingId.parse(text)
+                try:
+                    found = suite.laws[id.family](sample, id.parameter)
+                except Unreadable as reason:
+                    unreadable[text] = str(reason)
+                else:
+                    evidence[text] = add(evidence[text], found) if text in evidence else found
+            if _decided(evidence, job, number):
+                break
+    except BackendError as error:
+        return Result(job.role, job.case.id, evidence, unreadable, str(error))
+    return Result(job.role, job.case.id, evidence, unreadable)
+
+
+def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:
+    return suite.sample(job.case, backend, job.case.seed(job.seed, job.role))
+
+
+def _decided(evidence: Mapping[str, Evidence], job: Job, number: int) -> bool:
+    # E-values are valid whenever one looks, so looking at chunks 1, 2, 4, … costs time alone.
+    look = number & (number - 1) == 0
+    for text, item in evidence.items():
+        if isinstance(item, Check):
+            if item.broken:
+                return True
+        elif look and item.log10_e >= _or_infinite(job.thresholds[text]):
+            return True
+    return False
+
+
+def _or_infinite(threshold: float | None) -> float:
+    return math.inf if threshold is None else threshold

@@ -1,0 +1,51 @@
+"""Known deviations: a text file, one pattern of finding ids a line, with the reason after `#`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from harness.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Known:
+    """Patterns (`fnmatch`, on the whole id) with their reasons, in the order of the file."""
+
+    patterns: tuple[tuple[str, str], ...] = ()
+
+    def reason(self, finding: str) -> str | None:
+        """The reason given for `finding`, or None if no pattern matches it."""
+        return next((reason for pattern, reason in self.patterns if fnmatchcase(finding, pattern)), None)
+
+
+def read_known(path: str | Path) -> Known:
+    """The list in the file at `path`.
+
+    Raises:
+        UsageError: it can't be read, or a line has no pattern or no reason.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"known deviations {path}: {error.strerror if isinstance(error, OSError) else error}"
+        ) from None
+    patterns = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        pattern, _, reason = (part.strip() for part in line.partition("#"))
+        if not pattern:  # an empty line, or a comment
+            continue
+        if not reason:
+            raise UsageError(f"known deviations {path}, line {number}: '{pattern}' has no reason after '#'")
+        patterns.append((pattern, reason))
+    return Known(tuple(patterns))
+
+
+def known_text(findings: Iterable[tuple[str, str]]) -> str:
+    """What `--write-known` writes: `findings` are ids with what broke."""
+    lines = ["# Known deviations of this backend: pattern # reason. Replace each reason by your own."]
+    lines += [f"{id}  # {reason}" for id, reason in findings]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,244 @@
+"""The gate as plain pytest: one item for each finding, in parallel with pytest-xdist.
+
+Switched on with `-p harness.plugin`; without `--backend` it does nothing. Items that share cases are run on one worker,
+where the first of them runs the cases of all, in a child process. What the cases gave travels with the first item's
+report to the controller, which concludes and writes the JSON.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Generator, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.backend import Offer
+from harness.engine import Result
+from harness.errors import KeeprateError
+from harness.files import check_writable, write
+from harness.finding import Finding
+from harness.gate import ALPHA, DEFAULT_SUITE, Question, ask, conclude, jobs, judged, run_of
+from harness.names import find
+from harness.suite import PROFILES, groups
+from harness.text import failure_text, verdict_text
+from harness.workers import Children
+
+SEED = "keeprate_seed"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the options of `keeprate gate`."""
+    group = parser.getgroup("keeprate", "judge a backend (keeprate)")
+    group.addoption(
+        "--backend", metavar="B", help="whom to judge: mlx, torch, package.module[:Object], file.py[:Object]"
+    )
+    group.addoption("--profile", default="gate", help=f"how small a departure is caught: {', '.join(PROFILES)}")
+    group.addoption("--alpha", type=float, default=ALPHA, help="how often, at most, a faithful backend fails")
+    group.addoption("--seed", type=int, help="repeats a run; fresh unless given, and printed")
+    group.addoption("--ops", type=_names, help="operators to judge, separated by commas")
+    group.addoption("--dtypes", type=_names, help="dtypes to judge, separated by commas")
+    group.addoption("--known", metavar="FILE", help="known deviations: a pattern of ids a line, the reason after #")
+    group.addoption("--json", type=Path, metavar="FILE", help="write the verdict as JSON")
+    group.addoption("--suite", default=DEFAULT_SUITE, help="what to judge by")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the gate if a backend is named."""
+    option = config.option
+    if option.backend is None:
+        return
+    workerinput = getattr(config, "workerinput", None)  # pytest-xdist sets it in its workers
+    try:
+        question = ask(
+            option.backend,
+            profile=option.profile,
+            alpha=option.alpha,
+            seed=workerinput[SEED] if workerinput else option.seed,
+            ops=option.ops,
+            dtypes=option.dtypes,
+            known=option.known,
+            suite=option.suite,
+        )
+        suite_file = Path(inspect.getfile(find(option.suite, group="keeprate.suites", kind="suite")))
+        if option.json is not None:
+            check_writable(option.json)
+    except KeeprateError as error:
+        raise pytest.UsageError(str(error)) from None
+    gate = Gate(question, suite_file, config) if workerinput else Controller(question, suite_file, config)
+    config.pluginmanager.register(gate, "keeprate")
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        config.args = [str(suite_file)]
+
+
+class Gate:
+    """Collects and judges; in the controller and in every worker of pytest-xdist."""
+
+    def __init__(self, question: Question, suite_file: Path, config: pytest.Config) -> None:
+        self.question = question
+        self.groups = groups(question.promises)
+        self._suite_file = suite_file
+        self._results: dict[tuple[str, str], Result] = {}
+        self._sent: set[tuple[str, str]] = set()
+        self._done: set[str] = set()
+        self._runner = Children(question.backend, question.suite_name, question.names, 1)
+
+    @cached_property
+    def offers(self) -> tuple[Offer, Offer | None]:
+        """What backend and reference offer."""
+        return self._runner.offers()
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """The suite's own file stands for its findings."""
+        if file_path.resolve() != self._suite_file.resolve():
+            return None
+        return SuiteFile.from_parent(parent, path=file_path, gate=self)
+
+    def judge(self, item: Item) -> tuple[Finding, str]:
+        """The finding of `item`, and what the reference breaks there; runs the cases of its group if need be."""
+        group = self.groups[item.name]
+        if group not in self._done:
+            self._done.add(group)
+            mates = [
+                other.name
+                for other in item.session.items
+                if isinstance(other, Item) and self.groups[other.name] == group
+            ]
+            for result in self._runner.map(jobs(self.question, self.offers[0], mates)):
+                self._results[result.role, result.case] = result
+        return judged(self.question, self.offers[0], item.name, self._results)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+        """Sends what the cases gave along with the report of the item that ran them."""
+        report = yield
+        if isinstance(item, Item) and call.when == "call":
+            fresh = [result.to_json() for key, result in self._results.items() if key not in self._sent]
+            self._sent.update(self._results)
+            report.keeprate = json.dumps({"finding": item.name, "results": fresh})
+        return report
+
+    def pytest_unconfigure(self) -> None:
+        """Ends the child process."""
+        self._runner.close()
+
+
+class Controller(Gate):
+    """What only the controller does: the seed, the verdict, the JSON."""
+
+    def __init__(self, question: Question, suite_file: Path, config: pytest.Config) -> None:
+        super().__init__(question, suite_file, config)
+        self._config = config
+        self._started = time.monotonic()
+        self._gathered: list[Result] = []
+        self._reported: set[str] = set()
+
+    def pytest_sessionstart(self) -> None:
+        """Refuses a backend that can't be loaded before anything is collected."""
+        try:
+            self.offers  # noqa: B018 - asking is what loads it
+        except KeeprateError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_report_header(self) -> str:
+        """Names the backend and the seed."""
+        question = self.question
+        return f"keeprate: judging {question.backend}, profile {question.profile}, seed {question.seed}"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hands the seed to a worker."""
+        node.workerinput[SEED] = self.question.seed
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Keeps the items that share cases on one worker."""
+        from xdist.scheduler import LoadScopeScheduling  # here, for pytest-xdist may be switched off
+
+        by_finding = self.groups
+
+        class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no annotations
+            def _split_scope(self, nodeid: str) -> str:
+                return by_finding.get(nodeid.partition("::")[2], nodeid)
+
+        return ByGroup(config, log)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Gathers what the cases gave."""
+        if hasattr(report, "keeprate"):
+            data = json.loads(report.keeprate)
+            self._reported.add(data["finding"])
+            self._gathered += [Result.from_json(item) for item in data["results"]]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Concludes over everything that was reported, prints the table, writes the JSON."""
+        if not self._reported:
+            return
+        chosen = {text: promise for text, promise in self.question.promises.items() if text in self._reported}
+        workers = getattr(self._config.option, "numprocesses", None) or 1
+        verdict = conclude(
+            self.question.among(chosen), self.offers, self._gathered, run_of(self._started, workers), isolated=True
+        )
+        terminalreporter.section(f"keeprate: {verdict.verdict}")
+        terminalreporter.write(verdict_text(verdict, failures=False))
+        if self._config.option.json is not None:
+            write(self._config.option.json, verdict.to_json())
+
+
+class SuiteFile(pytest.File):
+    """The suite, as pytest sees it: an item for each finding, those that share cases one after another."""
+
+    def __init__(self, *, gate: Gate, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._gate = gate
+
+    def collect(self) -> Iterator[Item]:
+        """One item for each finding."""
+        order = {group: number for number, group in enumerate(dict.fromkeys(self._gate.groups.values()))}
+        for text in sorted(self._gate.groups, key=lambda text: order[self._gate.groups[text]]):
+            yield Item.from_parent(self, name=text, gate=self._gate)
+
+
+class BrokenPromiseError(Exception):
+    """A finding that fails, in words."""
+
+
+class Item(pytest.Item):
+    """One finding."""
+
+    def __init__(self, *, gate: Gate, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._gate = gate
+
+    def runtest(self) -> None:
+        """Passes, fails or is skipped as its finding says."""
+        finding, reference = self._gate.judge(self)
+        reason = (finding.detail or {}).get("reason", "")
+        if reference:
+            raise BrokenPromiseError(f"no verdict: the reference itself breaks {reference}")
+        if finding.status in ("not_implemented", "not_offered", "unreadable"):
+            pytest.skip(f"{finding.status.replace('_', ' ')}{': ' if reason else ''}{reason}")
+        if finding.status in ("broken", "error"):
+            if finding.known is not None:
+                pytest.xfail(finding.known)
+            law = self._gate.question.suite.laws[finding.law.partition(":")[0]]
+            raise BrokenPromiseError(failure_text(finding, [], law))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The words of a broken promise; the whole traceback of anything else."""
+        if isinstance(excinfo.value, BrokenPromiseError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """Where the item comes from."""
+        return self.path, None, self.name

@@ -1,0 +1,129 @@
+"""What a suite is: its plan, its samples and its laws; and how one is found.
+
+A suite is any module or object with three names: `plan(profile)` gives its cases, `sample(case, backend, seed)` calls
+the backend and yields samples of bounded memory, `laws` are the functions that look at a sample. It may also have
+`reference`, the name of the backend that is judged first; `weights`, the share of the error budget of each law; and
+`headline`, the law whose power a verdict's table shows.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.case import Case, FindingId, Promise
+from harness.errors import UsageError
+from harness.evidence import Evidence
+from harness.names import find
+
+PROFILES = ("quick", "gate")
+
+
+@dataclass(frozen=True)
+class Law:
+    """A promise as a pure function of a sample; made by `law` from the function's docstring."""
+
+    name: str
+    promise: str
+    catches: str
+    blind: str
+    source: str
+    function: Callable[..., Evidence]
+
+    def __call__(self, sample: Any, parameter: str = "") -> Evidence:
+        """What this law says of one sample; `parameter` is what follows the colon in its name."""
+        return self.function(sample, parameter) if parameter else self.function(sample)
+
+
+def law(*, source: str) -> Callable[[Callable[..., Evidence]], Law]:
+    """Makes a law of a function whose docstring states the promise, then what it catches and is blind to.
+
+    Raises:
+        ValueError: the docstring lacks its `Catches …` or its `Blind to …` sentence.
+    """
+
+    def decorate(function: Callable[..., Evidence]) -> Law:
+        text = inspect.getdoc(function) or ""
+        promise, _, rest = text.partition("\n")
+        rest = " ".join(rest.split())
+        catches = re.search(r"Catches (.+?)\.(?: |$)", rest)
+        blind = re.search(r"Blind to (.+?)\.(?: |$)", rest)
+        if not (promise and catches and blind):
+            raise ValueError(f"law {function.__name__}: its docstring must state the promise, Catches …, Blind to …")
+        return Law(function.__name__, promise, catches[1], blind[1], source, function)
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A family of operators to judge, whatever it was loaded from."""
+
+    name: str
+    reference: str
+    headline: str
+    weights: Mapping[str, float]
+    laws: Mapping[str, Law]
+    plan: Callable[[str], Sequence[Case]]
+    sample: Callable[[Case, Any, int], Iterator[Any]]
+
+    def promises(self, profile: str) -> dict[str, Promise]:
+        """Every finding of the whole plan of `profile` by id, with its share of the error budget.
+
+        A law's weight is divided evenly over all findings of the law in the plan, so a share depends neither on what is
+        selected nor on what the backend offers.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        if profile not in PROFILES:
+            raise UsageError(f"profile '{profile}' is not one of {', '.join(PROFILES)}")
+        cases: dict[str, list[Case]] = {}
+        for case in self.plan(profile):
+            for finding in case.findings:
+                cases.setdefault(finding, []).append(case)
+        ids = {text: FindingId.parse(text) for text in cases}
+        count = {name: sum(id.family == name for id in ids.values()) for name in self.laws}
+        return {
+            text: Promise(id, self.weights.get(id.family, 0.0) / count[id.family], tuple(cases[text]))
+            for text, id in ids.items()
+        }
+
+
+@functools.cache
+def load_suite(name: str) -> Suite:
+    """The suite called `name`: an entry point of the group `keeprate.suites`, a module, or a file.
+
+    Raises:
+        UsageError: there is none.
+        NoVerdictError: it can't be loaded.
+    """
+    found = find(name, group="keeprate.suites", kind="suite")
+    laws = {item.name: item for item in found.laws}
+    weights = getattr(found, "weights", {name: 1 / len(laws) for name in laws})
+    label = getattr(found, "name", name)
+    reference, headline = getattr(found, "reference", ""), getattr(found, "headline", "")
+    return Suite(label, reference, headline, weights, laws, found.plan, found.sample)
+
+
+def groups(promises: Mapping[str, Promise]) -> dict[str, str]:
+    """For each finding the name of its group: findings that share a case are judged in one place.
+
+    The name is the id of the group's first case.
+    """
+    leader: dict[str, str] = {}
+
+    def lead(case: str) -> str:
+        while leader.setdefault(case, case) != case:
+            case = leader[case]
+        return case
+
+    for promise in promises.values():
+        first = lead(promise.cases[0].id)
+        for case in promise.cases[1:]:
+            leader[lead(case.id)] = first
+    return {text: lead(promise.cases[0].id) for text, promise in promises.items()}

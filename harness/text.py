@@ -1,0 +1,220 @@
+"""A verdict in words, for a terminal of 80 columns: what failed, a table over the operators, the verdict."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.finding import Finding
+from harness.suite import Law
+
+if TYPE_CHECKING:
+    from harness.verdict import Verdict
+
+WIDTH = 80
+SHOWN = 6  # failures printed in full; the others are counted
+
+
+def verdict_text(verdict: Verdict, *, failures: bool = True) -> str:
+    """The verdict without colour, 80 columns wide; with its failures, unless they were printed before."""
+    out = io.StringIO()
+    show(verdict, Console(file=out, width=WIDTH, color_system=None), failures=failures)
+    return out.getvalue()
+
+
+def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
+    """Prints the verdict on `console`, failures first, so that the last lines are the verdict."""
+    failing = [finding for finding in verdict if finding.fails and failures]
+    for text in failure_texts(failing, verdict.findings, verdict.laws):
+        console.print(escape(text), highlight=False, soft_wrap=True)
+    console.print(_table(verdict))
+    for line in _remarks(verdict):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
+    console.print(
+        f"[{style}]{verdict.verdict.upper()}[/]  {escape(_sentence(verdict))}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws: Mapping[str, Law]) -> list[str]:
+    """One text for each operator and law that failed, the first finding in full and the others counted."""
+    families: dict[tuple[str, str], list[Finding]] = {}
+    for finding in failing:
+        families.setdefault((finding.op, _family(finding)), []).append(finding)
+    texts = []
+    for (op, law), group in list(families.items())[:SHOWN]:
+        worst = group[0]
+        more = f"\n  and {len(group) - 1} more of {op}/{law}" if len(group) > 1 else ""
+        texts.append(failure_text(worst, findings, laws[law]) + more + "\n")
+    rest = list(families.items())[SHOWN:]
+    if rest:
+        names = ", ".join(f"{op}/{law} ({len(group)})" for (op, law), group in rest)
+        texts.append(textwrap.fill(f"Broken as well: {names}", WIDTH - 2) + "\n")
+    return texts
+
+
+def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str:
+    """A failing finding: promise, effect, evidence, what the failing cases have in common, how to run it again."""
+    head = "ERROR " if finding.status == "error" else "BROKEN"
+    rows = list(_rows(finding))
+    elsewhere = _elsewhere(finding, findings)
+    if elsewhere:
+        rows.append(("elsewhere", elsewhere))
+    if finding.status == "broken":
+        rows.append(("often", law.catches))
+    body = "\n".join(_row(label, text) for label, text in rows)
+    promise = textwrap.fill(law.promise, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    return f"{head}  {finding.id}\n\n{promise}\n\n{body}\n\n{_command(finding.replay)}"
+
+
+def _rows(finding: Finding) -> Iterable[tuple[str, str]]:
+    detail = finding.detail or {}
+    if "reason" in detail:
+        yield "because", detail["reason"]
+    if "wrong" in detail:
+        share = 100 * detail["wrong"] / max(1, detail["checked"])
+        yield "wrong", f"{detail['wrong']:,} of {detail['checked']:,} ({share:.3g} %)"
+        yield from (detail["first"] or {}).items()
+    if finding.estimate is None or finding.expected is None or finding.interval is None:
+        return
+    low, high = finding.interval
+    if detail.get("where"):
+        yield "where", detail["where"]
+    yield "promised", f"{finding.expected:.6g}"
+    yield "seen", f"{finding.estimate:.6g}   between {low:.6g} and {high:.6g}, in {finding.n:,} draws"
+    off = finding.estimate - finding.expected
+    times = (
+        f"   {abs(off) / finding.detectable:.2g} times what would still be caught here" if finding.detectable else ""
+    )
+    yield "off by", f"{off:+.3g}{times}" + (f" ({finding.detectable:.2g})" if finding.detectable else "")
+    p_value = f"p = {finding.p_value:.2g}" if finding.p_value else "p < 1e-300"
+    threshold = finding.threshold_log10_e
+    yield "evidence", f"log10 e = {finding.log10_e:.1f}, broken from {threshold:.1f} on; chi-square {p_value}"
+
+
+def _row(label: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=f"  {label:<9}  ", subsequent_indent=" " * 13)
+
+
+def _command(command: str) -> str:
+    head, _, options = command.partition(" --backend")
+    return f"  {head} \\\n    --backend{options}" if options else f"  {command}"
+
+
+def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
+    """How the same law fares where only the dtype, or only p, is another."""
+    family = [
+        other
+        for other in findings
+        if (other.op, other.law, other.context) == (finding.op, finding.law, finding.context) and other is not finding
+    ]
+    parts = []
+    for mine, others in (
+        ("dtype", [other for other in family if other.p == finding.p]),
+        ("p", [other for other in family if other.dtype == finding.dtype]),
+    ):
+        for status in ("kept", "broken"):
+            values = [_value(other, mine) for other in others if other.status == status]
+            if values:
+                parts.append(f"{status} {'in' if mine == 'dtype' else 'at'} {_list(values)}")
+    return "; ".join(parts)
+
+
+def _value(finding: Finding, name: str) -> str:
+    return finding.dtype if name == "dtype" else f"p{finding.p!r}"
+
+
+def _list(values: Iterable[str]) -> str:
+    *first, last = dict.fromkeys(values)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _family(finding: Finding) -> str:
+    return finding.law.partition(":")[0]
+
+
+def _table(verdict: Verdict) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("operator", no_wrap=True)
+    for heading in ("kept", "broken", "not judged", "draws", "detects"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for op in dict.fromkeys(finding.op for finding in verdict):
+        mine = [finding for finding in verdict if finding.op == op]
+        count = Counter(finding.status for finding in mine)
+        if count["not_implemented"] == len(mine):
+            table.add_row(op, "-", "-", str(len(mine)), "-", "-")
+            continue
+        broken = count["broken"] + count["error"]
+        rates = [finding for finding in mine if finding.law == verdict.headline and finding.n]
+        worst = max((finding.detectable or 0.0 for finding in rates if finding.p is not None), default=0.0)
+        table.add_row(
+            op,
+            str(count["kept"]),
+            f"[red]{broken}[/]" if broken else "0",
+            str(len(mine) - count["kept"] - broken or "-"),
+            _millions(sum(finding.n or 0 for finding in rates)),
+            f"{worst:.2g}" if worst else "-",
+        )
+    return table
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:,.1f} M" if count >= 1e5 else str(count or "-")
+
+
+def _remarks(verdict: Verdict) -> Iterable[str]:
+    yield ""
+    if verdict.headline:
+        yield f"detects: the smallest departure in {verdict.headline} that this run would have caught in every case"
+    absent = [op for op in dict.fromkeys(item.op for item in verdict) if _absent(op, verdict)]
+    if absent:
+        yield textwrap.fill(f"not implemented: {', '.join(absent)}", WIDTH, subsequent_indent="  ")
+    reasons = Counter(
+        (finding.status.replace("_", " "), (finding.detail or {}).get("reason", ""))
+        for finding in verdict
+        if finding.status in ("not_offered", "unreadable")
+    )
+    for (status, reason), number in reasons.items():
+        yield f"{status}: {number} findings, {reason}"
+    known = [finding for finding in verdict if finding.known is not None]
+    for finding in known:
+        if finding.status == "kept":
+            yield f"known deviation no longer seen: {finding.id}"
+        elif finding.status in ("broken", "error"):
+            yield f"known deviation: {finding.id} ({finding.known})"
+    for text in verdict.reference["failures"]:
+        yield textwrap.fill(f"the reference itself breaks {text}", WIDTH, subsequent_indent="  ")
+    if not verdict.backend["isolated"]:
+        yield "The backend was handed over as an object, so it was judged in this process: a crash would end it."
+    seconds = verdict.run.get("seconds")
+    took = f", {seconds:.0f} s with {verdict.run['workers']} workers" if seconds is not None else ""
+    backend, reference = (_versioned(side) for side in (verdict.backend, verdict.reference))
+    yield f"{backend} against {reference}; profile {verdict.profile}, seed {verdict.seed}{took}"
+
+
+def _absent(op: str, verdict: Verdict) -> bool:
+    return all(finding.status == "not_implemented" for finding in verdict if finding.op == op)
+
+
+def _versioned(side: Mapping[str, str]) -> str:
+    return " ".join(filter(None, (side["name"], side["version"])))
+
+
+def _sentence(verdict: Verdict) -> str:
+    if verdict.verdict == "none":
+        return "No verdict: " + ("the reference failed." if verdict.reference["failures"] else "nothing was judged.")
+    judged = [finding for finding in verdict if finding.status in ("kept", "broken", "error")]
+    kept = sum(finding.status == "kept" for finding in judged)
+    return (
+        f"{verdict.backend['name']} keeps {kept:,} of {len(judged):,} promises. A backend that keeps\n"
+        f"every promise fails this gate with probability at most {verdict.alpha:g}."
+    )

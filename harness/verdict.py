@@ -1,0 +1,84 @@
+"""Decides over all findings under one error budget."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.finding import Finding
+from harness.suite import Law
+from harness.text import verdict_text
+
+SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run found; iterable over its findings, readable as `str()`.
+
+    Args:
+        backend: name, version, device, and whether it was judged in a process of its own.
+        reference: the same of the reference, and what it broke.
+        environment: versions that the results may depend on.
+        profile, alpha, seed: as asked for; the seed as drawn if none was.
+        findings: in the order of the plan.
+        laws: the laws behind the findings, for the words in messages.
+        headline: the law whose draws and power stand in the table; empty for none.
+        run: what differs between two runs of one seed: times, workers, host.
+    """
+
+    backend: dict[str, Any]
+    reference: dict[str, Any]
+    environment: dict[str, str]
+    profile: str
+    alpha: float
+    seed: int
+    findings: tuple[Finding, ...]
+    laws: Mapping[str, Law]
+    headline: str
+    run: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Literal["conforms", "broken", "none"]:
+        """`none` if the reference failed or nothing was judged; `broken` if an unknown deviation was found."""
+        judged = any(finding.status not in ("not_implemented", "not_offered") for finding in self.findings)
+        if self.reference["failures"] or not judged:
+            return "none"
+        return "broken" if any(finding.fails for finding in self.findings) else "conforms"
+
+    @property
+    def conforms(self) -> bool:
+        """True if every promise that was judged is kept, or its breaking is a known deviation."""
+        return self.verdict == "conforms"
+
+    @property
+    def exit_code(self) -> int:
+        """0 conforms, 1 broken, 3 no verdict."""
+        return {"conforms": 0, "broken": 1, "none": 3}[self.verdict]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __str__(self) -> str:
+        return verdict_text(self)
+
+    def to_json(self) -> str:
+        """The public JSON, the same for one seed but for what stands under `run`."""
+        data = {
+            "schema": SCHEMA,
+            "backend": self.backend,
+            "reference": self.reference,
+            "environment": self.environment,
+            "profile": self.profile,
+            "alpha": self.alpha,
+            "seed": self.seed,
+            "verdict": self.verdict,
+            "findings": [finding.to_json() for finding in self.findings],
+            "run": self.run,
+        }
+        return json.dumps(data, indent=1, allow_nan=False) + "\n"
