@@ -1,0 +1,291 @@
+"""Samples of single calls: what an operator did with one input, for the laws that need no statistics.
+
+Each study is a list of calls; each call is an observation beside what PyTorch does. A call that raises is an
+observation too, so that one refusal hides nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from harness.case import Case, shape_text
+from harness.errors import BackendError
+from specs import reference
+from specs.bench import Bench
+from specs.contracts import CONTRACTS, Contract
+from specs.inputs import cotangent, indices, probes, with_specials
+from specs.outcome import Outcomes, exactly, with_selected
+from specs.rounding import Floats
+
+RATES = (0.1, 0.3, 0.9)
+REFUSED_RATES = (-0.1, -1e-9, 1 + 1e-9, 1.5, float("inf"), float("nan"))
+SHAPES = {  # by rank: ordinary, with axes of length 1, and empty in each position
+    0: ((),),
+    1: ((1,), (7,), (0,)),
+    2: ((3, 5), (1, 9), (9, 1), (0, 4), (4, 0)),
+    3: ((2, 3, 5), (1, 4, 1), (2, 1, 3), (0, 3, 5), (2, 0, 5), (2, 3, 0)),
+    4: ((2, 3, 4, 5), (2, 3, 1, 1), (1, 1, 2, 3), (0, 3, 2, 2), (2, 0, 2, 2), (2, 3, 0, 2), (2, 3, 2, 0)),
+    5: ((2, 3, 2, 3, 2), (1, 2, 1, 1, 3), (2, 3, 0, 2, 2)),
+}
+LAYOUTS = ("step2", "transposed", "remade", "stride0", "reversed")
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One call, and what PyTorch does in its place.
+
+    Args:
+        what: the call in words.
+        x: the input that was given, channels first.
+        y: the output; None if the call raised.
+        raised: what was raised; empty if nothing was.
+        dtype: of the output, as the backend names it.
+        after: the input after the call.
+        expected: PyTorch's outcomes; None where PyTorch refuses the call, or the law asks for none.
+    """
+
+    what: str
+    x: Floats
+    y: Floats | None
+    raised: str
+    dtype: str
+    after: Floats
+    expected: Outcomes | None
+
+
+@dataclass(frozen=True, eq=False)
+class Calls:
+    """The observations of one study, and the contract and dtype that they are about."""
+
+    contract: Contract
+    dtype: str
+    observations: tuple[Observation, ...]
+
+
+def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
+    """One sample: every call of the study that the case names."""
+    contract = CONTRACTS[case.op]
+    bench = Bench(backend, contract, case.dtype)
+    bench.seed(seed)
+    yield Calls(contract, case.dtype, tuple(STUDIES[case.study, case.context](bench)))
+
+
+def filled(contract: Contract, dtype: str, shape: tuple[int, ...]) -> Floats:
+    """An input of `shape` that holds the probe values."""
+    return np.array(probes(contract, dtype))[indices(shape)]
+
+
+def _observe(
+    bench: Bench,
+    what: str,
+    x: Floats,
+    expected: Outcomes | None,
+    call: Callable[[Any], Any],
+    *,
+    strided: bool = False,
+) -> Observation:
+    native = bench.native(x, strided=strided)
+    try:
+        out = call(native)
+        y, dtype, raised = bench.values(out), bench.dtype_of(out), ""
+    except BackendError as error:
+        y, dtype, raised = None, "", str(error)
+    return Observation(what, x, y, raised, dtype, bench.values(native), expected)
+
+
+def _shapes(contract: Contract, ranks: tuple[int, ...] | None = None) -> Iterator[tuple[int, ...]]:
+    for rank in ranks or contract.ranks:
+        yield from SHAPES[rank]
+
+
+def _ordinary(contract: Contract) -> tuple[int, ...]:
+    return SHAPES[max(contract.ranks)][0]
+
+
+def _specials(bench: Bench) -> Floats:
+    shape = _ordinary(bench.contract)
+    return with_specials(filled(bench.contract, bench.dtype, shape), every=2)
+
+
+def evaluation(bench: Bench) -> Iterator[Observation]:
+    """Calls in evaluation, on zeros, infinities and NaN too."""
+    for p in (0.0, *RATES, 1.0):
+        for x in (filled(bench.contract, bench.dtype, _ordinary(bench.contract)), _specials(bench)):
+            expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=False))
+            yield _observe(bench, f"evaluation at p = {p}", x, expected, partial(bench.call, p=p, train=False))
+
+
+def endpoints(bench: Bench) -> Iterator[Observation]:
+    """Calls in training at p = 0 and p = 1, where PyTorch draws nothing."""
+    for p in (0.0, 1.0):
+        for x in (filled(bench.contract, bench.dtype, _ordinary(bench.contract)), _specials(bench)):
+            expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=True))
+            if p == 1.0:  # a framework that selects drops an infinity to 0
+                expected = with_selected(expected, x)
+            yield _observe(bench, f"training at p = {p:g}", x, expected, partial(bench.call, p=p))
+
+
+def arguments(bench: Bench) -> Iterator[Observation]:
+    """Calls that PyTorch refuses, and some beside them that it takes."""
+    shape = _ordinary(bench.contract)
+    for train in (True, False):
+        for p in (*REFUSED_RATES, 0.0, 0.3, 1.0):
+            yield _refusal(bench, f"p = {p}, {_mode(train)}", shape, p, train)
+        for rank in bench.contract.refused:
+            yield _refusal(bench, f"rank {rank}, {_mode(train)}", SHAPES[rank][0], 0.3, train)
+
+
+def _refusal(bench: Bench, what: str, shape: tuple[int, ...], p: float, train: bool) -> Observation:
+    x = filled(bench.contract, bench.dtype, shape)
+    refused = reference.refuses(bench.contract, bench.dtype, p, shape, train)
+    return _observe(bench, what, x, None if refused else exactly(x), partial(bench.call, p=p, train=train))
+
+
+def dtype(bench: Bench) -> Iterator[Observation]:
+    """Calls in every mode, for the dtype of what comes back."""
+    x = filled(bench.contract, bench.dtype, _ordinary(bench.contract))
+    for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
+        what = f"{_mode(train)} at p = {p:g}"
+        yield _observe(bench, what, x, None, partial(bench.call, p=p, train=train))
+
+
+def dtype_of_gradient(bench: Bench) -> Iterator[Observation]:
+    """Gradients in every mode, for their dtype."""
+    for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
+        yield from _gradients(bench, p, train, specials=False)
+
+
+def evaluation_of_gradient(bench: Bench) -> Iterator[Observation]:
+    """Gradients in evaluation."""
+    for p in (0.0, 0.3, 1.0):
+        yield from _gradients(bench, p, False)
+
+
+def endpoints_of_gradient(bench: Bench) -> Iterator[Observation]:
+    """Gradients in training at p = 0 and p = 1, where PyTorch draws nothing."""
+    for p in (0.0, 1.0):
+        yield from _gradients(bench, p, True)
+
+
+def _gradients(bench: Bench, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
+    ordinary = filled(bench.contract, bench.dtype, _ordinary(bench.contract))
+    for x in (ordinary, _specials(bench)) if specials else (ordinary,):
+        ct = cotangent(x.shape, bench.dtype, seed=1)
+        native_ct = bench.native(ct)
+        _, expected = reference.replay(bench.contract, bench.dtype, p, x, 1.0, ct, train=train)
+        assert expected is not None
+        what = f"gradient in {_mode(train)} at p = {p:g}"
+        yield _observe(
+            bench, what, x, exactly(expected), partial(bench.gradient, p=p, train=train, cotangent=native_ct)
+        )
+
+
+def strides(bench: Bench) -> Iterator[Observation]:
+    """Calls on inputs that lie in memory in uncommon ways, in training and in evaluation."""
+    for rank in bench.contract.ranks:
+        if rank == 0:
+            continue
+        shape = tuple(length + 4 for length in SHAPES[rank][0])
+        for layout in LAYOUTS:
+            if layout == "stride0" and bench.contract.writes:
+                continue  # PyTorch refuses to write to one place through several elements
+            x = laid_out(filled(bench.contract, bench.dtype, shape), layout)
+            expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
+            what = f"training on {layout} input of shape {shape_text(x.shape)}"
+            yield _observe(bench, what, x, expected, partial(bench.call, p=0.3), strided=True)
+            what = f"evaluation on {layout} input of shape {shape_text(x.shape)}"
+            yield _observe(bench, what, x, exactly(x), partial(bench.call, p=0.3, train=False), strided=True)
+
+
+def laid_out(x: Floats, layout: str) -> Floats:
+    """`x`, or a part of it, as a view that lies in memory as `layout` says."""
+    match layout:
+        case "step2":
+            return x[..., ::2]
+        case "transposed":
+            return np.ascontiguousarray(x.T).T
+        case "remade":  # a transpose made contiguous
+            return np.ascontiguousarray(x.swapaxes(0, -1))
+        case "stride0":
+            return np.broadcast_to(x[:1], x.shape)
+        case "reversed":
+            return x[::-1]
+    raise ValueError(f"no layout '{layout}'")
+
+
+def shape(bench: Bench) -> Iterator[Observation]:
+    """Calls on every rank that PyTorch takes, on axes of length 1, on empty arrays."""
+    for size in _shapes(bench.contract):
+        x = filled(bench.contract, bench.dtype, size)
+        expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
+        yield _observe(
+            bench,
+            f"training on shape {shape_text(size)}",
+            x,
+            expected,
+            partial(bench.call, p=0.3),
+        )
+
+
+def inplace(bench: Bench) -> Iterator[Observation]:
+    """Calls of the in-place form: `y` is the input after the call."""
+    contract = bench.contract
+    for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
+        x = filled(contract, bench.dtype, _ordinary(contract))
+        expected = (
+            reference.outcomes(contract, bench.dtype, p, x)
+            if train
+            else exactly(reference.without_mask(contract, bench.dtype, p, x, train=False))
+        )
+        what = f"in place, {_mode(train)} at p = {p:g}"
+        call = bench.call if contract.writes else bench.call_inplace
+        yield _observe(bench, what, x, expected, partial(call, p=p, train=train))
+
+
+def seeding(bench: Bench) -> Iterator[Observation]:
+    """The same call after seeding alike, after seeding otherwise, and with calls between that must draw nothing."""
+    x = filled(bench.contract, bench.dtype, _large(bench.contract))
+
+    def observed(what: str, value: int, *before: tuple[float, bool], on: Floats = x) -> Observation:
+        bench.seed(value)
+        for p, train in before:
+            _observe(bench, what, x, None, partial(bench.call, p=p, train=train))
+        expected = reference.outcomes(bench.contract, bench.dtype, 0.5, on)
+        return _observe(bench, what, on, expected, partial(bench.call, p=0.5))
+
+    yield observed("seed 1", 1)
+    yield observed("other: seed 2", 2)
+    yield observed("same: seed 1 again", 1)
+    yield observed("same: seed 1, then a call in evaluation", 1, (0.5, False))
+    yield observed("same: seed 1, then a call at p = 0", 1, (0.0, True))
+    yield observed("other: seed 1, then a call in training", 1, (0.5, True))
+    yield observed("same: seed 1, other data", 1, on=-x)
+
+
+def _large(contract: Contract) -> tuple[int, ...]:
+    """A shape of 1,024 mask entries: two independent masks agree with probability 2**-1024."""
+    return (32, 32) + (2,) * (max(contract.ranks) - 2 if contract.by_channel else 0)
+
+
+def _mode(train: bool) -> str:
+    return "training" if train else "evaluation"
+
+
+STUDIES: dict[tuple[str, str], Callable[[Bench], Iterator[Observation]]] = {
+    ("evaluation", "eager"): evaluation,
+    ("evaluation", "grad"): evaluation_of_gradient,
+    ("endpoints", "eager"): endpoints,
+    ("endpoints", "grad"): endpoints_of_gradient,
+    ("dtype", "eager"): dtype,
+    ("dtype", "grad"): dtype_of_gradient,
+    ("arguments", "eager"): arguments,
+    ("strides", "eager"): strides,
+    ("shape", "eager"): shape,
+    ("inplace", "eager"): inplace,
+    ("seeding", "eager"): seeding,
+}

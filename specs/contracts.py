@@ -1,0 +1,100 @@
+"""What each operator promises, as data: the eight contracts.
+
+Shapes are written channels first, as PyTorch has them. A channel operator drops whole channels: one mask entry for each
+sample and channel, (N, C), or (C,) where the rank counts as unbatched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One operator's promise.
+
+    Args:
+        name: the operator, as a backend spells it.
+        granularity: what is dropped at once, an element or a channel.
+        reference: the PyTorch function, called as `(x, p, train)`.
+        ranks: the ranks that PyTorch takes without a warning.
+        unbatched: those of them that are one sample, channels in front.
+        refused: ranks that PyTorch refuses in training.
+        writes: it writes to its input.
+        inplace: how a backend offers the operator's in-place form, if it has one: an operator's name, or the flag
+            `inplace`.
+        preserves_moments: mean and variance of a standard normal input are kept (alpha dropout).
+    """
+
+    name: str
+    granularity: Literal["element", "channel"]
+    reference: str
+    ranks: tuple[int, ...]
+    unbatched: tuple[int, ...] = ()
+    refused: tuple[int, ...] = ()
+    writes: bool = False
+    inplace: str = "inplace"
+    preserves_moments: bool = False
+
+    @property
+    def by_channel(self) -> bool:
+        """True if whole channels are dropped."""
+        return self.granularity == "channel"
+
+    def channel_axis(self, rank: int) -> int | None:
+        """The axis of the channels in an input of `rank` dimensions, channels first; None for element operators."""
+        if not self.by_channel:
+            return None
+        return 0 if rank in self.unbatched else 1
+
+    def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the mask for an input of `shape`: all of it, or up to the channel axis."""
+        axis = self.channel_axis(len(shape))
+        return shape if axis is None else shape[: axis + 1]
+
+
+_FUNCTIONAL = "torch.nn.functional."
+
+CONTRACTS = {
+    contract.name: contract
+    for contract in (
+        Contract("dropout", "element", _FUNCTIONAL + "dropout", ranks=(0, 1, 2, 3, 4, 5)),
+        Contract("dropout_", "element", "torch.dropout_", ranks=(0, 1, 2, 3, 4, 5), writes=True, inplace="dropout_"),
+        Contract(
+            "feature_dropout",
+            "channel",
+            "torch.feature_dropout",
+            ranks=(2, 3, 4, 5),
+            refused=(0, 1),
+            inplace="feature_dropout_",
+        ),
+        Contract(
+            "dropout1d",
+            "channel",
+            _FUNCTIONAL + "dropout1d",
+            ranks=(2, 3),
+            unbatched=(2,),
+            refused=(0, 1, 4, 5),
+        ),
+        Contract("dropout2d", "channel", _FUNCTIONAL + "dropout2d", ranks=(3, 4), refused=(0, 1)),
+        Contract("dropout3d", "channel", _FUNCTIONAL + "dropout3d", ranks=(4, 5), unbatched=(4,), refused=(0,)),
+        Contract(
+            "alpha_dropout",
+            "element",
+            _FUNCTIONAL + "alpha_dropout",
+            ranks=(0, 1, 2, 3, 4, 5),
+            inplace="alpha_dropout_",
+            preserves_moments=True,
+        ),
+        Contract(
+            "feature_alpha_dropout",
+            "channel",
+            _FUNCTIONAL + "feature_alpha_dropout",
+            ranks=(2, 3, 4, 5),
+            refused=(0, 1),
+            inplace="feature_alpha_dropout_",
+            preserves_moments=True,
+        ),
+    )
+}

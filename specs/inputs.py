@@ -1,0 +1,48 @@
+"""The values that operators are called on: chosen so that kept and dropped outcomes stay apart in every dtype."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from specs.contracts import Contract
+from specs.rounding import Floats, representable
+
+PROBES = 64
+SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"))
+
+
+def probes(contract: Contract, dtype: str) -> tuple[float, ...]:
+    """64 distinct finite values, exactly representable in `dtype`, none of them zero.
+
+    For alpha dropout they are normal quantiles standardised to mean 0 and variance 1, before rounding: its promise is
+    about such inputs. For the others they are of both signs and of sizes from 1/8 to 16, so that nothing overflows in
+    float16 at p = 0.999.
+    """
+    if contract.preserves_moments:
+        quantiles = ndtri((np.arange(PROBES) + 0.5) / PROBES)
+        return tuple(representable(quantiles / quantiles.std(), dtype).tolist())
+    sizes = np.ldexp(1 + np.arange(PROBES // 2) % 8 / 8, np.arange(PROBES // 2) // 8 * 2 - 3)
+    return tuple(np.concatenate([sizes, -sizes]).tolist())
+
+
+def indices(shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
+    """Which probe stands where: each about equally often, in an order that follows no axis."""
+    size = int(np.prod(shape))
+    order = np.random.default_rng(0).permutation(-(-size // PROBES) * PROBES)[:size] % PROBES
+    return order.reshape(shape)
+
+
+def with_specials(x: Floats, every: int, specials: tuple[float, ...] = SPECIAL) -> Floats:
+    """A copy of `x` in which each `every`-th element in row-major order is one of `specials` by turns."""
+    copy = x.copy()
+    places = copy.reshape(-1)[every - 1 :: every]
+    places[:] = np.resize(specials, places.shape)
+    return copy
+
+
+def cotangent(shape: tuple[int, ...], dtype: str, seed: int) -> Floats:
+    """A random cotangent of both signs, exactly representable in `dtype`, nowhere near zero."""
+    random = np.random.default_rng(seed)
+    return representable(random.uniform(0.5, 2.0, shape) * random.choice((-1.0, 1.0), shape), dtype)

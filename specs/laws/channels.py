@@ -1,0 +1,25 @@
+"""A channel operator drops whole channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.check import Check
+from harness.errors import Unreadable
+from harness.suite import law
+
+if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
+    from specs.sample import Masks
+
+
+@law(source="torch.nn.Dropout2d: randomly zero out entire channels, for each sample of the batch on its own")
+def constancy(sample: Masks) -> Check:
+    """A mask is constant over a channel: kept or dropped whole.
+
+    Looks at every channel of every call, exactly. Catches an element mask in a channel operator, a mask drawn along the
+    wrong axis, channels in front read as channels last. Blind to channels or samples that share one mask: see
+    `neighbours`.
+    """
+    if sample.constancy is None or not sample.constancy.checked:
+        raise Unreadable("no mask could be read: outcomes is broken here")
+    return sample.constancy

@@ -1,0 +1,82 @@
+"""What holds without a mask: evaluation, the end points, refusals, what is written and what is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.check import Check, failed, passed
+from harness.errors import Unreadable
+from harness.suite import law
+from specs.compare import compare
+from specs.laws.outcomes import total
+from specs.outcome import exactly
+
+if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
+    from specs.calls import Calls
+    from specs.gradients import Gradients
+    from specs.sample import Masks
+
+
+@law(source="torch.nn.Dropout: during evaluation the module simply computes an identity function")
+def evaluation(sample: Calls) -> Check:
+    """In evaluation the operator is the identity, and so is its gradient.
+
+    Calls with several p, on zeros, infinities and NaN. Catches an operator that drops or scales in evaluation, p = 1
+    tested before the training flag, a gradient of zero in evaluation. Blind to training.
+    """
+    return total(sample)
+
+
+@law(source="torch.nn.functional.dropout at p = 0 and p = 1: the input, and the input times 0")
+def endpoints(sample: Calls) -> Check:
+    """In training p = 0 keeps everything and p = 1 drops everything, in output and gradient.
+
+    Calls at both ends, on zeros, infinities and NaN. Catches a division by 1 − p = 0, p = 1 refused or taken as the
+    identity, a mask drawn at p = 0 that drops now and then. Blind to every p between.
+    """
+    return total(sample)
+
+
+@law(source="torch.nn.functional.dropout: dropout probability has to be between 0 and 1")
+def arguments(sample: Calls) -> Check:
+    """What PyTorch refuses is refused, in training and in evaluation: p outside [0, 1], NaN, impossible ranks.
+
+    Catches a p that is clipped in silence, NaN that passes for a probability, a rank that has no channels. Blind to
+    which exception is raised.
+    """
+    check = Check(0, 0)
+    for observation in sample.observations:
+        refused = observation.expected is None
+        if refused == bool(observation.raised):
+            check += passed()
+        else:
+            gave = observation.raised or "was taken, and gave a result"
+            check += failed(call=observation.what, first=gave, PyTorch="refuses it" if refused else "takes it")
+    return check
+
+
+@law(source="torch.nn.functional.dropout, inplace=True: the operation is done in place")
+def inplace(sample: Calls) -> Check:
+    """The in-place form writes its result to the array that it is given.
+
+    Reads the input after the call, in training, in evaluation, at p = 0 and at p = 1, and compares it with what was
+    returned. Catches a copy returned in place of a write, a result that differs from what was written. Blind to other
+    views of the same memory.
+    """
+    check = total(sample)
+    for observation in sample.observations:
+        if observation.y is not None and observation.y.shape == observation.after.shape:
+            check += compare(observation.after, observation.x, exactly(observation.y), f"{observation.what}: the input")
+    return check
+
+
+@law(source="torch.nn.functional.dropout, inplace=False: the input is not written to")
+def purity(sample: Masks | Gradients) -> Check:
+    """The input of an operator that is not in-place is not written to.
+
+    Compares the input after the calls with what it was. Catches an in-place product inside an operator that returns a
+    new array. Blind to writes that come after the operator has returned.
+    """
+    if sample.purity is None:
+        raise Unreadable("the operator writes to its input by contract")
+    return sample.purity

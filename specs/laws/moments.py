@@ -1,0 +1,43 @@
+"""Alpha dropout preserves mean and variance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import Unreadable
+from harness.moments import UNIT, Moments
+from harness.suite import law
+
+if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
+    from specs.sample import Masks
+
+
+@law(source="Klambauer et al. 2017, Self-normalizing neural networks; torch.nn.AlphaDropout")
+def moments(sample: Masks, which: str) -> Moments:
+    """Alpha dropout preserves the mean (0) and the variance (1) of a standard normal input.
+
+    Sums the backend's own outputs, or their squares, over an input of 64 normal quantiles. Catches alpha dropout's
+    constants with p and 1 − p exchanged, zero in place of the saturation value, a wrong sign of the shift. Blind to
+    errors that cancel over the input: see `outcomes`.
+    """
+    sums = sample.sums
+    if sums is None:
+        raise Unreadable("no output could be read: outcomes is broken here")
+    kept, dropped = sums.outcomes.kept, sums.outcomes.dropped
+    off = max(
+        np.max(sums.outcomes.kept_high - sums.outcomes.kept_low),
+        np.max(sums.outcomes.dropped_high - sums.outcomes.dropped_low),
+    )
+    if which == "variance":
+        off = off * (2 * max(np.max(np.abs(kept)), np.max(np.abs(dropped))) + off)
+        kept, dropped = kept**2, dropped**2
+    return Moments(
+        keep=np.array([1 - sample.p]),
+        kept=kept[None],
+        dropped=dropped[None],
+        draws=sums.draws[None],
+        total=(sums.total if which == "mean" else sums.squares,),
+        slack=(sums.inexact * int(np.ceil(off / UNIT)),),
+    )

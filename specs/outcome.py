@@ -1,0 +1,70 @@
+"""What an element may become: kept or dropped, with what rounding allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from specs.rounding import Floats
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What each element may become: PyTorch's value if kept and if dropped, with what rounding allows.
+
+    All arrays have the shape of the input; NaN is a value like any other.
+    """
+
+    kept: Floats
+    dropped: Floats
+    kept_low: Floats
+    kept_high: Floats
+    dropped_low: Floats
+    dropped_high: Floats
+
+    def allows(self, y: Floats) -> Mask:
+        """Where `y` is one of the two outcomes, to rounding."""
+        return self.is_kept(y) | self.is_dropped(y)
+
+    def is_kept(self, y: Floats) -> Mask:
+        """Where `y` is the kept outcome, to rounding."""
+        return ((y >= self.kept_low) & (y <= self.kept_high)) | (np.isnan(y) & np.isnan(self.kept))
+
+    def is_dropped(self, y: Floats) -> Mask:
+        """Where `y` is the dropped outcome, to rounding."""
+        return ((y >= self.dropped_low) & (y <= self.dropped_high)) | (np.isnan(y) & np.isnan(self.dropped))
+
+    def select(self, mask: Mask) -> Outcomes:
+        """The outcomes when the mask is known: both are the one that `mask` (of the input's shape) chooses."""
+        value = np.where(mask, self.kept, self.dropped)
+        low = np.where(mask, self.kept_low, self.dropped_low)
+        high = np.where(mask, self.kept_high, self.dropped_high)
+        return Outcomes(value, value, low, high, low, high)
+
+    def take(self, indices: Any) -> Outcomes:
+        """The same of the elements at `indices`."""
+        return Outcomes(
+            self.kept[indices],
+            self.dropped[indices],
+            self.kept_low[indices],
+            self.kept_high[indices],
+            self.dropped_low[indices],
+            self.dropped_high[indices],
+        )
+
+
+def with_selected(expected: Outcomes, x: Floats) -> Outcomes:
+    """`expected` at p = 1, with 0 allowed as well where the input is not finite: selecting gives 0, multiplying NaN."""
+    low = np.where(np.isfinite(x), expected.dropped_low, 0.0)
+    high = np.where(np.isfinite(x), expected.dropped_high, 0.0)
+    return replace(expected, dropped_low=low, dropped_high=high)
+
+
+def exactly(value: Floats) -> Outcomes:
+    """Outcomes of an input that has only one, with no room for rounding."""
+    return Outcomes(value, value, value, value, value, value)

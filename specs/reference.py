@@ -1,0 +1,149 @@
+"""PyTorch under a given mask: both outcomes of every element, and any mask replayed, output and gradient.
+
+PyTorch's operators draw their mask with one `aten.bernoulli_`. A dispatch mode that answers this one call shows eager
+PyTorch's own arithmetic for the mask that it is given. Arrays go in and out channels first, as float64 that holds the
+dtype's values exactly.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness.errors import NoVerdictError
+from specs.contracts import Contract
+from specs.outcome import Mask, Outcomes
+from specs.rounding import Floats, bounds
+
+
+class _GivenMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's mode has no annotations
+    """Answers `aten.bernoulli_` with `mask`, None meaning that every entry is kept; counts the calls."""
+
+    def __init__(self, mask: torch.Tensor | float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.mask = mask
+        self.calls = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[Any],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is not torch.ops.aten.bernoulli_.float:
+            return func(*args, **(kwargs or {}))
+        self.calls += 1
+        noise: torch.Tensor = args[0]
+        if isinstance(self.mask, torch.Tensor):
+            return noise.copy_(self.mask.reshape(noise.shape))
+        return noise.fill_(self.mask)
+
+
+def tensor(x: npt.NDArray[Any], dtype: str) -> torch.Tensor:
+    """A tensor of `dtype` with the values of `x`."""
+    return torch.from_numpy(np.array(x, dtype=np.float64)).to(getattr(torch, dtype))
+
+
+def values(x: torch.Tensor) -> Floats:
+    """The exact values of a tensor, as float64."""
+    return x.detach().to(torch.float64).numpy()
+
+
+def function(contract: Contract) -> Callable[[torch.Tensor, float, bool], torch.Tensor]:
+    """PyTorch's function for `contract`."""
+    path = contract.reference.removeprefix("torch.")
+    found: Callable[[torch.Tensor, float, bool], torch.Tensor] = operator.attrgetter(path)(torch)
+    return found
+
+
+def call(contract: Contract, x: torch.Tensor, p: float, train: bool) -> torch.Tensor:
+    """PyTorch's answer; the input is not written to, and ranks that PyTorch only warns of are taken."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return function(contract)(x.clone() if contract.writes else x, p, train)
+
+
+def replay(
+    contract: Contract,
+    dtype: str,
+    p: float,
+    x: Floats,
+    mask: Mask | float,
+    cotangent: Floats | None = None,
+    *,
+    train: bool = True,
+) -> tuple[Floats, Floats | None]:
+    """PyTorch's output, and its gradient for `cotangent`, when the mask is `mask`.
+
+    Args:
+        contract: the operator.
+        dtype: in which PyTorch computes.
+        p: the probability that it is called with.
+        x: the input, channels first.
+        mask: of `contract.mask_shape(x.shape)`, true where kept; or 1.0 to keep all, 0.0 to drop all.
+        cotangent: of x's shape, or None for no gradient.
+        train: False for evaluation, where no mask is drawn.
+
+    Raises:
+        NoVerdictError: PyTorch drew its mask otherwise than with one `aten.bernoulli_` (none at p = 0 and p = 1).
+    """
+    given = torch.from_numpy(mask.astype(np.float64)) if isinstance(mask, np.ndarray) else float(mask)
+    leaf = tensor(x, dtype).requires_grad_(cotangent is not None)
+    with _GivenMask(given) as mode:
+        out = call(contract, leaf, p, train)
+    expected = 1 if train and 0 < p < 1 and x.size else 0
+    if mode.calls != expected:
+        raise NoVerdictError(
+            f"the reference can't be told its mask: {contract.reference} at p = {p} drew {mode.calls} masks with "
+            f"aten.bernoulli_, not {expected} (torch {torch.__version__})"
+        )
+    if cotangent is None:
+        return values(out), None
+    (gradient,) = torch.autograd.grad(out, leaf, tensor(cotangent, dtype))
+    return values(out), values(gradient)
+
+
+def outcomes(contract: Contract, dtype: str, p: float, x: Floats) -> Outcomes:
+    """Both outcomes of every element of `x`, of any shape that the operator takes.
+
+    A dropped infinity or NaN is NaN in PyTorch, which multiplies; a framework that selects gives what a dropped zero
+    becomes, and is right as well.
+    """
+    kept, _ = replay(contract, dtype, p, x, 1.0)
+    dropped, _ = replay(contract, dtype, p, x, 0.0)
+    kept_zero, _ = replay(contract, dtype, p, np.zeros_like(x), 1.0)
+    dropped_zero, _ = replay(contract, dtype, p, np.zeros_like(x), 0.0)
+    kept_bounds = bounds(kept, kept_zero, dtype)
+    selected = np.where(np.isfinite(x), dropped, dropped_zero)
+    return Outcomes(kept, dropped, *kept_bounds, *bounds(selected, kept_zero, dtype))
+
+
+@functools.lru_cache(maxsize=256)
+def table(contract: Contract, dtype: str, p: float, probes: tuple[float, ...]) -> Outcomes:
+    """Both outcomes of every probe value, learned once; each is a sample of its own with one channel."""
+    rank = max(contract.ranks)
+    x = np.reshape(probes, (len(probes),) + (1,) * (rank - 1))
+    return outcomes(contract, dtype, p, x).take((slice(None),) + (0,) * (rank - 1))
+
+
+def without_mask(contract: Contract, dtype: str, p: float, x: Floats, *, train: bool) -> Floats:
+    """PyTorch's output where it draws no mask: in evaluation, or in training at p = 0 and p = 1."""
+    return replay(contract, dtype, p, x, 1.0, train=train)[0]
+
+
+def refuses(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], train: bool) -> bool:
+    """True if PyTorch raises on this call."""
+    try:
+        call(contract, torch.ones(shape, dtype=getattr(torch, dtype)), p, train)
+    except (ValueError, RuntimeError):
+        return True
+    return False

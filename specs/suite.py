@@ -1,0 +1,49 @@
+"""The dropout suite: its plan, its samples and its laws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from harness.case import Case
+from specs.laws import channels, gradient, independence, modes, moments, outcomes, rate, streams
+from specs.plan import WEIGHTS, plan
+
+name = "dropout"
+reference = "torch"
+headline = "keep_rate"
+weights = WEIGHTS
+laws = (
+    outcomes.outcomes,
+    channels.constancy,
+    rate.keep_rate,
+    independence.neighbours,
+    moments.moments,
+    gradient.gradient,
+    modes.evaluation,
+    modes.endpoints,
+    modes.arguments,
+    modes.inplace,
+    modes.purity,
+    outcomes.dtype,
+    outcomes.shape,
+    outcomes.strides,
+    streams.seeding,
+)
+
+
+def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
+    """The samples of a case: masks, forward and backward passes, or single calls."""
+    from specs import calls, gradients  # here, for they import PyTorch, which a plan does not need
+    from specs import sample as samples
+
+    match case.study:
+        case "masks":
+            return samples.masks(case, backend, seed)
+        case "gradients":
+            return gradients.gradients(case, backend, seed)
+        case _:
+            return calls.calls(case, backend, seed)
+
+
+__all__ = ["headline", "laws", "name", "plan", "reference", "sample", "weights"]
