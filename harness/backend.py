@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,8 +68,11 @@ def check(backend: Any, name: str) -> None:
         raise NoVerdictError(f"backend {name}: name = {backend.name!r} is not a string")
     if backend.layout not in LAYOUTS:
         raise NoVerdictError(f"backend {name}: layout = {backend.layout!r} is not 'channels_first' or 'channels_last'")
-    if isinstance(backend.dtypes, str) or not backend.dtypes or not set(backend.dtypes) <= set(DTYPES):
-        raise NoVerdictError(f"backend {name}: dtypes = {backend.dtypes!r} is not among {', '.join(DTYPES)}")
+    listed = isinstance(backend.dtypes, Sequence) and not isinstance(backend.dtypes, str)
+    if not (listed and backend.dtypes and all(dtype in DTYPES for dtype in backend.dtypes)):
+        raise NoVerdictError(
+            f"backend {name}: dtypes = {backend.dtypes!r} is not a list of some of {', '.join(DTYPES)}"
+        )
     for text in REQUIRED[3:]:
         if not callable(getattr(backend, text)):
             raise NoVerdictError(f"backend {name}: {text} = {getattr(backend, text)!r} can't be called")

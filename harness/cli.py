@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +192,20 @@ def _console(stream: Any) -> Console:
 def main() -> None:
     """The console script: errors that a person can mend are one sentence, with the exit code of their class."""
     try:
-        cli()
+        cli(prog_name="keeprate")
     except KeeprateError as error:
-        click.echo(f"error: {_indented(str(error))}", err=True)
+        click.echo("\n".join(_wrapped(f"error: {error}")), err=True)
         sys.exit(error.exit_code)
 
 
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n       ")
+def _wrapped(text: str) -> Iterator[str]:
+    indent = " " * len("error: ")
+    for number, line in enumerate(text.splitlines()):
+        yield textwrap.fill(
+            line,
+            WIDTH,
+            initial_indent=indent if number else "",
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )

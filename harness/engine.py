@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.case import Case, FindingId
 from harness.check import Check
-from harness.errors import BackendError, Unreadable
+from harness.errors import BackendError, NotOffered, Unreadable
 from harness.evidence import Evidence, add, from_json
 from harness.suite import Suite
 
@@ -55,6 +55,7 @@ class Result:
         case: the id of the case.
         evidence: by finding id.
         unreadable: findings for which no mask could be read, with the reason.
+        not_offered: findings that need what the backend turned out to lack, with the reason.
         error: what ended the case before its time; empty if nothing did.
     """
 
@@ -62,6 +63,7 @@ class Result:
     case: str
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    not_offered: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +73,7 @@ class Result:
             "case": self.case,
             "evidence": {text: item.to_json() for text, item in self.evidence.items()},
             "unreadable": dict(self.unreadable),
+            "not_offered": dict(self.not_offered),
             "error": self.error,
         }
 
@@ -78,45 +81,47 @@ class Result:
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         """The inverse of `to_json`."""
         evidence = {text: from_json(item) for text, item in data["evidence"].items()}
-        return cls(data["role"], data["case"], evidence, data["unreadable"], data["error"])
+        return cls(data["role"], data["case"], evidence, data["unreadable"], data["not_offered"], data["error"])
 
 
 def run(suite: Suite, backend: Any, job: Job) -> Result:
     """Runs `job` on `backend`: one sampling for all laws, stopped early once a finding is decided broken."""
     evidence: dict[str, Evidence] = {}
     unreadable: dict[str, str] = {}
-    try:
-        for number, sample in enumerate(_samples(suite, backend, job), start=1):
-            for text in job.thresholds:
-                id = FindingId.parse(text)
-                try:
-                    found = suite.laws[id.family](sample, id.parameter)
-                except Unreadable as reason:
-                    unreadable[text] = str(reason)
-                else:
-                    evidence[text] = add(evidence[text], found) if text in evidence else found
-            if _decided(evidence, job, number):
-                break
-    except BackendError as error:
-        return Result(job.role, job.case.id, evidence, unreadable, str(error))
-    return Result(job.role, job.case.id, evidence, unreadable)
+    not_offered: dict[str, str] = {}
+    error = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a backend warns of is for its own users
+        try:
+            for sample in _samples(suite, backend, job):
+                for text in job.thresholds:
+                    id = FindingId.parse(text)
+                    try:
+                        found = suite.laws[id.family](sample, id.parameter)
+                    except Unreadable as reason:
+                        unreadable[text] = str(reason)
+                    except NotOffered as reason:
+                        not_offered[text] = str(reason)
+                    else:
+                        evidence[text] = add(evidence[text], found) if text in evidence else found
+                if _decided(evidence, job):
+                    break
+        except BackendError as raised:
+            error = str(raised)
+    return Result(job.role, job.case.id, evidence, unreadable, not_offered, error)
 
 
 def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:
     return suite.sample(job.case, backend, job.case.seed(job.seed, job.role))
 
 
-def _decided(evidence: Mapping[str, Evidence], job: Job, number: int) -> bool:
-    # E-values are valid whenever one looks, so looking at chunks 1, 2, 4, … costs time alone.
-    look = number & (number - 1) == 0
+def _decided(evidence: Mapping[str, Evidence], job: Job) -> bool:
+    """True once a finding is broken for good: e-values are valid whenever one looks."""
     for text, item in evidence.items():
+        threshold = job.thresholds[text]
         if isinstance(item, Check):
             if item.broken:
                 return True
-        elif look and item.log10_e >= _or_infinite(job.thresholds[text]):
+        elif threshold is not None and item.log10_e_bound >= threshold and item.log10_e >= threshold:
             return True
     return False
-
-
-def _or_infinite(threshold: float | None) -> float:
-    return math.inf if threshold is None else threshold

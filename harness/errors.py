@@ -23,5 +23,9 @@ class Unreadable(Exception):  # noqa: N818 - a state of a sample, not an error o
     """No mask could be read from this sample, because an exact law is broken in it; says which law."""
 
 
+class NotOffered(Exception):  # noqa: N818 - a state of a sample, not an error of the program
+    """The backend lacks what this finding needs, as only calling it shows; says what."""
+
+
 class BackendError(Exception):
     """A backend raised where the contract says that it answers; becomes a finding with status `error`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+
+import numpy as np
 
 from harness.case import ANY, Promise
 from harness.check import Check
@@ -74,45 +75,62 @@ def unjudged(promise: Promise, status: Status, reason: str) -> Finding:
 
 
 def decide(promise: Promise, results: Mapping[str, Result], alpha: float) -> Finding:
-    """What the results of its cases say of a promise, under the error budget `alpha`.
+    """What the results of its cases say of a promise, under the error budget `alpha`."""
+    status, why, evidence = _gather(promise, results, alpha)
+    if evidence is None or status not in ("kept", "broken"):
+        return unjudged(promise, status, why)
+    return _described(unjudged(promise, status, ""), evidence, promise, alpha)
+
+
+def outcome(promise: Promise, results: Mapping[str, Result], alpha: float) -> tuple[Status, str]:
+    """The status alone, and the reason for it in words."""
+    status, why, evidence = _gather(promise, results, alpha)
+    if isinstance(evidence, Check):
+        return status, " ".join(evidence.first.values())
+    return status, why or (evidence.where if evidence is not None else "")
+
+
+def _gather(promise: Promise, results: Mapping[str, Result], alpha: float) -> tuple[Status, str, Evidence | None]:
+    """Status, reason, and the evidence of all cases together.
 
     A finding with an error stays one even where the rest of its evidence breaks it: it was not judged to the end.
     """
     text = str(promise.id)
     found = [(case, results[case.id]) for case in promise.cases if case.id in results]
-    errors = [result.error for _, result in found if result.error]
+    for _, result in found:
+        if result.error:
+            return "error", result.error, None
     unreadable = [result.unreadable[text] for _, result in found if text in result.unreadable]
-    judged = [(case, result.evidence[text]) for case, result in found if text in result.evidence]
-    if errors:
-        return unjudged(promise, "error", errors[0])
-    if not judged:
-        reason = unreadable[0] if unreadable else "its case gave no evidence"
-        return unjudged(promise, "unreadable" if unreadable else "error", reason)
-    labels = _labels([(case.p, case.dtype, case.shape) for case, _ in judged])
-    finding = _weigh(unjudged(promise, "kept", ""), pool([item for _, item in judged], labels), promise, alpha)
-    if unreadable and finding.status == "kept":
-        return unjudged(promise, "unreadable", unreadable[0])
-    return finding
+    lacking = [result.not_offered[text] for _, result in found if text in result.not_offered]
+    seen = [(case, result.evidence[text]) for case, result in found if text in result.evidence]
+    if not seen:
+        if lacking:
+            return "not_offered", lacking[0], None
+        return ("unreadable", unreadable[0], None) if unreadable else ("error", "its case gave no evidence", None)
+    labels = _labels([(case.p, case.dtype, case.shape) for case, _ in seen])
+    evidence = pool([item for _, item in seen], labels)
+    if isinstance(evidence, Check):
+        broken = evidence.broken or not evidence.checked
+    else:
+        broken = evidence.log10_e >= promise.threshold(alpha)
+    if unreadable and not broken:
+        return "unreadable", unreadable[0], None
+    return "broken" if broken else "kept", "", evidence
 
 
-def _weigh(finding: Finding, evidence: Evidence, promise: Promise, alpha: float) -> Finding:
+def _described(finding: Finding, evidence: Evidence, promise: Promise, alpha: float) -> Finding:
+    """`finding` with the effect that its evidence shows."""
     if isinstance(evidence, Check):
         detail = {"checked": evidence.checked, "exact": evidence.exact, "wrong": evidence.wrong}
-        return replace(
-            finding,
-            status="broken" if evidence.broken or not evidence.checked else "kept",
-            detail={**detail, "first": evidence.first or None},
-        )
-    threshold = promise.threshold(alpha)
+        return replace(finding, detail={**detail, "first": evidence.first or None})
     share = alpha * promise.share
     low, high = evidence.interval(share)
     return replace(
         finding,
-        status="broken" if evidence.log10_e >= threshold else "kept",
         statistic=_round(evidence.statistic),
         p_value=_round(evidence.p_value),
         log10_e=_round(evidence.log10_e),
-        threshold_log10_e=_round(threshold),
+        threshold_log10_e=_round(promise.threshold(alpha)),
         n=evidence.n,
         estimate=_round(evidence.estimate),
         expected=_round(evidence.expected),
@@ -131,6 +149,5 @@ def _labels(cases: Sequence[tuple[float | None, str, tuple[int, ...]]]) -> list[
 
 
 def _round(value: float) -> float:
-    if not math.isfinite(value):
-        return math.copysign(1e308, value)  # JSON has no infinity
-    return float(f"{value:.{DIGITS}g}")
+    """`value` to the digits that the JSON has, which knows neither infinity nor NaN: an estimate of no draws is 0."""
+    return float(f"{np.nan_to_num(value):.{DIGITS}g}")

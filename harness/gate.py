@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.backend import Offer
-from harness.case import ANY, Case, Promise
+from harness.case import ANY, Case, FindingId, Promise
 from harness.engine import Job, Result
 from harness.errors import UsageError
-from harness.finding import Finding, decide, unjudged
+from harness.finding import Finding, decide, outcome, unjudged
 from harness.known import Known, read_known
 from harness.suite import Suite, load_suite
 from harness.verdict import Verdict
@@ -101,6 +101,7 @@ def ask(
     _exist(ops, "operator", {case.op for case in cases})
     _exist(dtypes, "dtype", {case.dtype for case in cases} - {ANY})
     if finding is not None and finding not in promises:
+        FindingId.parse(finding)  # says so if it isn't an id at all
         raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_similar(finding, promises)}")
     chosen = {}
     for text, promise in promises.items():
@@ -153,12 +154,11 @@ def jobs(question: Question, offer: Offer, findings: Collection[str] | None = No
     """
     wanted = question.promises if findings is None else {text: question.promises[text] for text in findings}
     cases = {case.id: case for promise in wanted.values() for case in _offered(promise, offer)}
-    ordered = sorted(cases.values(), key=lambda case: -case.draws)
-    references = [case.for_reference() for case in ordered] if question.suite.reference else []
+    references = [case.for_reference() for case in cases.values()] if question.suite.reference else []
     return [
         Job(role, case, question.seed, {text: _threshold(question, text) for text in case.findings})
-        for role, side in (("reference", references), ("backend", ordered))
-        for case in side
+        for role, side in (("reference", references), ("backend", cases.values()))
+        for case in sorted(side, key=lambda case: -case.draws)
     ]
 
 
@@ -167,10 +167,19 @@ def _threshold(question: Question, finding: str) -> float | None:
     return promise.threshold(question.alpha) if promise.share and len(promise.cases) == 1 else None
 
 
-def judged(
-    question: Question, offer: Offer, text: str, results: Mapping[tuple[str, str], Result]
-) -> tuple[Finding, str]:
-    """One finding, and what the reference breaks in its place (empty if nothing); results are by role and case."""
+Results = dict[str, dict[str, Result]]  # by role and case
+
+
+def by_role(results: Iterable[Result]) -> Results:
+    """Results by role and case."""
+    sides: Results = {"reference": {}, "backend": {}}
+    for result in results:
+        sides[result.role][result.case] = result
+    return sides
+
+
+def judged(question: Question, offer: Offer, text: str, results: Results) -> tuple[Finding, str]:
+    """One finding, and what the reference breaks in its place (empty if nothing)."""
     promise = question.promises[text]
     failure = ""
     if promise.id.op not in offer.names:
@@ -179,15 +188,11 @@ def judged(
         finding = unjudged(promise, "not_offered", _lacking(promise, offer))
     else:
         looks = replace(promise, cases=tuple(cases))
-        finding = decide(looks, _of("backend", results), question.alpha)
+        finding = decide(looks, results["backend"], question.alpha)
         if question.suite.reference:
-            expected = decide(looks, _of("reference", results), question.alpha)
-            failure = "" if expected.status == "kept" else f"{text}: {expected.status}, {_why(expected)}"
+            status, why = outcome(looks, results["reference"], question.alpha)
+            failure = "" if status == "kept" else f"{text}: {status}, {why}"
     return replace(finding, known=question.known.reason(text), replay=question.replay(text)), failure
-
-
-def _of(role: str, results: Mapping[tuple[str, str], Result]) -> dict[str, Result]:
-    return {case: result for (whose, case), result in results.items() if whose == role}
 
 
 def conclude(
@@ -200,8 +205,8 @@ def conclude(
 ) -> Verdict:
     """The verdict that follows from the results of all jobs, in whatever order they came."""
     offer, reference = offers
-    by_case = {(result.role, result.case): result for result in results}
-    pairs = [judged(question, offer, text, by_case) for text in question.promises]
+    sides = by_role(results)
+    pairs = [judged(question, offer, text, sides) for text in question.promises]
     failures = [failure for _, failure in pairs if failure]
     return Verdict(
         backend={**_described(offer), "isolated": isolated},
@@ -221,11 +226,6 @@ def _described(offer: Offer | None) -> dict[str, Any]:
     if offer is None:
         return {"name": "", "version": "", "device": ""}
     return {"name": offer.name, "version": offer.version, "device": offer.device}
-
-
-def _why(finding: Finding) -> str:
-    detail = finding.detail or {}
-    return detail.get("reason") or " ".join((detail.get("first") or {}).values()) or detail.get("where") or ""
 
 
 def no_verdict(question: Question, reason: str) -> Verdict:

@@ -116,6 +116,11 @@ class Moments:
         return float(np.logaddexp(together, alone) - math.log(2)) / math.log(10)
 
     @property
+    def log10_e_bound(self) -> float:
+        """No cheaper bound is known than the evidence itself."""
+        return self.log10_e
+
+    @property
     def statistic(self) -> float:
         """The sum over groups of z squared; z is how far the sum is off, beyond slack, in standard errors."""
         return float((self._z**2).sum())

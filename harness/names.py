@@ -90,7 +90,9 @@ def _line_of(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})" if trace else ""
+    if trace is None or trace.tb_frame.f_code.co_filename == __file__:  # the call itself failed, none of its lines
+        return ""
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
 
 
 def _similar(name: str, names: list[str]) -> str:

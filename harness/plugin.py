@@ -22,7 +22,7 @@ from harness.engine import Result
 from harness.errors import KeeprateError
 from harness.files import check_writable, write
 from harness.finding import Finding
-from harness.gate import ALPHA, DEFAULT_SUITE, Question, ask, conclude, jobs, judged, run_of
+from harness.gate import ALPHA, DEFAULT_SUITE, Question, Results, ask, by_role, conclude, jobs, judged, run_of
 from harness.names import find
 from harness.suite import PROFILES, groups
 from harness.text import failure_text, verdict_text
@@ -87,8 +87,8 @@ class Gate:
         self.question = question
         self.groups = groups(question.promises)
         self._suite_file = suite_file
-        self._results: dict[tuple[str, str], Result] = {}
-        self._sent: set[tuple[str, str]] = set()
+        self._results: Results = by_role(())
+        self._fresh: list[Result] = []  # not yet sent
         self._done: set[str] = set()
         self._runner = Children(question.backend, question.suite_name, question.names, 1)
 
@@ -114,7 +114,8 @@ class Gate:
                 if isinstance(other, Item) and self.groups[other.name] == group
             ]
             for result in self._runner.map(jobs(self.question, self.offers[0], mates)):
-                self._results[result.role, result.case] = result
+                self._results[result.role][result.case] = result
+                self._fresh.append(result)
         return judged(self.question, self.offers[0], item.name, self._results)
 
     @pytest.hookimpl(wrapper=True)
@@ -122,9 +123,10 @@ class Gate:
         """Sends what the cases gave along with the report of the item that ran them."""
         report = yield
         if isinstance(item, Item) and call.when == "call":
-            fresh = [result.to_json() for key, result in self._results.items() if key not in self._sent]
-            self._sent.update(self._results)
-            report.keeprate = json.dumps({"finding": item.name, "results": fresh})
+            report.keeprate = json.dumps(
+                {"finding": item.name, "results": [result.to_json() for result in self._fresh]}
+            )
+            self._fresh.clear()
         return report
 
     def pytest_unconfigure(self) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.case import Case, FindingId, Promise
-from harness.errors import UsageError
+from harness.errors import NoVerdictError, UsageError
 from harness.evidence import Evidence
 from harness.names import find
 
@@ -103,6 +103,9 @@ def load_suite(name: str) -> Suite:
         NoVerdictError: it can't be loaded.
     """
     found = find(name, group="keeprate.suites", kind="suite")
+    absent = [text for text in ("plan", "sample", "laws") if not hasattr(found, text)]
+    if absent:
+        raise NoVerdictError(f"suite {name} lacks {', '.join(absent)}, which every suite must have")
     laws = {item.name: item for item in found.laws}
     weights = getattr(found, "weights", {name: 1 / len(laws) for name in laws})
     label = getattr(found, "name", name)

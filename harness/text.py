@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -106,8 +107,18 @@ def _row(label: str, text: str) -> str:
 
 
 def _command(command: str) -> str:
-    head, _, options = command.partition(" --backend")
-    return f"  {head} \\\n    --backend{options}" if options else f"  {command}"
+    if not command.startswith("keeprate replay "):  # of a backend that is an object: a line of Python
+        return f"  {command}"
+    words = [shlex.quote(word) for word in shlex.split(command)]
+    lines = ["  " + " ".join(words[:3])]
+    if len(lines[0]) > WIDTH - 2:
+        lines = ["  " + " ".join(words[:2]), f"    {words[2]}"]
+    lines.append("   ")
+    for option in map(" ".join, zip(words[3::2], words[4::2], strict=True)):
+        if len(lines[-1]) + 1 + len(option) > WIDTH - 2 and lines[-1].strip():
+            lines.append("   ")
+        lines[-1] += f" {option}"
+    return " \\\n".join(lines)
 
 
 def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
@@ -174,31 +185,37 @@ def _millions(count: int) -> str:
 def _remarks(verdict: Verdict) -> Iterable[str]:
     yield ""
     if verdict.headline:
-        yield f"detects: the smallest departure in {verdict.headline} that this run would have caught in every case"
+        yield _filled(f"detects: the smallest departure in {verdict.headline} that this run would have caught")
     absent = [op for op in dict.fromkeys(item.op for item in verdict) if _absent(op, verdict)]
     if absent:
-        yield textwrap.fill(f"not implemented: {', '.join(absent)}", WIDTH, subsequent_indent="  ")
+        yield _filled(f"not implemented: {', '.join(absent)}")
     reasons = Counter(
         (finding.status.replace("_", " "), (finding.detail or {}).get("reason", ""))
         for finding in verdict
         if finding.status in ("not_offered", "unreadable")
     )
     for (status, reason), number in reasons.items():
-        yield f"{status}: {number} findings, {reason}"
+        yield _filled(f"{status}: {number} findings, {reason}")
     known = [finding for finding in verdict if finding.known is not None]
     for finding in known:
         if finding.status == "kept":
-            yield f"known deviation no longer seen: {finding.id}"
+            yield _filled(f"known deviation no longer seen: {finding.id}")
         elif finding.status in ("broken", "error"):
-            yield f"known deviation: {finding.id} ({finding.known})"
+            yield _filled(f"known deviation: {finding.id} ({finding.known})")
     for text in verdict.reference["failures"]:
-        yield textwrap.fill(f"the reference itself breaks {text}", WIDTH, subsequent_indent="  ")
+        yield _filled(f"the reference itself breaks {text}")
     if not verdict.backend["isolated"]:
-        yield "The backend was handed over as an object, so it was judged in this process: a crash would end it."
+        yield _filled(
+            "The backend was handed over as an object, so it was judged in this process: a crash would end it."
+        )
     seconds = verdict.run.get("seconds")
     took = f", {seconds:.0f} s with {verdict.run['workers']} workers" if seconds is not None else ""
-    backend, reference = (_versioned(side) for side in (verdict.backend, verdict.reference))
-    yield f"{backend} against {reference}; profile {verdict.profile}, seed {verdict.seed}{took}"
+    sides = " against ".join(filter(None, (_versioned(side) for side in (verdict.backend, verdict.reference))))
+    yield _filled(f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}")
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _absent(op: str, verdict: Verdict) -> bool:

@@ -95,7 +95,8 @@ class _Child:
 
     def _how_it_died(self) -> str:
         assert self._process is not None
-        code = self._process.wait()
+        self._process.communicate()
+        code = self._process.returncode
         self._process = None
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 2000))
@@ -118,6 +119,7 @@ class Children:
     def __init__(self, backend: str, suite: str, names: Iterable[str], count: int) -> None:
         setup = {"backend": backend, "suite": suite, "names": sorted(names)}
         self.count = count
+        self._name = backend
         self._children = [_Child(setup) for _ in range(count)]
 
     def offers(self) -> tuple[Offer, Offer | None]:
@@ -130,7 +132,7 @@ class Children:
         try:
             return self._children[0].offers()
         except _ChildDiedError as how:
-            raise NoVerdictError(f"the backend can't be loaded: {how}") from None
+            raise NoVerdictError(f"backend {self._name} can't be loaded: {how}") from None
 
     def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Runs `jobs` on all children; results in whatever order they come."""

@@ -42,6 +42,16 @@ class Bench:
         """Seeds the backend."""
         _foreign("seed", self._backend.seed, value)
 
+    def takes_seed(self, value: int) -> bool:
+        """False if the backend refuses `value` as a seed with `ValueError`, as a narrower framework may."""
+        try:
+            self._backend.seed(value)
+        except ValueError:
+            return False
+        except Exception as error:
+            raise BackendError(f"seed raised {type(error).__name__}: {_first_line(error)}") from error
+        return True
+
     def native(self, x: Floats, *, strided: bool = False) -> Any:
         """A native array of `x` (channels first); in row-major order of the backend's layout, or `strided` like `x`."""
         wide = np.float64 if self.dtype == "float64" else np.float32

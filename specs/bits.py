@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 Words = npt.NDArray[np.uint64]
+Pairs = tuple[int, int, int]  # both, one and none kept
 WORD = 64
+ALL = np.uint64(2**64 - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,33 +56,125 @@ class Bits:
         return np.unpackbits(self.words.view(np.uint8), axis=1, count=self.entries, bitorder="little")
 
     @cached_property
+    def by_word(self) -> npt.NDArray[np.uint8]:
+        """(calls, words) kept entries of each word."""
+        return np.bitwise_count(self.words)
+
+    @cached_property
     def kept(self) -> int:
         """Entries that were kept, in all."""
-        return int(np.bitwise_count(self.words).sum(dtype=np.int64))
+        return int(self.by_word.sum(dtype=np.int64))
 
-    def pairs(self, lag: int) -> npt.NDArray[np.int64]:
+    def only(self, words: slice) -> Bits:
+        """The same calls, a part of their words; whole words must have been chosen."""
+        chosen = self.words[:, words]
+        return Bits(chosen, (chosen.shape[1] * WORD,))
+
+    def every(self, parity: int) -> Bits:
+        """The even calls (0), or the odd ones (1)."""
+        return Bits(self.words[parity::2], self.shape)
+
+    def windows(self, size: int) -> npt.NDArray[np.int64]:
+        """Kept entries of each disjoint window of `size` entries, a multiple of 64, calls one after another."""
+        whole = self.entries // size * size // WORD
+        counts: npt.NDArray[np.int64] = self.by_word[:, :whole].reshape(-1, size // WORD).sum(axis=1, dtype=np.int64)
+        return counts
+
+    def pairs(self, lag: int) -> Pairs:
         """How many disjoint pairs of entries `lag` apart in flat order were both, one and not kept.
 
         Entries are taken in blocks of 2·lag, the first half of a block paired with the second; within each call, or
         within each word where a block fits into one.
         """
         if 2 * lag <= WORD and self.entries % WORD == 0:
-            ones = (1 << lag) - 1
-            first = np.uint64(sum(ones << start for start in range(0, WORD - 2 * lag + 1, 2 * lag)))
-            left, right = self.words & first, (self.words >> np.uint64(lag)) & first
-            return _both_one_none(left, right, self.words.size * int(first).bit_count())
+            first = np.uint64(sum(((1 << lag) - 1) << start for start in range(0, WORD - 2 * lag + 1, 2 * lag)))
+            both = self.words >> np.uint64(lag)
+            both &= self.words
+            both &= first
+            entries = first | first << np.uint64(lag)
+            kept = self.kept if entries == ALL else _count(self.words & entries)
+            return _pairs(_count(both), kept, self.words.size * int(first).bit_count())
         if lag % WORD == 0:
             blocks = self.entries // (2 * lag)
-            halves = self.words[:, : blocks * 2 * lag // WORD].reshape(self.calls, blocks, 2, lag // WORD)
-            return _both_one_none(halves[:, :, 0], halves[:, :, 1], self.calls * blocks * lag)
+            width = blocks * 2 * lag // WORD
+            halves = self.words[:, :width].reshape(self.calls, blocks, 2, lag // WORD)
+            kept = int(self.by_word[:, :width].sum(dtype=np.int64))
+            return _pairs(_count(halves[:, :, 0] & halves[:, :, 1]), kept, self.calls * blocks * lag)
         blocks = self.entries // (2 * lag)
-        unpacked = self.unpack()[:, : blocks * 2 * lag].reshape(self.calls, blocks, 2, lag)
-        both = int((unpacked[:, :, 0] & unpacked[:, :, 1]).sum(dtype=np.int64))
-        total = int(unpacked.sum(dtype=np.int64))
-        return np.array([both, total - 2 * both, self.calls * blocks * lag - total + both])
+        halves8 = self.unpack()[:, : blocks * 2 * lag].reshape(self.calls, blocks, 2, lag)
+        both8 = int((halves8[:, :, 0] & halves8[:, :, 1]).sum(dtype=np.int64))
+        return _pairs(both8, int(halves8.sum(dtype=np.int64)), self.calls * blocks * lag)
+
+    def call_pairs(self, shift: int) -> Pairs:
+        """The same for entry i of each even call and entry i + shift of the call after it."""
+        whole = self.calls // 2 * 2
+        left, right = self.words[:whole:2], self.words[1:whole:2]
+        if shift < 0:
+            left, right, shift = right, left, -shift
+        whole_words, part = divmod(shift, WORD)
+        width = left.shape[1] - whole_words - (part > 0)
+        moved = right[:, whole_words : whole_words + width]
+        if part:
+            following = right[:, whole_words + 1 : whole_words + 1 + width]
+            moved = moved >> np.uint64(part) | following << np.uint64(WORD - part)
+        left = left[:, :width]
+        entries = width * WORD
+        if entries > self.entries - shift:  # the last word of a call that no 64 divides: its padding is no entry
+            spare = entries - (self.entries - shift)
+            last = np.uint64(ALL >> np.uint64(spare))
+            left, moved = left.copy(), moved.copy()
+            left[:, -1] &= last
+            moved[:, -1] &= last
+            entries -= spare
+        return _pairs(_count(left & moved), _count(left) + _count(moved), len(left) * entries)
+
+    def columns(self) -> npt.NDArray[np.int64]:
+        """(64,) how often each bit of a word was kept, over all words; every entry if 64 divides a call."""
+        return column_counts(np.ascontiguousarray(self.words).ravel())
+
+    def octets(self) -> npt.NDArray[np.int64]:
+        """(256,) how often each pattern of 8 disjoint neighbours occurred; bit k of a pattern is its k-th entry."""
+        whole = self.entries // 8
+        return np.bincount(self.words.view(np.uint8)[:, :whole].ravel(), minlength=256)
+
+    def leading_drops(self) -> npt.NDArray[np.uint8]:
+        """For each word the number of entries before its first kept one; 64 if there is none."""
+        lowest = self.words & (~self.words + np.uint64(1))
+        return np.bitwise_count(lowest - np.uint64(1))
 
 
-def _both_one_none(left: Words, right: Words, pairs: int) -> npt.NDArray[np.int64]:
-    both = int(np.bitwise_count(left & right).sum(dtype=np.int64))
-    one = int(np.bitwise_count(left ^ right).sum(dtype=np.int64))
-    return np.array([both, one, pairs - both - one])
+def column_counts(words: Words) -> npt.NDArray[np.int64]:
+    """(64,) how many of `words` have each bit: added in halves as vertical counters, a plane a digit."""
+    planes = [words]
+    spare = np.zeros(WORD, dtype=np.int64)
+    while len(planes[0]) > 256:
+        size = len(planes[0])
+        if size % 2:
+            spare += _weigh([plane[-1:] for plane in planes])
+        half = size // 2
+        carry = np.zeros(half, dtype=np.uint64)
+        added = []
+        for plane in planes:
+            left, right = plane[:half], plane[half : 2 * half]
+            differ = left ^ right
+            added.append(differ ^ carry)
+            carry = left & right | differ & carry
+        planes = [*added, carry]
+    return spare + _weigh(planes)
+
+
+def _weigh(planes: list[Words]) -> npt.NDArray[np.int64]:
+    bits = (np.unpackbits(plane.view(np.uint8), bitorder="little").reshape(-1, WORD) for plane in planes)
+    return sum(
+        (plane.sum(axis=0, dtype=np.int64) << digit for digit, plane in enumerate(bits)), np.zeros(WORD, np.int64)
+    )
+
+
+def _count(words: Words) -> int:
+    return int(np.bitwise_count(words).sum(dtype=np.int64))
+
+
+def _pairs(both: int, kept: int, pairs: int) -> Pairs:
+    """Both, one and none kept, from how many entries of the pairs were kept in all."""
+    one = kept - 2 * both
+    return both, one, pairs - both - one

@@ -18,7 +18,7 @@ from harness.errors import BackendError
 from specs import reference
 from specs.bench import Bench
 from specs.contracts import CONTRACTS, Contract
-from specs.inputs import cotangent, indices, probes, with_specials
+from specs.inputs import cotangent, indices, laid_out, probes, with_specials
 from specs.outcome import Outcomes, exactly, with_selected
 from specs.rounding import Floats
 
@@ -200,22 +200,6 @@ def strides(bench: Bench) -> Iterator[Observation]:
             yield _observe(bench, what, x, expected, partial(bench.call, p=0.3), strided=True)
             what = f"evaluation on {layout} input of shape {shape_text(x.shape)}"
             yield _observe(bench, what, x, exactly(x), partial(bench.call, p=0.3, train=False), strided=True)
-
-
-def laid_out(x: Floats, layout: str) -> Floats:
-    """`x`, or a part of it, as a view that lies in memory as `layout` says."""
-    match layout:
-        case "step2":
-            return x[..., ::2]
-        case "transposed":
-            return np.ascontiguousarray(x.T).T
-        case "remade":  # a transpose made contiguous
-            return np.ascontiguousarray(x.swapaxes(0, -1))
-        case "stride0":
-            return np.broadcast_to(x[:1], x.shape)
-        case "reversed":
-            return x[::-1]
-    raise ValueError(f"no layout '{layout}'")
 
 
 def shape(bench: Bench) -> Iterator[Observation]:

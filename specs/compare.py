@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from harness.check import Check, failed
 from specs.outcome import Mask, Outcomes
 from specs.rounding import Floats
 
+Place = Callable[[tuple[int, ...]], tuple[int, ...]]
 
-def compare(y: Floats, x: Floats, allowed: Outcomes, what: str = "") -> Check:
+
+def compare(y: Floats, x: Floats, allowed: Outcomes, what: str = "", place: Place = tuple) -> Check:
     """Counts the elements of `y` that are neither of PyTorch's outcomes.
 
     Args:
@@ -17,6 +21,7 @@ def compare(y: Floats, x: Floats, allowed: Outcomes, what: str = "") -> Check:
         x: the input that it was given (or the cotangent, for a gradient), for the message.
         allowed: PyTorch's outcomes, of x's shape.
         what: which call this was, for the message.
+        place: from an index of `y` to the one that the message gives.
     """
     where = {"call": what} if what else {}
     if y.shape != x.shape:
@@ -24,17 +29,13 @@ def compare(y: Floats, x: Floats, allowed: Outcomes, what: str = "") -> Check:
     with np.errstate(invalid="ignore"):
         right = allowed.allows(y)
     exact = same(y, allowed.kept) | same(y, allowed.dropped)
-    return _check(right, exact, where, y, x, allowed)
-
-
-def _check(right: Mask, exact: Mask, where: dict[str, str], y: Floats, x: Floats, allowed: Outcomes) -> Check:
-    wrong = int(right.size - np.count_nonzero(right))
-    checked, bits = int(right.size), int(np.count_nonzero(exact & right))
-    if not wrong:
-        return Check(checked, bits)
+    if right.all():
+        return Check(int(right.size), int(np.count_nonzero(exact)))
     at = np.unravel_index(int(np.argmin(right)), right.shape)
-    kept, dropped = allowed.kept[at], allowed.dropped[at]
-    return Check(checked, bits, wrong, {**where, **counterexample(x[at], at, y[at], kept, dropped)})
+    index = place(tuple(int(axis) for axis in at))
+    first = counterexample(x[at], index, y[at], allowed.kept[at], allowed.dropped[at])
+    wrong = int(right.size - np.count_nonzero(right))
+    return Check(int(right.size), int(np.count_nonzero(exact & right)), wrong, {**where, **first})
 
 
 def same(a: Floats, b: Floats) -> Mask:
@@ -43,9 +44,9 @@ def same(a: Floats, b: Floats) -> Mask:
     return equal
 
 
-def counterexample(x: float, at: tuple[np.intp, ...], y: float, kept: float, dropped: float) -> dict[str, str]:
+def counterexample(x: float, at: tuple[int, ...], y: float, kept: float, dropped: float) -> dict[str, str]:
     """One wrong element, in the words of a failure message."""
-    place = f" at ({', '.join(str(int(index)) for index in at)})" if at else ""
+    place = f" at ({', '.join(map(str, at))})" if at else ""
     only = kept == dropped or (np.isnan(kept) and np.isnan(dropped))
     return {
         "first": f"input {number(x)}{place} gave {number(y)}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.case import Case
 from harness.check import Check
@@ -16,10 +17,11 @@ from specs.bench import Bench
 from specs.bits import Bits
 from specs.compare import compare
 from specs.contracts import CONTRACTS, Contract
-from specs.inputs import cotangent, indices, probes, with_specials
+from specs.inputs import PROBES, SPECIAL, cotangent, indices, probes, with_specials
 from specs.outcome import Mask, Outcomes, exactly
 from specs.rounding import Floats, bounds
 
+Counts = npt.NDArray[np.int64]
 SPECIAL_EVERY = 7  # no power of two divides it, so zeros meet every position of a vector and every channel
 
 
@@ -33,7 +35,9 @@ class Gradients:
             neither could be read, for the reason in `unreadable`.
         outcomes: whether each output is PyTorch's for its mask.
         gradient: whether each gradient is PyTorch's for the mask of its own output.
-        at_zero: entries that were kept and dropped where the output can't tell (zeros in the input), by the gradient.
+        values: the input values, and ±0, ±inf and NaN after them.
+        by_value: for each of them how many entries were kept, and how many there were; where the output can't tell, by
+            the gradient.
     """
 
     p: float
@@ -41,7 +45,8 @@ class Gradients:
     outcomes: Check
     gradient: Check
     purity: Check | None
-    at_zero: tuple[int, int]
+    values: tuple[float, ...]
+    by_value: tuple[Counts, Counts]
     unreadable: str
 
     @property
@@ -61,9 +66,11 @@ def gradients(case: Case, backend: Any, seed: int) -> Iterator[Gradients]:
     assert case.p is not None
     contract = CONTRACTS[case.op]
     bench = Bench(backend, contract, case.dtype)
-    x = with_specials(np.array(probes(contract, case.dtype))[indices(case.shape)], SPECIAL_EVERY)
+    values = (*probes(contract, case.dtype), *SPECIAL)
+    which = with_specials(indices(case.shape), SPECIAL_EVERY, range(PROBES, len(values)))
     if contract.by_channel:
-        x = _readable(x, contract, np.array(probes(contract, case.dtype))[0])
+        _make_readable(which, contract)
+    x = np.array(values)[which]
     ct = cotangent(case.shape, case.dtype, seed=0)
     outputs = reference.outcomes(contract, case.dtype, case.p, x)
     slopes = _slopes(contract, case.dtype, case.p, x, ct)
@@ -71,24 +78,22 @@ def gradients(case: Case, backend: Any, seed: int) -> Iterator[Gradients]:
     bench.seed(seed)
     draws = case.draws
     while draws > 0:
-        sample = _one(bench, case.p, x, native, ct, native_ct, outputs, slopes)
+        yield _one(bench, case.p, values, which, native, ct, native_ct, outputs, slopes)
         draws -= int(np.prod(contract.mask_shape(case.shape)))
-        yield sample
 
 
-def _readable(x: Floats, contract: Contract, value: float) -> Floats:
-    """`x` with a finite non-zero value in front of each channel, so that its mask can be read there."""
-    axis = contract.channel_axis(x.ndim)
+def _make_readable(which: npt.NDArray[np.uint8], contract: Contract) -> None:
+    """Puts an ordinary value in front of each channel, so that its mask can be read there."""
+    axis = contract.channel_axis(which.ndim)
     assert axis is not None
-    copy = x.copy()
-    copy[(slice(None),) * (axis + 1) + (0,) * (x.ndim - axis - 1)] = value
-    return copy
+    which[(slice(None),) * (axis + 1) + (0,) * (which.ndim - axis - 1)] = 0
 
 
 def _one(
     bench: Bench,
     p: float,
-    x: Floats,
+    values: tuple[float, ...],
+    which: npt.NDArray[np.uint8],
     native: Any,
     ct: Floats,
     native_ct: Any,
@@ -96,33 +101,36 @@ def _one(
     slopes: Outcomes,
 ) -> Gradients:
     contract, dtype = bench.contract, bench.dtype
+    x = np.array(values)[which]
     out, gradient = bench.vjp(native, p, True, native_ct)
     y, g = bench.values(out), bench.values(gradient)
     purity = compare(bench.values(native), x, exactly(x))
     outcomes = compare(y, x, outputs)
     if outcomes.broken or g.shape != x.shape:
         reason = "no mask could be read: outcomes is broken here"
-        return Gradients(p, None, outcomes, compare(g, ct, slopes), purity, (0, 0), reason)
-    kept, at_zero = outputs.is_kept(y), (0, 0)
+        nothing = np.zeros(len(values), dtype=np.int64)
+        return Gradients(p, None, outcomes, compare(g, ct, slopes), purity, values, (nothing, nothing), reason)
+    kept = outputs.is_kept(y)
     if contract.by_channel:
         mask = _front(kept, contract)
     else:
         unclear = outputs.is_dropped(y) & kept | ~np.isfinite(x)
         mask = np.where(unclear, np.abs(g - slopes.kept) < np.abs(g - slopes.dropped), kept)
-        zeros = mask[(x == 0) & unclear]
-        at_zero = (int(zeros.sum()), int((~zeros).sum()))
+    whole = _spread(mask, x.shape)
     _, replayed = reference.replay(contract, dtype, p, x, mask, ct)
     assert replayed is not None
     low, high = bounds(replayed, np.zeros_like(x), dtype)
     bits = Bits.empty(1, mask.shape)
     bits.put(0, mask)
+    by_value = (np.bincount(which[whole], minlength=len(values)), np.bincount(which.ravel(), minlength=len(values)))
     return Gradients(
         p,
         bits,
-        compare(y, x, outputs.select(_spread(mask, x.shape))),
+        compare(y, x, outputs.select(whole)),
         compare(g, ct, Outcomes(replayed, replayed, low, high, low, high)),
         purity,
-        at_zero,
+        values,
+        by_value,
         "",
     )
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
 from specs.contracts import Contract
 from specs.rounding import Floats, representable
+
+AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
 PROBES = 64
 SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"))
@@ -27,14 +33,17 @@ def probes(contract: Contract, dtype: str) -> tuple[float, ...]:
     return tuple(np.concatenate([sizes, -sizes]).tolist())
 
 
-def indices(shape: tuple[int, ...]) -> npt.NDArray[np.intp]:
+@functools.lru_cache(maxsize=32)
+def indices(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """Which probe stands where: each about equally often, in an order that follows no axis."""
     size = int(np.prod(shape))
-    order = np.random.default_rng(0).permutation(-(-size // PROBES) * PROBES)[:size] % PROBES
-    return order.reshape(shape)
+    each = np.resize(np.arange(PROBES, dtype=np.uint8), size)
+    which = np.random.default_rng(0).permutation(each).reshape(shape)
+    which.flags.writeable = False
+    return which
 
 
-def with_specials(x: Floats, every: int, specials: tuple[float, ...] = SPECIAL) -> Floats:
+def with_specials(x: AnyArray, every: int, specials: Sequence[float] = SPECIAL) -> AnyArray:
     """A copy of `x` in which each `every`-th element in row-major order is one of `specials` by turns."""
     copy = x.copy()
     places = copy.reshape(-1)[every - 1 :: every]
@@ -46,3 +55,25 @@ def cotangent(shape: tuple[int, ...], dtype: str, seed: int) -> Floats:
     """A random cotangent of both signs, exactly representable in `dtype`, nowhere near zero."""
     random = np.random.default_rng(seed)
     return representable(random.uniform(0.5, 2.0, shape) * random.choice((-1.0, 1.0), shape), dtype)
+
+
+def laid_out(x: npt.NDArray[Any], layout: str) -> npt.NDArray[Any]:
+    """`x`, or a part of it, as a view that lies in memory as `layout` says.
+
+    Raises:
+        ValueError: there is no such layout.
+    """
+    match layout:
+        case "":
+            return x
+        case "step2":
+            return x[..., ::2]
+        case "transposed":
+            return np.ascontiguousarray(x.T).T
+        case "remade":  # a transpose made contiguous
+            return np.ascontiguousarray(x.swapaxes(0, -1))
+        case "stride0":
+            return np.broadcast_to(x[:1], x.shape)
+        case "reversed":
+            return x[::-1]
+    raise ValueError(f"no layout '{layout}'")

@@ -3,47 +3,76 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from harness.backend import DTYPES
 from harness.case import ANY, Case, FindingId, shape_text
 from harness.tally import draws_to_detect
 from specs.contracts import CONTRACTS, Contract
 
-MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about
+MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here
 ENDS = (0.001, 0.99, 0.999)  # where rounding hides
-POOLED = MAIN  # laws that are not about the rate look here
+RARE = (1e-5, 1e-6)  # one finding an operator: at 10⁻⁶ it takes 2·10⁷ draws to see twenty drops
+FEW = (0.1, 0.3)  # laws with many groups look here alone
 
 
 @dataclass(frozen=True)
 class Aim:
-    """The keep-rate departure that is caught with probability 0.99.
+    """What a profile catches with probability 0.99, and how much it draws where no departure is promised.
 
     Args:
-        departure: at the main rates.
-        part: at the ends, as a part of the rarer outcome's probability, which a fixed departure could exceed.
+        departure: of the keep rate at the main rates. part: of the keep rate at the ends, as a part of the rarer
+        outcome's probability, which a fixed departure exceeds. calls: small calls, for laws that need many calls and
+        not many entries.
     """
 
     departure: float
     part: float
+    calls: int
 
     def at(self, p: float) -> float:
-        """The departure that is caught at `p`."""
+        """The departure of the keep rate that is caught at `p`."""
         return self.departure if p in MAIN else min(self.departure, self.part * min(p, 1 - p))
 
 
-AIMS = {"quick": Aim(0.005, 0.5), "gate": Aim(0.001, 0.1)}
-REFERENCE_AIMS = {
-    "quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5),
-    "gate": AIMS["quick"],
-}  # a tenth of the draws; quick's
+_QUICK = Aim(0.005, 0.5, 500)
+AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000)}
+# In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
+LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50), "gate": _QUICK}
 
-# Shares of the error budget: half to keep_rate, 40 % over the others, the rest in reserve for laws to come.
-WEIGHTS = {"keep_rate": 0.5, "neighbours": 0.2, "moments": 0.2}
+OTHERS = (
+    "positions",
+    "spread",
+    "segments",
+    "neighbours",
+    "blocks",
+    "runs",
+    "calls",
+    "calls_by_position",
+    "streams",
+    "data",
+    "reading_order",
+    "no_mask_twice",
+    "all_lags",
+    "moments",
+)
+# Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, the rest in reserve.
+WEIGHTS = {"keep_rate": 0.5, **dict.fromkeys(OTHERS, 0.4 / len(OTHERS))}
 ALPHA = 1e-6  # the budget that draws are planned for
-SHARED = 512  # findings that share the weight of keep_rate, at most: draws are planned for that many
+SHARED = 500  # findings that share the weight of keep_rate, at most: draws are planned for that many
 
+POOLED = (
+    *(f"neighbours:{lag}" for lag in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024, "half")),
+    *(f"blocks:{size}" for size in (2, 4, 8, 9)),
+    "runs",
+    *(f"spread:{scope}" for scope in (64, 256, 1024, 4096, 16384, "call")),
+    *(f"calls:{shift}" for shift in ("0", "1", "-1", "row", "-row")),
+    "no_mask_twice",
+    "all_lags",
+)
+STREAMS = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind", "high"))
 STUDIES = (  # of single calls, with their contexts; `specs.calls` has one function for each
     ("evaluation", "eager"),
     ("evaluation", "grad"),
@@ -57,7 +86,9 @@ STUDIES = (  # of single calls, with their contexts; `specs.calls` has one funct
     ("inplace", "eager"),
     ("seeding", "eager"),
 )
-LAGS = ("1", "2", "axis0")
+SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
+LAYOUTS = ("step2", "transposed", "remade", "stride0")
+LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096}
 
 
 def plan(profile: str) -> tuple[Case, ...]:
@@ -66,11 +97,7 @@ def plan(profile: str) -> tuple[Case, ...]:
         case
         for contract in CONTRACTS.values()
         for dtype in DTYPES
-        for case in (
-            *_masks(contract, dtype, profile),
-            *_gradients(contract, dtype, profile),
-            *_calls(contract, dtype),
-        )
+        for case in _Planner(contract, dtype, profile).cases()
     )
 
 
@@ -80,70 +107,163 @@ def draws(p: float, aim: Aim) -> int:
     return draws_to_detect((1 - p, p), aim.at(p), ALPHA * WEIGHTS["keep_rate"] / SHARED)
 
 
-def main_shape(contract: Contract) -> tuple[int, ...]:
-    """65,536 mask entries a call; a channel is two elements, enough to see that it is kept or dropped whole."""
-    if not contract.by_channel:
-        return (64, 1024)
-    return (256, 256) + (1,) * (max(contract.ranks) - 3) + (2,)
+@dataclass(frozen=True)
+class _Planner:
+    """Plans one operator in one dtype."""
 
+    contract: Contract
+    dtype: str
+    profile: str
 
-def _masks(contract: Contract, dtype: str, profile: str) -> Iterator[Case]:
-    shape = main_shape(contract)
-    pooled = ["purity"] * (not contract.writes) + ["constancy"] * contract.by_channel
-    pooled += [f"neighbours:{lag}" for lag in LAGS]
-    pooled += ["moments:mean", "moments:variance"] * contract.preserves_moments
-    for p in (*ENDS[:1], *MAIN, *ENDS[1:]):
-        own = [_id(contract, law, dtype, f"p{p!r}", shape) for law in ("outcomes", "keep_rate")]
-        shared = [_id(contract, law, dtype, ANY, shape) for law in pooled] if p in POOLED else []
-        yield Case(
-            op=contract.name,
-            dtype=dtype,
+    def cases(self) -> Iterator[Case]:
+        yield from self._main()
+        yield from self._rare()
+        yield from self._small()
+        yield from self._large()
+        yield from self._sizes()
+        yield from self._layouts()
+        yield from self._related()
+        yield from self._gradients()
+        yield from self._calls()
+
+    def _main(self) -> Iterator[Case]:
+        """Every rate, on 65,536 mask entries a call."""
+        shape = self._shape(64, 1024) if not self.contract.by_channel else self._shape(256, 256)
+        exact = ["purity"] * (not self.contract.writes) + ["constancy"] * self.contract.by_channel
+        moments = ["moments:mean", "moments:variance"] * self.contract.preserves_moments
+        for p in (*MAIN, *ENDS):
+            own = [self._id(law, f"p{p!r}", shape) for law in ("outcomes", "keep_rate")]
+            laws = [*exact, *moments, *POOLED] if p in MAIN else []
+            laws += ["positions"] if p in FEW else []
+            yield self._case("masks", p, shape, draws(p, self._aim), draws(p, self._lesser), own, laws)
+
+    def _rare(self) -> Iterator[Case]:
+        """Rates at which drops are rare, in all dtypes together: none at all, or twice as many, would be seen."""
+        shape = self._shape(64, 1024) if not self.contract.by_channel else self._shape(256, 256)
+        for p in RARE:
+            number = draws(p, Aim(p, 1.0, 0)) // len(DTYPES)
+            whole, less = (number, number // 25) if self.profile == "gate" else (number // 25, number // 250)
+            yield self._case("masks", p, shape, whole, less, [self._id("keep_rate", f"p{p!r}", shape, dtype=ANY)], [])
+
+    def _small(self) -> Iterator[Case]:
+        """Many small calls of an odd size and, for element operators, of rank 5."""
+        shape = (3, 1, 5, 9, 9) if not self.contract.by_channel else self._shape(3, 405)
+        lags = (9, 81, 405) if not self.contract.by_channel else (405,)
+        laws = ["outcomes", "keep_rate", "calls:0", "no_mask_twice", "all_lags", *(f"neighbours:{lag}" for lag in lags)]
+        for p in FEW:
+            entries = prod(self.contract.mask_shape(shape))
+            both = [*laws, "calls_by_position"]
+            yield self._case("masks", p, shape, self._aim.calls * entries, self._lesser.calls * entries, [], both)
+
+    def _large(self) -> Iterator[Case]:
+        """Calls of more than 2²¹ entries, and in one dtype of more than 2²⁴."""
+        size = LARGE[self.profile if self.dtype == "float32" else "quick"]
+        rows = size // 4096
+        shape = (size,) if not self.contract.by_channel else self._shape(rows, 4096, spatial=1)
+        laws = ["outcomes", "keep_rate", "segments", "neighbours:half", "neighbours:4096"]
+        yield self._case("masks", 0.3, shape, 2 * size, 2 * size, [], laws)
+
+    def _sizes(self) -> Iterator[Case]:
+        """Sizes around powers of two, and planes of more than 1,024 elements."""
+        findings = [self._id(law, ANY, None) for law in ("outcomes", "keep_rate")]
+        for size in SIZES:
+            shape = (size,) if not self.contract.by_channel else self._shape(1, size, spatial=3 if size < 4096 else 1)
+            calls = max(2, min(self._aim.calls // 10, (1 << 19) // size))
+            yield self._case("masks", 0.3, shape, calls * size, size, findings, [])
+        if self.contract.by_channel:
+            shape = self._shape(4, 8, spatial=33 * 32)
+            findings.append(self._id("constancy", ANY, None))
+            yield self._case("masks", 0.3, shape, self._aim.calls // 10 * 32, 64, findings, [])
+
+    def _layouts(self) -> Iterator[Case]:
+        """Inputs that lie in memory in uncommon ways: the mask's law there."""
+        for layout in LAYOUTS:
+            if layout == "stride0" and self.contract.writes:
+                continue  # PyTorch refuses to write to one place through several elements
+            shape = (32, 64, 32) if not self.contract.by_channel else self._shape(256, 256)
+            laws = ["outcomes", "keep_rate", "blocks:4", "neighbours:1"]
+            number = draws(0.3, self._lesser)
+            yield self._case("masks", 0.3, shape, number, number // 10, [], laws, strides=layout)
+
+    def _related(self) -> Iterator[Case]:
+        """Masks after related seeds, and masks that are made before the first is read."""
+        shape = self._shape(64, 64)
+        number = draws(0.3, self._lesser)
+        yield self._case("streams", 0.3, shape, number, number // 10, [], STREAMS)
+        yield self._case("lazy", 0.3, shape, number, number // 10, [], ["reading_order"])
+
+    def _gradients(self) -> Iterator[Case]:
+        """Passes forward and back, in all dtypes together."""
+        shape = (64, 66) if not self.contract.by_channel else self._shape(64, 66, spatial=5)
+        laws = ["outcomes", "gradient", "keep_rate"] + ["purity"] * (not self.contract.writes)
+        for p in MAIN:
+            looks = [*laws, "data"] if p == 0.3 and not self.contract.by_channel else laws
+            findings = [self._id(law, ANY, shape, "grad", dtype=ANY) for law in looks]
+            number = draws(p, self._lesser)
+            yield self._case("gradients", p, shape, number, number // 10, findings, [], "grad", needs=("vjp",))
+
+    def _calls(self) -> Iterator[Case]:
+        """Single calls, for the laws that need no statistics."""
+        for study, context in STUDIES:
+            needs = ("vjp",) if context == "grad" else ()
+            if study == "inplace" and not self.contract.writes:
+                needs = (self.contract.inplace,)
+            findings = [self._id(study, ANY, None, context)]
+            yield self._case(study, None, (), 0, 0, findings, [], context, needs=needs)
+
+    @property
+    def _aim(self) -> Aim:
+        return AIMS[self.profile]
+
+    @property
+    def _lesser(self) -> Aim:
+        return LESSER[self.profile]
+
+    def _shape(self, batch: int, width: int, spatial: int = 2) -> tuple[int, ...]:
+        """(batch, width) for an element operator, with the operator's own spatial axes behind for the others."""
+        if not self.contract.by_channel:
+            return (batch, width)
+        return (batch, width) + (1,) * (max(self.contract.ranks) - 3) + (spatial,)
+
+    def _case(
+        self,
+        study: str,
+        p: float | None,
+        shape: tuple[int, ...],
+        number: int,
+        for_reference: int,
+        findings: Sequence[str],
+        laws: Sequence[str],
+        context: str = "eager",
+        *,
+        strides: str = "",
+        needs: tuple[str, ...] = (),
+    ) -> Case:
+        """A case that gives evidence to `findings`, and to one finding for each of `laws` that pools p."""
+        pooled = [self._id(law, ANY, shape, context, strides=strides) for law in laws]
+        return Case(
+            op=self.contract.name,
+            dtype=self.dtype,
             p=p,
             shape=shape,
-            context="eager",
-            study="masks",
-            draws=draws(p, AIMS[profile]),
-            reference_draws=draws(p, REFERENCE_AIMS[profile]),
-            findings=(*own, *shared),
-        )
-
-
-def _gradients(contract: Contract, dtype: str, profile: str) -> Iterator[Case]:
-    shape = (64, 66) + ((1,) * (max(contract.ranks) - 3) + (5,) if contract.by_channel else ())
-    for p in POOLED:
-        laws = ["outcomes", "gradient", "keep_rate", "purity"]
-        yield Case(
-            op=contract.name,
-            dtype=dtype,
-            p=p,
-            shape=shape,
-            context="grad",
-            study="gradients",
-            draws=draws(p, REFERENCE_AIMS[profile]),
-            reference_draws=draws(p, REFERENCE_AIMS["quick"]),
-            findings=tuple(_id(contract, law, ANY, ANY, shape, "grad") for law in laws),
-            needs=("vjp",),
-        )
-
-
-def _calls(contract: Contract, dtype: str) -> Iterator[Case]:
-    for study, context in STUDIES:
-        needs = ("vjp",) if context == "grad" else ()
-        if study == "inplace" and not contract.writes:
-            needs = (contract.inplace,)
-        yield Case(
-            op=contract.name,
-            dtype=dtype,
-            p=None,
-            shape=(),
             context=context,
             study=study,
-            draws=0,
-            reference_draws=0,
-            findings=(str(FindingId(contract.name, study, dtype, ANY, ANY, context)),),
+            draws=number,
+            reference_draws=for_reference,
+            findings=(*findings, *pooled),
+            strides=strides,
             needs=needs,
         )
 
-
-def _id(contract: Contract, law: str, dtype: str, p: str, shape: tuple[int, ...], context: str = "eager") -> str:
-    return str(FindingId(contract.name, law, dtype, p, shape_text(shape), context))
+    def _id(
+        self,
+        law: str,
+        p: str,
+        shape: tuple[int, ...] | None,
+        context: str = "eager",
+        *,
+        dtype: str = "",
+        strides: str = "",
+    ) -> str:
+        text = ANY if shape is None else shape_text(shape, strides)
+        return str(FindingId(self.contract.name, law, dtype or self.dtype, p, text, context))

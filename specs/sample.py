@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ from harness.errors import Unreadable
 from harness.moments import UNIT
 from specs import reference
 from specs.bench import Bench
-from specs.bits import Bits
+from specs.bits import WORD, Bits
 from specs.compare import compare
-from specs.contracts import CONTRACTS, Contract
-from specs.inputs import PROBES, indices, probes
+from specs.contracts import CONTRACTS
+from specs.inputs import PROBES, indices, laid_out, probes
 from specs.outcome import Mask, Outcomes, exactly
 from specs.rounding import Floats
 
-CHUNK = 1 << 20  # mask entries that are read before the laws look: large enough to hide their cost
+CHUNK = 1 << 21  # mask entries that are read before the laws look: large enough to hide their cost
+BLOCK = 1 << 17  # elements that are compared at once where equality fails
+HEAD = 4096  # entries by which a mask is known again
+LAZY = 8  # outputs that are made before the first is read
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +57,20 @@ class Masks:
         outcomes: whether each element is one of PyTorch's two.
         constancy: whether each channel was kept or dropped whole; None for element operators.
         purity: whether the input is still what it was; None for operators that write to it.
+        repeats: whether each mask is another than all before it.
+        suspect: the lag at which *earlier* masks of this case were most correlated; None for the first ones.
         sums: of the outputs, for operators that preserve moments.
     """
 
     p: float
     bits: Bits | None
     outcomes: Check
-    constancy: Check | None
-    purity: Check | None
-    sums: Sums | None
-    unreadable: str
+    constancy: Check | None = None
+    purity: Check | None = None
+    repeats: Check | None = None
+    suspect: int | None = None
+    sums: Sums | None = None
+    unreadable: str = ""
 
     @property
     def mask(self) -> Bits:
@@ -78,37 +86,51 @@ class Masks:
 
 def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Calls the operator in training, over and over on one input, and yields the masks chunk by chunk."""
-    assert case.p is not None
-    contract = CONTRACTS[case.op]
-    reader = _Reader(Bench(backend, contract, case.dtype), contract, case)
+    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
     reader.bench.seed(seed)
-    entries = int(np.prod(contract.mask_shape(case.shape)))
+    entries = reader.entries
     calls = -(-case.draws // entries)
-    chunk = max(1, CHUNK // entries)
-    while calls > 0:
-        yield reader.read(min(chunk, calls))
-        calls -= chunk
+    calls += calls % 2  # pairs of calls are compared
+    first, later = 2, max(2, CHUNK // entries // 2 * 2)  # the first calls name a lag, the others judge it
+    sample = reader.read(min(first, calls))
+    yield sample
+    suspect = worst_lag(sample.bits) if sample.bits and calls > first else None
+    for start in range(first, calls, later):
+        yield replace(reader.read(min(later, calls - start)), suspect=suspect)
 
 
-class _Reader:
+def lazily(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
+    """Calls the operator several times before any output is read, then reads the last one first."""
+    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
+    reader.bench.seed(seed)
+    for _ in range(-(-case.draws // (LAZY * reader.entries))):
+        outputs = [reader.call() for _ in range(LAZY)]
+        yield reader.read(LAZY, outputs[::-1])
+
+
+class Reader:
     """Makes calls and reads their outputs, in the backend's own layout: moving axes would cost more than the laws."""
 
-    def __init__(self, bench: Bench, contract: Contract, case: Case) -> None:
+    def __init__(self, bench: Bench, case: Case) -> None:
         assert case.p is not None
+        contract = bench.contract
         self.bench, self._contract, self._p = bench, contract, case.p
         values = probes(contract, case.dtype)
         self._table = reference.table(contract, case.dtype, case.p, values)
-        which = indices(case.shape)
-        self._x = np.array(values)[which]
-        self._native = bench.native(self._x)
+        which = laid_out(indices(case.shape), case.strides)
+        self._x = np.array(values, dtype=np.float64 if case.dtype == "float64" else np.float32)[which]
+        self._strided = bool(case.strides)
+        self._native = bench.native(self._x, strided=self._strided)
         self._which = np.ascontiguousarray(bench.to_layout(which))
         self._spatial = self._spatial_axes(len(case.shape))
-        self._mask_shape = contract.mask_shape(case.shape)
+        self._mask_shape = contract.mask_shape(which.shape)
+        self.entries = int(np.prod(self._mask_shape))
         self._kept: npt.NDArray[Any] = np.empty(0)
         self._dropped: npt.NDArray[Any] = np.empty(0)
-        first = tuple(0 if axis in self._spatial else slice(None) for axis in range(len(case.shape)))
-        self._summed = first  # one element of each channel: the others share its mask
-        self._draws = np.bincount(self._which[first].ravel(), minlength=PROBES).astype(np.int64)
+        # One element of each channel is summed, for the others share its mask.
+        self._summed = tuple(0 if axis in self._spatial else slice(None) for axis in range(len(case.shape)))
+        self._draws = np.bincount(self._which[self._summed].ravel(), minlength=PROBES).astype(np.int64)
+        self._seen: set[bytes] = set()
 
     def _spatial_axes(self, rank: int) -> tuple[int, ...]:
         axis = self._contract.channel_axis(rank)
@@ -117,17 +139,21 @@ class _Reader:
         marked = np.empty(tuple(range(rank)))  # each axis is as long as its number, so that it is known again
         return tuple(place for place, number in enumerate(self.bench.to_layout(marked).shape) if number > axis)
 
-    def read(self, calls: int) -> Masks:
+    def call(self) -> Any:
+        """One output, not yet read."""
+        native = self.bench.native(self._x, strided=self._strided) if self._contract.writes else self._native
+        return self.bench.call(native, self._p)
+
+    def read(self, calls: int, outputs: Sequence[Any] | None = None) -> Masks:
+        """The masks of `calls` calls, or of `outputs` that were made before."""
         bits = Bits.empty(calls, self._mask_shape)
-        outcomes, constancy = Check(0, 0), Check(0, 0)
-        total = squares = inexact = 0
+        outcomes, constancy, repeats = Check(0, 0), Check(0, 0), Check(0, 0)
+        total = squares = 0
         unreadable = ""
         for number in range(calls):
-            native = self.bench.native(self._x) if self._contract.writes else self._native
-            y = self.bench.raw(self.bench.call(native, self._p))
+            y = self.bench.raw(self.call() if outputs is None else outputs[number])
             mask, outcome = self._mask(y)
             outcomes += outcome
-            inexact += outcome.checked - outcome.exact
             if self._contract.preserves_moments and y.shape == self._which.shape:
                 one, two = _exact_sums(y[self._summed])
                 total, squares = total + one, squares + two
@@ -140,39 +166,54 @@ class _Reader:
                 if constant.broken:
                     unreadable = "no mask could be read: constancy is broken here"
             bits.put(number, mask)
+            repeats += self._repeated(bits, number)
         purity = None if self._contract.writes else self._purity()
         if purity is not None and purity.broken:
             unreadable = "no mask could be read: purity is broken here"
-        sums = None
-        if self._contract.preserves_moments and outcomes.checked:
-            sums = Sums(calls * self._draws, self._table, total, squares, inexact)
         return Masks(
-            self._p,
-            None if unreadable else bits,
-            outcomes,
-            constancy if self._contract.by_channel else None,
-            purity,
-            sums,
-            unreadable,
+            p=self._p,
+            bits=None if unreadable else bits,
+            outcomes=outcomes,
+            constancy=constancy if self._contract.by_channel else None,
+            purity=purity,
+            repeats=repeats,
+            sums=self._sums(calls, total, squares, outcomes) if self._contract.preserves_moments else None,
+            unreadable=unreadable,
         )
 
     def _mask(self, y: npt.NDArray[Any]) -> tuple[Mask | None, Check]:
-        """The kept elements, and whether all are PyTorch's; a comparison for equality first, bounds where that fails."""
-        if self._kept.dtype != y.dtype:
+        """The kept elements, and whether all are PyTorch's: a comparison for equality, bounds where that fails."""
+        if self._kept.dtype != y.dtype or not self._kept.size:
             with np.errstate(over="ignore"):
-                self._kept = self._table.kept[self._which].astype(y.dtype)
-                self._dropped = self._table.dropped[self._which].astype(y.dtype)
-        if y.shape == self._kept.shape:
-            kept = _equal(y, self._kept)
-            known = kept | _equal(y, self._dropped)
-            if known.all():
-                return kept, passed(y.size)
-        x, values = self._x, self.bench.from_layout(y.astype(np.float64))
-        allowed = self._table.take(self.bench.from_layout(self._which))
-        check = compare(values, x, allowed)
-        if check.broken:
-            return None, check
-        return self.bench.to_layout(allowed.is_kept(values)), check
+                self._kept = self._table.kept.astype(y.dtype)[self._which]
+                self._dropped = self._table.dropped.astype(y.dtype)[self._which]
+        if y.shape != self._which.shape:
+            return None, compare(self.bench.from_layout(y), self._x, self._table)
+        kept = _equal(y, self._kept)
+        known = _equal(y, self._dropped)
+        known |= kept
+        return (kept, passed(y.size)) if known.all() else self._within_bounds(y)
+
+    def _within_bounds(self, y: npt.NDArray[Any]) -> tuple[Mask | None, Check]:
+        """The same by comparing with what rounding allows, block by block: in float64 an array is large."""
+        flat, which = y.reshape(-1), self._which.reshape(-1)
+        x = self.bench.to_layout(self._x).reshape(-1)
+        kept = np.empty(flat.shape, dtype=bool)
+        check = Check(0, 0)
+        for start in range(0, flat.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            allowed = self._table.take(which[part])
+            values = flat[part].astype(np.float64)
+            place = partial(self._place, start)
+            check += compare(values, x[part], allowed, place=place)
+            kept[part] = allowed.is_kept(values)
+        return (None if check.broken else kept.reshape(y.shape)), check
+
+    def _place(self, start: int, at: tuple[int, ...]) -> tuple[int, ...]:
+        """The index, channels first, of element `at` of the block that begins at `start` in the backend's layout."""
+        index = np.zeros(self._which.shape, dtype=bool)
+        index.reshape(-1)[start + at[0]] = True
+        return tuple(int(axis) for axis in np.argwhere(self.bench.from_layout(index))[0])
 
     def _by_channel(self, mask: Mask) -> tuple[Mask, Check]:
         first = mask[tuple(slice(0, 1) if axis in self._spatial else slice(None) for axis in range(mask.ndim))]
@@ -183,13 +224,38 @@ class _Reader:
         torn = ~np.all(constant, axis=self._spatial)
         at = tuple(int(index) for index in np.argwhere(torn)[0])
         return compressed, failed(
-            compressed.size,
-            int(torn.sum()),
-            first=f"channel {at} is kept in one place and dropped in another",
+            compressed.size, int(torn.sum()), first=f"channel {at} is kept in one place and dropped in another"
         )
 
+    def _repeated(self, bits: Bits, number: int) -> Check:
+        """Whether this mask was seen before, by its first entries: 4,096 are enough never to agree by chance."""
+        head = bits.words[number, : HEAD // WORD].tobytes()
+        if head in self._seen:
+            return failed(first="a mask that an earlier call had")
+        self._seen.add(head)
+        return passed()
+
+    def _sums(self, calls: int, total: int, squares: int, outcomes: Check) -> Sums | None:
+        if not outcomes.checked:
+            return None
+        return Sums(calls * self._draws, self._table, total, squares, outcomes.checked - outcomes.exact)
+
     def _purity(self) -> Check:
-        return compare(self.bench.values(self._native), self._x, exactly(self._x))
+        y = self.bench.raw(self._native)
+        x = self.bench.to_layout(self._x)
+        if y.shape == x.shape and np.array_equal(y, x):
+            return passed(y.size)
+        return compare(self.bench.from_layout(y).astype(np.float64), self._x, exactly(self._x))
+
+
+def worst_lag(bits: Bits) -> int:
+    """The lag at which these masks are most correlated, by FFT; whether they are is decided on other draws alone."""
+    some = bits.unpack()
+    signal = some.astype(np.float32) - np.float32(some.mean())
+    power = np.abs(np.fft.rfft(signal, n=2 * bits.entries, axis=1)) ** 2
+    correlation = np.fft.irfft(power.sum(axis=0))[1 : bits.entries // 2 + 1]
+    pairs = bits.entries - np.arange(1, bits.entries // 2 + 1)
+    return 1 + int(np.argmax(np.abs(correlation) / np.sqrt(pairs)))
 
 
 def _equal(y: npt.NDArray[Any], values: npt.NDArray[Any]) -> Mask:

@@ -17,7 +17,19 @@ laws = (
     outcomes.outcomes,
     channels.constancy,
     rate.keep_rate,
+    rate.positions,
+    rate.spread,
+    rate.segments,
     independence.neighbours,
+    independence.blocks,
+    independence.runs,
+    independence.calls,
+    independence.calls_by_position,
+    independence.reading_order,
+    independence.no_mask_twice,
+    independence.all_lags,
+    streams.streams,
+    streams.data,
     moments.moments,
     gradient.gradient,
     modes.evaluation,
@@ -36,14 +48,15 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     """The samples of a case: masks, forward and backward passes, or single calls."""
     from specs import calls, gradients  # here, for they import PyTorch, which a plan does not need
     from specs import sample as samples
+    from specs import streams as seeds
 
-    match case.study:
-        case "masks":
-            return samples.masks(case, backend, seed)
-        case "gradients":
-            return gradients.gradients(case, backend, seed)
-        case _:
-            return calls.calls(case, backend, seed)
+    studies = {
+        "masks": samples.masks,
+        "lazy": samples.lazily,
+        "streams": seeds.streams,
+        "gradients": gradients.gradients,
+    }
+    return studies.get(case.study, calls.calls)(case, backend, seed)
 
 
 __all__ = ["headline", "laws", "name", "plan", "reference", "sample", "weights"]

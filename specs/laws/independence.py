@@ -1,32 +1,154 @@
-"""Entries of one mask are independent of one another."""
+"""Entries are independent of one another, within a mask and between the masks of different calls."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from harness.check import Check
+from harness.errors import Unreadable
 from harness.suite import law
 from harness.tally import Tally
+from specs.bits import WORD, Pairs
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.sample import Masks
 
+BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
 PAIR = ("both kept", "one kept", "none kept")
+RUNS = (0, 1, 2, 3, 4, 6, 9, 14, 22, 36)  # the shortest run of drops of each cell; the last has no end
 
 
-def pair_probabilities(p: float) -> tuple[float, float, float]:
-    """Of `PAIR`, for two independent entries."""
+def pair_tally(counts: Pairs, p: float) -> Tally:
+    """Pairs of independent entries: both kept with probability q², one 2qp, none p²."""
     q = 1 - p
-    return q * q, 2 * q * p, p * p
+    return Tally(PAIR, counts, (q * q, 2 * q * p, p * p), departure="correlation")
 
 
-@law(source="torch.nn.functional.dropout: independent Bernoulli samples for each element or channel")
+@law(source=BERNOULLI)
 def neighbours(sample: Masks, lag: str) -> Tally:
-    """Entries some way apart, along the flat order or along an axis, are kept independently.
+    """Entries some way apart in one mask are kept independently.
 
-    Counts disjoint pairs of entries: both kept, one, none. Catches a mask shared by the samples of a batch, one draw
-    used for several entries, rows seeded alike. Blind to correlations at distances that are not looked at.
+    Counts disjoint pairs of entries along the flat order: both kept, one, none. Catches a mask shared by the samples of
+    a batch, one draw used for several entries, rows seeded alike. Blind to correlations at distances that are not
+    looked at: see `all_lags`.
     """
-    mask = sample.mask
-    distance = prod(mask.shape[int(lag.removeprefix("axis")) + 1 :]) if lag.startswith("axis") else int(lag)
-    return Tally(PAIR, mask.pairs(distance), pair_probabilities(sample.p), departure="correlation")
+    bits = sample.mask
+    return pair_tally(bits.pairs(bits.entries // 2 if lag == "half" else int(lag)), sample.p)
+
+
+@law(source=BERNOULLI)
+def blocks(sample: Masks, size: str) -> Tally:
+    """Neighbouring entries are kept independently, jointly and not in pairs alone.
+
+    Counts the patterns of disjoint blocks of neighbours. Catches weak generators, a parity that is fixed, shared draws.
+    Blind to dependence over longer distances.
+    """
+    bits, entries = sample.mask, int(size)
+    counts = _nines(bits.words) if entries == 9 else _fold(bits.octets(), entries)
+    kept = np.bitwise_count(np.arange(2**entries, dtype=np.uint64)).astype(int)
+    probabilities = (1 - sample.p) ** kept * sample.p ** (entries - kept)
+    cells = tuple(f"{pattern:0{entries}b}"[::-1] for pattern in range(2**entries))
+    return Tally(cells, counts, probabilities / probabilities.sum())
+
+
+def _fold(octets: np.ndarray, entries: int) -> np.ndarray:
+    """Counts of the patterns of `entries` (1, 2, 4 or 8) neighbours from those of 8."""
+    patterns = np.arange(256)
+    counts = np.zeros(2**entries, dtype=np.int64)
+    for start in range(0, 8, entries):
+        np.add.at(counts, patterns >> start & 2**entries - 1, octets)
+    return counts
+
+
+def _nines(words: np.ndarray) -> np.ndarray:
+    """Counts of the patterns of 9 neighbours, seven blocks to a word, over a part of the words: they cost more."""
+    some = words[::8].ravel()
+    counts = np.zeros(512, dtype=np.int64)
+    for start in range(0, WORD - 9 + 1, 9):
+        counts += np.bincount((some >> np.uint64(start) & np.uint64(511)).astype(np.int64), minlength=512)
+    return counts
+
+
+@law(source=BERNOULLI)
+def runs(sample: Masks) -> Tally:
+    """Runs of drops are as long as independent drops make them.
+
+    Takes the run of drops that leads each disjoint window of 64 entries: its length is geometric. Catches drops that
+    come in bursts, that keep their distance, generators with long memory. Blind to runs that begin later in a window.
+    """
+    cell = np.searchsorted(RUNS, np.arange(WORD + 1), side="right") - 1
+    counts = np.zeros(len(RUNS), dtype=np.int64)
+    np.add.at(counts, cell, np.bincount(sample.mask.leading_drops().ravel(), minlength=WORD + 1))
+    longer = sample.p ** np.array(RUNS)  # the probability of a run at least as long
+    cells = tuple(f"{shortest} drops or more" for shortest in RUNS)
+    return Tally(cells, counts, -np.diff(longer, append=0.0))
+
+
+@law(source=BERNOULLI)
+def calls(sample: Masks, shift: str) -> Tally:
+    """Masks of different calls are independent, also when one is moved along the other.
+
+    Counts disjoint pairs of entries of two calls in a row: both kept, one, none. Catches a mask cached from the first
+    call, a generator that is reseeded, counters that step too little, streams that overlap. Blind to calls further
+    apart: see `no_mask_twice`.
+    """
+    bits = sample.mask
+    row = bits.shape[-1]
+    moved = {"row": row, "-row": -row}.get(shift)
+    return pair_tally(bits.call_pairs(int(shift) if moved is None else moved), sample.p)
+
+
+@law(source=BERNOULLI)
+def calls_by_position(sample: Masks) -> Tally:
+    """At each position the masks of different calls are independent.
+
+    Counts pairs of calls, for each of the first 64 positions on its own, over many small calls. Catches a generator
+    that is reseeded in each call at some positions alone, first entries that hardly change. Blind to positions further
+    on.
+    """
+    bits = sample.mask
+    whole = bits.calls // 2 * 2
+    first = np.unpackbits(bits.words[:whole, :1].copy().view(np.uint8), axis=1, bitorder="little").reshape(-1, 2, WORD)
+    both = (first[:, 0] & first[:, 1]).sum(axis=0, dtype=np.int64)
+    kept = first.sum(axis=(0, 1), dtype=np.int64)
+    counts = np.stack([both, kept - 2 * both, len(first) - kept + both], axis=1)
+    p, q = sample.p, 1 - sample.p
+    labels = tuple(f"position {place}" for place in range(WORD))
+    return Tally(PAIR, counts, (q * q, 2 * q * p, p * p), labels, departure="correlation")
+
+
+@law(source="MLX, JAX and other lazy frameworks: a random array is decided when it is made, not when it is read")
+def reading_order(sample: Masks) -> Tally:
+    """Masks that are made first and read later, the last one first, are independent as well.
+
+    Makes eight outputs before it reads one, and counts pairs of entries of two of them. Catches lazy arrays that share
+    one random state, a state that is read when the array is. Blind to masks that are read as they are made: see
+    `calls`.
+    """
+    return pair_tally(sample.mask.call_pairs(0), sample.p)
+
+
+@law(source=BERNOULLI)
+def no_mask_twice(sample: Masks) -> Check:
+    """No mask comes twice.
+
+    Looks for the first 4,096 entries of each mask among those of all earlier calls; independent ones agree with a
+    probability below 10⁻⁹⁰. Catches a generator with a short period, a mask from a pool, a seed taken from a coarse
+    clock. Blind to masks that agree in part.
+    """
+    if sample.repeats is None or not sample.repeats.checked:
+        raise Unreadable(sample.unreadable or "no mask was read")
+    return sample.repeats
+
+
+@law(source=BERNOULLI)
+def all_lags(sample: Masks) -> Tally:
+    """No lag correlates entries: the one that looks worst is looked at again, on other draws.
+
+    Finds the largest autocorrelation of the first masks by FFT, then counts pairs at this lag in all later ones.
+    Catches periods that no fixed lag meets. Blind to dependence that no pair shows.
+    """
+    bits = sample.mask
+    return pair_tally((0, 0, 0) if sample.suspect is None else bits.pairs(sample.suspect), sample.p)

@@ -69,7 +69,8 @@ def dtype(sample: Calls) -> Check:
     """Output and gradient have the input's dtype in every mode.
 
     Asks for the dtype of what came back in training, in evaluation, at p = 0 and at p = 1. Catches a result promoted to
-    float32 by a Python scalar, a gradient in another dtype than its input. Blind to the dtype in which the mask is drawn.
+    float32 by a Python scalar, a gradient in another dtype than its input. Blind to the dtype in which the mask is
+    drawn.
     """
     check = Check(0, 0)
     for observation in sample.observations:

@@ -1,15 +1,27 @@
-"""How often an entry is kept."""
+"""How often an entry is kept: in all, at each place, and from call to call."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import bdtr, bdtrc
 
 from harness.suite import law
 from harness.tally import Tally
+from specs.bits import WORD
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.gradients import Gradients
     from specs.sample import Masks
+
+KEPT = ("kept", "dropped")
+SEGMENTS = 64
+FIRST, LAST = 256, 64  # positions that are looked at one by one
+# Windows are sorted into these quantiles of the binomial law: the outer ones show a spread that is too wide.
+QUANTILES = (0.01, 0.1, 0.35, 0.65, 0.9, 0.99)
+SPREAD = ("lowest 1 %", "1 to 10 %", "10 to 35 %", "35 to 65 %", "65 to 90 %", "90 to 99 %", "highest 1 %")
 
 
 @law(source="torch.nn.functional.dropout: an entry is zeroed with probability p")
@@ -17,12 +29,83 @@ def keep_rate(sample: Masks | Gradients) -> Tally:
     """An entry is kept with probability 1 − p.
 
     Counts what was kept and dropped over all calls. Catches a mask drawn in a narrow dtype, p and 1 − p swapped, a keep
-    rate rounded to 8 bits. Blind to where the drops fall: see `neighbours`.
+    rate rounded to 8 bits. Blind to where the drops fall: see `positions` and `neighbours`.
     """
     kept = sample.mask.kept
-    return Tally(
-        cells=("kept", "dropped"),
-        counts=(kept, sample.mask.draws - kept),
-        probabilities=(1 - sample.p, sample.p),
-        departure="rate",
+    return Tally(KEPT, (kept, sample.mask.draws - kept), _probabilities(sample), departure="rate")
+
+
+@law(source="torch.nn.functional.dropout: every element has the same probability")
+def positions(sample: Masks) -> Tally:
+    """No position is favoured: each is kept with probability 1 − p.
+
+    Counts kept and dropped over the calls at each of the first 256 and the last 64 positions; between them by the
+    position modulo 64 in even calls, and by 64 parts of the mask in odd calls, so that no entry counts twice. Catches a
+    tail that is kept or copied, an index taken modulo a vector's width, a thread that has no mask. Blind to favours
+    that change from call to call.
+    """
+    bits = sample.mask
+    head, tail = FIRST // WORD, LAST // WORD
+    ends = np.concatenate([bits.words[:, :head], bits.words[:, -tail:]], axis=1)
+    single = np.unpackbits(ends.view(np.uint8), axis=1, bitorder="little").sum(axis=0, dtype=np.int64)
+    middle = bits.only(slice(head, -tail))
+    even, odd = middle.every(0), middle.every(1)
+    columns = even.columns()
+    parts = np.array([part.sum(dtype=np.int64) for part in np.array_split(odd.by_word, 64, axis=1)])
+    sizes = np.array([part.size * WORD for part in np.array_split(odd.by_word, 64, axis=1)])
+    kept = np.concatenate([single, columns, parts])
+    draws = np.concatenate([np.full(FIRST + LAST, bits.calls), np.full(WORD, even.words.size), sizes])
+    labels = (
+        *(f"position {place}" for place in range(FIRST)),
+        *(f"position {bits.entries - LAST + place}" for place in range(LAST)),
+        *(f"positions {place} mod {WORD}" for place in range(WORD)),
+        *(f"part {place + 1} of 64" for place in range(64)),
     )
+    return Tally(KEPT, np.stack([kept, draws - kept], axis=1), _probabilities(sample), labels, departure="rate")
+
+
+@law(source="torch.nn.functional.dropout: every element has the same probability, in arrays of every size")
+def segments(sample: Masks) -> Tally:
+    """A large call is kept with probability 1 − p throughout.
+
+    Counts kept and dropped in each 64th part of a call above 2²¹ entries. Catches a kernel that stops at a grid's
+    limit, a counter that wraps, an offset that overflows. Blind to faults that begin beyond the sizes that are looked
+    at.
+    """
+    bits = sample.mask
+    parts = np.array_split(bits.by_word, SEGMENTS, axis=1)
+    kept = np.array([part.sum(dtype=np.int64) for part in parts])
+    draws = np.array([part.size * WORD for part in parts])
+    labels = tuple(f"part {place + 1} of {SEGMENTS}" for place in range(SEGMENTS))
+    return Tally(KEPT, np.stack([kept, draws - kept], axis=1), _probabilities(sample), labels, departure="rate")
+
+
+@law(source="torch.nn.functional.dropout: independent Bernoulli samples, so the number kept is binomial")
+def spread(sample: Masks, scope: str) -> Tally:
+    """The number kept in a window varies as it should: as a binomial number does.
+
+    Sorts what was kept in each disjoint window, or call, into quantiles of the binomial law. Catches a fixed number of
+    drops in each call, a rate that wanders from call to call, rows that are dropped together. Blind to the order within
+    a window.
+    """
+    bits = sample.mask
+    size = bits.entries if scope == "call" else int(scope)
+    kept = bits.by_word.sum(axis=1, dtype=np.int64) if scope == "call" else bits.windows(size)
+    edges, probabilities = _binomial_bins(size, 1 - sample.p)
+    counts = np.bincount(np.searchsorted(edges, kept), minlength=len(SPREAD))
+    return Tally(SPREAD, counts, probabilities)
+
+
+@functools.cache
+def _binomial_bins(size: int, q: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The most that is kept in each bin but the last, and the probability of each bin."""
+    cumulative = bdtr(np.arange(size), size, q)
+    edges = tuple(np.searchsorted(cumulative, QUANTILES).tolist())
+    assert sorted(set(edges)) == [*edges], f"windows of {size} are too small for their quantiles at q = {q}"
+    below = np.concatenate([[0.0], cumulative[list(edges)]])
+    above = float(bdtrc(edges[-1], size, q))  # 1 − cumulative would round
+    return edges, (*np.diff(below).tolist(), above)
+
+
+def _probabilities(sample: Masks | Gradients) -> tuple[float, float]:
+    return 1 - sample.p, sample.p

@@ -1,4 +1,4 @@
-"""What a seed does."""
+"""What a seed does, and what the data must not do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import numpy as np
 from harness.check import Check, failed, passed
 from harness.errors import Unreadable
 from harness.suite import law
+from harness.tally import Tally
+from specs.laws.independence import pair_tally
+from specs.laws.rate import KEPT
 from specs.outcome import Mask
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.calls import Calls, Observation
+    from specs.gradients import Gradients
+    from specs.streams import Streams
 
 
 @law(source="torch.manual_seed: the same seed gives the same random numbers")
@@ -41,3 +46,30 @@ def _mask(observation: Observation) -> Mask:
     if observation.y is None or observation.y.shape != observation.x.shape:
         raise Unreadable(observation.raised or "no mask could be read: shape is broken here")
     return observation.expected.is_kept(observation.y)
+
+
+@law(source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers")
+def streams(sample: Streams, kind: str) -> Tally:
+    """Masks drawn after neighbouring seeds are independent, also a call or a row apart.
+
+    Counts pairs of entries of two masks after seeds s and s + 1 (or s + 2³¹): both kept, one, none. Catches a row that
+    is seeded with seed + row, a counter added to the seed, a seed cut to fewer bits. Blind to seeds that are far apart.
+    """
+    which, _, moved = kind.partition(".")
+    bits = sample.of(which)
+    row = bits.shape[-1]
+    return pair_tally(bits.call_pairs({"": 0, "row": row, "-row": -row}[moved]), sample.p)
+
+
+@law(source="torch.nn.functional.dropout: the mask is drawn without looking at the data")
+def data(sample: Gradients) -> Tally:
+    """Whatever its value, an entry is kept with probability 1 − p: zeros, infinities and NaN too.
+
+    Counts kept and dropped for each input value; where the output can't tell, by the gradient. Catches a mask taken
+    from the data, zeros that count as dropped (or kept) in the backward pass. Blind to a dependence on other entries'
+    values.
+    """
+    sample.mask  # noqa: B018 - raises where nothing could be read
+    kept, draws = sample.by_value
+    labels = tuple(f"input {value:g}" for value in sample.values)
+    return Tally(KEPT, np.stack([kept, draws - kept], axis=1), (1 - sample.p, sample.p), labels, departure="rate")

@@ -1,0 +1,63 @@
+"""What judging costs: CPU time of sampling and judging one float32 `dropout` case over the bare calls.
+
+    python benchmarks/overhead.py [--backend mlx] [--rounds 5]
+
+Bare and judged runs take turns in one process on one thread, so their ratio is meaningful on a noisy machine.
+Imports, the reference's outcomes and the deterministic laws are left out, as they don't grow with the draws.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
+from harness.backend import load_backend
+from harness.engine import Job, run
+from harness.suite import load_suite
+from specs.bench import Bench
+from specs.contracts import CONTRACTS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backend", default="mlx")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    backend, suite = load_backend(arguments.backend), load_suite("dropout")
+    case = next(
+        case
+        for case in suite.plan("gate")
+        if (case.op, case.dtype, case.p, case.study) == ("dropout", "float32", 0.3, "masks")
+    )
+    job = Job("backend", case, 0, dict.fromkeys(case.findings))
+    first = Job("backend", suite.plan("quick")[0], 0, {})
+    run(suite, backend, first)  # learns the reference's outcomes
+    ratios = []
+    for _ in range(arguments.rounds):
+        bare = cpu(lambda: call(backend, case))
+        judged = cpu(lambda: run(suite, backend, job))
+        ratios.append(judged / bare)
+        print(f"bare {bare:6.2f} s   judged {judged:6.2f} s   ratio {judged / bare:.3f}", flush=True)
+    print(f"{case.id}, {case.draws:,} draws: median ratio {statistics.median(ratios):.3f}")
+
+
+def call(backend, case) -> None:
+    """The calls that judging makes, and nothing else: each output is evaluated and forgotten."""
+    bench = Bench(backend, CONTRACTS[case.op], case.dtype)
+    from specs.inputs import indices
+
+    x = bench.native(indices(case.shape).astype("float64") + 1)
+    for _ in range(-(-case.draws // x.size)):
+        bench.raw(bench.call(x, case.p))
+
+
+def cpu(function) -> float:
+    started = time.process_time()
+    function()
+    return time.process_time() - started
+
+
+if __name__ == "__main__":
+    main()

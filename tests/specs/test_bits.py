@@ -1,0 +1,73 @@
+"""Counts on packed bits against the same counts on plain arrays."""
+
+import numpy as np
+import pytest
+
+from specs.bits import Bits, column_counts
+
+SHAPES = [(64, 64), (3, 5, 79), (7,), (1031,), (2, 96)]
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def packed(request, fresh_seed):
+    masks = np.random.default_rng(fresh_seed).random((10, *request.param)) < 0.7
+    bits = Bits.empty(10, request.param)
+    for call, mask in enumerate(masks):
+        bits.put(call, mask)
+    return bits, masks.reshape(10, -1)
+
+
+def both_one_none(left, right):
+    both, total = int((left & right).sum()), int(left.sum()) + int(right.sum())
+    return both, total - 2 * both, left.size - total + both
+
+
+def test_bits_come_back_as_they_went_in(packed):
+    bits, masks = packed
+    assert np.array_equal(bits.unpack(), masks)
+    assert bits.kept == masks.sum()
+
+
+@pytest.mark.parametrize("lag", [1, 2, 3, 4, 8, 32, 64, 128, 33, 79])
+def test_pairs_are_those_of_disjoint_blocks(packed, lag):
+    bits, masks = packed
+    size = masks.shape[1]
+    if 2 * lag > size:
+        pytest.skip("no block fits")
+    if 2 * lag <= 64 and size % 64 == 0:  # blocks stay within words
+        whole = 64 // (2 * lag) * 2 * lag
+        blocks = masks.reshape(10, -1, 64)[:, :, :whole].reshape(-1, 2, lag)
+    else:
+        blocks = masks[:, : size // (2 * lag) * 2 * lag].reshape(-1, 2, lag)
+    assert bits.pairs(lag) == both_one_none(blocks[:, 0], blocks[:, 1])
+
+
+@pytest.mark.parametrize("shift", [0, 1, -1, 5, 64, -64, 70])
+def test_pairs_of_calls_are_shifted(packed, shift):
+    bits, masks = packed
+    size = masks.shape[1]
+    if abs(shift) >= size:
+        pytest.skip("the shift is longer than a call")
+    left, right = masks[0::2], masks[1::2]
+    if shift < 0:
+        left, right = right, left
+    moved = abs(shift)
+    counts = bits.call_pairs(shift)
+    assert sum(counts) <= 5 * (size - moved)
+    assert sum(counts) >= 5 * (size - moved - 63 * (moved % 64 > 0))  # a partial last word may be left out
+    entries = sum(counts) // 5
+    assert counts == both_one_none(left[:, :entries], right[:, moved : moved + entries])
+
+
+def test_columns_and_windows_count_what_is_there(fresh_seed):
+    words = np.random.default_rng(fresh_seed).integers(0, 2**64, 70001, dtype=np.uint64)
+    plain = np.unpackbits(words.view(np.uint8), bitorder="little").reshape(-1, 64)
+    assert np.array_equal(column_counts(words), plain.sum(axis=0))
+    bits = Bits(words[:70000].reshape(10, 7000), (7000 * 64,))
+    assert np.array_equal(bits.windows(256), plain[:70000].reshape(10, -1, 256).sum(axis=2).ravel())
+    assert np.array_equal(bits.octets(), np.bincount(words[:70000].view(np.uint8), minlength=256))
+
+
+def test_leading_drops_end_at_the_first_kept_entry():
+    words = np.array([0, 1, 2, 8, 2**63, 2**64 - 1], dtype=np.uint64)
+    assert Bits(words[None], (384,)).leading_drops().tolist() == [[64, 0, 1, 3, 63, 0]]
