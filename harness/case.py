@@ -95,6 +95,10 @@ class Case:
         shape = shape_text(self.shape, self.strides) if self.shape else ANY
         return f"{self.op}/{self.study}/{self.dtype}/{p}/{shape}/{self.context}"
 
+    def asks(self, law: str) -> bool:
+        """True if a finding of this law rests on the case; what no law asks for need not be sampled."""
+        return any(FindingId.parse(text).family == law for text in self.findings)
+
     def for_reference(self) -> Case:
         """The same case with the draws that the reference is judged by."""
         return replace(self, draws=self.reference_draws)

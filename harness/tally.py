@@ -33,6 +33,7 @@ from harness.likelihood import CELL_PRIOR, DENSE, Array, Departure, cell_log_e, 
 
 _POOLED = 10  # chi-square's approximation is used for expected counts from here on
 _MOST_DRAWS = 10**15
+_DEPARTURES = get_args(Departure)
 
 
 class Interval(NamedTuple):
@@ -71,20 +72,19 @@ class Tally:
         departure: Departure = "cell",
     ) -> None:
         """Check and store; arrays become read-only."""
-        table, q = np.array(counts, ndmin=2), np.array(probabilities, dtype=np.float64)
+        table = np.array(counts, ndmin=2)
         if table.dtype.kind not in "iu" or not table.size or table.min() < 0:
             raise ValueError(f"counts must be non-negative integers, not {counts!r}")
         if len(cells) < 2 or table.ndim != 2 or len(cells) != table.shape[1]:
             raise ValueError(f"{len(cells)} cells for counts of shape {table.shape}: two or more, one a column")
+        q = _checked(probabilities) if isinstance(probabilities, tuple) else _check(probabilities)
         if q.shape not in (table.shape, (1, len(cells)), (len(cells),)):
             raise ValueError(f"probabilities of shape {q.shape} do not fit counts of shape {table.shape}")
-        if not (q.min() > 0 and q.max() < 1 and (abs(q.sum(-1) - 1) < 1e-9).all()):
-            raise ValueError(f"probabilities must lie in (0, 1) and sum to 1 in each row, not {probabilities!r}")
         if len(groups) not in (0, len(table)):
             raise ValueError(f"{len(groups)} labels for {len(table)} groups: one for each, or none")
-        if departure not in get_args(Departure) or (departure == "correlation" and len(cells) != 3):
+        if departure not in _DEPARTURES or (departure == "correlation" and len(cells) != 3):
             raise ValueError(f"departure {departure!r} is not rate, cell or (of three cells) correlation")
-        table = table.astype(np.int64)
+        table = table.astype(np.int64, copy=False)
         table.flags.writeable = False
         values = tuple(cells), table, np.broadcast_to(q, table.shape), tuple(groups), departure
         self.__dict__.update(zip(self.__dataclass_fields__, values, strict=True))
@@ -186,9 +186,14 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
-        if self != Tally(other.cells, self.counts, other.probabilities, other.groups, other.departure):
+        same = (self.cells, self.groups, self.departure) == (other.cells, other.groups, other.departure)
+        if not (same and np.array_equal(self.probabilities, other.probabilities)):
             raise ValueError("only tallies of the same cells, probabilities, groups and departure can be added")
-        return Tally(self.cells, self.counts + other.counts, self.probabilities, self.groups, self.departure)
+        counts = self.counts + other.counts
+        counts.flags.writeable = False
+        total = object.__new__(Tally)  # what was checked need not be checked again: every chunk is added
+        total.__dict__.update({name: getattr(self, name) for name in self.__dataclass_fields__} | {"counts": counts})
+        return total
 
     @classmethod
     def stack(cls, tallies: Sequence[Tally], labels: Sequence[str]) -> Tally:
@@ -243,6 +248,16 @@ class Tally:
         terms += (off * pooled).sum(axis=1) ** 2 / np.maximum(pool, _POOLED)
         freedom = np.maximum((~pooled).sum(axis=1) - (pool == 0), 0)
         return float(terms[freedom > 0].sum()), int(freedom.sum())
+
+
+def _check(probabilities: npt.ArrayLike) -> Array:
+    q = np.array(probabilities, dtype=np.float64)
+    if not (q.min() > 0 and q.max() < 1 and (abs(q.sum(-1) - 1) < 1e-9).all()):
+        raise ValueError(f"probabilities must lie in (0, 1) and sum to 1 in each row, not {probabilities!r}")
+    return q
+
+
+_checked = functools.lru_cache(maxsize=1024)(_check)  # the same few promises are counted chunk after chunk
 
 
 @functools.cache  # it depends on the plan alone, and many findings share theirs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,36 +75,53 @@ class Bits:
         """The even calls (0), or the odd ones (1)."""
         return Bits(self.words[parity::2], self.shape)
 
-    def windows(self, size: int) -> npt.NDArray[np.int64]:
+    def windows(self, size: int) -> npt.NDArray[np.integer[Any]]:
         """Kept entries of each disjoint window of `size` entries, a multiple of 64, calls one after another."""
         whole = self.entries // size * size // WORD
+        if size == WORD:
+            return self.by_word[:, :whole].ravel()
         counts: npt.NDArray[np.int64] = self.by_word[:, :whole].reshape(-1, size // WORD).sum(axis=1, dtype=np.int64)
         return counts
 
     def pairs(self, lag: int) -> Pairs:
         """How many disjoint pairs of entries `lag` apart in flat order were both, one and not kept.
 
-        Entries are taken in blocks of 2·lag, the first half of a block paired with the second; within each call, or
-        within each word where a block fits into one.
+        Entries are taken in blocks of 2·lag or a little more, those in front paired with those behind; within each
+        word where a block fits into one, else within each call.
         """
+        whole, part = divmod(lag, WORD)
         if 2 * lag <= WORD and self.entries % WORD == 0:
-            first = np.uint64(sum(((1 << lag) - 1) << start for start in range(0, WORD - 2 * lag + 1, 2 * lag)))
-            both = self.words >> np.uint64(lag)
-            both &= self.words
-            both &= first
-            entries = first | first << np.uint64(lag)
-            kept = self.kept if entries == ALL else _count(self.words & entries)
-            return _pairs(_count(both), kept, self.words.size * int(first).bit_count())
-        if lag % WORD == 0:
-            blocks = self.entries // (2 * lag)
-            width = blocks * 2 * lag // WORD
-            halves = self.words[:, :width].reshape(self.calls, blocks, 2, lag // WORD)
-            kept = int(self.by_word[:, :width].sum(dtype=np.int64))
-            return _pairs(_count(halves[:, :, 0] & halves[:, :, 1]), kept, self.calls * blocks * lag)
+            return self._pairs_in_words(lag)
+        size = 2 * whole + (2 if part else 0)  # words of a block
+        blocks = self.entries // WORD // size
+        if not blocks:
+            return self._pairs_one_by_one(lag)
+        words = self.words[:, : blocks * size].reshape(self.calls, blocks, size)
+        if not part:
+            kept = int(self.by_word[:, : blocks * size].sum(dtype=np.int64))
+            return _pairs(_count(words[:, :, :whole] & words[:, :, whole:]), kept, self.calls * blocks * lag)
+        left = words[:, :, : whole + 1].copy()
+        left[:, :, whole] &= ALL >> np.uint64(WORD - part)  # entries from `lag` on are the others' partners
+        right = words[:, :, whole : 2 * whole + 1] >> np.uint64(part)
+        right |= words[:, :, whole + 1 :] << np.uint64(WORD - part)
+        right[:, :, whole] &= ALL >> np.uint64(WORD - part)
+        return _pairs(_count(left & right), _count(left) + _count(right), self.calls * blocks * lag)
+
+    def _pairs_in_words(self, lag: int) -> Pairs:
+        first = np.uint64(sum(((1 << lag) - 1) << start for start in range(0, WORD - 2 * lag + 1, 2 * lag)))
+        both = self.words >> np.uint64(lag)
+        both &= self.words
+        both &= first
+        entries = first | first << np.uint64(lag)
+        kept = self.kept if entries == ALL else _count(self.words & entries)
+        return _pairs(_count(both), kept, self.words.size * int(first).bit_count())
+
+    def _pairs_one_by_one(self, lag: int) -> Pairs:
+        """The same for calls too small for words; none if a call is shorter than two lags."""
         blocks = self.entries // (2 * lag)
-        halves8 = self.unpack()[:, : blocks * 2 * lag].reshape(self.calls, blocks, 2, lag)
-        both8 = int((halves8[:, :, 0] & halves8[:, :, 1]).sum(dtype=np.int64))
-        return _pairs(both8, int(halves8.sum(dtype=np.int64)), self.calls * blocks * lag)
+        halves = self.unpack()[:, : blocks * 2 * lag].reshape(self.calls, blocks, 2, lag)
+        both = int((halves[:, :, 0] & halves[:, :, 1]).sum(dtype=np.int64))
+        return _pairs(both, int(halves.sum(dtype=np.int64)), self.calls * blocks * lag)
 
     def call_pairs(self, shift: int) -> Pairs:
         """The same for entry i of each even call and entry i + shift of the call after it."""
@@ -132,6 +150,7 @@ class Bits:
         """(64,) how often each bit of a word was kept, over all words; every entry if 64 divides a call."""
         return column_counts(np.ascontiguousarray(self.words).ravel())
 
+    @cached_property
     def octets(self) -> npt.NDArray[np.int64]:
         """(256,) how often each pattern of 8 disjoint neighbours occurred; bit k of a pattern is its k-th entry."""
         whole = self.entries // 8

@@ -161,7 +161,8 @@ class _Planner:
         rows = size // 4096
         shape = (size,) if not self.contract.by_channel else self._shape(rows, 4096, spatial=1)
         laws = ["outcomes", "keep_rate", "segments", "neighbours:half", "neighbours:4096"]
-        yield self._case("masks", 0.3, shape, 2 * size, 2 * size, [], laws)
+        calls = 1 if self.profile == "quick" else 2
+        yield self._case("masks", 0.3, shape, calls * size, size, [], laws)
 
     def _sizes(self) -> Iterator[Case]:
         """Sizes around powers of two, and planes of more than 1,024 elements."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,20 +47,26 @@ def blocks(sample: Masks, size: str) -> Tally:
     Blind to dependence over longer distances.
     """
     bits, entries = sample.mask, int(size)
-    counts = _nines(bits.words) if entries == 9 else _fold(bits.octets(), entries)
+    counts = _nines(bits.words) if entries == 9 else _fold(bits.octets, entries)
+    cells, probabilities = _patterns(entries, sample.p)
+    return Tally(cells, counts, probabilities)
+
+
+@functools.cache
+def _patterns(entries: int, p: float) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The names and probabilities of all patterns; the first character of a name is the first entry."""
     kept = np.bitwise_count(np.arange(2**entries, dtype=np.uint64)).astype(int)
-    probabilities = (1 - sample.p) ** kept * sample.p ** (entries - kept)
+    probabilities = (1 - p) ** kept * p ** (entries - kept)
     cells = tuple(f"{pattern:0{entries}b}"[::-1] for pattern in range(2**entries))
-    return Tally(cells, counts, probabilities / probabilities.sum())
+    return cells, tuple((probabilities / probabilities.sum()).tolist())
 
 
 def _fold(octets: np.ndarray, entries: int) -> np.ndarray:
     """Counts of the patterns of `entries` (1, 2, 4 or 8) neighbours from those of 8."""
-    patterns = np.arange(256)
-    counts = np.zeros(2**entries, dtype=np.int64)
-    for start in range(0, 8, entries):
-        np.add.at(counts, patterns >> start & 2**entries - 1, octets)
-    return counts
+    size = 2**entries
+    parts = octets.reshape((size,) * (8 // entries))  # an axis for each block within an octet
+    others = (tuple(a for a in range(parts.ndim) if a != axis) for axis in range(parts.ndim))
+    return sum((parts.sum(axis=axes) for axes in others), np.zeros(size, dtype=np.int64))
 
 
 def _nines(words: np.ndarray) -> np.ndarray:
@@ -83,7 +90,7 @@ def runs(sample: Masks) -> Tally:
     np.add.at(counts, cell, np.bincount(sample.mask.leading_drops().ravel(), minlength=WORD + 1))
     longer = sample.p ** np.array(RUNS)  # the probability of a run at least as long
     cells = tuple(f"{shortest} drops or more" for shortest in RUNS)
-    return Tally(cells, counts, -np.diff(longer, append=0.0))
+    return Tally(cells, counts, tuple((-np.diff(longer, append=0.0)).tolist()))
 
 
 @law(source=BERNOULLI)

@@ -92,8 +92,8 @@ def spread(sample: Masks, scope: str) -> Tally:
     size = bits.entries if scope == "call" else int(scope)
     kept = bits.by_word.sum(axis=1, dtype=np.int64) if scope == "call" else bits.windows(size)
     edges, probabilities = _binomial_bins(size, 1 - sample.p)
-    counts = np.bincount(np.searchsorted(edges, kept), minlength=len(SPREAD))
-    return Tally(SPREAD, counts, probabilities)
+    up_to = [np.count_nonzero(kept <= edge) for edge in edges]
+    return Tally(SPREAD, np.diff([0, *up_to, kept.size]), probabilities)
 
 
 @functools.cache
