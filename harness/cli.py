@@ -14,10 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.errors import KeeprateError, NoVerdictError
 from harness.files import check_writable, write
-from harness.gate import ALPHA, DEFAULT_SUITE, Question, answer, ask, no_verdict, runner_for
+from harness.forecast import forecast
+from harness.gate import ALPHA, DEFAULT_SUITE, Question, answer, ask, cores, no_verdict, runner_for
 from harness.known import known_text
 from harness.suite import PROFILES
-from harness.text import WIDTH, failure_text, show
+from harness.text import WIDTH, failure_text, show, show_plan
 from harness.verdict import Verdict
 
 EPILOG = """
@@ -74,17 +75,19 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
                 metavar="N",
                 help="Worker processes.  [default: one for each core]",
             ),
-            click.option(
-                "--json",
-                "json_path",
-                type=click.Path(path_type=Path),
-                metavar="FILE",
-                help="Write the verdict as JSON.",
-            ),
         )
     ):
         function = option(function)
     return function
+
+
+_json = click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the verdict as JSON.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)
@@ -103,6 +106,7 @@ def cli() -> None:
 
 @cli.command(epilog=EPILOG)
 @_options
+@_json
 @click.option("--ops", type=_Names(), help="Operators to judge, separated by commas.  [default: all]")
 @click.option("--dtypes", type=_Names(), help="Dtypes to judge, separated by commas.  [default: all]")
 @click.option(
@@ -142,8 +146,26 @@ def gate(
 
 
 @cli.command(epilog=EPILOG)
+@_options
+@click.option("--ops", type=_Names(), help="Operators to plan for, separated by commas.  [default: all]")
+@click.option("--dtypes", type=_Names(), help="Dtypes to plan for, separated by commas.  [default: all]")
+def plan(workers: int | None, ops: Any, dtypes: Any, **options: Any) -> None:
+    """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
+    question = ask(ops=ops, dtypes=dtypes, **options)
+    count = workers or cores()
+    runner = runner_for(question, 1)
+    try:
+        with _progress() as bar:
+            forecasts = list(bar.track(forecast(question, runner), description=f"timing {question.backend}"))
+    finally:
+        runner.close()
+    show_plan(forecasts, question, count, _console(sys.stdout))
+
+
+@cli.command(epilog=EPILOG)
 @click.argument("finding", metavar="ID")
 @_options
+@_json
 def replay(finding: str, json_path: Path | None, workers: int | None, **options: Any) -> None:
     """Run one finding again, exactly: the same seed gives the same draws.
 
@@ -166,9 +188,8 @@ def replay(finding: str, json_path: Path | None, workers: int | None, **options:
 
 def _judge(question: Question, workers: int | None, json_path: Path | None) -> Verdict:
     """Runs the question, with progress where someone looks, and writes the JSON, also where there is no verdict."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     try:
-        with Progress(*columns, console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
+        with _progress() as bar:
             task = bar.add_task(f"judging {question.backend}, seed {question.seed}", total=None)
             verdict = answer(
                 question,
@@ -182,6 +203,12 @@ def _judge(question: Question, workers: int | None, json_path: Path | None) -> V
     if json_path is not None:
         write(json_path, verdict.to_json())
     return verdict
+
+
+def _progress() -> Progress:
+    """A progress bar on the standard error, silent where no terminal is."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
 
 
 def _console(stream: Any) -> Console:

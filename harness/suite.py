@@ -3,7 +3,8 @@
 A suite is any module or object with three names: `plan(profile)` gives its cases, `sample(case, backend, seed)` calls
 the backend and yields samples of bounded memory, `laws` are the functions that look at a sample. It may also have
 `reference`, the name of the backend that is judged first; `weights`, the share of the error budget of each law; and
-`headline`, the law whose power a verdict's table shows.
+`headline`, the law whose power a verdict's table shows, with `detects(case, alpha)`, the smallest departure from it
+that a case as planned would catch at a share `alpha` of the error budget.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from harness.errors import NoVerdictError, UsageError
 from harness.evidence import Evidence
 from harness.names import find
 
-PROFILES = ("quick", "gate")
+PROFILES = ("quick", "gate", "deep")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Suite:
     laws: Mapping[str, Law]
     plan: Callable[[str], Sequence[Case]]
     sample: Callable[[Case, Any, int], Iterator[Any]]
+    detects: Callable[[Case, float], float]
 
     def promises(self, profile: str) -> dict[str, Promise]:
         """Every finding of the whole plan of `profile` by id, with its share of the error budget.
@@ -110,7 +112,8 @@ def load_suite(name: str) -> Suite:
     weights = getattr(found, "weights", {name: 1 / len(laws) for name in laws})
     label = getattr(found, "name", name)
     reference, headline = getattr(found, "reference", ""), getattr(found, "headline", "")
-    return Suite(label, reference, headline, weights, laws, found.plan, found.sample)
+    detects = getattr(found, "detects", lambda case, alpha: 0.0)
+    return Suite(label, reference, headline, weights, laws, found.plan, found.sample, detects)
 
 
 def groups(promises: Mapping[str, Promise]) -> dict[str, str]:

@@ -17,6 +17,8 @@ from harness.finding import Finding
 from harness.suite import Law
 
 if TYPE_CHECKING:
+    from harness.forecast import Forecast
+    from harness.gate import Question
     from harness.verdict import Verdict
 
 WIDTH = 80
@@ -176,6 +178,31 @@ def _table(verdict: Verdict) -> Table:
             f"{worst:.2g}" if worst else "-",
         )
     return table
+
+
+def show_plan(forecasts: Sequence[Forecast], question: Question, workers: int, console: Console) -> None:
+    """Prints what a gate would draw and detect on `workers` worker processes, and about how long it would take."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("operator", no_wrap=True)
+    for heading in ("promises", "draws", "reference", "detects", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in forecasts:
+        detects = "-" if row.detects is None else f"{row.detects:.2g}"
+        seconds = f"{row.seconds / workers:.1f}"
+        table.add_row(row.op, str(row.findings), _millions(row.draws), _millions(row.reference_draws), detects, seconds)
+    console.print(table)
+    total = sum(row.seconds for row in forecasts) / workers
+    lines = [
+        "",
+        f"detects: the smallest departure in {question.suite.headline} that would be caught with probability 0.99"
+        if question.suite.headline
+        else "",
+        f"{question.backend}, profile {question.profile}: {sum(row.findings for row in forecasts):,} promises, "
+        f"{_millions(sum(row.draws for row in forecasts))} draws, about {max(1.0, total):.0f} s on {workers} workers. "
+        f"A backend that keeps every promise would fail with probability at most {question.alpha:g}.",
+    ]
+    for line in lines:
+        console.print(escape(_filled(line)), highlight=False, soft_wrap=True)
 
 
 def _millions(count: int) -> str:

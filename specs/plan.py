@@ -9,7 +9,7 @@ from math import prod
 
 from harness.backend import DTYPES
 from harness.case import ANY, Case, FindingId, shape_text
-from harness.tally import draws_to_detect
+from harness.tally import Tally, draws_to_detect
 from specs.contracts import CONTRACTS, Contract
 
 MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here
@@ -38,9 +38,9 @@ class Aim:
 
 
 _QUICK = Aim(0.005, 0.5, 500)
-AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000)}
+AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000), "deep": Aim(0.0003, 0.03, 20000)}
 # In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
-LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50), "gate": _QUICK}
+LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50), "gate": _QUICK, "deep": _QUICK}
 
 OTHERS = (
     "positions",
@@ -88,7 +88,7 @@ STUDIES = (  # of single calls, with their contexts; `specs.calls` has one funct
 )
 SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
 LAYOUTS = ("step2", "transposed", "remade", "stride0")
-LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096}
+LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096, "deep": (1 << 24) + 4096}
 
 
 def plan(profile: str) -> tuple[Case, ...]:
@@ -105,6 +105,16 @@ def plan(profile: str) -> tuple[Case, ...]:
 def draws(p: float, aim: Aim) -> int:
     """Draws that a mask is judged by at `p`, by formula."""
     return draws_to_detect((1 - p, p), aim.at(p), ALPHA * WEIGHTS["keep_rate"] / SHARED)
+
+
+def detects(case: Case, alpha: float) -> float:
+    """The smallest departure of the keep rate that `case`, drawn as planned, catches with probability 0.99."""
+    assert case.p is not None
+    entries = prod(CONTRACTS[case.op].mask_shape(case.shape))
+    number = -(-case.draws // entries) * entries
+    dropped = round(number * case.p)
+    tally = Tally(("kept", "dropped"), (number - dropped, dropped), (1 - case.p, case.p), departure="rate")
+    return tally.detectable(alpha)
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ class _Planner:
         shape = self._shape(64, 1024) if not self.contract.by_channel else self._shape(256, 256)
         for p in RARE:
             number = draws(p, Aim(p, 1.0, 0)) // len(DTYPES)
-            whole, less = (number, number // 25) if self.profile == "gate" else (number // 25, number // 250)
+            whole, less = (number // 25, number // 250) if self.profile == "quick" else (number, number // 25)
             yield self._case("masks", p, shape, whole, less, [self._id("keep_rate", f"p{p!r}", shape, dtype=ANY)], [])
 
     def _small(self) -> Iterator[Case]:

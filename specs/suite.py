@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.case import Case
 from specs.laws import channels, gradient, independence, modes, moments, outcomes, rate, streams
-from specs.plan import WEIGHTS, plan
+from specs.plan import WEIGHTS, detects, plan
 
 name = "dropout"
 reference = "torch"
@@ -59,4 +59,4 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     return studies.get(case.study, calls.calls)(case, backend, seed)
 
 
-__all__ = ["headline", "laws", "name", "plan", "reference", "sample", "weights"]
+__all__ = ["detects", "headline", "laws", "name", "plan", "reference", "sample", "weights"]

@@ -1,0 +1,79 @@
+"""What a gate would draw and detect, and about how long it would take; judges nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+from harness.backend import Offer
+from harness.engine import Job
+from harness.gate import Question, jobs
+from harness.workers import Runner
+
+TRIAL = 1 << 20  # draws of the case that is timed for each operator
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What would be drawn for one operator.
+
+    Args:
+        op: the operator.
+        findings: promises that would be judged.
+        draws: random draws, all cases together.
+        reference_draws: those of the reference.
+        detects: the smallest departure of the suite's headline law that every case would catch; None if it has none.
+        seconds: about how long it would take one worker.
+    """
+
+    op: str
+    findings: int
+    draws: int
+    reference_draws: int
+    detects: float | None
+    seconds: float
+
+
+def forecast(question: Question, runner: Runner) -> Iterator[Forecast]:
+    """One forecast for each operator that the backend has; runs its longest case for a moment, to time it."""
+    offer, _ = runner.offers()
+    for op in dict.fromkeys(promise.id.op for promise in question.promises.values()):
+        chosen = [text for text, promise in question.promises.items() if promise.id.op == op]
+        todo = jobs(question, offer, chosen)
+        if todo:
+            yield _one(question, runner, op, todo, offer)
+
+
+def _one(question: Question, runner: Runner, op: str, todo: list[Job], offer: Offer) -> Forecast:
+    mine = [job for job in todo if job.role == "backend"]
+    draws = sum(job.case.draws for job in mine)
+    others = sum(job.case.draws for job in todo) - draws
+    wanted = {text for job in mine for text in job.case.findings}
+    shares = {text: question.plan[text].share * question.alpha for text in wanted}
+    headline = [
+        question.suite.detects(job.case, shares[text])
+        for job in mine
+        for text in job.case.findings
+        if question.plan[text].id.law == question.suite.headline and question.plan[text].id.p != "-"
+    ]
+    return Forecast(op, len(wanted), draws, others, max(headline, default=None), _seconds(runner, todo))
+
+
+def _seconds(runner: Runner, todo: list[Job]) -> float:
+    """What all jobs would take: for each what a short one does, and for each draw what it costs in a long one."""
+    small = [job for job in todo if job.role == "backend" and 0 < prod(job.case.shape) <= TRIAL]
+    longest = max(small, key=lambda job: job.case.draws)
+    short, long = (replace(longest, case=replace(longest.case, draws=draws)) for draws in (1, TRIAL))
+    _time(runner, long)  # loads what is loaded once
+    fixed, whole = _time(runner, short), _time(runner, long)
+    per_draw = max(0.0, whole - fixed) / TRIAL
+    return sum(fixed + per_draw * job.case.draws for job in todo)
+
+
+def _time(runner: Runner, job: Job) -> float:
+    started = time.monotonic()
+    for _ in runner.map([job]):
+        pass
+    return time.monotonic() - started
