@@ -76,7 +76,7 @@ def unjudged(promise: Promise, status: Status, reason: str) -> Finding:
 
 def decide(promise: Promise, results: Mapping[str, Result], alpha: float) -> Finding:
     """What the results of its cases say of a promise, under the error budget `alpha`."""
-    status, why, evidence = _gather(promise, results, alpha)
+    status, why, evidence = weigh(promise, results, alpha)
     if evidence is None or status not in ("kept", "broken"):
         return unjudged(promise, status, why)
     return _described(unjudged(promise, status, ""), evidence, promise, alpha)
@@ -84,13 +84,13 @@ def decide(promise: Promise, results: Mapping[str, Result], alpha: float) -> Fin
 
 def outcome(promise: Promise, results: Mapping[str, Result], alpha: float) -> tuple[Status, str]:
     """The status alone, and the reason for it in words."""
-    status, why, evidence = _gather(promise, results, alpha)
+    status, why, evidence = weigh(promise, results, alpha)
     if isinstance(evidence, Check):
         return status, " ".join(evidence.first.values())
     return status, why or (evidence.where if evidence is not None else "")
 
 
-def _gather(promise: Promise, results: Mapping[str, Result], alpha: float) -> tuple[Status, str, Evidence | None]:
+def weigh(promise: Promise, results: Mapping[str, Result], alpha: float) -> tuple[Status, str, Evidence | None]:
     """Status, reason, and the evidence of all cases together.
 
     A finding with an error stays one even where the rest of its evidence breaks it: it was not judged to the end.
@@ -112,7 +112,8 @@ def _gather(promise: Promise, results: Mapping[str, Result], alpha: float) -> tu
     if isinstance(evidence, Check):
         broken = evidence.broken or not evidence.checked
     else:
-        broken = evidence.log10_e >= promise.threshold(alpha)
+        threshold = promise.threshold(alpha)
+        broken = evidence.log10_e_bound >= threshold and evidence.log10_e >= threshold
     if unreadable and not broken:
         return "unreadable", unreadable[0], None
     return "broken" if broken else "kept", "", evidence
@@ -136,7 +137,7 @@ def _described(finding: Finding, evidence: Evidence, promise: Promise, alpha: fl
         expected=_round(evidence.expected),
         interval=(_round(low), _round(high)),
         detectable=_round(evidence.detectable(share)),
-        detail={"where": evidence.where},
+        detail={"where": evidence.where} if evidence.is_composite else None,
     )
 
 

@@ -116,6 +116,11 @@ class Moments:
         return float(np.logaddexp(together, alone) - math.log(2)) / math.log(10)
 
     @property
+    def is_composite(self) -> bool:
+        """True if the estimate is of one group among several."""
+        return len(self.total) > 1
+
+    @property
     def log10_e_bound(self) -> float:
         """No cheaper bound is known than the evidence itself."""
         return self.log10_e

@@ -129,6 +129,11 @@ class Tally:
         return min(1.0, 2 * float(min(above, below)))
 
     @property
+    def is_composite(self) -> bool:
+        """True if the estimate is of one place among several: of a group, or of a cell of many."""
+        return self.counts.shape != (1, 2)
+
+    @property
     def furthest(self) -> tuple[int, int]:
         """(group, cell) of the largest standardised residual; of two cells, equally far, the first."""
         q, counts = self._q[:, self._telling], self.counts[:, self._telling]

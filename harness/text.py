@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.case import ANY
 from harness.finding import Finding
 from harness.suite import Law
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from harness.verdict import Verdict
 
 WIDTH = 80
-SHOWN = 6  # failures printed in full; the others are counted
+SHOWN = 3  # failures printed in full; the others are counted
 
 
 def verdict_text(verdict: Verdict, *, failures: bool = True) -> str:
@@ -49,20 +50,30 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
 
 
 def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws: Mapping[str, Law]) -> list[str]:
-    """One text for each operator and law that failed, the first finding in full and the others counted."""
-    families: dict[tuple[str, str], list[Finding]] = {}
-    for finding in failing:
-        families.setdefault((finding.op, _family(finding)), []).append(finding)
+    """One text for each law that failed, its first finding in full and the others counted; causes before consequences.
+
+    A suite lists its laws so that what breaks others comes first: where the rate is off, pairs are off as well.
+    """
+    order = {law: number for number, law in enumerate(laws)}
+    families: dict[str, list[Finding]] = {}
+    for finding in sorted(failing, key=lambda finding: order[_family(finding)]):
+        families.setdefault(_family(finding), []).append(finding)
     texts = []
-    for (op, law), group in list(families.items())[:SHOWN]:
-        worst = group[0]
-        more = f"\n  and {len(group) - 1} more of {op}/{law}" if len(group) > 1 else ""
-        texts.append(failure_text(worst, findings, laws[law]) + more + "\n")
+    for law, group in list(families.items())[:SHOWN]:
+        texts.append(failure_text(group[0], findings, laws[law]) + _others(group) + "\n")
     rest = list(families.items())[SHOWN:]
     if rest:
-        names = ", ".join(f"{op}/{law} ({len(group)})" for (op, law), group in rest)
-        texts.append(textwrap.fill(f"Broken as well: {names}", WIDTH - 2) + "\n")
+        names = ", ".join(f"{law} ({len(group)})" for law, group in rest)
+        texts.append(_filled(f"Broken as well: {names}") + "\n")
     return texts
+
+
+def _others(group: Sequence[Finding]) -> str:
+    if len(group) == 1:
+        return ""
+    ops = dict.fromkeys(finding.op for finding in group)
+    number = len(group) - 1
+    return "\n" + _row("and", f"{number} more finding{'s' if number > 1 else ''} of this law, in {_list(ops)}")
 
 
 def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str:
@@ -124,26 +135,24 @@ def _command(command: str) -> str:
 
 
 def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
-    """How the same law fares where only the dtype, or only p, is another."""
+    """How the same law fares in the same place where only the dtype, or only p, is another."""
+    place = finding.op, finding.law, finding.shape, finding.strides, finding.context
     family = [
         other
         for other in findings
-        if (other.op, other.law, other.context) == (finding.op, finding.law, finding.context) and other is not finding
+        if (other.op, other.law, other.shape, other.strides, other.context) == place and other is not finding
+    ]
+    dtypes = [(other.status, other.dtype) for other in family if other.p == finding.p and other.dtype != ANY]
+    rates = [
+        (other.status, f"p{other.p!r}") for other in family if other.dtype == finding.dtype and other.p is not None
     ]
     parts = []
-    for mine, others in (
-        ("dtype", [other for other in family if other.p == finding.p]),
-        ("p", [other for other in family if other.dtype == finding.dtype]),
-    ):
+    for word, others in (("in", dtypes), ("at", rates)):
         for status in ("kept", "broken"):
-            values = [_value(other, mine) for other in others if other.status == status]
+            values = [value for each, value in others if each == status]
             if values:
-                parts.append(f"{status} {'in' if mine == 'dtype' else 'at'} {_list(values)}")
+                parts.append(f"{status} {word} {_list(values)}")
     return "; ".join(parts)
-
-
-def _value(finding: Finding, name: str) -> str:
-    return finding.dtype if name == "dtype" else f"p{finding.p!r}"
 
 
 def _list(values: Iterable[str]) -> str:

@@ -67,6 +67,8 @@ class Bench:
             BackendError: what came back is not an array of floating-point numbers.
         """
         array = _foreign("asnumpy", self._backend.asnumpy, y)
+        if isinstance(array, np.floating):  # what NumPy makes of a 0-d array
+            return np.asarray(array)
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             raise BackendError(f"asnumpy gave {_brief(array)} for what {self.contract.name} returned, not floats")
         return array

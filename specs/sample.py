@@ -252,11 +252,10 @@ class Reader:
 
 
 def worst_lag(bits: Bits) -> int:
-    """The lag at which these masks are most correlated, by FFT; whether they are is decided on other draws alone."""
-    some = bits.unpack()
-    signal = some.astype(np.float32) - np.float32(some.mean())
-    power = np.abs(np.fft.rfft(signal, n=2 * bits.entries, axis=1)) ** 2
-    correlation = np.fft.irfft(power.sum(axis=0))[1 : bits.entries // 2 + 1]
+    """The lag at which the first mask is most correlated, by FFT; whether it is one is decided on other draws alone."""
+    some = bits.unpack()[0].astype(np.float32)
+    power = np.abs(np.fft.rfft(some - some.mean(), n=2 * bits.entries)) ** 2
+    correlation = np.fft.irfft(power)[1 : bits.entries // 2 + 1]
     pairs = bits.entries - np.arange(1, bits.entries // 2 + 1)
     return 1 + int(np.argmax(np.abs(correlation) / np.sqrt(pairs)))
 

@@ -1,0 +1,71 @@
+"""What a faithful backend suffers: whole plans of simulated masks through all laws and the verdict.
+
+    python benchmarks/false_alarms.py [--plans 500] [--profile quick] [--workers 2]
+
+Every mask is drawn by NumPy with a fresh seed, so each plan is a faithful backend's run without the backend. A false
+alarm is a finding called broken; at the budget of 1e-6 a plan none of which fails is what is expected. The last line
+says how many failed, and the largest evidence that any faithful mask gave.
+"""
+
+import argparse
+import multiprocessing
+import os
+import secrets
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
+from harness.check import Check
+from harness.engine import Job, run
+from harness.finding import weigh
+from harness.gate import ALPHA
+from harness.suite import load_suite
+from specs import simulated
+
+
+def judge(profile: str, seed: int) -> tuple[int, int, float]:
+    """Findings that were judged, those that were broken, and the largest log10 e over its threshold."""
+    suite = replace(load_suite("dropout"), sample=simulated.sample)
+    promises = {text: promise for text, promise in suite.promises(profile).items() if promise.share}
+    cases = {case.id: case for promise in promises.values() for case in promise.cases}
+    results = {}
+    for case in cases.values():
+        asked = {text: promises[text].threshold(ALPHA) for text in case.findings if text in promises}
+        results[case.id] = run(suite, None, Job("backend", case, seed, asked))
+    broken, largest = 0, 3.0
+    for promise in promises.values():
+        status, why, evidence = weigh(promise, results, ALPHA)
+        if status != "kept":
+            broken += 1
+            print(f"seed {seed}: {promise.id} is {status} {why}", flush=True)
+        if not isinstance(evidence, Check) and evidence.log10_e_bound > largest:  # else it can't be the largest
+            largest = max(largest, evidence.log10_e)
+    return len(promises), broken, largest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--plans", type=int, default=500)
+    parser.add_argument("--profile", default="quick")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    seeds = [secrets.randbits(62) for _ in range(arguments.plans)]
+    findings = broken = failed = 0
+    largest = 3.0
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
+        for number, result in enumerate(pool.map(judge, [arguments.profile] * len(seeds), seeds), start=1):
+            findings, broken, largest = findings + result[0], broken + result[1], max(largest, result[2])
+            failed += result[1] > 0
+            if number % 50 == 0 or number == len(seeds):
+                print(f"{number} plans, {findings:,} findings, {time.monotonic() - started:.0f} s", flush=True)
+    print(
+        f"{failed} of {len(seeds)} plans failed; {broken} findings broken; largest log10 e {largest:.2f} (3 if below)"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Faithful masks drawn by NumPy in place of a backend: what the laws and the verdict make of them.
+
+For calibration: a sample of a case as `specs.suite.sample` gives it, with nothing between the generator and the laws.
+Deterministic studies have no masks, and so no samples here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.case import Case
+from harness.check import passed
+from harness.moments import UNIT
+from specs import reference
+from specs.bits import WORD, Bits, Words
+from specs.contracts import CONTRACTS
+from specs.gradients import Gradients
+from specs.inputs import PROBES, SPECIAL, indices, probes
+from specs.sample import CHUNK, Masks, Sums, worst_lag
+from specs.streams import Streams
+
+DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
+
+
+def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
+    """The samples of a case, with masks from NumPy; `backend` is not looked at."""
+    random = np.random.Generator(np.random.SFC64(seed))  # the fastest that NumPy has
+    studies: dict[str, Callable[[Case, np.random.Generator], Iterator[Any]]] = {
+        "masks": _masks,
+        "lazy": _masks,
+        "streams": _streams,
+        "gradients": _gradients,
+    }
+    return studies[case.study](case, random)
+
+
+def bernoulli(random: np.random.Generator, q: float, calls: int, shape: tuple[int, ...]) -> Bits:
+    """Masks of independent Bernoulli(q) entries."""
+    bits = Bits.empty(calls, shape)
+    words = bits.words.view()
+    threshold = round(q * 2**DIGITS)
+    for digit in range(DIGITS):  # from the last binary digit of q to the first: u < q, digit by digit
+        if threshold & ((1 << digit) - 1) == 0 and not threshold >> digit & 1:
+            continue  # nothing has been set yet, and this digit sets nothing
+        drawn: Words = random.integers(0, 2**64, words.shape, dtype=np.uint64)
+        if threshold >> digit & 1:
+            np.bitwise_or(words, drawn, out=words)
+        else:
+            np.bitwise_and(words, drawn, out=words)
+    if bits.entries % WORD:
+        words[:, -1] &= np.uint64((1 << bits.entries % WORD) - 1)
+    return bits
+
+
+def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
+    assert case.p is not None
+    contract = CONTRACTS[case.op]
+    shape = contract.mask_shape(case.shape)
+    entries = int(np.prod(shape))
+    calls = -(-case.draws // entries)
+    suspect = None
+    start, size = 0, 2
+    while start < calls:
+        bits = bernoulli(random, 1 - case.p, min(size, calls - start), shape)
+        masks = Masks(case.p, bits, passed(bits.draws), passed(), passed(), passed(), suspect)
+        yield replace(masks, sums=_sums(case, bits)) if case.asks("moments") else masks
+        if start == 0 and case.asks("all_lags"):
+            suspect = worst_lag(bits)
+        start, size = start + size, max(2, CHUNK // entries // 2 * 2)
+
+
+def _sums(case: Case, bits: Bits) -> Sums:
+    """What outputs would sum to that are PyTorch's own outcomes for these masks."""
+    assert case.p is not None
+    contract = CONTRACTS[case.op]
+    outcomes = reference.table(contract, case.dtype, case.p, probes(contract, case.dtype))
+    front = (slice(None),) * len(bits.shape) + (0,) * (len(case.shape) - len(bits.shape))
+    which = indices(case.shape)[front].ravel()
+    draws = bits.calls * np.bincount(which, minlength=PROBES).astype(np.int64)
+    kept = np.bincount(np.resize(which, (bits.calls, which.size))[bits.unpack().astype(bool)], minlength=PROBES)
+    total, squares = (
+        sum(
+            int(many) * round(one / UNIT) + int(few) * round(other / UNIT)
+            for many, few, one, other in zip(kept, draws - kept, yes, no, strict=True)
+        )
+        for yes, no in (
+            (outcomes.kept, outcomes.dropped),
+            (outcomes.kept**2, outcomes.dropped**2),
+        )
+    )
+    return Sums(draws, outcomes, total, squares, 0)
+
+
+def _streams(case: Case, random: np.random.Generator) -> Iterator[Streams]:
+    assert case.p is not None
+    shape = CONTRACTS[case.op].mask_shape(case.shape)
+    calls = 2 * -(-case.draws // int(np.prod(shape)))
+    pairs = {kind: bernoulli(random, 1 - case.p, calls, shape) for kind in ("next", "ahead", "behind", "high")}
+    yield Streams(case.p, pairs, Masks(case.p, pairs["next"], passed()))
+
+
+def _gradients(case: Case, random: np.random.Generator) -> Iterator[Gradients]:
+    assert case.p is not None
+    contract = CONTRACTS[case.op]
+    shape = contract.mask_shape(case.shape)
+    values = (*probes(contract, case.dtype), *SPECIAL)
+    which: npt.NDArray[np.intp] = np.resize(np.arange(len(values)), int(np.prod(shape)))
+    for _ in range(-(-case.draws // which.size)):
+        bits = bernoulli(random, 1 - case.p, 1, shape)
+        kept = np.bincount(which[bits.unpack()[0].astype(bool)], minlength=len(values))
+        by_value = kept, np.bincount(which, minlength=len(values))
+        yield Gradients(case.p, bits, passed(), passed(), passed(), values, by_value, "")
