@@ -1,0 +1,196 @@
+"""Every statistical law on masks that NumPy draws: quiet on faithful ones, loud on the fault that it is meant for."""
+
+import numpy as np
+import pytest
+
+from harness.check import passed
+from harness.errors import Unreadable
+from specs.bits import Bits
+from specs.gradients import Gradients
+from specs.laws.independence import (
+    all_lags,
+    blocks,
+    calls,
+    calls_by_position,
+    neighbours,
+    no_mask_twice,
+    reading_order,
+    runs,
+)
+from specs.laws.rate import keep_rate, positions, segments, spread
+from specs.laws.streams import data, streams
+from specs.sample import Masks, worst_lag
+from specs.simulated import bernoulli
+from specs.streams import Streams
+
+MILLION = 6.0  # log10 e: by Markov's inequality a faithful mask gets here once in a million runs
+SHAPE = (64, 1024)
+LAWS = [
+    (keep_rate, ""),
+    (positions, ""),
+    (segments, ""),
+    *((spread, scope) for scope in ("64", "256", "1024", "4096", "16384", "call")),
+    *((neighbours, lag) for lag in ("1", "2", "3", "32", "64", "79", "1024", "half")),
+    *((blocks, size) for size in ("1", "2", "4", "8", "9")),
+    (runs, ""),
+    *((calls, shift) for shift in ("0", "1", "-1", "row", "-row")),
+    (calls_by_position, ""),
+    (reading_order, ""),
+    (all_lags, ""),
+]
+NAMES = [f"{law.name}:{parameter}".rstrip(":") for law, parameter in LAWS]
+
+
+def sampled(bits, p=0.3, suspect=None):
+    return Masks(p, bits, passed(), suspect=suspect)
+
+
+def drawn(seed, p=0.3, number=32, shape=SHAPE):
+    return bernoulli(np.random.default_rng(seed), 1 - p, number, shape)
+
+
+def packed(masks):
+    bits = Bits.empty(len(masks), masks.shape[1:])
+    for call, mask in enumerate(masks):
+        bits.put(call, mask)
+    return bits
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize(("law", "parameter"), LAWS, ids=NAMES)
+def test_a_law_is_quiet_on_a_faithful_mask(law, parameter, p, fresh_seed):
+    assert law(sampled(drawn(fresh_seed, p), p, suspect=77), parameter).log10_e < MILLION
+
+
+@pytest.mark.parametrize(("law", "parameter"), LAWS, ids=NAMES)
+def test_samples_of_a_law_add_and_pool(law, parameter, fresh_seed):
+    one, other = (law(sampled(drawn(fresh_seed + i)), parameter) for i in (0, 1))
+    assert (one + other).n == one.n + other.n
+
+
+def caught(law, masks, parameter="", p=0.3, **rest):
+    return law(sampled(packed(masks), p, **rest), parameter).log10_e >= MILLION
+
+
+@pytest.fixture
+def masks(fresh_seed):
+    return np.random.default_rng(fresh_seed).random((32, *SHAPE)) < 0.7
+
+
+def test_a_rate_that_is_off_is_caught(fresh_seed):
+    assert keep_rate(sampled(drawn(fresh_seed, 0.305))).log10_e >= MILLION
+
+
+def test_a_favoured_position_is_caught(masks):
+    for place in (0, 255, -1, -64):
+        marked = masks.copy()
+        marked.reshape(32, -1)[:, place] = True
+        marked = np.concatenate([marked] * 4)  # 128 calls: a position is seen once in each
+        assert caught(positions, marked)
+
+
+def test_a_favoured_residue_and_a_favoured_part_are_caught(masks):
+    marked = masks.copy()
+    marked[..., 7::8] |= np.random.default_rng().random(marked[..., 7::8].shape) < 0.05
+    assert caught(positions, marked)
+    marked = masks.copy()
+    marked[1::2, 40] = True
+    assert caught(positions, marked)
+
+
+def test_a_segment_that_is_never_drawn_is_caught(masks):
+    masks[:, -1] = True
+    assert caught(segments, masks)
+
+
+def test_a_fixed_number_of_drops_is_caught(fresh_seed):
+    random = np.random.default_rng(fresh_seed)
+    fixed = random.permuted(np.resize(np.arange(64) < 45, (32, 1024, 64)), axis=2).reshape(32, *SHAPE)
+    assert caught(spread, fixed, "64")
+
+
+def test_a_rate_that_wanders_between_calls_is_caught(fresh_seed):
+    random = np.random.default_rng(fresh_seed)
+    rates = random.uniform(0.6, 0.8, (32, 1, 1))
+    assert caught(spread, random.random((32, *SHAPE)) < rates, "call")
+
+
+@pytest.mark.parametrize("lag", [1, 3, 64, 79, 1024])
+def test_shared_draws_are_caught_at_their_lag(masks, lag):
+    flat = masks.reshape(32, -1)
+    flat[:, lag:] = np.where(np.random.default_rng().random(flat[:, lag:].shape) < 0.05, flat[:, :-lag], flat[:, lag:])
+    assert caught(neighbours, flat.reshape(masks.shape), str(lag))
+
+
+def test_a_fixed_parity_is_caught_by_blocks_alone(masks):
+    half = np.random.default_rng().random((32, *SHAPE)) < 0.5
+    half[..., 3::4] = half[..., 0::4] ^ half[..., 1::4] ^ half[..., 2::4]
+    assert caught(blocks, half, "4", p=0.5)
+    assert not caught(neighbours, half, "1", p=0.5)
+
+
+def test_bursts_of_drops_are_caught(masks):
+    flat = masks.reshape(-1)
+    starts = np.flatnonzero(~flat)[::20]
+    for step in range(1, 6):
+        flat[np.minimum(starts + step, flat.size - 1)] = False
+    assert caught(runs, masks)
+
+
+@pytest.mark.parametrize(("shift", "moved"), [("0", 0), ("1", 1), ("-1", -1), ("row", 1024), ("-row", -1024)])
+def test_calls_that_repeat_or_roll_are_caught_at_their_shift_alone(masks, shift, moved):
+    flat = masks.reshape(32, -1)
+    flat[1::2] = np.roll(flat[::2], moved, axis=1)
+    assert {name for name in ("0", "1", "-1", "row", "-row") if caught(calls, masks, name)} == {shift}
+
+
+def test_a_position_that_never_changes_is_caught(fresh_seed):
+    small = np.random.default_rng(fresh_seed).random((2000, 3, 5, 79)) < 0.7
+    small[1::2, 0, 0, 5] = small[::2, 0, 0, 5]
+    assert caught(calls_by_position, small)
+
+
+def test_masks_that_are_one_mask_when_read_late_are_caught(masks):
+    masks[:] = masks[0]
+    assert caught(reading_order, masks)
+
+
+def test_a_period_is_located_on_one_mask_and_judged_on_others(masks):
+    flat = masks.reshape(32, -1)
+    flat[:, 1217:] = np.where(
+        np.random.default_rng().random(flat[:, 1217:].shape) < 0.2, flat[:, :-1217], flat[:, 1217:]
+    )
+    bits = packed(masks)
+    assert worst_lag(bits) == 1217
+    assert caught(all_lags, masks[1:], suspect=1217)
+    assert all_lags(sampled(bits, suspect=None)).n == 0
+
+
+def test_related_seeds_are_caught_at_the_shift_of_their_relation(masks):
+    flat = masks.reshape(32, -1)
+    flat[1::2, :-1024] = flat[::2, 1024:]  # the next seed's mask is this one's, moved up by a row
+    sample = Streams(0.3, {"next": packed(masks)}, sampled(packed(masks)))
+    assert streams(sample, "next.-row").log10_e >= MILLION
+    assert streams(sample, "next").log10_e < MILLION
+    assert streams(sample, "next.row").log10_e < MILLION
+
+
+def test_a_value_that_is_dropped_more_is_caught(fresh_seed):
+    values = (1.0, 2.0, 0.0)
+    draws = np.array([100_000] * 3)
+    kept = np.random.default_rng(fresh_seed).binomial(draws, [0.7, 0.7, 0.7])
+    bits = drawn(fresh_seed, number=1)
+    assert data(Gradients(0.3, bits, passed(), passed(), passed(), values, (kept, draws), "")).log10_e < MILLION
+    kept[2] = 0
+    found = data(Gradients(0.3, bits, passed(), passed(), passed(), values, (kept, draws), ""))
+    assert found.log10_e >= MILLION
+    assert "input 0" in found.where
+
+
+def test_what_could_not_be_read_is_not_judged():
+    blind = Masks(0.3, None, passed(), unreadable="outcomes is broken here")
+    for law, parameter in LAWS:
+        with pytest.raises(Unreadable, match="outcomes is broken here"):
+            law(blind, parameter)
+    with pytest.raises(Unreadable):
+        no_mask_twice(blind)

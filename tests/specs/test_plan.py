@@ -1,0 +1,70 @@
+"""The plan keeps its own promises: draws by formula, one budget, few findings, no lazy settings."""
+
+from collections import Counter
+
+import pytest
+
+from harness.case import FindingId
+from harness.suite import load_suite
+from specs.calls import STUDIES as FUNCTIONS
+from specs.contracts import CONTRACTS
+from specs.plan import MAIN, STUDIES, WEIGHTS, detects, plan
+from specs.suite import laws
+
+PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
+EVERY = pytest.mark.parametrize("profile", PROMISED)
+
+
+@EVERY
+def test_a_profile_catches_the_departure_that_it_promises(profile):
+    promises = load_suite("dropout").promises(profile)
+    for promise in promises.values():
+        if promise.id.law == "keep_rate" and promise.id.p != "-" and promise.cases[0].p in MAIN:
+            for case in promise.cases:
+                assert detects(case, 1e-6 * promise.share) <= PROMISED[profile]
+
+
+@EVERY
+def test_shares_stay_within_the_budget_and_findings_within_4000(profile):
+    promises = load_suite("dropout").promises(profile)
+    assert len(promises) <= 4000
+    assert sum(promise.share for promise in promises.values()) <= 1
+    assert sum(WEIGHTS.values()) <= 0.9 + 1e-12
+
+
+def test_every_law_is_planned_and_every_planned_law_exists():
+    families = {FindingId.parse(text).family for case in plan("quick") for text in case.findings}
+    assert families == {law.name for law in laws}
+    assert set(WEIGHTS) <= families
+
+
+def test_profiles_plan_the_same_findings():
+    quick, gate = ({text for case in plan(profile) for text in case.findings} for profile in ("quick", "gate"))
+    sizes = {text.rpartition("/")[0].rpartition("/")[0] for text in quick ^ gate}  # large calls differ in size alone
+    assert {text.split("/")[1].partition(":")[0] for text in sizes} <= {
+        "outcomes",
+        "keep_rate",
+        "segments",
+        "neighbours",
+    }
+
+
+def test_a_case_is_one_place():
+    count = Counter(case.id for case in plan("gate"))
+    assert max(count.values()) == 1
+
+
+def test_every_study_of_single_calls_has_its_function():
+    assert set(FUNCTIONS) == set(STUDIES)
+
+
+def test_no_setting_is_one_in_which_faults_hide():
+    masks = [case for case in plan("quick") if case.study == "masks"]
+    for name, contract in CONTRACTS.items():
+        mine = [case for case in masks if case.op == name]
+        assert {case.p for case in mine} > {0.1, 0.3, 0.9, 1e-6, 0.999}  # never 1/2 alone
+        assert any(case.shape[0] in (2, 3) for case in mine)  # odd batches
+        assert any(len(case.shape) == 5 for case in mine) or contract.by_channel
+        assert any(case.strides for case in mine)
+        assert any(case.draws > 2**21 for case in mine)
+        assert all(len(set(contract.mask_shape(case.shape))) > 0 for case in mine)
