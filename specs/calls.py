@@ -75,6 +75,17 @@ def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     yield Calls(contract, case.dtype, tuple(STUDIES[case.study, case.context](bench)))
 
 
+def nothing_dropped(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
+    """Many calls in training at p = 0, where a mask that is drawn all the same drops one entry in 10⁷ or 10⁸."""
+    bench = Bench(backend, CONTRACTS[case.op], case.dtype)
+    bench.seed(seed)
+    x = filled(bench.contract, case.dtype, case.shape)
+    expected = exactly(x)
+    for _ in range(-(-case.draws // x.size)):
+        observation = _observe(bench, "training at p = 0", x, expected, partial(bench.call, p=0.0))
+        yield Calls(bench.contract, case.dtype, (observation,))
+
+
 def filled(contract: Contract, dtype: str, shape: tuple[int, ...]) -> Floats:
     """An input of `shape` that holds the probe values."""
     return np.array(probes(contract, dtype))[indices(shape)]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.check import Check, failed
+from harness.check import Check, failed, passed
 from specs.outcome import Mask, Outcomes
 from specs.rounding import Floats
 
@@ -26,6 +26,8 @@ def compare(y: Floats, x: Floats, allowed: Outcomes, what: str = "", place: Plac
     where = {"call": what} if what else {}
     if y.shape != x.shape:
         return failed(max(1, x.size), max(1, x.size), **where, first=f"shape {y.shape} for an input of shape {x.shape}")
+    if np.array_equal(y, allowed.kept):
+        return passed(y.size)
     with np.errstate(invalid="ignore"):
         right = allowed.allows(y)
     exact = same(y, allowed.kept) | same(y, allowed.dropped)

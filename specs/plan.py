@@ -23,24 +23,26 @@ class Aim:
     """What a profile catches with probability 0.99, and how much it draws where no departure is promised.
 
     Args:
-        departure: of the keep rate at the main rates. part: of the keep rate at the ends, as a part of the rarer
-        outcome's probability, which a fixed departure exceeds. calls: small calls, for laws that need many calls and
-        not many entries.
+        departure: of the keep rate at the main rates.
+        part: of the keep rate at the ends, as a part of the rarer outcome's probability, which is less than a departure.
+        calls: small calls, for laws that need many calls and not many entries.
+        unchanged: elements at p = 0, none of which may be dropped.
     """
 
     departure: float
     part: float
     calls: int
+    unchanged: int
 
     def at(self, p: float) -> float:
         """The departure of the keep rate that is caught at `p`."""
         return self.departure if p in MAIN else min(self.departure, self.part * min(p, 1 - p))
 
 
-_QUICK = Aim(0.005, 0.5, 500)
-AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000), "deep": Aim(0.0003, 0.03, 20000)}
+_QUICK = Aim(0.005, 0.5, 500, 10**7)
+AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000, 2 * 10**8), "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9)}
 # In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
-LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50), "gate": _QUICK, "deep": _QUICK}
+LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6), "gate": _QUICK, "deep": _QUICK}
 
 OTHERS = (
     "positions",
@@ -134,6 +136,7 @@ class _Planner:
         yield from self._layouts()
         yield from self._related()
         yield from self._gradients()
+        yield from self._nothing()
         yield from self._calls()
 
     def _main(self) -> Iterator[Case]:
@@ -151,7 +154,7 @@ class _Planner:
         """Rates at which drops are rare, in all dtypes together: none at all, or twice as many, would be seen."""
         shape = self._shape(64, 1024) if not self.contract.by_channel else self._shape(256, 256)
         for p in RARE:
-            number = draws(p, Aim(p, 1.0, 0)) // len(DTYPES)
+            number = draws(p, Aim(p, 1.0, 0, 0)) // len(DTYPES)
             whole, less = (number // 25, number // 250) if self.profile == "quick" else (number, number // 25)
             yield self._case("masks", p, shape, whole, less, [self._id("keep_rate", f"p{p!r}", shape, dtype=ANY)], [])
 
@@ -212,6 +215,13 @@ class _Planner:
             findings = [self._id(law, ANY, shape, "grad", dtype=ANY) for law in looks]
             number = draws(p, self._lesser)
             yield self._case("gradients", p, shape, number, number // 10, findings, [], "grad", needs=("vjp",))
+
+    def _nothing(self) -> Iterator[Case]:
+        """p = 0 in training, in all dtypes together: nothing is dropped."""
+        shape = self._shape(1024, 1024) if not self.contract.by_channel else self._shape(1024, 512)
+        number = self._aim.unchanged // len(DTYPES)
+        findings = [self._id("endpoints", "p0.0", shape, dtype=ANY)]
+        yield self._case("nothing", 0.0, shape, number, self._lesser.unchanged // len(DTYPES), findings, [])
 
     def _calls(self) -> Iterator[Case]:
         """Single calls, for the laws that need no statistics."""
