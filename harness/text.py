@@ -77,8 +77,8 @@ def _others(group: Sequence[Finding]) -> str:
 
 
 def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str:
-    """A failing finding: promise, effect, evidence, what the failing cases have in common, how to run it again."""
-    head = "ERROR " if finding.status == "error" else "BROKEN"
+    """A finding in full: promise, effect, evidence, what the failing cases have in common, how to run it again."""
+    head = f"{finding.status.replace('_', ' ').upper():<6}"
     rows = list(_rows(finding))
     elsewhere = _elsewhere(finding, findings)
     if elsewhere:

@@ -24,7 +24,7 @@ class Aim:
 
     Args:
         departure: of the keep rate at the main rates.
-        part: of the keep rate at the ends, as a part of the rarer outcome's probability, which is less than a departure.
+        part: of the keep rate at the ends, as a part of the rarer outcome's probability, which a departure may exceed.
         calls: small calls, for laws that need many calls and not many entries.
         unchanged: elements at p = 0, none of which may be dropped.
     """
