@@ -71,7 +71,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "-n",
                 "--workers",
-                type=int,
+                type=click.IntRange(min=1),
                 metavar="N",
                 help="Worker processes.  [default: one for each core]",
             ),

@@ -1,0 +1,50 @@
+"""A suite for a coin: the engine judges whatever has a plan, samples and laws."""
+
+import numpy as np
+
+from harness.case import Case
+from harness.check import failed, passed
+from harness.errors import Unreadable
+from harness.suite import law
+from harness.tally import Tally
+
+CHUNK = 10_000
+
+
+@law(source="a coin")
+def fair(sample):
+    """A coin falls on heads as often as it says.
+
+    Counts heads and tails. Catches a bent coin. Blind to the order of the throws.
+    """
+    sides, chance = sample
+    if not set(sides) <= {0, 1}:
+        raise Unreadable("lands is broken here")
+    return Tally(("heads", "tails"), (sides.sum(), len(sides) - sides.sum()), (chance, 1 - chance), departure="rate")
+
+
+@law(source="a coin")
+def lands(sample):
+    """A coin lands on one of its sides.
+
+    Looks at every throw. Catches a coin that stands on its edge. Blind to the side that it lands on.
+    """
+    edges = np.flatnonzero(sample[0] > 1)
+    return failed(CHUNK, len(edges), first=f"throw {edges[0]} stands on its edge") if edges.size else passed(CHUNK)
+
+
+laws, headline = (fair, lands), "fair"
+
+
+def plan(profile):
+    draws = (20 if profile == "quick" else 60) * CHUNK
+    for op in ("toss", "spin"):
+        for p in (0.5, 0.25):
+            ids = (f"{op}/fair/float32/p{p!r}/-/eager", f"{op}/lands/float32/-/-/eager")
+            yield Case(op, "float32", p, (), "eager", "throws", draws, draws, ids)
+
+
+def sample(case, backend, seed):
+    backend.seed(seed)
+    for _ in range(case.draws // CHUNK):
+        yield getattr(backend, case.op)(CHUNK, case.p), case.p

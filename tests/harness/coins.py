@@ -1,0 +1,72 @@
+"""Coins to be judged by coin.py; an operator throws a number of times and gives 1 for heads."""
+
+import os
+
+import numpy as np
+
+
+class Fair:
+    name, version, device, layout, dtypes = "coin", "1", "thumb", "channels_first", ("float32",)
+    chance_too_much = 0.0
+
+    def seed(self, value):
+        self.random = np.random.default_rng(value)
+
+    def asarray(self, x, dtype):
+        return x.astype(dtype)
+
+    def asnumpy(self, x):
+        return x
+
+    def dtype_of(self, x):
+        return str(x.dtype)
+
+    def toss(self, number, chance):
+        return (self.random.random(number) < chance + self.chance_too_much).astype(np.int64)
+
+    def spin(self, number, chance):
+        return (self.random.random(number) < chance).astype(np.int64)
+
+
+class Bent(Fair):
+    """Its tosses are bent, its spins are not."""
+
+    chance_too_much = 0.05
+
+
+class OnEdge(Fair):
+    """Its tosses end on the edge now and then."""
+
+    def toss(self, number, chance):
+        sides = super().toss(number, chance)
+        sides[7] = 2
+        return sides
+
+
+class TossOnly(Fair):
+    spin = None
+
+
+class Crashing(Fair):
+    """Takes its process down when it is tossed at 0.25."""
+
+    def toss(self, number, chance):
+        if chance == 0.25:
+            os._exit(9)
+        return super().toss(number, chance)
+
+
+class CrashingAndBent(Crashing):
+    """Its spins are bent as well."""
+
+    def spin(self, number, chance):
+        return super().spin(number, chance + 0.05)
+
+
+class Talking(Fair):
+    """Prints on every occasion, past Python's own standard output too."""
+
+    def seed(self, value):
+        super().seed(value)
+        print('{"offer": null}')
+        os.write(1, b"not JSON\n")

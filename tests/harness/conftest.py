@@ -1,0 +1,159 @@
+"""What the tests of the harness share: the real command, files to judge, and the public JSON's schema."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+COIN = str(HERE / "coin.py")
+COINS = str(HERE / "coins.py")
+CONSOLE_SCRIPT = str(Path(sys.executable).with_name("keeprate"))
+
+
+@dataclass(frozen=True)
+class Run:
+    code: int
+    out: str
+    err: str
+
+
+def started(*command, cwd):
+    """A real process, in an environment without traces of the pytest that is running."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PY_COLORS"))}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def process(tmp_path):
+    """A command in an empty folder."""
+    return lambda *command: started(*map(str, command), cwd=tmp_path)
+
+
+@pytest.fixture
+def keeprate(process):
+    """The console script, in an empty folder."""
+    return lambda *arguments: process(CONSOLE_SCRIPT, *arguments)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """The same in this process, in an empty folder: for what is refused before anything is started."""
+    from harness.cli import main
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["keeprate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Run(ended.value.code or 0, out, err)
+
+    return run
+
+
+@pytest.fixture
+def python(process):
+    """A fresh interpreter that runs a script in an empty folder."""
+    return lambda script: process(sys.executable, "-P", "-c", script)
+
+
+@pytest.fixture
+def real_pytest():
+    """The real pytest, in the repository."""
+
+    def run(*arguments, cwd=ROOT):
+        return started(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments), cwd=cwd)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def coin():
+    """Path of the coin's suite."""
+    return COIN
+
+
+@pytest.fixture(scope="session")
+def coins():
+    """Path of the file of coins."""
+    return COINS
+
+
+@pytest.fixture(scope="session")
+def schema():
+    """The public JSON's schema; checked itself."""
+    text = json.loads((ROOT / "harness" / "verdict.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(text)
+    return jsonschema.Draft202012Validator(text)
+
+
+@pytest.fixture
+def verdict(schema):
+    """Reads a file of public JSON, and checks it against the schema."""
+
+    def read(path):
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        schema.validate(data)
+        return data
+
+    return read
+
+
+NUMPY_DROPOUT = '''\
+"""Dropout in NumPy, judged as a file."""
+import numpy as np
+
+name, version, device = "numpy", np.__version__, "cpu"
+layout = "channels_first"
+dtypes = ("float32",)
+random = np.random.default_rng()
+
+
+def seed(value):
+    global random
+    random = np.random.default_rng(value)
+
+
+def asarray(x, dtype):
+    return x.astype(dtype, order="K")
+
+
+def asnumpy(x):
+    return x
+
+
+def dtype_of(x):
+    return str(x.dtype)
+
+
+def dropout(x, p, train):
+    if not 0 <= p <= 1:
+        raise ValueError(f"p = {p!r} is not between 0 and 1")
+    if not train or p == 0:
+        return x.copy()
+    scale = np.float32(1 / (1 - p) if p < 1 else 0)
+    return np.asarray(x * ((random.random(x.shape) >= p) * scale))
+'''
+
+
+@pytest.fixture
+def backend_file(tmp_path):
+    """Writes a faithful NumPy backend to a file, with the replacements made in its text; returns its name."""
+
+    def write(*replacements, name="mine.py", more=""):
+        text = NUMPY_DROPOUT
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / name).write_text(text + more, encoding="utf-8")
+        return name
+
+    return write

@@ -1,0 +1,352 @@
+"""The command line as a person meets it: exit codes, one clear sentence for each error, files whole or not at all."""
+
+import json
+import re
+import stat
+import sys
+
+import click
+import pytest
+
+from harness.backend import load_backend
+from harness.cli import cli
+from harness.errors import NoVerdictError, UsageError
+from harness.gate import answer, ask
+from harness.names import find
+from harness.workers import InProcess
+
+COIN_RUN = ("--profile", "quick")
+
+
+def sentence(run):
+    """What was said on stderr, in one line."""
+    return " ".join(run.err.split())
+
+
+def assert_refused(run, code, *words):
+    assert run.code == code, run.out + run.err
+    assert run.out == ""
+    assert "Traceback" not in run.err
+    for word in words:
+        assert word in sentence(run)
+
+
+# What is refused before anything is started
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--alpha", "2"], ["alpha = 2.0 is not between 0 and 1"]),
+        (["--alpha", "0"], ["alpha = 0.0 is not between 0 and 1"]),
+        (["--alpha", "1"], ["alpha = 1.0 is not between 0 and 1"]),
+        (["--alpha", "nan"], ["alpha = nan is not between 0 and 1"]),
+        (["--alpha", "-1e-6"], ["alpha = -1e-06 is not between 0 and 1"]),
+        (["--alpha", "small"], ["'--alpha'", "'small' is not a valid float"]),
+        (["--seed", "-1"], ["seed = -1 is not a whole number from 0 to 2**63 - 1"]),
+        (["--seed", str(2**63)], [f"seed = {2**63} is not a whole number"]),
+        (["--seed", "1.5"], ["'--seed'", "'1.5' is not a valid integer"]),
+        (["-n", "0"], ["'-n' / '--workers'", "0 is not in the range x>=1"]),
+        (["--profile", "fast"], ["profile 'fast' is not one of quick, gate"]),
+        (["--ops", "dropot"], ["no operator named 'dropot'.", "Did you mean dropout?", "feature_alpha_dropout"]),
+        (["--ops", "dropout,nix"], ["no operator named 'nix'.", "There are: alpha_dropout"]),
+        (["--ops", ","], ["'--ops'"]),
+        (["--dtypes", "float31"], ["no dtype named 'float31'.", "There are: bfloat16, float16, float32, float64"]),
+        (["--json", "nowhere/v.json"], ["can't write 'nowhere/v.json': there is no folder"]),
+        (["--json", "."], ["can't write '.': it is a folder"]),
+        (["--write-known", "nowhere/k.txt"], ["can't write 'nowhere/k.txt': there is no folder"]),
+        (["--known", "nowhere.txt"], ["known deviations nowhere.txt: No such file or directory"]),
+        (["--known", "."], ["known deviations .: Is a directory"]),
+        (["--suite", "nix"], ["no suite named 'nix'. Installed: dropout."]),
+        (["--suite", "nix.py"], ["no suite file 'nix.py'"]),
+        (["--bakend", "mlx"], ["No such option '--bakend'", "--backend"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and value[0].startswith("-") else "",
+)
+def test_an_option_out_of_range_is_refused_in_a_sentence(command, options, words):
+    assert_refused(command("gate", "--backend", "mlx", *options), 2, *words)
+
+
+def test_no_workers_are_refused_by_every_command(command):
+    id = "dropout/keep_rate/float32/p0.3/64x1024/eager"
+    for arguments in (["plan"], ["replay", id]):
+        assert_refused(command(*arguments, "--backend", "mlx", "-n", "0"), 2, "0 is not in the range x>=1")
+
+
+@pytest.mark.parametrize(
+    ("id", "words"),
+    [
+        ("dropout/keep_rate", ["it has 2 parts, not the six of op/law/dtype/p/shape/context"]),
+        ("", ["'' is not the id of a finding"]),
+        ("dropout/keep_rat/float32/p0.3/64x1024/eager", ["Did you mean dropout/keep_rate/float32/p0.3/64x1024/eager?"]),
+    ],
+)
+def test_an_unknown_finding_cannot_be_replayed(command, id, words):
+    assert_refused(command("replay", id, "--backend", "mlx"), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["gate"], ["Missing option '--backend'"]),
+        (["replay", "--backend", "mlx"], ["Missing argument 'ID'"]),
+        (["gat"], ["No such command 'gat'"]),
+    ],
+)
+def test_what_is_missing_is_named(command, arguments, words):
+    assert_refused(command(*arguments), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"toss/*  # a reason\nspin/*\n", "line 2: 'spin/*' has no reason after '#'"),
+        (b"\xff\xfe", "known deviations list.txt: 'utf-8' codec can't decode"),
+    ],
+)
+def test_an_unreadable_known_list_is_refused(command, tmp_path, text, words):
+    (tmp_path / "list.txt").write_bytes(text)
+    assert_refused(command("gate", "--backend", "mlx", "--known", "list.txt"), 2, words)
+
+
+def test_a_suite_that_is_none_says_what_it_lacks(command, backend_file):
+    run = command("gate", "--backend", "mlx", "--suite", backend_file())
+    assert_refused(run, 3, "suite mine.py lacks plan, sample, laws")
+
+
+def test_a_refusal_fits_80_columns_and_begins_with_error(command):
+    run = command("gate", "--backend", "mlx", "--ops", "dropot")
+    lines = run.err.splitlines()
+    assert len(lines) > 1
+    assert lines[0].startswith("error: ")
+    assert all(line.startswith("       ") for line in lines[1:])
+    assert max(map(len, lines)) <= 80
+
+
+# Backends that cannot be judged
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mxl", ["no backend named 'mxl'.", "Did you mean mlx?", "A backend is also a file"]),
+        ("no.such.module", ["no backend named 'no.such.module'", "Installed: mlx"]),
+        ("nix.py", ["no backend file 'nix.py'"]),
+        ("folder.py", ["no backend file 'folder.py': it is a folder"]),
+        ("mine.py:Mine", ["backend mine.py has no 'Mine'"]),
+        ("mine.py:drop", ["backend mine.py has no 'drop'. Did you mean dropout?"]),
+        ("", ["no backend named ''"]),
+    ],
+)
+def test_a_backend_that_does_not_exist_is_a_usage_error(backend_file, tmp_path, monkeypatch, name, words):
+    backend_file()
+    (tmp_path / "folder.py").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as refused:
+        load_backend(name)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_the_command_says_so_and_touches_no_file(command, tmp_path):
+    (tmp_path / "v.json").write_text("what stood there")
+    run = command("gate", "--backend", "mxl", "-n", "1", "--json", "v.json")
+    assert_refused(run, 2, "error: no backend named 'mxl'. Installed: mlx", "Did you mean mlx?")
+    assert (tmp_path / "v.json").read_text() == "what stood there"
+
+
+CRASH = "import os, signal\n"
+BAD_BACKENDS = {
+    "without seed": ([("def seed", "def sow")], "", ["backend mine.py lacks seed"]),
+    "bad layout": ([("channels_first", "NHWC")], "", ["layout = 'NHWC' is not 'channels_first' or 'channels_last'"]),
+    "no such dtype": ([('("float32",)', '("float32", "int8")')], "", ["dtypes = ('float32', 'int8')", "bfloat16"]),
+    "dtypes a string": ([('("float32",)', '"float32"')], "", ["dtypes = 'float32'"]),
+    "dtypes a number": ([('("float32",)', "32")], "", ["dtypes = 32"]),
+    "no dtype": ([('("float32",)', "()")], "", ["dtypes = ()"]),
+    "name not a string": ([('"numpy", np', "7, np")], "", ["name = 7 is not a string"]),
+    "seed no function": ([], "seed = 5\n", ["seed = 5 can't be called"]),
+    "syntax error": ([], "def (\n", ["backend mine.py can't be loaded: SyntaxError", "(mine.py, line "]),
+    "import missing": (
+        [("import numpy", "import nonesuch\nimport numpy")],
+        "",
+        ["No module named 'nonesuch'", "line 2"],
+    ),
+    "raises": ([], "1 / 0\n", ["ZeroDivisionError", "(mine.py, line "]),
+    "exits": ([], "raise SystemExit(4)\n", ["mine.py can't be loaded: the worker process exited with code 4"]),
+    "os._exit": ([], CRASH + "os._exit(7)\n", ["mine.py can't be loaded", "exited with code 7"]),
+    "crashes": ([], CRASH + "os.kill(os.getpid(), signal.SIGSEGV)\n", ["can't be loaded", "ended by SIGSEGV"]),
+}
+
+
+IN_A_CHILD = ("without seed", "syntax error", "exits", "os._exit", "crashes")
+
+
+@pytest.mark.parametrize("fault", IN_A_CHILD)
+def test_a_backend_that_cannot_be_loaded_gives_no_verdict(command, backend_file, tmp_path, verdict, fault):
+    replacements, more, words = BAD_BACKENDS[fault]
+    name = backend_file(*replacements, more=more)
+    run = command("gate", "--backend", name, "-n", "1", "--json", "v.json")
+    assert_refused(run, 3, *words)
+    data = verdict(tmp_path / "v.json")
+    assert data["verdict"] == "none"
+    assert data["findings"] == []
+    assert sentence(run) == f"error: {data['run']['error']}"
+
+
+@pytest.mark.parametrize("fault", [fault for fault in BAD_BACKENDS if fault not in IN_A_CHILD])
+def test_a_backend_that_is_none_is_told_what_is_wrong(backend_file, tmp_path, monkeypatch, fault):
+    replacements, more, words = BAD_BACKENDS[fault]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoVerdictError) as refused:
+        load_backend(backend_file(*replacements, more=more))
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_a_class_that_wants_arguments_is_refused_by_name(command, backend_file):
+    name = backend_file(more="\n\nclass Mine:\n    def __init__(self, device): ...\n")
+    run = command("gate", "--backend", f"{name}:Mine", "-n", "1")
+    assert_refused(run, 3, "backend mine.py:Mine can't be loaded: TypeError", "missing 1 required positional argument")
+    assert "names.py" not in run.err  # a line of ours is no help
+
+
+def test_the_real_script_refuses_without_a_traceback(keeprate):
+    run = keeprate("gate", "--backend", "nix.py", "--profile", "quick")
+    assert_refused(run, 2, "error: no backend file 'nix.py'")
+
+
+def test_a_backend_that_implements_nothing_gives_no_verdict(keeprate, coin, backend_file, tmp_path, verdict):
+    run = keeprate("gate", "--backend", backend_file(), "--suite", coin, *COIN_RUN, "--json", "v.json")
+    assert run.code == 3
+    assert "NONE  No verdict: nothing was judged." in run.out
+    data = verdict(tmp_path / "v.json")
+    assert data["verdict"] == "none"
+    assert {finding["status"] for finding in data["findings"]} == {"not_implemented"}
+
+
+# A run on real dropout, with a crash in the middle
+
+
+def test_a_crash_in_one_case_leaves_the_others_judged(keeprate, backend_file, tmp_path, verdict):
+    name = backend_file(
+        (
+            "    scale =",
+            "    if p == 0.9 and x.size == 65536:\n        crash()\n    scale =",
+        ),
+        more="\n\ndef crash():\n    import os, signal\n\n    os.kill(os.getpid(), signal.SIGSEGV)\n",
+    )
+    options = ["--profile", "quick", "--ops", "dropout,dropout2d", "--dtypes", "float32", "--json", "v.json"]
+    run = keeprate("gate", "--backend", name, *options)
+    assert run.code == 1, run.out + run.err
+    data = verdict(tmp_path / "v.json")
+    by_status = {}
+    for finding in data["findings"]:
+        by_status.setdefault(finding["status"], []).append(finding)
+    assert by_status.keys() == {"kept", "error", "not_offered", "not_implemented"}
+    assert all(finding["op"] == "dropout2d" for finding in by_status["not_implemented"])
+    for finding in by_status["error"]:  # of its own, or pooled over every p
+        assert finding["p"] in (0.9, None)
+        assert "SIGSEGV" in finding["detail"]["reason"]
+    kept = {(finding["law"], finding["p"]) for finding in by_status["kept"]}
+    assert {("keep_rate", 0.5), ("outcomes", 0.5), ("shape", None), ("evaluation", None)} <= kept
+    assert "ERROR   dropout/" in run.out
+    assert "not implemented: dropout2d" in run.out
+    assert "the backend has no vjp" in run.out
+    assert max(map(len, run.out.splitlines())) <= 80
+
+
+def test_a_plan_judges_nothing(keeprate, coin, coins):
+    run = keeprate("plan", "--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick")
+    assert run.code == 0, run.out + run.err
+    assert "6 promises" in " ".join(run.out.split())
+    assert "BROKEN" not in run.out
+
+
+def test_a_kept_finding_is_replayed_as_kept(keeprate, coin, coins):
+    id = "spin/fair/float32/p0.5/-/eager"
+    run = keeprate("replay", id, "--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick")
+    assert run.code == 0, run.out + run.err
+    assert run.out.startswith(f"KEPT    {id}\n")
+
+
+# JSON
+
+
+def coin_gate(coin, coins, kind, *more):
+    return ("gate", "--backend", f"{coins}:{kind}", "--suite", coin, *COIN_RUN, *more)
+
+
+def test_json_is_put_in_its_place_whole_and_readable(keeprate, coin, coins, tmp_path, verdict):
+    (tmp_path / "v.json").write_text("what stood there")
+    assert keeprate(*coin_gate(coin, coins, "Fair", "--json", "v.json")).code == 0
+    assert verdict(tmp_path / "v.json")["verdict"] == "conforms"
+    assert [path.name for path in tmp_path.iterdir()] == ["v.json"]  # nothing is left of the temporary file
+    (tmp_path / "other").touch()
+    assert stat.S_IMODE((tmp_path / "v.json").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+
+
+def test_json_stays_as_it_was_on_a_usage_error(command, tmp_path):
+    (tmp_path / "v.json").write_text("what stood there")
+    assert command("gate", "--backend", "mlx", "--json", "v.json", "--alpha", "2").code == 2
+    assert (tmp_path / "v.json").read_text() == "what stood there"
+
+
+def test_the_seed_that_was_drawn_is_printed_and_repeats_the_run(keeprate, coin, coins, tmp_path, verdict):
+    first = keeprate(*coin_gate(coin, coins, "Fair", "--json", "first.json"))
+    seed = re.search(r"seed (\d+)", first.out)[1]
+    keeprate(*coin_gate(coin, coins, "Fair", "--json", "again.json", "--seed", seed, "-n", "1"))
+    one, other = (verdict(tmp_path / name) for name in ("first.json", "again.json"))
+    assert one.pop("run") != other.pop("run")
+    assert one == other
+    assert str(one["seed"]) == seed
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data.update(more=1),
+        lambda data: data.pop("seed"),
+        lambda data: data.update(verdict="fine"),
+        lambda data: data["findings"][0].update(status="good"),
+        lambda data: data["findings"][0].update(log10_e=None),
+        lambda data: data["findings"][0].update(extra=None),
+        lambda data: data["findings"][0].pop("replay"),
+        lambda data: data["findings"][0].update(p=2),
+        lambda data: data["findings"][0].update(id="toss/fair"),
+    ],
+)
+def test_the_schema_is_strict(coin, coins, schema, spoil):
+    question = ask("", suite=coin, profile="quick")
+    fair = find(f"{coins}:Fair", group="keeprate.backends", kind="backend")
+    data = json.loads(answer(question, InProcess(fair, question.suite, question.names)).to_json())
+    assert schema.is_valid(data)
+    spoil(data)
+    assert not schema.is_valid(data)
+
+
+# Help
+
+
+def commands():
+    return {(): cli} | {(name,): command for name, command in cli.commands.items()}
+
+
+@pytest.mark.parametrize("path", commands(), ids=lambda path: " ".join(path) or "keeprate")
+def test_help_describes_every_option_within_80_columns(command, path):
+    for flag in ("--help", "-h"):
+        run = command(*path, flag)
+        assert run.code == 0
+        assert max(map(len, run.out.splitlines())) <= 80
+    for parameter in commands()[path].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+            for name in parameter.opts:
+                assert name in run.out
+    assert "Exit codes: 0 every promise is kept" in run.out
+
+
+def test_python_m_keeprate_is_the_same_command(keeprate, process):
+    script, module = keeprate("--version"), process(sys.executable, "-m", "keeprate", "--version")
+    assert script.code == module.code == 0
+    assert script.out == module.out
+    assert re.fullmatch(r"keeprate, version \d+\.\d+\.\d+\n", script.out)

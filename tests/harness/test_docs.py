@@ -1,0 +1,135 @@
+"""Names that people rely on exist: the interface's, the command line's, the README's."""
+
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+import keeprate
+from harness.cli import cli
+from harness.gate import judge
+from harness.suite import PROFILES
+from harness.verdict import Verdict
+
+ROOT = Path(__file__).parent.parent.parent
+
+# The public interface. It changes only with a deprecation.
+NAMES = {"judge", "Verdict", "Finding", "KeeprateError", "UsageError", "NoVerdictError"}
+JUDGES = {"--backend", "--profile", "--alpha", "--seed", "--json", "--known", "--suite", "-n"}
+CHOICE = {"--ops", "--dtypes"}
+OPTIONS = {
+    "gate": JUDGES | CHOICE | {"--write-known"},
+    "plan": (JUDGES | CHOICE) - {"--json"},
+    "replay": JUDGES,
+}
+COMMANDS = {*OPTIONS, "check", "init", "backends", "explain", "matrix", "audit", "nightly", "merge", "report"}
+TO_COME = {
+    "--json",
+    "--case-timeout",
+    "--memory",
+    "--executor",
+    "--ledger",
+    "--budget",
+    "--fresh",
+    "--shrink",
+    "--snippet",
+}
+IN_PYTEST = (JUDGES | CHOICE) - {"-n"}  # -n is pytest-xdist's
+
+
+def options_of(command):
+    return {name for parameter in command.params if isinstance(parameter, click.Option) for name in parameter.opts}
+
+
+def test_the_public_names_can_be_imported():
+    assert set(keeprate.__all__) >= NAMES
+    for name in keeprate.__all__:
+        assert inspect.getdoc(getattr(keeprate, name)), f"{name} has no docstring"
+
+
+def test_nothing_is_defined_in_the_public_module():
+    defined = [name for name in keeprate.__all__ if getattr(keeprate, name).__module__ == "keeprate"]
+    assert defined == []
+
+
+def test_judge_takes_what_the_interface_says():
+    parameters = inspect.signature(judge).parameters
+    names = ["backend", "profile", "alpha", "seed", "ops", "dtypes", "known", "workers"]
+    assert list(parameters) == names
+    assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names[1:])
+    defaults = [parameters[name].default for name in names[1:]]
+    assert defaults == ["gate", 1e-6, None, None, None, None, None]
+    for name in names:
+        assert re.search(rf"^ +[\w, ]*\b{name}\b[\w, ]*: ", inspect.getdoc(judge), re.MULTILINE), name
+
+
+def test_a_verdict_has_what_the_interface_says():
+    assert {"conforms", "to_json", "__iter__", "__str__"} <= set(dir(Verdict))
+
+
+def test_commands_are_those_of_the_interface():
+    assert {"gate", "replay"} <= set(cli.commands) <= COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(OPTIONS.keys() & cli.commands))
+def test_a_command_has_the_options_of_the_interface_and_no_others(command):
+    options = options_of(cli.commands[command])
+    assert options >= OPTIONS[command]
+    assert options - OPTIONS[command] <= TO_COME | {"--workers"}
+
+
+def test_pytest_has_the_same_options(real_pytest):
+    run = real_pytest("--help", "-p", "no:xdist")
+    ours = run.out[run.out.index("judge a backend (keeprate):") :]
+    for option in IN_PYTEST:
+        assert f"  {option}" in ours
+    for profile in PROFILES:
+        assert profile in ours
+
+
+def readme_commands():
+    """Every command of a console block of the README, if there is one yet."""
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    blocks = re.findall(r"^```(?:console|sh|bash|shell)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.lstrip().removeprefix("$ ") for line in lines if re.match(r"\s*\$ |\s*(keeprate|make|pytest)\b", line)]
+
+
+def make_targets():
+    return set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def assert_exists(line):
+    """A `keeprate …`, `make …` or `pytest …` names only what exists."""
+    words = shlex.split(line, comments=True)
+    program = Path(words[0]).name
+    options = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
+    if program == "keeprate":
+        commands = [word for word in words[1:] if not word.startswith("-")]
+        known = options_of(cli.commands[commands[0]]) if commands else {"--version"}
+        assert options <= known | {"--help", "-h"}, line
+    elif program == "make":
+        targets = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
+        assert targets <= make_targets(), line
+    elif program == "pytest":
+        assert {option for option in options if option in TO_COME} == set(), line
+
+
+def test_every_command_of_the_readme_exists():
+    for line in readme_commands():
+        assert_exists(line)
+
+
+@pytest.mark.parametrize("line", ["keeprate gat --backend mlx", "keeprate gate --bakend mlx", "make coffee"])
+def test_a_command_that_does_not_exist_would_be_found(line):
+    with pytest.raises((AssertionError, KeyError)):
+        assert_exists(line)
+
+
+@pytest.mark.parametrize("line", ["keeprate gate --backend=mlx -n 2  # a remark", "make gate BACKEND=torch", "make"])
+def test_a_command_that_exists_is_none(line):
+    assert_exists(line)

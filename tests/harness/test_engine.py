@@ -1,0 +1,311 @@
+"""The engine knows no operator: it judges a coin, by the same road as dropout."""
+
+import json
+import math
+import re
+
+import pytest
+
+from harness.backend import Offer
+from harness.case import Case, FindingId
+from harness.check import Check, failed, passed
+from harness.engine import Job, Result, run
+from harness.errors import UsageError
+from harness.gate import answer, ask, jobs, runner_for
+from harness.moments import Moments
+from harness.names import find
+from harness.suite import PROFILES, groups, load_suite
+from harness.tally import Tally
+from harness.workers import InProcess
+
+ALPHA = 1e-6
+
+
+@pytest.fixture
+def judged(coin, coins):
+    """Judges a coin in child processes, or in this one if it needs none; returns the verdict."""
+
+    def judge(kind, *, workers=0, **options):
+        question = ask(f"{coins}:{kind}", suite=coin, profile="quick", **options)
+        if workers:
+            return answer(question, runner_for(question, workers))
+        backend = find(question.backend, group="keeprate.backends", kind="backend")
+        return answer(question, InProcess(backend, question.suite, question.names))
+
+    return judge
+
+
+# A coin, end to end
+
+
+def test_a_fair_coin_passes_the_gate(keeprate, coin, coins, tmp_path, verdict):
+    run = keeprate("gate", "--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "--json", "v.json")
+    assert run.code == 0, run.out + run.err
+    data = verdict(tmp_path / "v.json")
+    assert data["verdict"] == "conforms"
+    assert {finding["status"] for finding in data["findings"]} == {"kept"}
+
+
+def test_a_bent_coin_fails_the_gate_and_is_not_thrown_to_the_end(keeprate, coin, coins, tmp_path, verdict):
+    run = keeprate("gate", "--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick", "--json", "v.json")
+    assert run.code == 1, run.out + run.err
+    found = {finding["id"]: finding for finding in verdict(tmp_path / "v.json")["findings"] if finding["n"]}
+    planned = {str(case.findings[0]): case.draws for case in load_suite(coin).plan("quick")}
+    for id, finding in found.items():
+        if id.startswith("toss"):
+            assert finding["status"] == "broken"
+            assert finding["n"] < planned[id]
+        else:
+            assert finding["status"] == "kept"
+            assert finding["n"] == planned[id]
+
+
+def test_a_coin_on_its_edge_is_one_fault_and_not_two(judged):
+    verdict = judged("OnEdge")
+    status = {finding.id: finding.status for finding in verdict if finding.op == "toss"}
+    assert status.pop("toss/lands/float32/-/-/eager") == "broken"
+    assert set(status.values()) == {"unreadable"}
+
+
+def test_no_framework_is_imported_for_a_coin(python, coin, coins):
+    script = f"""
+import sys
+from harness.gate import InProcess, answer, ask
+from harness.names import find
+question = ask("", profile="quick", suite={coin!r})
+verdict = answer(question, InProcess(find("{coins}:Fair", group="", kind="coin"), question.suite, question.names))
+assert verdict.conforms, str(verdict)
+print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"torch", "mlx", "specs", "impl", "keeprate"}}))
+"""
+    run = python(script)
+    assert (run.code, run.out, run.err) == (0, "[]\n", "")
+
+
+def test_a_crash_ends_its_own_case_alone(judged):
+    verdict = judged("Crashing", workers=2)
+    status = {finding.id: finding.status for finding in verdict}
+    assert status == {
+        "toss/fair/float32/p0.5/-/eager": "kept",
+        "toss/fair/float32/p0.25/-/eager": "error",
+        "toss/lands/float32/-/-/eager": "error",  # it rests on both cases
+        "spin/fair/float32/p0.5/-/eager": "kept",
+        "spin/fair/float32/p0.25/-/eager": "kept",
+        "spin/lands/float32/-/-/eager": "kept",
+    }
+    assert verdict.exit_code == 1
+
+
+def test_what_a_backend_prints_reaches_nobody(keeprate, coin, coins):
+    run = keeprate("gate", "--backend", f"{coins}:Talking", "--suite", coin, "--profile", "quick")
+    assert run.code == 0, run.out + run.err
+    assert "offer" not in run.out
+    assert "not JSON" not in run.out + run.err
+
+
+# One seed, one verdict
+
+
+def without_run(verdict):
+    data = json.loads(verdict.to_json())
+    del data["run"]
+    return data
+
+
+@pytest.mark.parametrize("kind", ["Bent", "Crashing"])
+def test_the_number_of_workers_changes_nothing(judged, fresh_seed, kind):
+    verdicts = [without_run(judged(kind, workers=workers, seed=fresh_seed)) for workers in (1, 3)]
+    assert verdicts[0] == verdicts[1]
+
+
+def test_another_seed_gives_other_draws(judged, fresh_seed):
+    one, other = (judged("Fair", seed=seed) for seed in (fresh_seed, fresh_seed + 1))
+    assert [finding.estimate for finding in one if finding.n] != [finding.estimate for finding in other if finding.n]
+
+
+def test_a_run_without_a_seed_draws_one(coin, coins):
+    seeds = {ask(f"{coins}:Fair", suite=coin, profile="quick").seed for _ in range(5)}
+    assert len(seeds) > 1  # five equal seeds of 31 bits: once in 10**37 times
+
+
+@pytest.mark.parametrize("kind", ["Fair", "Bent", "OnEdge"])
+def test_a_finding_alone_has_the_evidence_of_the_full_run(judged, fresh_seed, kind):
+    full = judged(kind, seed=fresh_seed)
+    assert len(full) == 6
+    for finding in full:
+        assert list(judged(kind, seed=fresh_seed, finding=finding.id)) == [finding]
+
+
+def test_replay_shows_a_finding_as_the_gate_did(keeprate, coin, coins, tmp_path, verdict, fresh_seed):
+    gate = ["--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick", "--seed", fresh_seed]
+    assert keeprate("gate", *gate, "--json", "full.json").code == 1
+    broken = next(item for item in verdict(tmp_path / "full.json")["findings"] if item["status"] == "broken")
+    run = keeprate(*broken["replay"].split()[1:], "--json", "alone.json")  # the line as it is printed
+    assert run.code == 1
+    assert verdict(tmp_path / "alone.json")["findings"] == [broken]
+    assert f"BROKEN  {broken['id']}" in run.out
+
+
+# The error budget
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("suite", ["dropout", "coin"])
+def test_shares_of_the_whole_plan_add_up_to_the_budget_at_most(profile, suite, coin):
+    promises = load_suite(coin if suite == "coin" else suite).promises(profile).values()
+    assert promises
+    assert math.fsum(ALPHA * promise.share for promise in promises) <= ALPHA * (1 + 1e-12)  # rounding of the sum
+    assert all(promise.share >= 0 for promise in promises)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"ops": ["dropout"]}, {"dtypes": ["float16"]}, {"ops": ["alpha_dropout"], "dtypes": ["float32"]}]
+)
+def test_a_threshold_does_not_depend_on_what_is_chosen(choice):
+    whole, part = ask("mlx", profile="quick"), ask("mlx", profile="quick", **choice)
+    assert 0 < len(part.promises) < len(whole.promises)
+    for text, promise in part.promises.items():
+        assert promise.share == whole.promises[text].share
+
+
+def test_a_finding_alone_keeps_its_threshold():
+    whole = ask("mlx", profile="quick").promises
+    for text in ("dropout/keep_rate/float32/p0.3/64x1024/eager", next(reversed(whole))):
+        (alone,) = ask("mlx", profile="quick", finding=text).promises.values()
+        assert alone == whole[text]
+
+
+def test_every_law_that_decides_by_evidence_has_a_share(coin):
+    for suite in (load_suite("dropout"), load_suite(coin)):
+        statistical = {name for name, weight in suite.weights.items() if weight}
+        assert suite.headline in statistical
+        for promise in suite.promises("quick").values():
+            assert (promise.share > 0) == (promise.id.family in statistical)
+
+
+def test_a_law_without_a_share_is_never_broken_by_evidence():
+    (promise, *_) = (item for item in load_suite("dropout").promises("quick").values() if not item.share)
+    assert promise.threshold(ALPHA) == math.inf
+
+
+# Plans
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_ids_of_the_dropout_plan_are_well_formed_and_unique(profile):
+    suite = load_suite("dropout")
+    cases = suite.plan(profile)
+    assert len({case.id for case in cases}) == len(cases)
+    promises = suite.promises(profile)
+    assert len(promises) <= 4000
+    for text, promise in promises.items():
+        assert str(promise.id) == str(FindingId.parse(text)) == text
+        assert promise.id.family in suite.laws
+        assert set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/:.+-_")
+
+
+def test_every_law_of_the_suite_is_in_its_plan():
+    suite = load_suite("dropout")
+    for profile in PROFILES:
+        assert {promise.id.family for promise in suite.promises(profile).values()} == set(suite.laws)
+
+
+def test_findings_that_share_a_case_are_one_group(coin):
+    promises = load_suite(coin).promises("quick")
+    by_group = {}
+    for finding, group in groups(promises).items():
+        by_group.setdefault(group, set()).add(finding)
+    assert set(map(frozenset, by_group.values())) == {
+        frozenset(text for text in promises if text.startswith(op)) for op in ("toss", "spin")
+    }
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_case_of_dropout_is_in_two_groups(profile):
+    promises = load_suite("dropout").promises(profile)
+    found = groups(promises)
+    assert found.keys() == promises.keys()
+    group_of = {}
+    for text, promise in promises.items():
+        for case in promise.cases:
+            assert group_of.setdefault(case.id, found[text]) == found[text]
+    assert len(set(found.values())) > 8  # enough of them to share out
+
+
+def test_the_reference_is_judged_first_and_by_draws_of_its_own():
+    question = ask("torch", profile="gate", ops=["dropout"], dtypes=["float32"])
+    offer = Offer("torch", "", "cpu", ("float32",), ("dropout", "vjp"))
+    todo = jobs(question, offer)
+    roles = [job.role for job in todo]
+    half = len(roles) // 2
+    assert roles == ["reference"] * half + ["backend"] * half
+    assert sum(job.case.draws for job in todo[:half]) < sum(job.case.draws for job in todo[half:])
+    for role in (todo[:half], todo[half:]):  # the longest first, so that no worker is left alone with it
+        assert [job.case.draws for job in role] == sorted((job.case.draws for job in role), reverse=True)
+    seeds = {(job.role, job.case.id): job.case.seed(question.seed, job.role) for job in todo}
+    assert len(set(seeds.values())) == len(seeds)  # two of some 50 seeds of 31 bits agree once in a million runs
+    assert all(0 <= seed < 2**31 for seed in seeds.values())
+
+
+@pytest.mark.parametrize("text", ["", "dropout", "a/b/c/d/e", "a/b/c/d/e/f/g", "a//c/d/e/f", "dropout/keep_rate"])
+def test_a_malformed_id_is_refused_with_an_example(text):
+    with pytest.raises(UsageError, match=re.escape("dropout/keep_rate/float32/p0.3/64x1024/eager")):
+        FindingId.parse(text)
+
+
+# What travels between processes
+
+
+def travelled(value):
+    return type(value).from_json(json.loads(json.dumps(value.to_json(), allow_nan=False)))
+
+
+CASE = Case(
+    "dropout2d", "bfloat16", 0.3, (2, 3, 4, 5), "compile+grad", "masks", 7, 3, ("a/b/c/d/e/f",), "step2", ("vjp",)
+)
+EVIDENCE = {
+    "tally": Tally(("kept", "dropped"), (7, 3), (0.7, 0.3), departure="rate"),
+    "groups": Tally(("kept", "dropped"), [[7, 3], [2, 8]], [[0.7, 0.3], [0.1, 0.9]], groups=("p0.3", "p0.9")),
+    "moments": Moments([0.7], [[1.5]], [[0.0]], [[10]], (2**64 + 1,), (3,)),
+    "passed": passed(3),
+    "failed": failed(5, 2, call="training", first="0.5 at (0, 0) gave −inf"),
+}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        CASE,
+        Case("dropout", "float32", None, (), "eager", "shape", 0, 0, ()),
+        Job("backend", CASE, 2**63 - 1, {"a/b/c/d/e/f": 8.5, "g/b/c/d/e/f": None}),
+        Result("reference", CASE.id, EVIDENCE, unreadable={"x": "outcomes is broken here"}, error="it exited with 9"),
+        EVIDENCE["passed"],
+        EVIDENCE["failed"],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_goes_through_a_pipe_comes_out_the_same(value):
+    assert travelled(value) == value
+
+
+def test_the_whole_dropout_plan_travels():
+    for case in load_suite("dropout").plan("quick"):
+        assert travelled(case) == case
+
+
+def test_checks_add_and_keep_the_first_counterexample():
+    total = passed(10) + failed(5, 2, first="a") + failed(1, 1, first="b")
+    assert total == Check(16, 13, 3, {"first": "a"})
+    assert total.broken
+    assert not passed(10).broken
+
+
+def test_evidence_is_the_same_after_it_has_travelled(coin, coins, fresh_seed):
+    question = ask(f"{coins}:Fair", suite=coin, profile="quick", seed=fresh_seed)
+    suite, children = question.suite, runner_for(question, 1)
+    offer = children.offers()[0]
+    todo = jobs(question, offer)
+    far = {result.case: result for result in children.map(todo)}
+    children.close()
+    backend = find(question.backend, group="keeprate.backends", kind="backend")
+    near = {job.case.id: run(suite, backend, job) for job in todo}
+    assert near == far

@@ -1,0 +1,182 @@
+"""What a failure says: promise, effect, evidence, and how to run it again, in 80 columns."""
+
+import re
+import shlex
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from harness.backend import Offer
+from harness.check import failed, passed
+from harness.engine import Result
+from harness.finding import decide, unjudged
+from harness.gate import Question, ask, conclude
+from harness.known import Known
+from harness.suite import load_suite
+from harness.tally import Tally
+from harness.text import WIDTH, failure_text, verdict_text
+
+SUITE = load_suite("dropout")
+OFFER = Offer("mine", "1.0", "cpu", ("float32", "bfloat16"), ("dropout", "feature_alpha_dropout"))
+WIDE = 1_000_000
+
+
+def question(**options):
+    return ask("mine.py", profile="quick", seed=2**63 - 1, **options)
+
+
+def off_by(promise, part):
+    """Evidence of a departure, whatever the law."""
+    if not promise.share:
+        return failed(65536, 65536, call="training", first="0.5 at (0, 0) gave 1.0989401", PyTorch="kept 0.6226132")
+    kept = round(WIDE * (0.7 + part))
+    return Tally(("kept", "dropped"), (kept, WIDE - kept), (0.7, 0.3), departure="rate")
+
+
+@pytest.fixture(scope="module")
+def everything_broken():
+    """The verdict over a backend that breaks every promise of two operators, and lacks the others."""
+    asked = question(ops=[*OFFER.names, "dropout2d"], dtypes=OFFER.dtypes)
+    results = {}
+    for text, promise in asked.promises.items():
+        for case in promise.cases:
+            for role, part in (("backend", 0.05), ("reference", 0.0)):
+                evidence = results.setdefault((role, case.id), {})
+                faithful = role == "reference" and not promise.share
+                evidence[text] = passed() if faithful else off_by(promise, part)
+    found = [Result(role, case, evidence) for (role, case), evidence in results.items()]
+    return conclude(asked, (OFFER, OFFER), found, {"seconds": 1234.5, "workers": 2}, isolated=True)
+
+
+def rows(text):
+    """The labelled lines of a failure."""
+    return dict(re.findall(r"^  (\w+) {2,}(\S.*)$", text, re.MULTILINE))
+
+
+def test_every_line_of_a_broken_verdict_fits_80_columns(everything_broken):
+    text = verdict_text(everything_broken)
+    assert "BROKEN  dropout/" in text
+    assert "not implemented: " in text
+    assert [line for line in text.splitlines() if len(line) > WIDTH] == []
+
+
+def too_long(text, id):
+    """Lines over 80 columns; an id cannot be broken, so a line that holds nothing else may be as long as it must."""
+    alone = {f"BROKEN  {id}", f"ERROR   {id}", f"    {id} \\"}
+    return [line for line in text.splitlines() if len(line) > WIDTH and line not in alone]
+
+
+def test_every_finding_of_the_plan_fails_within_80_columns():
+    asked = ask("mlx", profile="quick", seed=2**63 - 1, alpha=1e-5)
+    for text, promise in asked.promises.items():
+        reason = "the worker was ended by SIGSEGV " * 5
+        finding = replace(unjudged(promise, "error", reason), replay=asked.replay(text))
+        message = failure_text(finding, [], SUITE.laws[promise.id.family])
+        assert text in message
+        assert too_long(message, text) == []
+        assert len(text) > 70 or all(len(line) <= WIDTH for line in message.splitlines())
+
+
+@pytest.mark.parametrize("law", SUITE.laws)
+def test_a_broken_promise_is_told_within_80_columns(law):
+    asked = ask("mlx", profile="quick", seed=2**63 - 1, alpha=1e-5)
+    text = max((text for text, promise in asked.promises.items() if promise.id.family == law), key=len)
+    promise = asked.promises[text]
+    message = failure_text(decide_on(asked, promise, off_by(promise, 0.05)), [], SUITE.laws[law])
+    assert message.startswith(f"BROKEN  {text}\n")
+    assert too_long(message, text) == []
+
+
+def decide_on(asked: Question, promise, evidence):
+    results = {case.id: Result("backend", case.id, {str(promise.id): evidence}) for case in promise.cases[:1]}
+    finding = decide(promise, results, asked.alpha)
+    return replace(finding, replay=asked.replay(finding.id))
+
+
+def test_a_statistical_failure_says_what_was_promised_and_seen(everything_broken):
+    (finding,) = (item for item in everything_broken if item.id == "dropout/keep_rate/float32/p0.3/64x1024/eager")
+    text = failure_text(finding, everything_broken.findings, SUITE.laws["keep_rate"])
+    lines = text.splitlines()
+    assert lines[0] == f"BROKEN  {finding.id}"
+    assert lines[2] == "  An entry is kept with probability 1 − p."
+    found = rows(text)
+    assert found["promised"] == "0.7"
+    low, high = map(float, re.search(r"between (\S+) and (\S+), in 1,000,000 draws", found["seen"]).groups())
+    assert found["seen"].startswith("0.75 ")
+    assert 0.7 < low < 0.75 < high
+    assert text.index("off by     +0.05 ") < text.index("evidence   log10 e = ")
+    assert f"broken from {finding.threshold_log10_e:.1f} on" in found["evidence"]
+    assert "p0.5" in found["elsewhere"]
+    assert found["often"].startswith("a mask drawn in a narrow dtype")
+    assert text.index("promised") < text.index("evidence") < text.index("elsewhere") < text.index("often")
+    assert text.rstrip().endswith(f"--backend mine.py --seed {2**63 - 1} --profile quick")
+
+
+def test_a_deterministic_failure_shows_its_first_counterexample(everything_broken):
+    (finding,) = (item for item in everything_broken if item.id == "dropout/outcomes/float32/p0.1/64x1024/eager")
+    found = rows(failure_text(finding, everything_broken.findings, SUITE.laws["outcomes"]))
+    assert found["wrong"] == "65,536 of 65,536 (100 %)"
+    assert found["first"] == "0.5 at (0, 0) gave 1.0989401"
+    assert found["PyTorch"] == "kept 0.6226132"
+    assert "seen" not in found
+
+
+@pytest.mark.parametrize(
+    "backend", ["mlx", "mine.py", "my folder/it's mine.py:Object", "/a/very/long/path/" + "to/some/place/" * 8 + "b.py"]
+)
+def test_the_printed_command_is_one_that_a_shell_understands(backend):
+    asked = ask(backend, profile="quick", seed=2**63 - 1, alpha=1e-5)
+    for text in ("dropout/keep_rate/float32/p0.3/64x1024/eager", max(asked.promises, key=len)):
+        finding = decide_on(asked, asked.promises[text], off_by(asked.promises[text], 0.05))
+        message = failure_text(finding, [], SUITE.laws[finding.law.partition(":")[0]])
+        command = message[message.index("keeprate replay") :].replace("keeprate", "printf '%s\\n'", 1)
+        words = subprocess.check_output(["/bin/sh", "-c", command], text=True).splitlines()
+        assert words == shlex.split(finding.replay)[1:]
+        assert words[:4] == ["replay", text, "--backend", backend]
+        assert words[4:] == ["--seed", str(2**63 - 1), "--profile", "quick", "--alpha", "1e-05"]
+
+
+def test_failures_of_a_law_are_grouped_and_the_rest_is_counted(everything_broken):
+    text = verdict_text(everything_broken)
+    shown = re.findall(r"^BROKEN  (\S+/\S+)$", text, re.MULTILINE)
+    laws = [id.split("/")[1].partition(":")[0] for id in shown]
+    assert laws
+    assert len(set(laws)) == len(laws)
+    assert re.search(r"and +\d+ more findings of this law, in dropout and feature_alpha_dropout", text)
+    counted = dict(re.findall(r"(\w+) \((\d+)\)", text[text.index("Broken as well: ") :].partition("\n\n")[0]))
+    broken = [finding for finding in everything_broken if finding.status == "broken"]
+    for law in SUITE.laws:
+        number = sum(finding.law.partition(":")[0] == law for finding in broken)
+        assert law in laws or counted.get(law, "0") == str(number)
+    assert len(text.splitlines()) < 150
+
+
+def test_a_verdict_ends_with_itself(everything_broken):
+    last = verdict_text(everything_broken).strip().splitlines()[-2:]
+    assert last[0].startswith("BROKEN  mine keeps 0 of ")
+
+
+def test_every_law_states_its_promise_in_a_sentence_of_its_own():
+    promises = [law.promise for law in SUITE.laws.values()]
+    assert len(set(promises)) == len(promises)
+    for law in SUITE.laws.values():
+        assert re.fullmatch(r"[A-Z].*\.", law.promise)
+        assert law.source
+        assert law.catches
+        assert law.blind
+
+
+def test_a_known_deviation_is_listed_without_its_failure():
+    asked = question(ops=["dropout"], dtypes=["float32"])
+    asked = replace(asked, known=Known((("*", "we know"),)))
+    promise = asked.promises["dropout/keep_rate/float32/p0.3/64x1024/eager"]
+    found = [
+        Result(role, promise.cases[0].id, {str(promise.id): off_by(promise, part)})
+        for role, part in (("backend", 0.05), ("reference", 0.0))
+    ]
+    text = verdict_text(conclude(asked.among({str(promise.id): promise}), (OFFER, OFFER), found, {}, isolated=True))
+    assert "CONFORMS" in text
+    assert "known deviation: dropout/keep_rate/float32/p0.3/64x1024/eager (we know)" in text
+    assert "BROKEN" not in text
+    assert [line for line in text.splitlines() if len(line) > WIDTH] == []
