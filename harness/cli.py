@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from harness.errors import KeeprateError, NoVerdictError
+from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
 from harness.forecast import forecast
 from harness.gate import ALPHA, DEFAULT_SUITE, Question, answer, ask, cores, no_verdict, runner_for
@@ -217,12 +218,27 @@ def _console(stream: Any) -> Console:
 
 
 def main() -> None:
-    """The console script: errors that a person can mend are one sentence, with the exit code of their class."""
+    """The console script: errors that a person can mend are one sentence, with the exit code of their class.
+
+    A fault of ours keeps its whole traceback, and is no verdict.
+    """
     try:
-        cli(prog_name="keeprate")
+        sys.exit(cli(prog_name="keeprate", standalone_mode=False))
+    except click.UsageError as error:
+        way_out = f"\n'{error.ctx.command_path} --help' lists what there is" if error.ctx else ""
+        _refuse(f"{error.format_message()}{way_out}", UsageError.exit_code)
     except KeeprateError as error:
-        click.echo("\n".join(_wrapped(f"error: {error}")), err=True)
-        sys.exit(error.exit_code)
+        _refuse(str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _refuse("interrupted; nothing was concluded", 130)
+    except Exception:  # noqa: BLE001 - exit code 1 would say that a promise is broken
+        traceback.print_exc()
+        sys.exit(NoVerdictError.exit_code)
+
+
+def _refuse(message: str, code: int) -> NoReturn:
+    click.echo("\n".join(_wrapped(f"error: {message}")), err=True)
+    sys.exit(code)
 
 
 def _wrapped(text: str) -> Iterator[str]:

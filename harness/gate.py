@@ -183,7 +183,7 @@ def judged(question: Question, offer: Offer, text: str, results: Results) -> tup
     promise = question.promises[text]
     failure = ""
     if promise.id.op not in offer.names:
-        finding = unjudged(promise, "not_implemented", "")
+        finding = unjudged(promise, "not_implemented", f"the backend has no {promise.id.op}")
     elif not (cases := _offered(promise, offer)):
         finding = unjudged(promise, "not_offered", _lacking(promise, offer))
     else:

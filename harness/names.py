@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -33,6 +34,8 @@ def find(name: str, *, group: str, kind: str) -> Any:
         NoVerdictError: it is there, but loading it raised.
     """
     where, _, attribute = installed(group).get(name, name).partition(":")
+    if os.sep in where and Path(where).is_dir():
+        raise UsageError(f"{kind} '{where}' is a folder; a {kind} is a file: {Path(where) / 'file.py'}")
     module = _from_file(where, kind) if where.endswith(".py") else _from_module(where, name, group, kind)
     if not attribute:
         return module

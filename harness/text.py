@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.verdict import Verdict
 
 WIDTH = 80
+FAILURES = 5  # of the reference that are named
 SHOWN = 3  # failures printed in full; the others are counted
 
 
@@ -42,11 +43,8 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     for line in _remarks(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
     style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
-    console.print(
-        f"[{style}]{verdict.verdict.upper()}[/]  {escape(_sentence(verdict))}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    word, _, rest = textwrap.fill(f"{verdict.verdict.upper()}  {_sentence(verdict)}", WIDTH).partition("  ")
+    console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
 
 
 def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws: Mapping[str, Law]) -> list[str]:
@@ -238,8 +236,11 @@ def _remarks(verdict: Verdict) -> Iterable[str]:
             yield _filled(f"known deviation no longer seen: {finding.id}")
         elif finding.status in ("broken", "error"):
             yield _filled(f"known deviation: {finding.id} ({finding.known})")
-    for text in verdict.reference["failures"]:
+    failures = verdict.reference["failures"]
+    for text in failures[:FAILURES]:
         yield _filled(f"the reference itself breaks {text}")
+    if len(failures) > FAILURES:
+        yield f"and {len(failures) - FAILURES} more"
     if not verdict.backend["isolated"]:
         yield _filled(
             "The backend was handed over as an object, so it was judged in this process: a crash would end it."
@@ -267,7 +268,9 @@ def _sentence(verdict: Verdict) -> str:
         return "No verdict: " + ("the reference failed." if verdict.reference["failures"] else "nothing was judged.")
     judged = [finding for finding in verdict if finding.status in ("kept", "broken", "error")]
     kept = sum(finding.status == "kept" for finding in judged)
+    known = sum(finding.status in ("broken", "error") and finding.known is not None for finding in judged)
+    accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
     return (
-        f"{verdict.backend['name']} keeps {kept:,} of {len(judged):,} promises. A backend that keeps\n"
+        f"{verdict.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}. A backend that keeps "
         f"every promise fails this gate with probability at most {verdict.alpha:g}."
     )

@@ -99,9 +99,7 @@ class _Child:
         code = self._process.returncode
         self._process = None
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - 2000))
-        last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-        return f"the worker process {how}" + "".join(f" ({line})" for line in last)
+        return f"the worker process {how}"
 
     def kill(self) -> None:
         if self._process is not None:

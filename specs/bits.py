@@ -71,9 +71,9 @@ class Bits:
         chosen = self.words[:, words]
         return Bits(chosen, (chosen.shape[1] * WORD,))
 
-    def every(self, parity: int) -> Bits:
-        """The even calls (0), or the odd ones (1)."""
-        return Bits(self.words[parity::2], self.shape)
+    def every(self, step: int, first: int) -> Bits:
+        """Each `step`-th call, from the one numbered `first` on."""
+        return Bits(self.words[first::step], self.shape)
 
     def windows(self, size: int) -> npt.NDArray[np.integer[Any]]:
         """Kept entries of each disjoint window of `size` entries, a multiple of 64, calls one after another."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
 
 KEPT = ("kept", "dropped")
 SEGMENTS = 64
+PARTS = 64
 FIRST, LAST = 256, 64  # positions that are looked at one by one
 # Windows are sorted into these quantiles of the binomial law: the outer ones show a spread that is too wide.
 QUANTILES = (0.01, 0.1, 0.35, 0.65, 0.9, 0.99)
@@ -40,7 +41,8 @@ def positions(sample: Masks) -> Tally:
     """No position is favoured: each is kept with probability 1 − p.
 
     Counts kept and dropped over the calls at each of the first 256 and the last 64 positions; between them by the
-    position modulo 64 in even calls, and by 64 parts of the mask in odd calls, so that no entry counts twice. Catches a
+    position modulo 64 and modulo 8 in even calls by turns, and by 64 parts of the mask in odd calls, so that no entry
+    counts twice. Catches a
     tail that is kept or copied, an index taken modulo a vector's width, a thread that has no mask. Blind to favours
     that change from call to call.
     """
@@ -49,19 +51,30 @@ def positions(sample: Masks) -> Tally:
     ends = np.concatenate([bits.words[:, :head], bits.words[:, -tail:]], axis=1)
     single = np.unpackbits(ends.view(np.uint8), axis=1, bitorder="little").sum(axis=0, dtype=np.int64)
     middle = bits.only(slice(head, -tail))
-    even, odd = middle.every(0), middle.every(1)
-    columns = even.columns()
-    parts = np.array([part.sum(dtype=np.int64) for part in np.array_split(odd.by_word, 64, axis=1)])
-    sizes = np.array([part.size * WORD for part in np.array_split(odd.by_word, 64, axis=1)])
-    kept = np.concatenate([single, columns, parts])
-    draws = np.concatenate([np.full(FIRST + LAST, bits.calls), np.full(WORD, even.words.size), sizes])
+    fine, coarse, odd = middle.every(4, 0), middle.every(4, 2), middle.every(2, 1)
+    parts = np.array_split(odd.by_word, PARTS, axis=1)
+    kept = (
+        single,
+        fine.columns(),
+        coarse.columns().reshape(-1, 8).sum(axis=0),
+        np.array([part.sum(dtype=np.int64) for part in parts]),
+    )
+    draws = (
+        np.full(FIRST + LAST, bits.calls),
+        np.full(WORD, fine.words.size),
+        np.full(8, coarse.words.size * WORD // 8),
+        np.array([part.size * WORD for part in parts]),
+    )
     labels = (
         *(f"position {place}" for place in range(FIRST)),
         *(f"position {bits.entries - LAST + place}" for place in range(LAST)),
         *(f"positions {place} mod {WORD}" for place in range(WORD)),
-        *(f"part {place + 1} of 64" for place in range(64)),
+        *(f"positions {place} mod 8" for place in range(8)),
+        *(f"part {place + 1} of {PARTS}" for place in range(PARTS)),
     )
-    return Tally(KEPT, np.stack([kept, draws - kept], axis=1), _probabilities(sample), labels, departure="rate")
+    counts = np.concatenate(kept)
+    dropped = np.concatenate(draws) - counts
+    return Tally(KEPT, np.stack([counts, dropped], axis=1), _probabilities(sample), labels, departure="rate")
 
 
 @law(source="torch.nn.functional.dropout: every element has the same probability, in arrays of every size")

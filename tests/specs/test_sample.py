@@ -1,0 +1,199 @@
+"""Reading masks off outputs: what is right is read, what is wrong is counted, with the place of the first."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+
+from harness.case import Case
+from harness.errors import BackendError
+from specs.contracts import CONTRACTS
+from specs.gradients import gradients
+from specs.sample import Masks, masks
+from specs.suite import sample
+
+FINDING = "{op}/moments:mean/float32/-/-/eager"
+
+
+def case(op="dropout", shape=(8, 64), p=0.3, study="masks", context="eager", draws=4096):
+    return Case(op, "float32", p, shape, context, study, draws, draws, (FINDING.format(op=op),))
+
+
+def backend(operator, layout="channels_first", op="dropout", **rest):
+    """A NumPy backend with one operator, `operator(x, random)` in training at p = 0.3."""
+    made = types.SimpleNamespace(name="one", layout=layout, dtypes=("float32",), **rest)
+    made.seed = lambda value: setattr(made, "random", np.random.default_rng(value))
+    made.asarray = lambda x, dtype: np.array(x, dtype)
+    made.asnumpy = lambda x: x
+    made.dtype_of = lambda x: str(x.dtype)
+    setattr(made, op, lambda x, p, train: operator(x, made.random))
+    return made
+
+
+def scaled(x, random):
+    return x * np.where(random.random(x.shape) < 0.7, np.float32(1) / np.float32(0.7), np.float32(0))
+
+
+def collected(made, **where) -> list[Masks]:
+    return list(masks(case(**where), made, 1))
+
+
+def test_masks_are_read_as_they_were_drawn(fresh_seed):
+    drawn = []
+
+    def operator(x, random):
+        drawn.append(random.random(x.shape) < 0.7)
+        return x * np.where(drawn[-1], np.float32(1) / np.float32(0.7), np.float32(0))
+
+    samples = collected(backend(operator))
+    read = np.concatenate([sample.mask.unpack() for sample in samples])
+    assert np.array_equal(read, np.reshape(drawn, (8, -1)))
+    assert all(not sample.outcomes.broken and sample.outcomes.exact == sample.outcomes.checked for sample in samples)
+
+
+def test_another_rounding_is_read_as_well_and_counted_as_inexact():
+    (one, *_) = collected(backend(lambda x, random: np.where(random.random(x.shape) < 0.7, x / np.float32(0.7), 0)))
+    assert not one.outcomes.broken
+    assert 0 < one.outcomes.exact < one.outcomes.checked
+    assert one.mask.draws == 1024
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+def test_a_channel_mask_is_read_in_the_backends_layout(layout):
+    axis = 1 if layout == "channels_first" else -1
+
+    def operator(x, random):
+        size = tuple(length if place in (0, axis % x.ndim) else 1 for place, length in enumerate(x.shape))
+        return x * np.where(random.random(size) < 0.7, np.float32(1) / np.float32(0.7), np.float32(0))
+
+    where = {"op": "dropout2d", "shape": (4, 32, 3, 5), "draws": 1024}
+    (one, *_) = collected(backend(operator, layout, "dropout2d"), **where)
+    assert not one.constancy.broken
+    assert one.mask.shape == (4, 32)
+
+
+def test_a_torn_channel_is_named():
+    (one, *_) = collected(backend(scaled, op="dropout1d"), op="dropout1d", shape=(4, 32, 2), draws=256)
+    assert one.constancy.broken
+    assert one.constancy.first["first"].startswith("channel (")
+    assert one.bits is None
+
+
+def test_a_wrong_value_is_counted_and_its_place_is_channels_first():
+    def operator(x, random):
+        y = x.copy()  # channels last: (2, 1, 3, 8)
+        y[:] = np.float32(0)
+        y[1, 0, 2, 5] = 99
+        return y
+
+    made = backend(operator, "channels_last", "dropout2d")
+    (one, *_) = collected(made, op="dropout2d", shape=(2, 8, 1, 3), draws=16)
+    assert one.outcomes.wrong == 1
+    assert "at (1, 5, 0, 2) gave 99" in one.outcomes.first["first"]
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda x, random: x[:-1],
+        lambda x, random: np.full_like(x, np.nan),
+        lambda x, random: x * 3,
+    ],
+    ids=["shape", "nan", "scale"],
+)
+def test_what_can_not_be_read_is_broken_and_unreadable(operator):
+    (one, *_) = collected(backend(operator))
+    assert one.outcomes.broken
+    assert one.bits is None
+    assert "outcomes" in one.unreadable
+
+
+@pytest.mark.parametrize("given", [None, "text", np.arange(3), [1.0]], ids=repr)
+def test_what_is_no_array_of_floats_is_an_error_of_the_backend(given):
+    with pytest.raises(BackendError, match="not floats"):
+        collected(backend(lambda x, random: given))
+
+
+def test_an_operator_that_raises_is_an_error_with_its_first_line():
+    def operator(x, random):
+        raise KeyError("first line\nsecond line")
+
+    with pytest.raises(BackendError, match="dropout raised KeyError: 'first line"):
+        collected(backend(operator))
+
+
+def test_a_write_to_the_input_is_seen():
+    def operator(x, random):
+        y = scaled(x, random)
+        x[0, 0] = 7
+        return y
+
+    assert any(one.purity.broken for one in collected(backend(operator)))
+
+
+def test_a_repeated_mask_is_seen_across_chunks():
+    def operator(x, random):
+        return scaled(x, np.random.default_rng(len(calls.append(0) or calls) % 6))
+
+    calls = []
+    assert sum(one.repeats.wrong for one in collected(backend(operator))) == 2
+
+
+def test_masks_that_are_read_in_reverse_come_from_the_same_calls():
+    lazy = dataclasses.replace(case(), study="lazy")
+    (one,) = sample(lazy, backend(scaled), 1)
+    assert one.mask.calls == 8
+
+
+def passes(vjp, op="dropout", shape=(8, 66)):
+    made = backend(scaled, op=op, vjp=vjp)
+    return list(gradients(case(op, shape, study="gradients", context="grad", draws=1), made, 1))
+
+
+def faithful(fn, x, ct):
+    ones = np.ones_like(x)
+    seed = np.random.default_rng(3)
+    noise = np.where(seed.random(x.shape) < 0.7, np.float32(1) / np.float32(0.7), np.float32(0)) * ones
+    with np.errstate(invalid="ignore"):
+        return x * noise, ct * noise
+
+
+def test_a_gradient_with_the_outputs_mask_is_pytorchs():
+    (one,) = passes(faithful)
+    assert not one.gradient.broken
+    assert not one.outcomes.broken
+    assert one.gradient.exact == one.gradient.checked
+    kept, draws = one.by_value
+    assert draws.sum() == 8 * 66
+    assert 0 < kept[-5:].sum() < draws[-5:].sum()  # ±0, ±inf and NaN, read off the gradient
+
+
+def test_a_gradient_with_another_mask_or_scale_is_broken():
+    def other(fn, x, ct):
+        y, g = faithful(fn, x, ct)
+        return y, np.roll(g, 1, axis=0)
+
+    def unscaled(fn, x, ct):
+        y, g = faithful(fn, x, ct)
+        return y, np.where(g != 0, ct, 0)
+
+    for vjp in (other, unscaled):
+        (one,) = passes(vjp)
+        assert one.gradient.broken
+        assert "PyTorch" in one.gradient.first
+
+
+def test_a_mask_read_off_the_output_shows_where_the_input_is_zero():
+    def from_output(fn, x, ct):
+        y, _ = faithful(fn, x, ct)
+        return y, np.where(y != 0, ct / np.float32(0.7), 0).astype(np.float32)
+
+    (one,) = passes(from_output)
+    kept, _ = one.by_value
+    zeros = [place for place, value in enumerate(one.values) if value == 0]
+    assert kept[zeros].sum() == 0
+
+
+def test_contracts_cover_the_eight_operators():
+    assert len(CONTRACTS) == 8
