@@ -51,10 +51,12 @@ def _from_file(where: str, kind: str) -> ModuleType:
     path = Path(where)
     if not path.is_file():
         raise UsageError(f"no {kind} file '{where}'" + (": it is a folder" if path.is_dir() else ""))
-    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    # Under its path, so that no file hides the module that has its name: `torch.py` is a likely one.
+    spec = importlib.util.spec_from_file_location(str(path.resolve()), path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"'{where}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
     sys.path.insert(0, str(path.resolve().parent))  # as with `python file.py`
     try:
         _loading(where, kind, spec.loader.exec_module, module)

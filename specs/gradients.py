@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.case import Case
-from harness.check import Check
+from harness.check import Check, passed
 from harness.errors import Unreadable
 from specs import reference
 from specs.bench import Bench
@@ -63,23 +63,76 @@ class Gradients:
 
 def gradients(case: Case, backend: Any, seed: int) -> Iterator[Gradients]:
     """Passes through the operator in training: one sample for each pass."""
-    assert case.p is not None
-    contract = CONTRACTS[case.op]
-    bench = Bench(backend, contract, case.dtype)
-    values = (*probes(contract, case.dtype), *SPECIAL)
-    which = with_specials(indices(case.shape), SPECIAL_EVERY, range(PROBES, len(values)))
-    if contract.by_channel:
-        _make_readable(which, contract)
-    x = np.array(values)[which]
-    ct = cotangent(case.shape, case.dtype, seed=0)
-    outputs = reference.outcomes(contract, case.dtype, case.p, x)
-    slopes = _slopes(contract, case.dtype, case.p, x, ct)
-    native, native_ct = bench.native(x), bench.native(ct)
+    bench = Bench(backend, CONTRACTS[case.op], case.dtype)
+    passes = _Passes(bench, case)
     bench.seed(seed)
-    draws = case.draws
-    while draws > 0:
-        yield _one(bench, case.p, values, which, native, ct, native_ct, outputs, slopes)
-        draws -= int(np.prod(contract.mask_shape(case.shape)))
+    for _ in range(-(-case.draws // int(np.prod(bench.contract.mask_shape(case.shape))))):
+        yield passes.run()
+
+
+class _Passes:
+    """Passes forward and back on one input with one cotangent, both outcomes of every element learned before."""
+
+    def __init__(self, bench: Bench, case: Case) -> None:
+        assert case.p is not None
+        contract, dtype = bench.contract, bench.dtype
+        self._bench, self._p = bench, case.p
+        self._values = (*probes(contract, dtype), *SPECIAL)
+        which = with_specials(indices(case.shape), SPECIAL_EVERY, range(PROBES, len(self._values)))
+        if contract.by_channel:
+            _make_readable(which, contract)
+        self._which = which
+        self._draws = np.bincount(which.ravel(), minlength=len(self._values))
+        self._x = np.array(self._values)[which]
+        self._ct = cotangent(case.shape, dtype, seed=0)
+        self._native, self._native_ct = bench.native(self._x), bench.native(self._ct)
+        self._outputs = reference.outcomes(contract, dtype, self._p, self._x)
+        self._slopes = _slopes(contract, dtype, self._p, self._x, self._ct)
+
+    def run(self) -> Gradients:
+        """One pass: its mask is read, and replayed through PyTorch."""
+        out, gradient = self._bench.vjp(self._native, self._p, True, self._native_ct)
+        y, g = self._bench.values(out), self._bench.values(gradient)
+        purity = compare(self._bench.values(self._native), self._x, exactly(self._x))
+        outcomes = compare(y, self._x, self._outputs)
+        if outcomes.broken or g.shape != self._x.shape:
+            reason = "no mask could be read: outcomes is broken here"
+            slopes = compare(g, self._ct, self._slopes)
+            nothing = np.zeros_like(self._draws)
+            return Gradients(self._p, None, outcomes, slopes, purity, self._values, (nothing, self._draws), reason)
+        mask = self._read(y, g)
+        bits = Bits.empty(1, mask.shape)
+        bits.put(0, mask)
+        whole = np.broadcast_to(mask.reshape(mask.shape + (1,) * (y.ndim - mask.ndim)), y.shape)
+        kept = np.bincount(self._which[whole], minlength=len(self._values))
+        return Gradients(
+            self._p,
+            bits,
+            compare(y, self._x, self._outputs.select(whole)),
+            self._replayed(mask, g),
+            purity,
+            self._values,
+            (kept, self._draws),
+            "",
+        )
+
+    def _read(self, y: Floats, g: Floats) -> Mask:
+        """The mask, off the output where it tells; where it doesn't (zeros, infinities), off the gradient."""
+        kept = self._outputs.is_kept(y)
+        if self._bench.contract.by_channel:
+            return _front(kept, self._bench.contract)
+        unclear = kept & self._outputs.is_dropped(y) | ~np.isfinite(self._x)
+        return np.where(unclear, np.abs(g - self._slopes.kept) < np.abs(g - self._slopes.dropped), kept)
+
+    def _replayed(self, mask: Mask, g: Floats) -> Check:
+        """The gradient against PyTorch's for this very mask."""
+        contract, dtype = self._bench.contract, self._bench.dtype
+        _, replayed = reference.replay(contract, dtype, self._p, self._x, mask, self._ct)
+        assert replayed is not None
+        if np.array_equal(g, replayed):
+            return passed(g.size)
+        low, high = bounds(replayed, np.zeros_like(g), dtype)
+        return compare(g, self._ct, Outcomes(replayed, replayed, low, high, low, high))
 
 
 def _make_readable(which: npt.NDArray[np.uint8], contract: Contract) -> None:
@@ -89,61 +142,11 @@ def _make_readable(which: npt.NDArray[np.uint8], contract: Contract) -> None:
     which[(slice(None),) * (axis + 1) + (0,) * (which.ndim - axis - 1)] = 0
 
 
-def _one(
-    bench: Bench,
-    p: float,
-    values: tuple[float, ...],
-    which: npt.NDArray[np.uint8],
-    native: Any,
-    ct: Floats,
-    native_ct: Any,
-    outputs: Outcomes,
-    slopes: Outcomes,
-) -> Gradients:
-    contract, dtype = bench.contract, bench.dtype
-    x = np.array(values)[which]
-    out, gradient = bench.vjp(native, p, True, native_ct)
-    y, g = bench.values(out), bench.values(gradient)
-    purity = compare(bench.values(native), x, exactly(x))
-    outcomes = compare(y, x, outputs)
-    if outcomes.broken or g.shape != x.shape:
-        reason = "no mask could be read: outcomes is broken here"
-        nothing = np.zeros(len(values), dtype=np.int64)
-        return Gradients(p, None, outcomes, compare(g, ct, slopes), purity, values, (nothing, nothing), reason)
-    kept = outputs.is_kept(y)
-    if contract.by_channel:
-        mask = _front(kept, contract)
-    else:
-        unclear = outputs.is_dropped(y) & kept | ~np.isfinite(x)
-        mask = np.where(unclear, np.abs(g - slopes.kept) < np.abs(g - slopes.dropped), kept)
-    whole = _spread(mask, x.shape)
-    _, replayed = reference.replay(contract, dtype, p, x, mask, ct)
-    assert replayed is not None
-    low, high = bounds(replayed, np.zeros_like(x), dtype)
-    bits = Bits.empty(1, mask.shape)
-    bits.put(0, mask)
-    by_value = (np.bincount(which[whole], minlength=len(values)), np.bincount(which.ravel(), minlength=len(values)))
-    return Gradients(
-        p,
-        bits,
-        compare(y, x, outputs.select(whole)),
-        compare(g, ct, Outcomes(replayed, replayed, low, high, low, high)),
-        purity,
-        values,
-        by_value,
-        "",
-    )
-
-
 def _front(kept: Mask, contract: Contract) -> Mask:
     axis = contract.channel_axis(kept.ndim)
     assert axis is not None
     front: Mask = kept[(slice(None),) * (axis + 1) + (0,) * (kept.ndim - axis - 1)]
     return front
-
-
-def _spread(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    return np.broadcast_to(mask.reshape(mask.shape + (1,) * (len(shape) - mask.ndim)), shape)
 
 
 def _slopes(contract: Contract, dtype: str, p: float, x: Floats, ct: Floats) -> Outcomes:

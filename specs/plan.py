@@ -63,14 +63,14 @@ OTHERS = (
 # Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, the rest in reserve.
 WEIGHTS = {"keep_rate": 0.5, **dict.fromkeys(OTHERS, 0.4 / len(OTHERS))}
 ALPHA = 1e-6  # the budget that draws are planned for
-SHARED = 500  # findings that share the weight of keep_rate, at most: draws are planned for that many
+SHARED = 600  # findings that share the weight of keep_rate, at most: draws are planned for that many
 
 POOLED = (
     *(f"neighbours:{lag}" for lag in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024, "half")),
     *(f"blocks:{size}" for size in (2, 4, 8, 9)),
     "runs",
     *(f"spread:{scope}" for scope in (64, 256, 1024, 4096, 16384, "call")),
-    *(f"calls:{shift}" for shift in ("0", "1", "-1", "row", "-row")),
+    *(f"calls:{shift}" for shift in ("0", "1", "-1", "row", "-row", "half")),
     "no_mask_twice",
     "all_lags",
 )
@@ -88,8 +88,16 @@ STUDIES = (  # of single calls, with their contexts; `specs.calls` has one funct
     ("inplace", "eager"),
     ("seeding", "eager"),
 )
+RANKED = {  # a shape of each rank, batched
+    0: (),
+    1: (1031,),
+    2: (32, 64),
+    3: (32, 64, 2),
+    4: (32, 64, 1, 2),
+    5: (32, 64, 1, 1, 2),
+}
 SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
-LAYOUTS = ("step2", "transposed", "remade", "stride0")
+LAYOUTS = ("step2", "transposed", "stride0")
 LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096, "deep": (1 << 24) + 4096}
 
 
@@ -136,7 +144,8 @@ class _Planner:
         yield from self._layouts()
         yield from self._related()
         yield from self._gradients()
-        yield from self._nothing()
+        yield from self._many()
+        yield from self._ranks()
         yield from self._calls()
 
     def _main(self) -> Iterator[Case]:
@@ -162,11 +171,10 @@ class _Planner:
         """Many small calls of an odd size and, for element operators, of rank 5."""
         shape = (3, 1, 5, 9, 9) if not self.contract.by_channel else self._shape(3, 405)
         lags = (9, 81, 405) if not self.contract.by_channel else (405,)
-        laws = ["outcomes", "keep_rate", "calls:0", "no_mask_twice", "all_lags", *(f"neighbours:{lag}" for lag in lags)]
-        for p in FEW:
-            entries = prod(self.contract.mask_shape(shape))
-            both = [*laws, "calls_by_position"]
-            yield self._case("masks", p, shape, self._aim.calls * entries, self._lesser.calls * entries, [], both)
+        laws = ["outcomes", "keep_rate", "calls:0", "calls_by_position", "spread:call", "no_mask_twice", "all_lags"]
+        laws += [f"neighbours:{lag}" for lag in lags]
+        entries = prod(self.contract.mask_shape(shape))
+        yield self._case("masks", 0.3, shape, self._aim.calls * entries, self._lesser.calls * entries, [], laws)
 
     def _large(self) -> Iterator[Case]:
         """Calls of more than 2²¹ entries, and in one dtype of more than 2²⁴."""
@@ -182,12 +190,12 @@ class _Planner:
         findings = [self._id(law, ANY, None) for law in ("outcomes", "keep_rate")]
         for size in SIZES:
             shape = (size,) if not self.contract.by_channel else self._shape(1, size, spatial=3 if size < 4096 else 1)
-            calls = max(2, min(self._aim.calls // 10, (1 << 19) // size))
+            calls = max(2, min(self._aim.calls // 20, (1 << 19) // size))
             yield self._case("masks", 0.3, shape, calls * size, size, findings, [])
         if self.contract.by_channel:
             shape = self._shape(4, 8, spatial=33 * 32)
             findings.append(self._id("constancy", ANY, None))
-            yield self._case("masks", 0.3, shape, self._aim.calls // 10 * 32, 64, findings, [])
+            yield self._case("masks", 0.3, shape, self._aim.calls // 20 * 32, 64, findings, [])
 
     def _layouts(self) -> Iterator[Case]:
         """Inputs that lie in memory in uncommon ways: the mask's law there."""
@@ -208,7 +216,7 @@ class _Planner:
 
     def _gradients(self) -> Iterator[Case]:
         """Passes forward and back, in all dtypes together."""
-        shape = (64, 66) if not self.contract.by_channel else self._shape(64, 66, spatial=5)
+        shape = (256, 258) if not self.contract.by_channel else self._shape(128, 130, spatial=3)
         laws = ["outcomes", "gradient", "keep_rate"] + ["purity"] * (not self.contract.writes)
         for p in MAIN:
             looks = [*laws, "data"] if p == 0.3 and not self.contract.by_channel else laws
@@ -216,12 +224,28 @@ class _Planner:
             number = draws(p, self._lesser)
             yield self._case("gradients", p, shape, number, number // 10, findings, [], "grad", needs=("vjp",))
 
-    def _nothing(self) -> Iterator[Case]:
-        """p = 0 in training, in all dtypes together: nothing is dropped."""
+    def _many(self) -> Iterator[Case]:
+        """p = 0 in training, in all dtypes together: nothing is dropped. At p = 1 all is, in a tenth as many."""
         shape = self._shape(1024, 1024) if not self.contract.by_channel else self._shape(1024, 512)
-        number = self._aim.unchanged // len(DTYPES)
-        findings = [self._id("endpoints", "p0.0", shape, dtype=ANY)]
-        yield self._case("nothing", 0.0, shape, number, self._lesser.unchanged // len(DTYPES), findings, [])
+        for p, part in ((0.0, len(DTYPES)), (1.0, 10 * len(DTYPES))):
+            findings = [self._id("endpoints", f"p{p!r}", shape, dtype=ANY)]
+            yield self._case(
+                "many", p, shape, self._aim.unchanged // part, self._lesser.unchanged // part, findings, []
+            )
+
+    def _ranks(self) -> Iterator[Case]:
+        """The other ranks that a channel operator takes, unbatched ones among them."""
+        main = max(self.contract.ranks)
+        for rank in self.contract.ranks:
+            unbatched = rank in self.contract.unbatched
+            shape = (2048, *RANKED[rank + 1][2:]) if unbatched else RANKED[rank]
+            if self.contract.by_channel and rank != main:
+                laws = ["outcomes", "constancy", "keep_rate", "neighbours:1"]
+                number = draws(0.3, self._lesser)
+                yield self._case("masks", 0.3, shape, number, number // 10, [], laws)
+            findings = [self._id(law, ANY, None, "grad", dtype=ANY) for law in ("outcomes", "gradient")]
+            number = 4 * prod(self.contract.mask_shape(shape))
+            yield self._case("gradients", 0.3, shape, number, number, findings, [], "grad", needs=("vjp",))
 
     def _calls(self) -> Iterator[Case]:
         """Single calls, for the laws that need no statistics."""

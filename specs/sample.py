@@ -25,6 +25,7 @@ from specs.rounding import Floats
 
 CHUNK = 1 << 21  # mask entries that are read before the laws look: large enough to hide their cost
 BLOCK = 1 << 17  # elements that are compared at once where equality fails
+SEARCHED = 1 << 15  # entries in which a lag is looked for
 HEAD = 4096  # entries by which a mask is known again
 LAZY = 8  # outputs that are made before the first is read
 
@@ -117,7 +118,8 @@ class Reader:
         values = probes(contract, case.dtype)
         self._table = reference.table(contract, case.dtype, case.p, values)
         which = laid_out(indices(case.shape), case.strides)
-        self._x = np.array(values, dtype=np.float64 if case.dtype == "float64" else np.float32)[which]
+        wide = np.array(values, dtype=np.float64 if case.dtype == "float64" else np.float32)
+        self._x = laid_out(wide[indices(case.shape)], case.strides)
         self._strided = bool(case.strides)
         self._native = bench.native(self._x, strided=self._strided)
         self._which = np.ascontiguousarray(bench.to_layout(which))
@@ -253,11 +255,11 @@ class Reader:
 
 def worst_lag(bits: Bits) -> int:
     """The lag at which the first mask is most correlated, by FFT; whether it is one is decided on other draws alone."""
-    some = bits.unpack()[0].astype(np.float32)
-    power = np.abs(np.fft.rfft(some - some.mean(), n=2 * bits.entries)) ** 2
-    correlation = np.fft.irfft(power)[1 : bits.entries // 2 + 1]
-    pairs = bits.entries - np.arange(1, bits.entries // 2 + 1)
-    return 1 + int(np.argmax(np.abs(correlation) / np.sqrt(pairs)))
+    some = bits.unpack()[0, :SEARCHED].astype(np.float32)
+    power = np.abs(np.fft.rfft(some - some.mean(), n=2 * some.size)) ** 2
+    lags = np.arange(1, some.size - WORD)
+    correlation = np.fft.irfft(power)[lags]
+    return int(lags[np.argmax(np.abs(correlation) / np.sqrt(some.size - lags))])
 
 
 def _equal(y: npt.NDArray[Any], values: npt.NDArray[Any]) -> Mask:

@@ -55,7 +55,7 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
         "lazy": samples.lazily,
         "streams": seeds.streams,
         "gradients": gradients.gradients,
-        "nothing": calls.nothing_dropped,
+        "many": calls.many,
     }
     return studies.get(case.study, calls.calls)(case, backend, seed)
 

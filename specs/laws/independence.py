@@ -70,8 +70,8 @@ def _fold(octets: np.ndarray, entries: int) -> np.ndarray:
 
 
 def _nines(words: np.ndarray) -> np.ndarray:
-    """Counts of the patterns of 9 neighbours, seven blocks to a word, over a part of the words: they cost more."""
-    some = words[::8].ravel()
+    """Counts of the patterns of 9 neighbours, seven blocks to a word, over every eighth word: they cost more."""
+    some = words[:, ::8].ravel()
     counts = np.zeros(512, dtype=np.int64)
     for start in range(0, WORD - 9 + 1, 9):
         counts += np.bincount((some >> np.uint64(start) & np.uint64(511)).astype(np.int64), minlength=512)
@@ -85,9 +85,9 @@ def runs(sample: Masks) -> Tally:
     Takes the run of drops that leads each disjoint window of 64 entries: its length is geometric. Catches drops that
     come in bursts, that keep their distance, generators with long memory. Blind to runs that begin later in a window.
     """
-    cell = np.searchsorted(RUNS, np.arange(WORD + 1), side="right") - 1
-    counts = np.zeros(len(RUNS), dtype=np.int64)
-    np.add.at(counts, cell, np.bincount(sample.mask.leading_drops().ravel(), minlength=WORD + 1))
+    lengths = sample.mask.leading_drops()
+    at_least = [np.count_nonzero(lengths >= shortest) for shortest in RUNS]
+    counts = -np.diff(at_least, append=0)
     longer = sample.p ** np.array(RUNS)  # the probability of a run at least as long
     cells = tuple(f"{shortest} drops or more" for shortest in RUNS)
     return Tally(cells, counts, tuple((-np.diff(longer, append=0.0)).tolist()))
@@ -103,7 +103,7 @@ def calls(sample: Masks, shift: str) -> Tally:
     """
     bits = sample.mask
     row = bits.shape[-1]
-    moved = {"row": row, "-row": -row}.get(shift)
+    moved = {"row": row, "-row": -row, "half": bits.entries // 2}.get(shift)
     return pair_tally(bits.call_pairs(int(shift) if moved is None else moved), sample.p)
 
 

@@ -6,18 +6,18 @@ import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import bdtr, bdtrc
 
 from harness.suite import law
 from harness.tally import Tally
-from specs.bits import WORD
+from specs.bits import WORD, Bits
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.gradients import Gradients
     from specs.sample import Masks
 
 KEPT = ("kept", "dropped")
-SEGMENTS = 64
 PARTS = 64
 FIRST, LAST = 256, 64  # positions that are looked at one by one
 # Windows are sorted into these quantiles of the binomial law: the outer ones show a spread that is too wide.
@@ -52,29 +52,34 @@ def positions(sample: Masks) -> Tally:
     single = np.unpackbits(ends.view(np.uint8), axis=1, bitorder="little").sum(axis=0, dtype=np.int64)
     middle = bits.only(slice(head, -tail))
     fine, coarse, odd = middle.every(4, 0), middle.every(4, 2), middle.every(2, 1)
-    parts = np.array_split(odd.by_word, PARTS, axis=1)
     kept = (
         single,
         fine.columns(),
         coarse.columns().reshape(-1, 8).sum(axis=0),
-        np.array([part.sum(dtype=np.int64) for part in parts]),
+        _by_part(odd),
     )
     draws = (
         np.full(FIRST + LAST, bits.calls),
         np.full(WORD, fine.words.size),
         np.full(8, coarse.words.size * WORD // 8),
-        np.array([part.size * WORD for part in parts]),
+        _part_sizes(odd),
     )
-    labels = (
+    counts = np.concatenate(kept)
+    dropped = np.concatenate(draws) - counts
+    return Tally(
+        KEPT, np.stack([counts, dropped], axis=1), _probabilities(sample), _places(bits.entries), departure="rate"
+    )
+
+
+@functools.cache
+def _places(entries: int) -> tuple[str, ...]:
+    return (
         *(f"position {place}" for place in range(FIRST)),
-        *(f"position {bits.entries - LAST + place}" for place in range(LAST)),
+        *(f"position {entries - LAST + place}" for place in range(LAST)),
         *(f"positions {place} mod {WORD}" for place in range(WORD)),
         *(f"positions {place} mod 8" for place in range(8)),
         *(f"part {place + 1} of {PARTS}" for place in range(PARTS)),
     )
-    counts = np.concatenate(kept)
-    dropped = np.concatenate(draws) - counts
-    return Tally(KEPT, np.stack([counts, dropped], axis=1), _probabilities(sample), labels, departure="rate")
 
 
 @law(source="torch.nn.functional.dropout: every element has the same probability, in arrays of every size")
@@ -86,10 +91,8 @@ def segments(sample: Masks) -> Tally:
     at.
     """
     bits = sample.mask
-    parts = np.array_split(bits.by_word, SEGMENTS, axis=1)
-    kept = np.array([part.sum(dtype=np.int64) for part in parts])
-    draws = np.array([part.size * WORD for part in parts])
-    labels = tuple(f"part {place + 1} of {SEGMENTS}" for place in range(SEGMENTS))
+    kept, draws = _by_part(bits), _part_sizes(bits)
+    labels = tuple(f"part {place + 1} of {PARTS}" for place in range(PARTS))
     return Tally(KEPT, np.stack([kept, draws - kept], axis=1), _probabilities(sample), labels, departure="rate")
 
 
@@ -118,6 +121,24 @@ def _binomial_bins(size: int, q: float) -> tuple[tuple[int, ...], tuple[float, .
     below = np.concatenate([[0.0], cumulative[list(edges)]])
     above = float(bdtrc(edges[-1], size, q))  # 1 − cumulative would round
     return edges, (*np.diff(below).tolist(), above)
+
+
+def _starts(bits: Bits) -> npt.NDArray[np.int64]:
+    """The first word of each of the parts of a mask."""
+    starts: npt.NDArray[np.int64] = np.arange(PARTS) * bits.words.shape[1] // PARTS
+    return starts
+
+
+def _by_part(bits: Bits) -> npt.NDArray[np.int64]:
+    """(PARTS,) kept entries."""
+    kept: npt.NDArray[np.int64] = np.add.reduceat(bits.by_word.sum(axis=0, dtype=np.int64), _starts(bits))
+    return kept
+
+
+def _part_sizes(bits: Bits) -> npt.NDArray[np.int64]:
+    """(PARTS,) entries, in whole words."""
+    words: npt.NDArray[np.int64] = np.diff(_starts(bits), append=bits.words.shape[1])
+    return words * WORD * bits.calls
 
 
 def _probabilities(sample: Masks | Gradients) -> tuple[float, float]:
