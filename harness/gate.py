@@ -167,18 +167,37 @@ def _threshold(question: Question, finding: str) -> float | None:
     return promise.threshold(question.alpha) if promise.share and len(promise.cases) == 1 else None
 
 
-Results = dict[str, dict[str, Result]]  # by role and case
+class Docket:
+    """Results as they come: a finding is concluded as soon as its last case is in, while the others still run."""
+
+    def __init__(self, question: Question, offer: Offer) -> None:
+        self._question, self._offer = question, offer
+        self._results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
+        roles = ("reference", "backend") if question.suite.reference else ("backend",)
+        self._missing = {
+            text: {(role, case.id) for role in roles for case in _offered(promise, offer)}
+            for text, promise in question.promises.items()
+        }
+        self._concluded: dict[str, tuple[Finding, str]] = {}
+
+    def add(self, result: Result) -> None:
+        """Takes one result, and concludes the findings that waited for it alone."""
+        self._results[result.role][result.case] = result
+        for text in {*result.evidence, *result.unreadable, *result.not_offered} & self._missing.keys():
+            self._missing[text].discard((result.role, result.case))
+            if not self._missing[text]:
+                self.conclude(text)
+
+    def conclude(self, text: str) -> tuple[Finding, str]:
+        """One finding, and what the reference breaks in its place (empty if nothing)."""
+        if text not in self._concluded:
+            self._concluded[text] = judged(self._question, self._offer, text, self._results)
+        return self._concluded[text]
 
 
-def by_role(results: Iterable[Result]) -> Results:
-    """Results by role and case."""
-    sides: Results = {"reference": {}, "backend": {}}
-    for result in results:
-        sides[result.role][result.case] = result
-    return sides
-
-
-def judged(question: Question, offer: Offer, text: str, results: Results) -> tuple[Finding, str]:
+def judged(
+    question: Question, offer: Offer, text: str, results: Mapping[str, Mapping[str, Result]]
+) -> tuple[Finding, str]:
     """One finding, and what the reference breaks in its place (empty if nothing)."""
     promise = question.promises[text]
     failure = ""
@@ -198,15 +217,14 @@ def judged(question: Question, offer: Offer, text: str, results: Results) -> tup
 def conclude(
     question: Question,
     offers: tuple[Offer, Offer | None],
-    results: Iterable[Result],
+    docket: Docket,
     run: dict[str, Any],
     *,
     isolated: bool,
 ) -> Verdict:
     """The verdict that follows from the results of all jobs, in whatever order they came."""
     offer, reference = offers
-    sides = by_role(results)
-    pairs = [judged(question, offer, text, sides) for text in question.promises]
+    pairs = [docket.conclude(text) for text in question.promises]
     failures = [failure for _, failure in pairs if failure]
     return Verdict(
         backend={**_described(offer), "isolated": isolated},
@@ -281,18 +299,18 @@ def answer(question: Question, runner: Runner, progress: Callable[[int, int], No
         NoVerdictError: the backend or the reference can't be loaded.
     """
     started = time.monotonic()
-    results: list[Result] = []
     try:
         offers = runner.offers()
         todo = jobs(question, offers[0])
-        for result in runner.map(todo):
-            results.append(result)
+        docket = Docket(question, offers[0])
+        for number, result in enumerate(runner.map(todo), start=1):
+            docket.add(result)
             if progress:
-                progress(len(results), len(todo))
+                progress(number, len(todo))
     finally:
         runner.close()
     run = run_of(started, runner.count)
-    return conclude(question, offers, results, run, isolated=runner.isolated)
+    return conclude(question, offers, docket, run, isolated=runner.isolated)
 
 
 def run_of(started: float, workers: int) -> dict[str, Any]:

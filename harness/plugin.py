@@ -22,7 +22,7 @@ from harness.engine import Result
 from harness.errors import KeeprateError
 from harness.files import check_writable, write
 from harness.finding import Finding
-from harness.gate import ALPHA, DEFAULT_SUITE, Question, Results, ask, by_role, conclude, jobs, judged, run_of
+from harness.gate import ALPHA, DEFAULT_SUITE, Docket, Question, ask, conclude, jobs, run_of
 from harness.names import find
 from harness.suite import PROFILES, groups
 from harness.text import failure_text, verdict_text
@@ -87,7 +87,6 @@ class Gate:
         self.question = question
         self.groups = groups(question.promises)
         self._suite_file = suite_file
-        self._results: Results = by_role(())
         self._fresh: list[Result] = []  # not yet sent
         self._done: set[str] = set()
         self._runner = Children(question.backend, question.suite_name, question.names, 1)
@@ -96,6 +95,11 @@ class Gate:
     def offers(self) -> tuple[Offer, Offer | None]:
         """What backend and reference offer."""
         return self._runner.offers()
+
+    @cached_property
+    def docket(self) -> Docket:
+        """What this process has run."""
+        return Docket(self.question, self.offers[0])
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """The suite's own file stands for its findings."""
@@ -114,9 +118,9 @@ class Gate:
                 if isinstance(other, Item) and self.groups[other.name] == group
             ]
             for result in self._runner.map(jobs(self.question, self.offers[0], mates)):
-                self._results[result.role][result.case] = result
+                self.docket.add(result)
                 self._fresh.append(result)
-        return judged(self.question, self.offers[0], item.name, self._results)
+        return self.docket.conclude(item.name)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -186,10 +190,12 @@ class Controller(Gate):
         if not self._reported:
             return
         chosen = {text: promise for text, promise in self.question.promises.items() if text in self._reported}
+        asked = self.question.among(chosen)
+        docket = Docket(asked, self.offers[0])
+        for result in self._gathered:
+            docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
-        verdict = conclude(
-            self.question.among(chosen), self.offers, self._gathered, run_of(self._started, workers), isolated=True
-        )
+        verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
         terminalreporter.section(f"keeprate: {verdict.verdict}")
         terminalreporter.write(verdict_text(verdict, failures=False))
         if self._config.option.json is not None:

@@ -32,6 +32,7 @@ from scipy.special import betainc, chdtrc, xlogy
 from harness.likelihood import CELL_PRIOR, DENSE, Array, Departure, cell_log_e, cell_test, detectable, log_ratio
 
 _POOLED = 10  # chi-square's approximation is used for expected counts from here on
+_PASSES, _POINTS = 4, 34  # of an inversion: each pass narrows its bracket 33 times
 _MOST_DRAWS = 10**15
 _DEPARTURES = get_args(Departure)
 
@@ -177,7 +178,14 @@ class Tally:
 
         exact = self.counts.shape == (1, 2)
         broken = self.log10_e >= -math.log10(alpha) if exact else bool(rejected(np.array([self.expected])))
-        return invert(rejected, self.estimate, self.expected, broken, Interval(0.0, 1.0))
+        # As far as a normal approximation reaches, and again: narrow limits need fewer steps, but must be rejected.
+        far = threshold + 20.0
+        rate = (count + 1) / (draws + 2)
+        reach = 3 * math.sqrt(2 * far * rate * (1 - rate) / draws) + 3 * far / draws
+        near = Interval(max(0.0, self.estimate - reach), min(1.0, self.estimate + reach))
+        low, high = rejected(np.array(near)) | (np.array(near) == (0.0, 1.0))
+        limits = Interval(near.low if low else 0.0, near.high if high else 1.0)
+        return invert(rejected, self.estimate, self.expected, broken, limits)
 
     def detectable(self, alpha: float, power: float = 0.99) -> float:
         """The smallest departure that this many draws catch at alpha with probability `power` or more.
@@ -313,15 +321,14 @@ def invert(
 ) -> Interval:
     """The values around `estimate` that are not rejected, within `limits`; the promise too, unless broken."""
 
-    def end(outside: float) -> float:
-        inside = estimate
-        if (promise - estimate) * (outside - estimate) > 0:  # the promise is on this side
-            inside, outside = (estimate, promise) if broken else (promise, outside)
-        for _ in range(6):  # each narrows the bracket 33 times: to 1e-9 of it
-            points = np.linspace(inside, outside, 34)
-            out = np.append(rejected(points[1:-1]) | (points[1:-1] == outside), True)
-            first = 1 + int(out.argmax())
-            inside, outside = float(points[first - 1]), float(points[first])
-        return inside
-
-    return Interval(end(limits.low), end(limits.high))
+    inside, outside = np.array([estimate, estimate]), np.array(limits)
+    side = int(promise > estimate)
+    if promise != estimate and limits.low <= promise <= limits.high:
+        (outside if broken else inside)[side] = promise
+    for _ in range(_PASSES):
+        points = np.linspace(inside, outside, _POINTS, axis=1)
+        within = points[:, 1:-1]
+        out = rejected(within.ravel()).reshape(within.shape) | (within == outside[:, None])
+        first = 1 + np.where(out.any(axis=1), out.argmax(axis=1), _POINTS - 2)
+        inside, outside = points[[0, 1], first - 1], points[[0, 1], first]
+    return Interval(float(inside[0]), float(inside[1]))

@@ -19,6 +19,7 @@ PROBES = 64
 SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"))
 
 
+@functools.cache
 def probes(contract: Contract, dtype: str) -> tuple[float, ...]:
     """64 distinct finite values, exactly representable in `dtype`, none of them zero.
 

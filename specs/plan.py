@@ -216,7 +216,7 @@ class _Planner:
 
     def _gradients(self) -> Iterator[Case]:
         """Passes forward and back, in all dtypes together."""
-        shape = (256, 258) if not self.contract.by_channel else self._shape(128, 130, spatial=3)
+        shape = (128, 130) if not self.contract.by_channel else self._shape(64, 66, spatial=3)
         laws = ["outcomes", "gradient", "keep_rate"] + ["purity"] * (not self.contract.writes)
         for p in MAIN:
             looks = [*laws, "data"] if p == 0.3 and not self.contract.by_channel else laws

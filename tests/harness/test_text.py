@@ -11,7 +11,7 @@ from harness.backend import Offer
 from harness.check import failed, passed
 from harness.engine import Result
 from harness.finding import decide, unjudged
-from harness.gate import Question, ask, conclude
+from harness.gate import Docket, Question, ask, conclude
 from harness.known import Known
 from harness.suite import load_suite
 from harness.tally import Tally
@@ -34,6 +34,13 @@ def off_by(promise, part):
     return Tally(("kept", "dropped"), (kept, WIDE - kept), (0.7, 0.3), departure="rate")
 
 
+def concluded(asked, results, run):
+    docket = Docket(asked, OFFER)
+    for result in results:
+        docket.add(result)
+    return conclude(asked, (OFFER, OFFER), docket, run, isolated=True)
+
+
 @pytest.fixture(scope="module")
 def everything_broken():
     """The verdict over a backend that breaks every promise of two operators, and lacks the others."""
@@ -46,7 +53,7 @@ def everything_broken():
                 faithful = role == "reference" and not promise.share
                 evidence[text] = passed() if faithful else off_by(promise, part)
     found = [Result(role, case, evidence) for (role, case), evidence in results.items()]
-    return conclude(asked, (OFFER, OFFER), found, {"seconds": 1234.5, "workers": 2}, isolated=True)
+    return concluded(asked, found, {"seconds": 1234.5, "workers": 2})
 
 
 def rows(text):
@@ -175,7 +182,7 @@ def test_a_known_deviation_is_listed_without_its_failure():
         Result(role, promise.cases[0].id, {str(promise.id): off_by(promise, part)})
         for role, part in (("backend", 0.05), ("reference", 0.0))
     ]
-    text = verdict_text(conclude(asked.among({str(promise.id): promise}), (OFFER, OFFER), found, {}, isolated=True))
+    text = verdict_text(concluded(asked.among({str(promise.id): promise}), found, {}))
     assert "CONFORMS" in text
     assert "known deviation: dropout/keep_rate/float32/p0.3/64x1024/eager (we know)" in text
     assert "BROKEN" not in text
