@@ -169,11 +169,8 @@ class Bits:
 
     @cached_property
     def octets(self) -> npt.NDArray[np.int64]:
-        """(256,) how often each pattern of 8 disjoint neighbours occurred, in every other call: they cost more.
-
-        Bit k of a pattern is its k-th entry.
-        """
-        flat = self._octets[::2, : self.entries // 8].reshape(-1)
+        """(256,) how often each pattern of 8 disjoint neighbours occurred; bit k of a pattern is its k-th entry."""
+        flat = self._octets[:, : self.entries // 8].reshape(-1)
         parts = (flat[start : start + CACHED] for start in range(0, flat.size, CACHED))
         return sum((np.bincount(part, minlength=256) for part in parts), np.zeros(256, dtype=np.int64))
 

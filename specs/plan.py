@@ -70,7 +70,7 @@ POOLED = (
     *(f"blocks:{size}" for size in (2, 4, 8, 9)),
     "runs",
     *(f"spread:{scope}" for scope in (64, 256, 1024, 4096, 16384, "call")),
-    *(f"calls:{shift}" for shift in ("0", "1", "-1", "row", "-row", "half")),
+    *(f"calls:{shift}" for shift in ("0", "1", "-1", "row", "-row", "half", "-half")),
     "no_mask_twice",
     "all_lags",
 )
@@ -93,8 +93,8 @@ RANKED = {  # a shape of each rank, batched
     1: (1031,),
     2: (32, 64),
     3: (32, 64, 2),
-    4: (32, 64, 1, 2),
-    5: (32, 64, 1, 1, 2),
+    4: (32, 64, 2, 1),
+    5: (32, 64, 2, 1, 2),
 }
 SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
 LAYOUTS = ("step2", "transposed", "stride0")

@@ -102,9 +102,9 @@ def calls(sample: Masks, shift: str) -> Tally:
     apart: see `no_mask_twice`.
     """
     bits = sample.mask
-    row = bits.shape[-1]
-    moved = {"row": row, "-row": -row, "half": bits.entries // 2}.get(shift)
-    return pair_tally(bits.call_pairs(int(shift) if moved is None else moved), sample.p)
+    distance = {"row": bits.shape[-1], "half": bits.entries // 2}.get(shift.removeprefix("-"))
+    moved = int(shift) if distance is None else -distance if shift.startswith("-") else distance
+    return pair_tally(bits.call_pairs(moved), sample.p)
 
 
 @law(source=BERNOULLI)

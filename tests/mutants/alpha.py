@@ -1,0 +1,81 @@
+"""Alpha dropout with wrong constants."""
+
+import math
+
+from plain import LIMIT, Plain, rounded
+
+
+class RatesExchanged(Plain):
+    """a is computed with p and 1 − p exchanged: right at 1/2 alone. H1."""
+
+    meant_for = "outcomes"
+    ops = ("alpha_dropout", "feature_alpha_dropout")
+
+    def affine(self, p, dtype):
+        return super().affine(1 - p, dtype)
+
+
+class ZeroForTheLimit(Plain):
+    """A dropped entry becomes 0 in place of −1.758. H1."""
+
+    meant_for = ("outcomes", "moments:mean")
+    ops = ("alpha_dropout",)
+
+    def affine(self, p, dtype):
+        a, b, _ = super().affine(p, dtype)
+        return a, b, 0.0
+
+
+class ShiftedTheOtherWay(Plain):
+    """b has the wrong sign: the mean is not kept. H1."""
+
+    meant_for = "moments:mean"
+    ops = ("alpha_dropout",)
+
+    def affine(self, p, dtype):
+        a, b, d = super().affine(p, dtype)
+        return a, -b, d
+
+
+class VarianceNotKept(Plain):
+    """a is 1, and b keeps the mean alone. H1."""
+
+    meant_for = "moments:variance"
+    ops = ("feature_alpha_dropout",)
+
+    def affine(self, p, dtype):
+        return 1.0, p * LIMIT, -LIMIT
+
+
+class ThreeDigits(Plain):
+    """The limit is 1.76. H1."""
+
+    meant_for = "outcomes"
+    ops = ("alpha_dropout",)
+
+    def affine(self, p, dtype):
+        a = 1 / math.sqrt((1.76**2 * p + 1) * (1 - p))
+        return a, 1.76 * a * p, -1.76
+
+
+class NarrowConstants(Plain):
+    """a and b are computed in float16. H1, K2."""
+
+    meant_for = "outcomes"
+    ops = ("alpha_dropout",)
+    dtypes = ("float16",)
+
+    def affine(self, p, dtype):
+        keep = rounded(1 - rounded(p, dtype), dtype)
+        a = rounded(1 / rounded(math.sqrt(rounded(rounded(LIMIT**2 * p + 1, dtype) * keep, dtype)), dtype), dtype)
+        return float(a), float(rounded(rounded(LIMIT * a, dtype) * rounded(p, dtype), dtype)), -LIMIT
+
+
+class PlainDropout(Plain):
+    """Alpha dropout is dropout. H1."""
+
+    meant_for = ("outcomes", "moments:variance")
+    ops = ("alpha_dropout",)
+
+    def mapped(self, x, mask, p):
+        return self.scaled(x, mask, p)

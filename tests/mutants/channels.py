@@ -1,0 +1,55 @@
+"""Masks at another granularity than the contract's."""
+
+from plain import Plain
+
+
+class ElementMask(Plain):
+    """A channel operator draws for each element. M1."""
+
+    meant_for = "constancy"
+    ops = ("dropout2d", "feature_alpha_dropout")
+
+    def channels(self, x):
+        super().channels(x)
+        return x.values.shape
+
+
+class LastAxis(Plain):
+    """Takes the last axis for the channels. M1."""
+
+    meant_for = "constancy"
+    ops = ("dropout3d",)
+
+    def channels(self, x):
+        first, *rest = super().channels(x)
+        return (first, *(1 for _ in rest[1:]), x.values.shape[-1])
+
+
+class UnbatchedAsBatched(Plain):
+    """An input without a batch axis is read as a batch: its rows are dropped singly. M1."""
+
+    meant_for = ("constancy", "shape")
+    ops = ("dropout1d", "dropout3d")
+
+    def channels_of_one(self, x):
+        return self.channels(x)
+
+
+class BatchedAsUnbatched(Plain):
+    """Rank 3 in `dropout2d` is read as one sample: (N, C, L) drops whole samples. M2."""
+
+    meant_for = ("constancy", "shape", "neighbours")
+    ops = ("dropout2d",)
+
+    def channels(self, x):
+        return self.channels_of_one(x) if x.values.ndim == 3 else super().channels(x)
+
+
+class NoRankRefused(Plain):
+    """A vector is taken for a batch of channels. M1, J4."""
+
+    meant_for = "arguments"
+    ops = ("feature_dropout",)
+
+    def channels(self, x):
+        return super().channels(x) if x.values.ndim > 1 else x.values.shape

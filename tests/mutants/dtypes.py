@@ -1,0 +1,39 @@
+"""Results in another dtype than the input's."""
+
+import numpy as np
+from plain import Array, Plain
+
+
+class Promoted(Plain):
+    """A Python float times a boolean mask is float32, and so is the result. K1."""
+
+    meant_for = "dtype"
+    ops = ("dropout",)
+    dtypes = ("float16",)
+
+    def result(self, x, values, slope):
+        return Array(values, "float32", slope)
+
+
+class PromotedAtOne(Plain):
+    """Zeros at p = 1 are float32, whatever the input is. K1, J1."""
+
+    meant_for = "dtype"
+    ops = ("dropout",)
+    dtypes = ("float64",)
+
+    def result(self, x, values, slope):
+        return (
+            Array(values.astype(np.float32), "float32", slope) if not np.any(slope) else Array(values, x.dtype, slope)
+        )
+
+
+class PromotedInEvaluation(Plain):
+    """Evaluation returns float32. K1."""
+
+    meant_for = "dtype"
+    ops = ("alpha_dropout",)
+    dtypes = ("bfloat16",)
+
+    def evaluated(self, x, p):
+        return Array(x.values, "float32")

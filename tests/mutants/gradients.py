@@ -1,0 +1,126 @@
+"""The gradient is not the output's."""
+
+import numpy as np
+from plain import Array, Plain, rounded
+
+
+class Redrawn(Plain):
+    """The backward pass draws a mask of its own. D1, D2, D3."""
+
+    meant_for = "gradient"
+    ops = ("dropout2d", "alpha_dropout")
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, super().scaled(x, self.draw(mask.shape, p), p)[1]
+
+    def mapped(self, x, mask, p):
+        values, _ = super().mapped(x, mask, p)
+        return values, super().mapped(x, self.draw(mask.shape, p), p)[1]
+
+
+class ReadOffTheOutput(Plain):
+    """The gradient takes for kept what is not zero in the output. D4."""
+
+    meant_for = ("gradient", "keep_rate")
+    ops = ("dropout", "dropout1d")
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, (values != 0) * rounded(1 / (1 - p), x.dtype)
+
+
+class ScaledByP(Plain):
+    """The backward pass multiplies by p. D5."""
+
+    meant_for = "gradient"
+    ops = ("dropout",)
+
+    def scaled(self, x, mask, p):
+        return super().scaled(x, mask, p)[0], mask * rounded(p, x.dtype)
+
+
+class NotMasked(Plain):
+    """The backward pass scales and forgets the mask. D5."""
+
+    meant_for = "gradient"
+    ops = ("dropout_",)
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        return values, np.full_like(noise, rounded(1 / (1 - p), x.dtype))
+
+
+class SlopeOfDropout(Plain):
+    """Alpha dropout's backward pass scales by 1/(1 − p), as dropout's does. D5."""
+
+    meant_for = "gradient"
+    ops = ("feature_alpha_dropout",)
+
+    def mapped(self, x, mask, p):
+        return super().mapped(x, mask, p)[0], mask * rounded(1 / (1 - p), x.dtype)
+
+
+class ZeroPastABlock(Plain):
+    """The gradient is 0 past the first 1,024 elements. N3."""
+
+    meant_for = "gradient"
+    ops = ("dropout",)
+
+    def gradient(self, out, cotangent):
+        gradient = super().gradient(out, cotangent)
+        gradient.values.reshape(-1)[1024:] = 0
+        return gradient
+
+
+class WrongAtRankOne(Plain):
+    """The gradient of a vector is the cotangent. M4."""
+
+    meant_for = ("gradient", "shape")
+    ops = ("dropout",)
+
+    def gradient(self, out, cotangent):
+        return cotangent if cotangent.values.ndim == 1 else super().gradient(out, cotangent)
+
+
+class ZeroInEvaluation(Plain):
+    """The gradient in evaluation is 0. D7."""
+
+    meant_for = "evaluation"
+    ops = ("alpha_dropout",)
+
+    def evaluated(self, x, p):
+        return Array(x.values, x.dtype, np.zeros_like(x.values))
+
+
+class OnesInEvaluation(Plain):
+    """The gradient in evaluation is 1, whatever the cotangent. D6."""
+
+    meant_for = "evaluation"
+    ops = ("dropout2d",)
+
+    def evaluated(self, x, p):
+        return Array(x.values, x.dtype, None)
+
+    def gradient(self, out, cotangent):
+        return Array(np.ones_like(out.values), out.dtype) if out.slope is None else super().gradient(out, cotangent)
+
+
+class NaNAtOne(Plain):
+    """The gradient at p = 1 is 0/0. J1."""
+
+    meant_for = "endpoints"
+    ops = ("dropout",)
+
+    def all_dropped(self, x):
+        return super().all_dropped(x)[0], np.full_like(x.values, np.nan)
+
+
+class WideGradient(Plain):
+    """The gradient is float64, whatever the input is. K2."""
+
+    meant_for = "dtype"
+    ops = ("dropout",)
+
+    def gradient(self, out, cotangent):
+        return Array(super().gradient(out, cotangent).values.astype(np.float64), "float64")

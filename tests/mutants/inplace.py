@@ -1,0 +1,68 @@
+"""What is written, and what must not be."""
+
+import numpy as np
+from plain import Array, Plain
+
+
+class ReturnsACopy(Plain):
+    """The in-place form returns a new array, and leaves its input as it was. L1, L2."""
+
+    meant_for = "inplace"
+    ops = ("dropout_", "dropout2d")
+
+    def written(self, x, values, slope):
+        return Array(values, x.dtype, slope)
+
+
+class CopyInEvaluation(Plain):
+    """In evaluation the in-place form returns a copy: what is written to it later is lost. L1."""
+
+    meant_for = "inplace"
+    ops = ("dropout_",)
+
+    def evaluated(self, x, p):
+        return Array(x.values.copy(), x.dtype)
+
+
+class WritesAnotherMask(Plain):
+    """What is written to the input is not what is returned. L2, D1."""
+
+    meant_for = "inplace"
+    ops = ("dropout_",)
+
+    def written(self, x, values, slope):
+        super().written(x, np.flip(values), slope)
+        return Array(values, x.dtype, slope)
+
+
+class NotWrittenAtOne(Plain):
+    """In place at p = 1, zeros are returned and not written. L1, L3."""
+
+    meant_for = "inplace"
+    ops = ("dropout_",)
+
+    def written(self, x, values, slope):
+        return super().written(x, values, slope) if np.any(slope) else Array(values, x.dtype, slope)
+
+
+class WritesToItsInput(Plain):
+    """The product inside is in place, where a new array was asked for. L3."""
+
+    meant_for = "purity"
+    ops = ("alpha_dropout",)
+
+    def result(self, x, values, slope):
+        x.values[...] = values
+        return super().result(x, values, slope)
+
+
+class WritesInTheGradient(Plain):
+    """The forward pass of a gradient writes to the array that was given. L3."""
+
+    meant_for = "purity"
+    ops = ("dropout2d",)
+
+    def vjp(self, fn, x, cotangent):
+        out, gradient = super().vjp(fn, x, cotangent)
+        x.values[...] = out.values
+        return out, gradient

@@ -1,0 +1,74 @@
+"""Strides and sizes that a kernel was not written for."""
+
+import numpy as np
+from plain import Array, Plain
+
+
+class ReadAsFlat(Plain):
+    """Strided inputs are read in the order of their memory. N1."""
+
+    meant_for = "strides"
+    ops = ("dropout", "dropout2d")
+
+    def read(self, x):
+        return x.values.ravel(order="K").reshape(x.values.shape)
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        if not inplace and train and x.values.size:
+            x = Array(self.read(x), x.dtype)
+        return super().apply(x, p, train, inplace, shape_of_mask, formula)
+
+
+class ReadsOutside(ReadAsFlat):
+    """An input with stride 0 is read past its end. N2."""
+
+    ops = ("dropout",)
+
+    def read(self, x):
+        if 0 not in x.values.strides:
+            return x.values
+        values = x.values.copy()
+        values.reshape(-1)[-1] = np.nan
+        return values
+
+
+class LostAxis(Plain):
+    """Axes of length 1 are lost. B2."""
+
+    meant_for = "shape"
+    ops = ("feature_dropout",)
+
+    def result(self, x, values, slope):
+        return Array(np.squeeze(values), x.dtype, slope)
+
+
+class EmptyRaises(Plain):
+    """Empty inputs raise. M3."""
+
+    meant_for = "shape"
+    ops = ("dropout",)
+
+    def draw(self, shape, p):
+        if 0 in shape:
+            raise ZeroDivisionError("0 blocks")
+        return super().draw(shape, p)
+
+
+class EmptyGivesOne(Plain):
+    """An empty input gives an array of one. M3."""
+
+    meant_for = "shape"
+    ops = ("dropout2d",)
+
+    def result(self, x, values, slope):
+        return super().result(x, values if values.size else np.zeros(1, values.dtype), slope)
+
+
+class ScalarGivesVector(Plain):
+    """A scalar gives a vector of one. B2."""
+
+    meant_for = "shape"
+    ops = ("alpha_dropout",)
+
+    def result(self, x, values, slope):
+        return super().result(x, np.atleast_1d(values), slope)

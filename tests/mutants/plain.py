@@ -1,0 +1,215 @@
+"""A faithful backend in NumPy, made to be broken: a mutant is a subclass that overrides one of its hooks.
+
+Values are kept in float32 (float64 for float64), and rounded to their dtype after every operation. An operator's output
+carries its slope, the derivative by the input, which `vjp` multiplies with the cotangent.
+"""
+
+import math
+
+import numpy as np
+
+LIMIT = 1.7580993408473766  # SELU(x) → −LIMIT as x → −∞ (Klambauer et al. 2017)
+
+
+class Array:
+    """Values, the name of their dtype, and their derivative by the values that an operator made them from."""
+
+    def __init__(self, values, dtype, slope=1.0):
+        self.values = np.asarray(values)
+        self.dtype = dtype
+        self.slope = slope
+
+
+def rounded(values, dtype):
+    """The nearest numbers of `dtype`, halves to even."""
+    match dtype:
+        case "float64":
+            return np.asarray(values, np.float64)
+        case "float16":
+            return np.asarray(values, np.float16).astype(np.float32)
+        case "bfloat16":
+            bits = np.asarray(values, np.float32).view(np.uint32)
+            return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
+    return np.asarray(values, np.float32)
+
+
+class Plain:
+    """Eight operators, channels first."""
+
+    name = "plain"
+    version = np.__version__
+    device = "cpu"
+    layout = "channels_first"
+    dtypes = ("float32", "float64", "float16", "bfloat16")
+    inplace = True
+
+    def __init__(self):
+        self.seed(None)
+
+    # Arrays
+
+    def asarray(self, x, dtype):
+        """A copy of x with x's strides; between its first and its last element all memory is copied."""
+        wide = np.float64 if dtype == "float64" else np.float32
+        if x.size == 0:
+            return Array(x.astype(wide), dtype)
+        steps = [stride // x.itemsize for stride in x.strides]
+        ends = [step * (length - 1) for step, length in zip(steps, x.shape, strict=True)]
+        start = x[tuple(slice(-1, None) if step < 0 else slice(0, 1) for step in steps)]
+        span = 1 + sum(map(abs, ends))
+        with np.errstate(all="ignore"):  # what lies between the elements may be anything
+            memory = np.lib.stride_tricks.as_strided(start, (span,), (x.itemsize,)).astype(wide)
+        first = memory[-sum(end for end in ends if end < 0) :]
+        return Array(np.lib.stride_tricks.as_strided(first, x.shape, [s * memory.itemsize for s in steps]), dtype)
+
+    def asnumpy(self, x):
+        return x.values
+
+    def dtype_of(self, x):
+        return x.dtype
+
+    # Random numbers
+
+    def seed(self, value):
+        self.random = self.generator(value)
+
+    def generator(self, seed):
+        return np.random.Generator(np.random.SFC64(seed))
+
+    def uniform(self, size):
+        """`size` numbers in [0, 1)."""
+        return self.random.random(size)
+
+    def draw(self, shape, p):
+        """A mask: True, kept, with probability 1 − p."""
+        return (self.uniform(math.prod(shape)) >= p).reshape(shape)
+
+    def mask(self, x, shape, p):
+        """A mask of `shape` for x; its values must not matter."""
+        return self.draw(shape, p)
+
+    # Which entries share a draw
+
+    def entries(self, x):
+        return x.values.shape
+
+    def channels(self, x):
+        shape = x.values.shape
+        if len(shape) < 2:
+            raise ValueError(f"shape {shape} has no channels")
+        return shape[:2] + (1,) * (len(shape) - 2)
+
+    def channels_of_one(self, x):
+        """Without a batch axis."""
+        return x.values.shape[:1] + (1,) * (x.values.ndim - 1)
+
+    # Arithmetic
+
+    def scale(self, p, dtype):
+        return 1 / (1 - p)
+
+    def scaled(self, x, mask, p):
+        """x·noise and its slope, noise = mask/(1 − p), as PyTorch rounds it."""
+        noise = mask * rounded(self.scale(p, x.dtype), x.dtype)
+        return rounded(x.values * noise, x.dtype), noise
+
+    def affine(self, p, dtype):
+        """(a, b, d): a kept x becomes a·x + b, a dropped one a·d + b."""
+        a = 1 / math.sqrt((LIMIT**2 * p + 1) * (1 - p))
+        return a, LIMIT * a * p, -LIMIT
+
+    def mapped(self, x, mask, p):
+        """Alpha dropout and its slope, as PyTorch rounds it."""
+        a, b, d = self.affine(p, x.dtype)
+        noise, kept = mask * rounded(a, x.dtype), rounded(b, x.dtype)
+        shift = np.where(mask, kept, rounded(rounded(d * a, x.dtype) + kept, x.dtype))
+        return rounded(rounded(x.values * noise, x.dtype) + shift, x.dtype), noise
+
+    # Modes
+
+    def check(self, p, train):
+        if not 0 <= p <= 1:
+            raise ValueError(f"p = {p} is not a probability")
+
+    def evaluated(self, x, p):
+        return x
+
+    def all_kept(self, x):
+        """Training at p = 0."""
+        return x
+
+    def all_dropped(self, x):
+        """Training at p = 1: what it is, and its slope."""
+        return x.values * 0, np.zeros_like(x.values)
+
+    def result(self, x, values, slope):
+        return Array(values, x.dtype, slope)
+
+    def written(self, x, values, slope):
+        """The result in place of x."""
+        x.values[...] = values
+        x.slope = slope
+        return x
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        """Every operator: `formula` under a fresh mask, or what needs none."""
+        self.check(p, train)
+        if not train:
+            return self.evaluated(x, p)
+        if p == 0:
+            return self.all_kept(x)
+        with np.errstate(all="ignore"):  # infinities and NaN are inputs like any other
+            if p == 1:
+                values, slope = self.all_dropped(x)
+            else:
+                values, slope = formula(x, self.mask(x, shape_of_mask(x), p), p)
+            return (self.written if inplace else self.result)(x, values, slope)
+
+    # Operators
+
+    def dropout(self, x, p, train, inplace=False):
+        return self.apply(x, p, train, inplace, self.entries, self.scaled)
+
+    def dropout_(self, x, p, train):
+        return self.dropout(x, p, train, inplace=True)
+
+    def feature_dropout(self, x, p, train, inplace=False):
+        return self.apply(x, p, train, inplace, self.channels, self.scaled)
+
+    def feature_dropout_(self, x, p, train):
+        return self.feature_dropout(x, p, train, inplace=True)
+
+    def dropout1d(self, x, p, train, inplace=False):
+        if x.values.ndim not in (2, 3):
+            raise ValueError(f"{x.values.ndim} dimensions, not 2 or 3")
+        shape_of_mask = self.channels_of_one if x.values.ndim == 2 else self.channels
+        return self.apply(x, p, train, inplace, shape_of_mask, self.scaled)
+
+    def dropout2d(self, x, p, train, inplace=False):
+        return self.apply(x, p, train, inplace, self.channels, self.scaled)
+
+    def dropout3d(self, x, p, train, inplace=False):
+        shape_of_mask = self.channels_of_one if x.values.ndim == 4 else self.channels
+        return self.apply(x, p, train, inplace, shape_of_mask, self.scaled)
+
+    def alpha_dropout(self, x, p, train, inplace=False):
+        return self.apply(x, p, train, inplace, self.entries, self.mapped)
+
+    def alpha_dropout_(self, x, p, train):
+        return self.alpha_dropout(x, p, train, inplace=True)
+
+    def feature_alpha_dropout(self, x, p, train, inplace=False):
+        return self.apply(x, p, train, inplace, self.channels, self.mapped)
+
+    def feature_alpha_dropout_(self, x, p, train):
+        return self.feature_alpha_dropout(x, p, train, inplace=True)
+
+    # Backward
+
+    def vjp(self, fn, x, cotangent):
+        out = fn(Array(x.values.copy(), x.dtype))
+        return out, self.gradient(out, cotangent)
+
+    def gradient(self, out, cotangent):
+        with np.errstate(all="ignore"):
+            return Array(rounded(cotangent.values * out.slope, out.dtype), out.dtype)

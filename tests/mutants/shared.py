@@ -1,0 +1,168 @@
+"""Entries that should have a draw of their own share one: over the batch, over channels, from call to call."""
+
+import math
+
+import numpy as np
+from faithful import Lazy
+from plain import Plain
+
+
+class OneForTheBatch(Plain):
+    """All samples of a batch share one mask. B7, G3."""
+
+    meant_for = "neighbours"
+    ops = ("dropout", "dropout2d")
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw((1, *shape[1:]) if shape else shape, p), shape)
+
+
+class WholeSamples(Plain):
+    """Drops whole samples: all channels of a sample share one draw. M2."""
+
+    meant_for = "neighbours"
+    ops = ("feature_dropout",)
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw(shape[:1] + (1,) * len(shape[1:]), p), shape)
+
+
+class DrawnOnce(Plain):
+    """The mask is cached on the first call, and used for ever. A1, A4, A5."""
+
+    meant_for = ("calls", "no_mask_twice")
+    ops = ("dropout2d",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.cache = {}
+
+    def draw(self, shape, p):
+        if (shape, p) not in self.cache:
+            self.cache[shape, p] = super().draw(shape, p)
+        return self.cache[shape, p]
+
+
+class SeededInEachCall(Plain):
+    """Each call begins where seeding began. A1, A2, A3."""
+
+    meant_for = ("calls", "calls_by_position", "no_mask_twice")
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.value = value
+
+    def draw(self, shape, p):
+        self.random = self.generator(self.value)
+        return super().draw(shape, p)
+
+
+class CallsInPairs(Plain):
+    """Every second call uses the mask of the call before. A2."""
+
+    meant_for = ("calls", "no_mask_twice")
+    ops = ("dropout",)
+    first = 0
+
+    def seed(self, value):
+        super().seed(value)
+        self.calls, self.last = self.first, None
+
+    def draw(self, shape, p):
+        if self.calls % 2 == 0 or self.last[0] != (shape, p):
+            self.last = (shape, p), super().draw(shape, p)
+        self.calls += 1
+        return self.last[1]
+
+
+class CallsInOddPairs(CallsInPairs):
+    """The first call is alone, then come pairs of calls with one mask. A2."""
+
+    meant_for = "no_mask_twice"
+    first = 1
+
+    def seed(self, value):
+        super().seed(value)
+        self.last = None, None
+
+
+class FirstEntryStays(Plain):
+    """The first entry is the same in every call: a generator whose first number follows from its seed. A1, C5."""
+
+    meant_for = "calls_by_position"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.first = self.random.random()
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        numbers[:1] = self.first
+        return numbers
+
+
+class SomeOfTheCallBefore(Plain):
+    """One entry in sixteen, another sixteenth in each call, is taken over from the call before. C2."""
+
+    meant_for = "calls"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.last, self.calls = np.empty(0), 0
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        self.calls += 1
+        if self.last.size == size:
+            numbers[self.calls % 16 :: 16] = self.last[self.calls % 16 :: 16]
+        self.last = numbers
+        return numbers
+
+
+class CallsOfOneStream(Plain):
+    """Call s + 1 is call s moved by one entry: a counter step of 1. C2, C3."""
+
+    meant_for = "calls"
+    ops = ("dropout",)
+
+    def step(self, shape):
+        return 1
+
+    def seed(self, value):
+        super().seed(value)
+        self.ahead = np.empty(0)
+
+    def draw(self, shape, p):
+        size, step = math.prod(shape), self.step(shape)
+        numbers = np.concatenate([self.ahead, self.random.random(max(0, size - self.ahead.size))])
+        self.ahead = numbers[step:]
+        return (numbers[:size] >= p).reshape(shape)
+
+
+class CallsARowApart(CallsOfOneStream):
+    """Call s + 1 is call s moved up by a row: row r is seeded with seed + r, and seeds count up. C6."""
+
+    ops = ("dropout",)
+
+    def step(self, shape):
+        return math.prod(shape[1:])
+
+
+class HalfReserved(CallsOfOneStream):
+    """A call reserves half of the counters that it uses: the next begins with its second half. C2."""
+
+    def step(self, shape):
+        return (math.prod(shape) + 1) // 2
+
+
+class StateReadLate(Lazy):
+    """A mask is drawn when it is read, from the state of that moment: made together, masks are one. A5, O7."""
+
+    meant_for = "reading_order"
+    ops = ("dropout",)
+
+    def made(self, x, p, formula, state, shape):
+        return super().made(x, p, formula, self.state, shape)

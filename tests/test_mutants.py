@@ -1,0 +1,61 @@
+"""Each mutant, a backend with one fault, must be failed by the law that is meant for it."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import keeprate
+from harness.names import find
+from harness.suite import PROFILES, load_suite
+
+FOLDER = Path(__file__).parent / "mutants"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """As in keeprate's own workers: the tests themselves use the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def mutants():
+    for path in sorted(FOLDER.glob("*.py")):
+        module = find(str(path), group="", kind="module")
+        for name, item in vars(module).items():
+            if inspect.isclass(item) and hasattr(item, "meant_for") and item.__module__ == module.__name__:
+                yield pytest.param(item, id=f"{path.stem}:{name}")
+
+
+def laws_of(mutant):
+    return {mutant.meant_for} if isinstance(mutant.meant_for, str) else set(mutant.meant_for)
+
+
+@pytest.mark.parametrize("mutant", list(mutants()))
+def test_a_mutant_is_failed_by_the_law_meant_for_it(mutant):
+    profile = getattr(mutant, "profile", "quick")
+    dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
+    for op in mutant.ops:
+        # In this process, as an object: a child of its own would take longer than the judging.
+        verdict = keeprate.judge(mutant(), profile=profile, ops=[op], dtypes=dtypes)
+        print(f"seed = {verdict.seed}")
+        laws = [finding.law for finding in verdict if finding.status == "broken"]
+        broken = {name for law in laws for name in (law, law.partition(":")[0])}
+        assert verdict.verdict == "broken", f"{op}: {verdict.verdict}"
+        assert laws_of(mutant) & broken, f"{op} is broken by {sorted(broken)}, not by {sorted(laws_of(mutant))}"
+
+
+@pytest.mark.parametrize("mutant", list(mutants()))
+def test_a_mutant_says_what_it_stands_for(mutant):
+    assert re.search(r"( [A-P]\d+,?)+( \(.*\))?\.$|No row: ", inspect.getdoc(mutant).splitlines()[0])
+    assert getattr(mutant, "profile", "quick") in PROFILES
+    assert {law.partition(":")[0] for law in laws_of(mutant)} <= set(load_suite("dropout").laws)
+
+
+def test_every_law_has_a_mutant():
+    meant = {law.partition(":")[0] for parameter in mutants() for law in laws_of(parameter.values[0])}
+    assert set(load_suite("dropout").laws) <= meant
