@@ -20,7 +20,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 from harness.check import Check
 from harness.engine import Job, run
 from harness.finding import weigh
-from harness.gate import ALPHA
+from harness.question import ALPHA
 from harness.suite import load_suite
 from specs import simulated
 

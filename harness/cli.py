@@ -15,11 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
-from harness.forecast import forecast
-from harness.gate import ALPHA, DEFAULT_SUITE, Question, answer, ask, cores, no_verdict, runner_for
+from harness.forecast import forecast, show_plan
+from harness.gate import answer, cores, no_verdict, runner_for
 from harness.known import known_text
+from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
 from harness.suite import PROFILES
-from harness.text import WIDTH, failure_text, show, show_plan
+from harness.text import WIDTH, failure_text, show
 from harness.verdict import Verdict
 
 EPILOG = """

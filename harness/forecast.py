@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from harness.backend import Offer
 from harness.engine import Job
-from harness.gate import Question, jobs
+from harness.question import Question, jobs
+from harness.text import filled, millions
 from harness.workers import Runner
 
 TRIAL = 1 << 20  # draws of the case that is timed for each operator
@@ -77,3 +82,28 @@ def _time(runner: Runner, job: Job) -> float:
     for _ in runner.map([job]):
         pass
     return time.monotonic() - started
+
+
+def show_plan(forecasts: Sequence[Forecast], question: Question, workers: int, console: Console) -> None:
+    """Prints what a gate would draw and detect on `workers` worker processes, and about how long it would take."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("operator", no_wrap=True)
+    for heading in ("promises", "draws", "reference", "detects", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in forecasts:
+        detects = "-" if row.detects is None else f"{row.detects:.2g}"
+        seconds = f"{row.seconds / workers:.1f}"
+        table.add_row(row.op, str(row.findings), millions(row.draws), millions(row.reference_draws), detects, seconds)
+    console.print(table)
+    total = sum(row.seconds for row in forecasts) / workers
+    lines = [
+        "",
+        f"detects: the smallest departure in {question.suite.headline} that would be caught with probability 0.99"
+        if question.suite.headline
+        else "",
+        f"{question.backend}, profile {question.profile}: {sum(row.findings for row in forecasts):,} promises, "
+        f"{millions(sum(row.draws for row in forecasts))} draws, about {max(1.0, total):.0f} s on {workers} workers. "
+        f"A backend that keeps every promise would fail with probability at most {question.alpha:g}.",
+    ]
+    for line in lines:
+        console.print(escape(filled(line)), highlight=False, soft_wrap=True)

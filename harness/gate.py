@@ -1,170 +1,24 @@
-"""Judges a backend, from its name to its verdict: the one road behind the command line, pytest and `judge`."""
+"""Judges a backend, from a question to its verdict: the one road behind the command line, pytest and `judge`."""
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import os
 import platform
-import secrets
-import shlex
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.backend import Offer
-from harness.case import ANY, Case, FindingId, Promise
-from harness.engine import Job, Result
+from harness.engine import Result
 from harness.errors import UsageError
 from harness.finding import Finding, decide, outcome, unjudged
-from harness.known import Known, read_known
-from harness.suite import Suite, load_suite
+from harness.question import ALPHA, Question, ask, jobs, lacking, offered
 from harness.verdict import Verdict
 from harness.workers import Children, InProcess, Runner
-
-DEFAULT_SUITE = "dropout"
-ALPHA = 1e-6
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is to be judged, all of it checked; a verdict follows from this, the backend and nothing else.
-
-    Args:
-        plan: every promise of the profile, by the id of its finding.
-        promises: those of them that were chosen, with the cases that were chosen.
-    """
-
-    suite: Suite
-    suite_name: str
-    backend: str
-    profile: str
-    alpha: float
-    seed: int
-    plan: Mapping[str, Promise]
-    promises: Mapping[str, Promise]
-    known: Known
-
-    @property
-    def names(self) -> set[str]:
-        """Every name of a backend that the plan could use."""
-        cases = [case for promise in self.promises.values() for case in promise.cases]
-        return {case.op for case in cases} | {name for case in cases for name in case.needs}
-
-    def among(self, promises: Mapping[str, Promise]) -> Question:
-        """The same question about `promises` alone."""
-        return replace(self, promises=promises)
-
-    def replay(self, finding: str) -> str:
-        """The command line that runs `finding` again, exactly."""
-        if not self.backend:
-            return f"keeprate.judge(backend, seed={self.seed}, profile={self.profile!r})"
-        words = ["keeprate", "replay", finding, "--backend", self.backend, "--seed", str(self.seed)]
-        words += ["--profile", self.profile] if self.profile != "gate" else []
-        words += ["--alpha", repr(self.alpha)] if self.alpha != ALPHA else []
-        words += ["--suite", self.suite_name] if self.suite_name != DEFAULT_SUITE else []
-        return shlex.join(words)
-
-
-def ask(
-    backend: str,
-    *,
-    profile: str = "gate",
-    alpha: float = ALPHA,
-    seed: int | None = None,
-    ops: Collection[str] | None = None,
-    dtypes: Collection[str] | None = None,
-    finding: str | None = None,
-    known: str | Path | None = None,
-    suite: str = DEFAULT_SUITE,
-) -> Question:
-    """Checks what a person asked for, and draws a fresh seed if none was given.
-
-    Args:
-        backend: a name; empty for an object.
-        finding: the id of the only finding to judge.
-        ops, dtypes: what to judge; None for all.
-
-    Raises:
-        UsageError: an option names what doesn't exist, or is out of range.
-    """
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is the chance that a faithful backend fails")
-    if seed is not None and not 0 <= seed < 2**63:
-        raise UsageError(f"seed = {seed!r} is not a whole number from 0 to 2**63 - 1")
-    loaded = load_suite(suite)
-    promises = loaded.promises(profile)
-    cases = [case for promise in promises.values() for case in promise.cases]
-    _exist(ops, "operator", {case.op for case in cases})
-    _exist(dtypes, "dtype", {case.dtype for case in cases} - {ANY})
-    if finding is not None and finding not in promises:
-        FindingId.parse(finding)  # says so if it isn't an id at all
-        raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_similar(finding, promises)}")
-    chosen = {}
-    for text, promise in promises.items():
-        looks = tuple(case for case in promise.cases if not dtypes or case.dtype in (*dtypes, ANY))
-        if looks and (not ops or promise.id.op in ops) and finding in (None, text):
-            chosen[text] = replace(promise, cases=looks)
-    return Question(
-        loaded,
-        suite,
-        backend,
-        profile,
-        alpha,
-        secrets.randbits(31) if seed is None else seed,
-        promises,
-        chosen,
-        read_known(known) if known else Known(),
-    )
-
-
-def _exist(wanted: Collection[str] | None, kind: str, existing: set[str]) -> None:
-    for name in wanted or ():
-        if name not in existing:
-            raise UsageError(
-                f"no {kind} named '{name}'.{_similar(name, existing)} There are: {', '.join(sorted(existing))}"
-            )
-
-
-def _similar(name: str, existing: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, existing, n=1)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
-def _offered(promise: Promise, offer: Offer) -> list[Case]:
-    return [
-        case
-        for case in promise.cases
-        if case.op in offer.names and case.dtype in (*offer.dtypes, ANY) and set(case.needs) <= set(offer.names)
-    ]
-
-
-def _lacking(promise: Promise, offer: Offer) -> str:
-    needs = {name for case in promise.cases for name in case.needs if name not in offer.names}
-    return "the backend has no " + ", ".join(sorted(needs) or sorted({case.dtype for case in promise.cases}))
-
-
-def jobs(question: Question, offer: Offer, findings: Collection[str] | None = None) -> list[Job]:
-    """What is to be run for `findings` (all that were chosen): the reference's jobs first, the longest first in each.
-
-    Every law looks at a case, chosen or not, so that a finding is the same alone and in the full run.
-    """
-    wanted = question.promises if findings is None else {text: question.promises[text] for text in findings}
-    cases = {case.id: case for promise in wanted.values() for case in _offered(promise, offer)}
-    references = [case.for_reference() for case in cases.values()] if question.suite.reference else []
-    return [
-        Job(role, case, question.seed, {text: _threshold(question, text) for text in case.findings})
-        for role, side in (("reference", references), ("backend", cases.values()))
-        for case in sorted(side, key=lambda case: -case.draws)
-    ]
-
-
-def _threshold(question: Question, finding: str) -> float | None:
-    promise = question.plan[finding]
-    return promise.threshold(question.alpha) if promise.share and len(promise.cases) == 1 else None
 
 
 class Docket:
@@ -175,7 +29,7 @@ class Docket:
         self._results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
         roles = ("reference", "backend") if question.suite.reference else ("backend",)
         self._missing = {
-            text: {(role, case.id) for role in roles for case in _offered(promise, offer)}
+            text: {(role, case.id) for role in roles for case in offered(promise, offer)}
             for text, promise in question.promises.items()
         }
         self._concluded: dict[str, tuple[Finding, str]] = {}
@@ -203,8 +57,8 @@ def judged(
     failure = ""
     if promise.id.op not in offer.names:
         finding = unjudged(promise, "not_implemented", f"the backend has no {promise.id.op}")
-    elif not (cases := _offered(promise, offer)):
-        finding = unjudged(promise, "not_offered", _lacking(promise, offer))
+    elif not (cases := offered(promise, offer)):
+        finding = unjudged(promise, "not_offered", lacking(promise, offer))
     else:
         looks = replace(promise, cases=tuple(cases))
         finding = decide(looks, results["backend"], question.alpha)

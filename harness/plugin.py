@@ -22,8 +22,9 @@ from harness.engine import Result
 from harness.errors import KeeprateError
 from harness.files import check_writable, write
 from harness.finding import Finding
-from harness.gate import ALPHA, DEFAULT_SUITE, Docket, Question, ask, conclude, jobs, run_of
+from harness.gate import Docket, conclude, run_of
 from harness.names import find
+from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, jobs
 from harness.suite import PROFILES, groups
 from harness.text import failure_text, verdict_text
 from harness.workers import Children

@@ -18,8 +18,6 @@ from harness.finding import Finding
 from harness.suite import Law
 
 if TYPE_CHECKING:
-    from harness.forecast import Forecast
-    from harness.gate import Question
     from harness.verdict import Verdict
 
 WIDTH = 80
@@ -62,7 +60,7 @@ def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws:
     rest = list(families.items())[SHOWN:]
     if rest:
         names = ", ".join(f"{law} ({len(group)})" for law, group in rest)
-        texts.append(_filled(f"Broken as well: {names}") + "\n")
+        texts.append(filled(f"Broken as well: {names}") + "\n")
     return texts
 
 
@@ -181,77 +179,54 @@ def _table(verdict: Verdict) -> Table:
             str(count["kept"]),
             f"[red]{broken}[/]" if broken else "0",
             str(len(mine) - count["kept"] - broken or "-"),
-            _millions(sum(finding.n or 0 for finding in rates)),
+            millions(sum(finding.n or 0 for finding in rates)),
             f"{worst:.2g}" if worst else "-",
         )
     return table
 
 
-def show_plan(forecasts: Sequence[Forecast], question: Question, workers: int, console: Console) -> None:
-    """Prints what a gate would draw and detect on `workers` worker processes, and about how long it would take."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("operator", no_wrap=True)
-    for heading in ("promises", "draws", "reference", "detects", "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in forecasts:
-        detects = "-" if row.detects is None else f"{row.detects:.2g}"
-        seconds = f"{row.seconds / workers:.1f}"
-        table.add_row(row.op, str(row.findings), _millions(row.draws), _millions(row.reference_draws), detects, seconds)
-    console.print(table)
-    total = sum(row.seconds for row in forecasts) / workers
-    lines = [
-        "",
-        f"detects: the smallest departure in {question.suite.headline} that would be caught with probability 0.99"
-        if question.suite.headline
-        else "",
-        f"{question.backend}, profile {question.profile}: {sum(row.findings for row in forecasts):,} promises, "
-        f"{_millions(sum(row.draws for row in forecasts))} draws, about {max(1.0, total):.0f} s on {workers} workers. "
-        f"A backend that keeps every promise would fail with probability at most {question.alpha:g}.",
-    ]
-    for line in lines:
-        console.print(escape(_filled(line)), highlight=False, soft_wrap=True)
-
-
-def _millions(count: int) -> str:
+def millions(count: int) -> str:
+    """A number of draws, short."""
     return f"{count / 1e6:,.1f} M" if count >= 1e5 else str(count or "-")
 
 
 def _remarks(verdict: Verdict) -> Iterable[str]:
     yield ""
     if verdict.headline:
-        yield _filled(f"detects: the smallest departure in {verdict.headline} that this run would have caught")
+        yield filled(f"detects: the smallest departure in {verdict.headline} that this run would have caught")
     absent = [op for op in dict.fromkeys(item.op for item in verdict) if _absent(op, verdict)]
     if absent:
-        yield _filled(f"not implemented: {', '.join(absent)}")
+        yield filled(f"not implemented: {', '.join(absent)}")
     reasons = Counter(
         (finding.status.replace("_", " "), (finding.detail or {}).get("reason", ""))
         for finding in verdict
         if finding.status in ("not_offered", "unreadable")
     )
     for (status, reason), number in reasons.items():
-        yield _filled(f"{status}: {number} findings, {reason}")
+        yield filled(f"{status}: {number} findings, {reason}")
     known = [finding for finding in verdict if finding.known is not None]
     for finding in known:
         if finding.status == "kept":
-            yield _filled(f"known deviation no longer seen: {finding.id}")
+            yield filled(f"known deviation no longer seen: {finding.id}")
         elif finding.status in ("broken", "error"):
-            yield _filled(f"known deviation: {finding.id} ({finding.known})")
+            yield filled(f"known deviation: {finding.id} ({finding.known})")
     failures = verdict.reference["failures"]
     for text in failures[:FAILURES]:
-        yield _filled(f"the reference itself breaks {text}")
+        yield filled(f"the reference itself breaks {text}")
     if len(failures) > FAILURES:
         yield f"and {len(failures) - FAILURES} more"
     if not verdict.backend["isolated"]:
-        yield _filled(
+        yield filled(
             "The backend was handed over as an object, so it was judged in this process: a crash would end it."
         )
     seconds = verdict.run.get("seconds")
     took = f", {seconds:.0f} s with {verdict.run['workers']} workers" if seconds is not None else ""
     sides = " against ".join(filter(None, (_versioned(side) for side in (verdict.backend, verdict.reference))))
-    yield _filled(f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}")
+    yield filled(f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}")
 
 
-def _filled(text: str) -> str:
+def filled(text: str) -> str:
+    """`text` in lines of 80 columns."""
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 

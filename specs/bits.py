@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.errors import Unreadable
+
 Words = npt.NDArray[np.uint64]
 Pairs = tuple[int, int, int]  # both, one and none kept
 WORD = 64
@@ -178,6 +180,17 @@ class Bits:
         """For each word the number of entries before its first kept one; 64 if there is none."""
         lowest = self.words & (~self.words + np.uint64(1))
         return np.bitwise_count(lowest - np.uint64(1))
+
+
+def readable(bits: Bits | None, reason: str) -> Bits:
+    """`bits`, if there are any.
+
+    Raises:
+        Unreadable: there are none, for `reason`.
+    """
+    if bits is None:
+        raise Unreadable(reason)
+    return bits
 
 
 def column_counts(words: Words) -> npt.NDArray[np.int64]:

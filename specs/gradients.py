@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from harness.case import Case
 from harness.check import Check, passed
-from harness.errors import Unreadable
 from specs import reference
 from specs.bench import Bench
-from specs.bits import Bits
+from specs.bits import Bits, readable
 from specs.compare import compare
 from specs.contracts import CONTRACTS, Contract
 from specs.inputs import PROBES, SPECIAL, cotangent, indices, probes, with_specials
@@ -56,9 +55,7 @@ class Gradients:
         Raises:
             Unreadable: an exact law is broken, so that no mask could be read.
         """
-        if self.bits is None:
-            raise Unreadable(self.unreadable)
-        return self.bits
+        return readable(self.bits, self.unreadable)
 
 
 def gradients(case: Case, backend: Any, seed: int) -> Iterator[Gradients]:

@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from harness.case import Case
 from harness.check import Check, failed, passed
-from harness.errors import Unreadable
 from harness.moments import UNIT
 from specs import reference
 from specs.bench import Bench
-from specs.bits import WORD, Bits
+from specs.bits import WORD, Bits, readable
 from specs.compare import compare
 from specs.contracts import CONTRACTS
 from specs.inputs import PROBES, indices, laid_out, probes
@@ -80,9 +79,7 @@ class Masks:
         Raises:
             Unreadable: an exact law is broken, so that no mask could be read.
         """
-        if self.bits is None:
-            raise Unreadable(self.unreadable)
-        return self.bits
+        return readable(self.bits, self.unreadable)
 
 
 def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:

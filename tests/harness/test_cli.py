@@ -11,8 +11,9 @@ import pytest
 from harness.backend import load_backend
 from harness.cli import cli
 from harness.errors import NoVerdictError, UsageError
-from harness.gate import answer, ask
+from harness.gate import answer
 from harness.names import find
+from harness.question import ask
 from harness.workers import InProcess
 
 COIN_RUN = ("--profile", "quick")

@@ -11,9 +11,10 @@ from harness.case import Case, FindingId
 from harness.check import Check, failed, passed
 from harness.engine import Job, Result, run
 from harness.errors import UsageError
-from harness.gate import answer, ask, jobs, runner_for
+from harness.gate import answer, runner_for
 from harness.moments import Moments
 from harness.names import find
+from harness.question import ask, jobs
 from harness.suite import PROFILES, groups, load_suite
 from harness.tally import Tally
 from harness.workers import InProcess
@@ -70,7 +71,8 @@ def test_a_coin_on_its_edge_is_one_fault_and_not_two(judged):
 def test_no_framework_is_imported_for_a_coin(python, coin, coins):
     script = f"""
 import sys
-from harness.gate import InProcess, answer, ask
+from harness.gate import InProcess, answer
+from harness.question import ask
 from harness.names import find
 question = ask("", profile="quick", suite={coin!r})
 verdict = answer(question, InProcess(find("{coins}:Fair", group="", kind="coin"), question.suite, question.names))

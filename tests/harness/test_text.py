@@ -11,8 +11,9 @@ from harness.backend import Offer
 from harness.check import failed, passed
 from harness.engine import Result
 from harness.finding import decide, unjudged
-from harness.gate import Docket, Question, ask, conclude
+from harness.gate import Docket, conclude
 from harness.known import Known
+from harness.question import Question, ask
 from harness.suite import load_suite
 from harness.tally import Tally
 from harness.text import WIDTH, failure_text, verdict_text
