@@ -26,7 +26,7 @@ class Aim:
         departure: of the keep rate at the main rates.
         part: of the keep rate at the ends, as a part of the rarer outcome's probability, which a departure may exceed.
         calls: small calls, for laws that need many calls and not many entries.
-        unchanged: elements at p = 0, none of which may be dropped.
+        unchanged: elements at p = 0, none of which may be dropped, and at p = 1, none of which may be kept.
     """
 
     departure: float
@@ -225,13 +225,11 @@ class _Planner:
             yield self._case("gradients", p, shape, number, number // 10, findings, [], "grad", needs=("vjp",))
 
     def _many(self) -> Iterator[Case]:
-        """p = 0 in training, in all dtypes together: nothing is dropped. At p = 1 all is, in a tenth as many."""
+        """p = 0 and p = 1 in training, in all dtypes together: nothing is dropped, and all is."""
         shape = self._shape(1024, 1024) if not self.contract.by_channel else self._shape(1024, 512)
-        for p, part in ((0.0, len(DTYPES)), (1.0, 10 * len(DTYPES))):
-            findings = [self._id("endpoints", f"p{p!r}", shape, dtype=ANY)]
-            yield self._case(
-                "many", p, shape, self._aim.unchanged // part, self._lesser.unchanged // part, findings, []
-            )
+        number, less = (aim.unchanged // len(DTYPES) for aim in (self._aim, self._lesser))
+        for p in (0.0, 1.0):
+            yield self._case("many", p, shape, number, less, [self._id("endpoints", f"p{p!r}", shape, dtype=ANY)], [])
 
     def _ranks(self) -> Iterator[Case]:
         """The other ranks that a channel operator takes, unbatched ones among them."""

@@ -5,13 +5,13 @@ from plain import Array, Plain
 
 
 class RarelyAtZero(Plain):
-    """Goes through the random path at p = 0, and drops one entry in a million. E2, E3, E4."""
+    """Goes through the random path at p = 0, and drops one entry in 10⁵. E2, E3, E4."""
 
     meant_for = "endpoints"
     ops = ("dropout",)
 
     def all_kept(self, x):
-        mask = self.uniform(x.values.size).reshape(x.values.shape) >= 1e-6
+        mask = self.uniform(x.values.size).reshape(x.values.shape) >= 1e-5
         return Array(np.where(mask, x.values, np.float32(0)), x.dtype, mask)
 
 
@@ -28,13 +28,13 @@ class OftenAtZero(Plain):
 
 
 class SometimesAtOne(Plain):
-    """Goes through the random path at p = 1, and keeps one entry in a million as it is. E4."""
+    """Goes through the random path at p = 1, and keeps one entry in 10⁵ as it is. E4."""
 
     meant_for = "endpoints"
     ops = ("dropout",)
 
     def all_dropped(self, x):
-        kept = self.uniform(x.values.size).reshape(x.values.shape) < 1e-6
+        kept = self.uniform(x.values.size).reshape(x.values.shape) < 1e-5
         return np.where(kept, x.values, x.values * 0), kept * np.float32(1)
 
 
