@@ -90,14 +90,15 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
     unreadable: dict[str, str] = {}
     not_offered: dict[str, str] = {}
     error = ""
+    ids = {text: FindingId.parse(text) for text in job.thresholds}
+    looks = [(text, suite.laws[id.family], id.parameter) for text, id in ids.items()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:
             for sample in _samples(suite, backend, job):
-                for text in job.thresholds:
-                    id = FindingId.parse(text)
+                for text, law, parameter in looks:
                     try:
-                        found = suite.laws[id.family](sample, id.parameter)
+                        found = law(sample, parameter)
                     except Unreadable as reason:
                         unreadable[text] = str(reason)
                     except NotOffered as reason:

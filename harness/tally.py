@@ -295,7 +295,8 @@ def draws_to_detect(
     """
     q = np.array([probabilities]) / math.fsum(probabilities)
     test = cell_test(groups, q.size, alpha)
-    few, enough = 0, 1
+    rate = q[0, 0]
+    few, enough = 0, max(1, int(-2 * math.log(alpha) * rate * (1 - rate) / delta**2))  # about Wald's bound
     while detectable(np.array([[enough]]), q, test, departure, power) > delta:
         few, enough = enough, 2 * enough
         if enough > _MOST_DRAWS:

@@ -49,23 +49,33 @@ class _Child:
     def __init__(self, setup: dict[str, Any]) -> None:
         self._setup = setup
         self._process: subprocess.Popen[str] | None = None
+        self._greeted = False  # the answer to the setup has come
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill, as long as the child itself
 
+    def start(self) -> None:
+        """Lets it load the backend while others do something else; `offers` waits for the answer."""
+        self._process = self._spawn()
+        self._greeted = False
+        self._send(self._setup)
+
     def offers(self) -> tuple[Offer, Offer | None]:
-        self._process = self._start()
-        answer = self._ask(self._setup)
+        if self._process is None:
+            self.start()
+        answer = self._receive()
+        self._greeted = True
         reference = answer["reference"]
         return Offer.from_json(answer["offer"]), Offer.from_json(reference) if reference else None
 
     def run(self, job: Job) -> Result:
         try:
-            if self._process is None:
+            if not self._greeted:
                 self.offers()
-            return Result.from_json(self._ask(job.to_json())["result"])
+            self._send(job.to_json())
+            return Result.from_json(self._receive()["result"])
         except _ChildDiedError as how:
             return Result(job.role, job.case.id, error=str(how))
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.child"],
             stdin=subprocess.PIPE,
@@ -76,14 +86,17 @@ class _Child:
             env={**os.environ, **SINGLE_THREADED},
         )
 
-    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        assert self._process is not None and self._process.stdin and self._process.stdout
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process is not None and self._process.stdin
         try:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
         except BrokenPipeError:
-            line = ""
+            raise _ChildDiedError(self._how_it_died()) from None
+
+    def _receive(self) -> dict[str, Any]:
+        assert self._process is not None and self._process.stdout
+        line = self._process.stdout.readline()
         if not line:
             raise _ChildDiedError(self._how_it_died())
         answer: dict[str, Any] = json.loads(line)
@@ -97,7 +110,7 @@ class _Child:
         assert self._process is not None
         self._process.communicate()
         code = self._process.returncode
-        self._process = None
+        self._process, self._greeted = None, False
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         return f"the worker process {how}"
 
@@ -128,6 +141,8 @@ class Children:
             NoVerdictError: it can't be loaded, or takes its process down.
         """
         try:
+            for child in self._children:
+                child.start()
             return self._children[0].offers()
         except _ChildDiedError as how:
             raise NoVerdictError(f"backend {self._name} can't be loaded: {how}") from None

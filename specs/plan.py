@@ -39,7 +39,7 @@ class Aim:
         return self.departure if p in MAIN else min(self.departure, self.part * min(p, 1 - p))
 
 
-_QUICK = Aim(0.005, 0.5, 500, 10**7)
+_QUICK = Aim(0.005, 0.5, 300, 10**7)
 AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000, 2 * 10**8), "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9)}
 # In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
 LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6), "gate": _QUICK, "deep": _QUICK}

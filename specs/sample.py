@@ -22,7 +22,7 @@ from specs.inputs import PROBES, indices, laid_out, probes
 from specs.outcome import Mask, Outcomes, exactly
 from specs.rounding import Floats
 
-CHUNK = 1 << 21  # mask entries that are read before the laws look: large enough to hide their cost
+CHUNK = 1 << 22  # mask entries that are read before the laws look: large enough to hide their cost
 BLOCK = 1 << 17  # elements that are compared at once where equality fails
 SEARCHED = 1 << 15  # entries in which a lag is looked for
 HEAD = 4096  # entries by which a mask is known again
