@@ -238,7 +238,7 @@ class _Planner:
             unbatched = rank in self.contract.unbatched
             shape = (2048, *RANKED[rank + 1][2:]) if unbatched else RANKED[rank]
             if self.contract.by_channel and rank != main:
-                laws = ["outcomes", "constancy", "keep_rate", "neighbours:1"]
+                laws = ["outcomes", "constancy", "neighbours:1", "neighbours:64"]
                 number = draws(0.3, self._lesser)
                 yield self._case("masks", 0.3, shape, number, number // 10, [], laws)
             findings = [self._id(law, ANY, None, "grad", dtype=ANY) for law in ("outcomes", "gradient")]
