@@ -94,27 +94,26 @@ def conclude(
     )
 
 
-def _described(offer: Offer | None) -> dict[str, Any]:
+def _described(offer: Offer | None, name: str = "") -> dict[str, Any]:
+    """A side of the verdict; only its name where nothing was loaded."""
     if offer is None:
-        return {"name": "", "version": "", "device": ""}
+        return {"name": name, "version": "", "device": ""}
     return {"name": offer.name, "version": offer.version, "device": offer.device}
 
 
 def no_verdict(question: Question, reason: str) -> Verdict:
     """The verdict of a run that could not begin, because of `reason`."""
-    nobody = {"name": question.backend, "version": "", "device": "", "isolated": True}
-    reference = {"name": question.suite.reference, "version": "", "device": "", "failures": []}
     return Verdict(
-        nobody,
-        reference,
-        _environment(),
-        question.profile,
-        question.alpha,
-        question.seed,
-        (),
-        question.suite.laws,
-        question.suite.headline,
-        {"error": reason},
+        backend={**_described(None, question.backend), "isolated": True},
+        reference={**_described(None, question.suite.reference), "failures": []},
+        environment=_environment(),
+        profile=question.profile,
+        alpha=question.alpha,
+        seed=question.seed,
+        findings=(),
+        laws=question.suite.laws,
+        headline=question.suite.headline,
+        run={"error": reason},
     )
 
 
@@ -193,7 +192,7 @@ def judge(
 
     Args:
         backend: a name as on the command line (judged in child processes), or an object (judged in this process).
-        profile: `quick` or `gate`: how small a departure is caught.
+        profile: `quick`, `gate` or `deep`: how small a departure is caught.
         alpha: the probability, at most, that a backend that keeps every promise fails.
         seed: from 0 to 2**63 - 1; a fresh one unless given.
         ops, dtypes: names of what to judge; all unless given.

@@ -84,7 +84,7 @@ def _from_module(where: str, name: str, group: str, kind: str) -> ModuleType:
 def _loading(name: str, kind: str, load: Any, *arguments: Any) -> Any:
     try:
         return load(*arguments)
-    except Exception as error:
+    except Exception as error:  # foreign code may raise anything while it is loaded
         place = _line_of(error)
         raise NoVerdictError(f"{kind} {name} can't be loaded: {type(error).__name__}: {error}{place}") from error
 

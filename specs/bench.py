@@ -22,6 +22,7 @@ class Bench:
     def __init__(self, backend: Any, contract: Contract, dtype: str) -> None:
         self.contract = contract
         self.dtype = dtype
+        self.wide = np.float64 if dtype == "float64" else np.float32  # what `asarray` is given
         self._backend = backend
 
     def to_layout(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -48,16 +49,15 @@ class Bench:
             self._backend.seed(value)
         except ValueError:
             return False
-        except Exception as error:
+        except Exception as error:  # as in `_foreign`
             raise BackendError(f"seed raised {type(error).__name__}: {_first_line(error)}") from error
         return True
 
     def native(self, x: Floats, *, strided: bool = False) -> Any:
         """A native array of `x` (channels first); in row-major order of the backend's layout, or `strided` like `x`."""
-        wide = np.float64 if self.dtype == "float64" else np.float32
         moved = self.to_layout(x)
         if not strided:
-            return _foreign("asarray", self._backend.asarray, np.array(moved, dtype=wide, order="C"), self.dtype)
+            return _foreign("asarray", self._backend.asarray, np.array(moved, dtype=self.wide, order="C"), self.dtype)
         return _foreign("asarray", self._backend.asarray, moved, self.dtype)
 
     def raw(self, y: Any) -> npt.NDArray[Any]:
@@ -108,7 +108,7 @@ class Bench:
 def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
-    except Exception as error:
+    except Exception as error:  # a backend may raise anything, and that becomes a finding
         raise BackendError(f"{what} raised {type(error).__name__}: {_first_line(error)}") from error
 
 

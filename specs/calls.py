@@ -87,7 +87,7 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     bench.seed(seed)
     x = filled(bench.contract, case.dtype, case.shape)
     expected = exactly(reference.without_mask(bench.contract, case.dtype, case.p, x, train=True))
-    exact = np.ascontiguousarray(bench.to_layout(expected.kept)).astype(np.float64 if case.dtype == "float64" else "f4")
+    exact = np.ascontiguousarray(bench.to_layout(expected.kept)).astype(bench.wide)
     what, native = f"training at p = {case.p:g}", bench.native(x)
     for _ in range(-(-case.draws // x.size)):
         if bench.contract.writes:
@@ -125,11 +125,6 @@ def _observe(
     except BackendError as error:
         y, dtype, raised = None, "", str(error)
     return Observation(what, x, y, raised, dtype, bench.values(native), expected)
-
-
-def _shapes(contract: Contract, ranks: tuple[int, ...] | None = None) -> Iterator[tuple[int, ...]]:
-    for rank in ranks or contract.ranks:
-        yield from SHAPES[rank]
 
 
 def _ordinary(contract: Contract) -> tuple[int, ...]:
@@ -233,7 +228,7 @@ def strides(bench: Bench) -> Iterator[Observation]:
 
 def shape(bench: Bench) -> Iterator[Observation]:
     """Calls on every rank that PyTorch takes, on axes of length 1, on empty arrays."""
-    for size in _shapes(bench.contract):
+    for size in (size for rank in bench.contract.ranks for size in SHAPES[rank]):
         x = filled(bench.contract, bench.dtype, size)
         expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
         yield _observe(

@@ -86,14 +86,18 @@ def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Calls the operator in training, over and over on one input, and yields the masks chunk by chunk."""
     reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
     reader.bench.seed(seed)
-    entries = reader.entries
-    calls = -(-case.draws // entries)
-    first, later = 2, max(2, CHUNK // entries // 2 * 2)  # the first calls name a lag, the others judge it
-    sample = reader.read(min(first, calls))
+    first, *others = chunks(case.draws, reader.entries)
+    sample = reader.read(first)
     yield sample
     suspect = worst_lag(sample.bits) if sample.bits and case.asks("all_lags") else None
-    for start in range(first, calls, later):
-        yield replace(reader.read(min(later, calls - start)), suspect=suspect)
+    for calls in others:
+        yield replace(reader.read(calls), suspect=suspect)
+
+
+def chunks(draws: int, entries: int) -> list[int]:
+    """Numbers of calls, chunk by chunk, for `draws` in all: two calls that name a lag, then those that judge it."""
+    calls, size = -(-draws // entries), max(2, CHUNK // entries // 2 * 2)
+    return [min(2, calls), *(min(size, calls - start) for start in range(2, calls, size))]
 
 
 def lazily(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
@@ -115,8 +119,7 @@ class Reader:
         values = probes(contract, case.dtype)
         self._table = reference.table(contract, case.dtype, case.p, values)
         which = laid_out(indices(case.shape), case.strides)
-        wide = np.array(values, dtype=np.float64 if case.dtype == "float64" else np.float32)
-        self._x = laid_out(wide[indices(case.shape)], case.strides)
+        self._x = laid_out(np.array(values, dtype=bench.wide)[indices(case.shape)], case.strides)
         self._strided = bool(case.strides)
         self._native = bench.native(self._x, strided=self._strided)
         self._which = np.ascontiguousarray(bench.to_layout(which))

@@ -21,7 +21,7 @@ from specs.bits import WORD, Bits, Words
 from specs.contracts import CONTRACTS
 from specs.gradients import Gradients
 from specs.inputs import PROBES, SPECIAL, indices, probes
-from specs.sample import CHUNK, Masks, Sums, worst_lag
+from specs.sample import Masks, Sums, chunks, worst_lag
 from specs.streams import Streams
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
@@ -61,17 +61,13 @@ def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
     assert case.p is not None
     contract = CONTRACTS[case.op]
     shape = contract.mask_shape(case.shape)
-    entries = int(np.prod(shape))
-    calls = -(-case.draws // entries)
     suspect = None
-    start, size = 0, 2
-    while start < calls:
-        bits = bernoulli(random, 1 - case.p, min(size, calls - start), shape)
+    for number, calls in enumerate(chunks(case.draws, int(np.prod(shape)))):
+        bits = bernoulli(random, 1 - case.p, calls, shape)
         masks = Masks(case.p, bits, passed(bits.draws), passed(), passed(), passed(), suspect)
         yield replace(masks, sums=_sums(case, bits)) if case.asks("moments") else masks
-        if start == 0 and case.asks("all_lags"):
+        if number == 0 and case.asks("all_lags"):
             suspect = worst_lag(bits)
-        start, size = start + size, max(2, CHUNK // entries // 2 * 2)
 
 
 def _sums(case: Case, bits: Bits) -> Sums:
