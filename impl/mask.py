@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
+from impl.random import next_key
+
 # The floating types that have dropout, each with the integers of its width.
 INTEGERS = {
     mx.float16: mx.uint16,
@@ -52,13 +54,12 @@ def draw(shape: tuple[int, ...], p: float, key: mx.array | None = None) -> mx.ar
     Args:
         shape: the mask's shape.
         p: probability of dropping, from 0 to 1, both excluded.
-        key: what the mask follows from; None takes the next one of MLX's global state.
+        key: what the mask follows from; None takes the next one of `impl.random`.
     Returns:
         (shape) bool.
     """
     if key is None:
-        key = mx.random.split(mx.random.state[0])[1]  # type: ignore[index]  # MLX's stubs lack its state
-        mx.random.bernoulli()  # moves the state on; never evaluated
+        key = next_key()
     # mx.random.bernoulli rounds its words to float32, and keeps up to 8e-8 too many; sub-keys are words.
     size = math.prod(shape)
     words = mx.random.split(key, (size + 1) // 2).flatten()[:size].reshape(shape)
@@ -79,6 +80,17 @@ def where_kept(kept: mx.array, value: float, dtype: mx.Dtype) -> mx.array:
     return (kept.astype(bits) * mx.array(value, dtype).view(bits)).view(dtype)
 
 
+def probability(p: float) -> float:
+    """Return p.
+
+    Raises:
+        ValueError: p is not from 0 to 1.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"p = {p}: the probability of dropping must be from 0 to 1")
+    return p
+
+
 def masked(
     x: mx.array,
     p: float,
@@ -96,8 +108,7 @@ def masked(
         ValueError: p is not from 0 to 1, in evaluation too.
     Source: aten/src/ATen/native/Dropout.cpp.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"p = {p}: the probability of dropping must be from 0 to 1")
+    probability(p)
     if not training or p == 0 or x.size == 0:
         return x
     if p == 1:

@@ -9,11 +9,23 @@ from numpy.typing import NDArray
 
 from impl import alpha as _alpha
 from impl import dropout as _dropout
+from impl import modules as _modules
+from impl import random as _random
+from impl import transforms as _transforms
 
 name, version, device = "mlx", metadata.version("mlx"), str(mx.default_device())
 layout = "channels_last"
 dtypes = ("float32", "float16", "bfloat16")
-seed = mx.random.seed
+seed = _random.seed
+compile, vmap, checkpoint = _transforms.compile, _transforms.vmap, _transforms.checkpoint
+_layers = {
+    "dropout": _modules.Dropout,
+    "dropout1d": _modules.Dropout1d,
+    "dropout2d": _modules.Dropout2d,
+    "dropout3d": _modules.Dropout3d,
+    "alpha_dropout": _modules.AlphaDropout,
+    "feature_alpha_dropout": _modules.FeatureAlphaDropout,
+}
 
 dropout, dropout_ = _dropout.dropout, _dropout.dropout_
 feature_dropout, feature_dropout_ = _dropout.feature_dropout, _dropout.feature_dropout_
@@ -47,3 +59,14 @@ def vjp(fn: Callable[[mx.array], mx.array], x: mx.array, cotangent: mx.array) ->
     """Return fn(x) and the gradient at x; MLX hands fn a copy, so x stays as it is when fn works in place."""
     (out,), (grad,) = mx.vjp(fn, [x], [cotangent])
     return out, grad
+
+
+def module(op: str, p: float) -> _modules.Layer:
+    """Return a fresh layer that calls the operator.
+
+    Raises:
+        NotImplementedError: the operator has no layer.
+    """
+    if op not in _layers:
+        raise NotImplementedError(f"{op} has no layer")
+    return _layers[op](p)

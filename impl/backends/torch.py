@@ -1,11 +1,12 @@
 """Eager PyTorch on the CPU, a backend like any other: operators `(x, p, train)`, the channel axis second."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 name, version, device = "torch", torch.__version__, "cpu"
@@ -18,6 +19,15 @@ dropout, dropout1d, dropout2d, dropout3d = F.dropout, F.dropout1d, F.dropout2d, 
 alpha_dropout, feature_alpha_dropout = F.alpha_dropout, F.feature_alpha_dropout
 dropout_, feature_dropout_ = torch.dropout_, torch.feature_dropout_
 alpha_dropout_, feature_alpha_dropout_ = torch.alpha_dropout_, torch.feature_alpha_dropout_
+_layers: dict[str, Callable[[float], nn.Module]] = {
+    "dropout": nn.Dropout,
+    "dropout_": partial(nn.Dropout, inplace=True),
+    "dropout1d": nn.Dropout1d,
+    "dropout2d": nn.Dropout2d,
+    "dropout3d": nn.Dropout3d,
+    "alpha_dropout": nn.AlphaDropout,
+    "feature_alpha_dropout": nn.FeatureAlphaDropout,
+}
 
 
 def feature_dropout(x: Tensor, p: float, train: bool, inplace: bool = False) -> Tensor:
@@ -53,3 +63,24 @@ def vjp(fn: Callable[[Tensor], Tensor], x: Tensor, cotangent: Tensor) -> tuple[T
     out = fn(leaf.clone())
     (grad,) = torch.autograd.grad(out, leaf, cotangent)
     return out, grad
+
+
+def vmap(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Map fn over the rows of its first argument, each with masks of its own."""
+    return lambda x, *train: torch.func.vmap(lambda row: fn(row, *train), randomness="different")(x)
+
+
+def checkpoint(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Let the backward pass run fn again, with the random state of the forward pass."""
+    return partial(torch.utils.checkpoint.checkpoint, fn, use_reentrant=False)
+
+
+def module(op: str, p: float) -> nn.Module:
+    """Return a fresh layer.
+
+    Raises:
+        NotImplementedError: PyTorch has no layer for the operator.
+    """
+    if op not in _layers:
+        raise NotImplementedError(f"{op} has no layer")
+    return _layers[op](p)

@@ -1,0 +1,72 @@
+"""Dropout as layers, for `mlx.nn`: they drop in training, and return x itself in evaluation. Channels are last.
+
+In place of `mlx.nn.Dropout`, `Dropout2d` and `Dropout3d`, which refuse p = 1 and take p = NaN. Unlike upstream's, and
+like PyTorch's, `Dropout2d` takes three dimensions as (N, L, C); for one image (H, W, C), add a batch axis.
+"""
+
+from collections.abc import Callable
+
+import mlx.core as mx
+from mlx.nn.layers.base import Module
+
+from impl import alpha, dropout
+from impl.mask import probability
+from impl.modes import training
+
+
+class Layer(Module):
+    """A layer that calls its class's operator, in the layer's mode."""
+
+    _operator: Callable[..., mx.array]
+
+    def __init__(self, p: float = 0.5) -> None:
+        """Drop with probability p.
+
+        Raises:
+            ValueError: p is not from 0 to 1.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.p = probability(p)
+
+    def _extra_repr(self) -> str:
+        return f"p={self.p}"
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """Drop from x in training; return x itself in evaluation."""
+        return type(self)._operator(x, self.p, training(self))
+
+
+class Dropout(Layer):
+    """`impl.dropout.dropout`."""
+
+    _operator = staticmethod(dropout.dropout)
+
+
+class Dropout1d(Layer):
+    """`impl.dropout.dropout1d`: (N, L, C) or (L, C)."""
+
+    _operator = staticmethod(dropout.dropout1d)
+
+
+class Dropout2d(Layer):
+    """`impl.dropout.dropout2d`: (N, H, W, C) or (N, L, C)."""
+
+    _operator = staticmethod(dropout.dropout2d)
+
+
+class Dropout3d(Layer):
+    """`impl.dropout.dropout3d`: (N, D, H, W, C) or (D, H, W, C)."""
+
+    _operator = staticmethod(dropout.dropout3d)
+
+
+class AlphaDropout(Layer):
+    """`impl.alpha.alpha_dropout`."""
+
+    _operator = staticmethod(alpha.alpha_dropout)
+
+
+class FeatureAlphaDropout(Layer):
+    """`impl.alpha.feature_alpha_dropout`: (N, …, C)."""
+
+    _operator = staticmethod(alpha.feature_alpha_dropout)
