@@ -5,18 +5,35 @@ None for MLX's global state. All raise ValueError for p outside [0, 1], NaN incl
 0 < p < 1, TypeError for a dtype that isn't real floating.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 import mlx.core as mx
 import numpy as np
 
-from impl.mask import channels, entries, masked, unbatched_channels, where_kept
+from impl.mask import channels, entries, masked, shared, unbatched_channels, where_kept
 
 
-def dropout(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
+def dropout(
+    x: mx.array,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    shared_axes: Sequence[int] = (),
+    key: mx.array | None = None,
+) -> mx.array:
     """Zero each entry of x, of any shape, at probability p; scale the rest by 1/(1 − p).
 
-    Source: torch.nn.functional.dropout.
+    Along `shared_axes` one draw serves all entries: with (1,), the same features of (N, T, C) drop at every step T,
+    which is variational dropout.
+
+    Raises:
+        ValueError: x lacks one of `shared_axes`, in training at 0 < p < 1. Negative ones count from the last.
+    Source: torch.nn.functional.dropout; Gal & Ghahramani 2016, A theoretically grounded application of dropout in
+        recurrent neural networks.
     """
-    return masked(x, p, training, key, entries, _scaled)
+    mask_shape = partial(shared, axes=shared_axes) if shared_axes else entries
+    return masked(x, p, training, key, mask_shape, _scaled)
 
 
 def dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:

@@ -4,7 +4,7 @@ Every operator of `impl` is a formula over its input and a mask; what they share
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
@@ -22,6 +22,20 @@ INTEGERS = {
 def entries(x: mx.array) -> tuple[int, ...]:
     """Shape of a mask with one draw for each entry of `x`."""
     return tuple(x.shape)
+
+
+def shared(x: mx.array, axes: Sequence[int]) -> tuple[int, ...]:
+    """Shape of a mask with one draw for all entries of `x` that differ in no other axis than `axes`.
+
+    Raises:
+        ValueError: x lacks one of `axes`; negative ones count from the last.
+    """
+    shape = list(x.shape)
+    for axis in axes:
+        if not -x.ndim <= axis < x.ndim:
+            raise ValueError(f"shared_axes = {axes}: shape {entries(x)} has no axis {axis}")
+        shape[axis] = 1
+    return tuple(shape)
 
 
 def channels(x: mx.array) -> tuple[int, ...]:
@@ -60,11 +74,12 @@ def draw(shape: tuple[int, ...], p: float, key: mx.array | None = None) -> mx.ar
     """
     if key is None:
         key = next_key()
+    # No derivative: mx.checkpoint asks for one for each argument, so for a key too.
+    key = mx.stop_gradient(key)
     # mx.random.bernoulli rounds its words to float32, and keeps up to 8e-8 too many; sub-keys are words.
     size = math.prod(shape)
     words = mx.random.split(key, (size + 1) // 2).flatten()[:size].reshape(shape)
-    # No gradient: mx.checkpoint asks for one for each argument, so for a key too.
-    return mx.stop_gradient(words >= mx.array(min(round(p * 2**32), 2**32 - 1), mx.uint32))
+    return words >= mx.array(min(round(p * 2**32), 2**32 - 1), mx.uint32)
 
 
 def where_kept(kept: mx.array, value: float, dtype: mx.Dtype) -> mx.array:

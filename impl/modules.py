@@ -4,7 +4,8 @@ In place of `mlx.nn.Dropout`, `Dropout2d` and `Dropout3d`, which refuse p = 1 an
 like PyTorch's, `Dropout2d` takes three dimensions as (N, L, C); for one image (H, W, C), add a batch axis.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import mlx.core as mx
 from mlx.nn.layers.base import Module
@@ -33,13 +34,19 @@ class Layer(Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         """Drop from x in training; return x itself in evaluation."""
-        return type(self)._operator(x, self.p, training(self))
+        return self._operator(x, self.p, training(self))
 
 
 class Dropout(Layer):
-    """`impl.dropout.dropout`."""
+    """`impl.dropout.dropout`; along `shared_axes`, one draw serves all entries."""
 
-    _operator = staticmethod(dropout.dropout)
+    def __init__(self, p: float = 0.5, shared_axes: Sequence[int] = ()) -> None:
+        super().__init__(p)
+        self._shared_axes = tuple(shared_axes)
+        self._operator = partial(dropout.dropout, shared_axes=self._shared_axes)
+
+    def _extra_repr(self) -> str:
+        return super()._extra_repr() + (f", shared_axes={self._shared_axes}" if self._shared_axes else "")
 
 
 class Dropout1d(Layer):

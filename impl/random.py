@@ -15,9 +15,24 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+_HALF = mx.array(0.5)
+
+
+class Stream:
+    """Keys that follow from one key, (2,) uint32."""
+
+    def __init__(self, key: mx.array) -> None:
+        self.key, self.drawn = key, False
+
+    def next(self) -> mx.array:
+        """Return the next key."""
+        self.key, key = mx.random.split(self.key)
+        self.drawn = True
+        return key
+
 
 class _Thread(threading.local):
-    carried: mx.array | None = None  # the key of the innermost transform
+    stream: Stream | None = None  # of the innermost transform
     apart = False  # its MLX state is no other thread's
 
 
@@ -46,25 +61,37 @@ def seed(value: int) -> None:
 
 
 def next_key() -> mx.array:
-    """Return a key that nothing else draws from, (2,) uint32; the state moves on."""
-    if _here.carried is not None:
-        _here.carried, key = mx.random.split(_here.carried)
-        return key
+    """Return a key, (2,) uint32, that nothing else draws from; the state moves on."""
+    if _here.stream is not None:
+        return _here.stream.next()
     if not _here.apart:
         _part()
     key = mx.random.split(mx.random.state[0])[1]  # type: ignore[index]  # MLX's stubs lack its state
-    mx.random.bernoulli()  # moves the state on; never evaluated
+    mx.random.bernoulli(_HALF)  # moves the state on; never evaluated
     return key
 
 
+def key_of_transform() -> mx.array:
+    """Return a key, (2,) uint32, that no other kind of draw takes; the state stays as it is.
+
+    A function that draws nothing then leaves no trace: a state that moves on without ever being evaluated is a
+    chain that grows by 2 kB a call.
+    """
+    if _here.stream is not None:
+        return mx.random.split(_here.stream.key, 3)[2]
+    if not _here.apart:
+        _part()
+    return mx.random.split(mx.random.state[0], 3)[2]  # type: ignore[index]
+
+
 @contextmanager
-def drawing_from(key: mx.array) -> Iterator[None]:
+def drawing_from(key: mx.array) -> Iterator[Stream]:
     """Let all keys of this thread follow from `key`, (2,) uint32, instead of from MLX's state."""
-    outer, _here.carried = _here.carried, key
+    outer, _here.stream = _here.stream, Stream(mx.stop_gradient(key))
     try:
-        yield
+        yield _here.stream
     finally:
-        _here.carried = outer
+        _here.stream = outer
 
 
 def _state() -> NDArray[np.uint32]:
@@ -73,7 +100,12 @@ def _state() -> NDArray[np.uint32]:
 
 def _first_state() -> NDArray[np.uint32]:
     states: list[NDArray[np.uint32]] = []
-    thread = threading.Thread(target=lambda: states.append(_state()))
+
+    def read() -> None:
+        states.append(_state())
+        mx.clear_streams()  # without, MLX aborts the process as it exits
+
+    thread = threading.Thread(target=read)
     thread.start()
     thread.join()
     return states[0]
@@ -82,8 +114,11 @@ def _first_state() -> NDArray[np.uint32]:
 def _part() -> None:
     try:
         untouched = np.array_equal(_state(), _FIRST)
-    except ValueError:  # a bare mx.compile is tracing its random state, which has no value now
-        return
+    except ValueError as error:  # a bare mx.compile is tracing its random state, which has no value now
+        raise RuntimeError(
+            "a fresh thread first draws inside a bare mx.compile, where all threads draw alike: "
+            "use impl.transforms.compile, or call impl.random.seed in the thread"
+        ) from error
     if untouched:
         mx.random.seed(_root.next())
     _here.apart = True

@@ -14,31 +14,34 @@ from mlx.nn.layers.base import Module
 from mlx.utils import tree_map
 
 from impl.modes import Modes, changed, noting
-from impl.random import drawing_from, next_key
+from impl.random import drawing_from, key_of_transform, next_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
 SCALARS = (bool, int, float)
 
 
-def compile(fn: Callable[P, R], inputs: Any = None, outputs: Any = None, shapeless: bool = False) -> Callable[P, R]:
+def compile(fn: Callable[P, R], inputs: Any = None, outputs: Any = None) -> Callable[P, R]:
     """`mx.compile`, with other masks in every call; traced again when a layer of `impl.modules` changes its mode.
 
     Args:
         fn: takes arrays, trees of arrays and Python scalars, for each of which it is traced anew.
-        inputs, outputs, shapeless: as in `mx.compile`. What `mx.random` itself draws takes `mx.random.state` in both.
+        inputs, outputs: as in `mx.compile`. What `mx.random` itself draws takes `mx.random.state` in both.
     """
     modes: Modes = {}
 
-    def keyed(key: mx.array, _: tuple[int, ...], *args: P.args, **kwargs: P.kwargs) -> R:
-        with drawing_from(key), noting(modes):
-            return fn(*args, **kwargs)
+    def keyed(key: mx.array, _: tuple[int, ...], *args: P.args, **kwargs: P.kwargs) -> tuple[R, bool]:
+        with drawing_from(key) as stream, noting(modes):
+            return fn(*args, **kwargs), stream.drawn
 
-    traced = mx.compile(keyed, inputs, outputs, shapeless)
+    traced = mx.compile(keyed, inputs, outputs)
 
     @wraps(fn)
     def compiled(*args: P.args, **kwargs: P.kwargs) -> R:
-        return traced(next_key(), changed(modes), *args, **kwargs)
+        out, drawn = traced(key_of_transform(), changed(modes), *args, **kwargs)
+        if drawn:
+            next_key()
+        return out
 
     return compiled
 
@@ -55,17 +58,24 @@ def vmap(fn: Callable[..., R], in_axes: Any = 0, out_axes: Any = 0) -> Callable[
     def mapped(*args: Any) -> R:
         axes = in_axes if isinstance(in_axes, tuple) and len(in_axes) == len(args) else (in_axes,) * len(args)
         places = [place for place, arg in enumerate(args) if not isinstance(arg, SCALARS)]
+        arrays, axes = tuple(args[place] for place in places), tuple(axes[place] for place in places)
+        drawn = False
 
         def keyed(key: mx.array, arrays: tuple[Any, ...]) -> R:
+            nonlocal drawn
             filled = list(args)
             for place, array in zip(places, arrays, strict=True):
                 filled[place] = array
-            with drawing_from(key):
-                return fn(*filled)
+            with drawing_from(key) as stream:
+                out = fn(*filled)
+            drawn = stream.drawn
+            return out
 
-        arrays, axes = tuple(args[place] for place in places), tuple(axes[place] for place in places)
-        keys = mx.random.split(next_key(), _rows(arrays, axes))
-        return mx.vmap(keyed, (0, axes), out_axes)(keys, arrays)
+        keys = mx.random.split(key_of_transform(), _rows(arrays, axes))
+        out = mx.vmap(keyed, (0, axes), out_axes)(keys, arrays)
+        if drawn:
+            next_key()
+        return out
 
     return mapped
 
@@ -79,18 +89,24 @@ def checkpoint(fn: Callable[P, R]) -> Callable[P, R]:
     """
     layer = fn if isinstance(fn, Module) else None
 
-    def keyed(key: mx.array, parameters: dict[str, Any], *args: P.args, **kwargs: P.kwargs) -> R:
-        if layer is not None:
-            layer.update(parameters)
-        with drawing_from(key):
-            return fn(*args, **kwargs)
-
-    again = mx.checkpoint(keyed)
-
     @wraps(fn)
     def checkpointed(*args: P.args, **kwargs: P.kwargs) -> R:
+        drawn = False
+
+        def keyed(key: mx.array, parameters: dict[str, Any], *args: P.args, **kwargs: P.kwargs) -> R:
+            nonlocal drawn
+            if layer is not None:
+                layer.update(parameters)
+            with drawing_from(key) as stream:
+                out = fn(*args, **kwargs)
+            drawn = stream.drawn
+            return out
+
         parameters = {} if layer is None else layer.trainable_parameters()  # type: ignore[no-untyped-call]
-        return again(next_key(), parameters, *args, **kwargs)
+        out = mx.checkpoint(keyed)(key_of_transform(), parameters, *args, **kwargs)
+        if drawn:
+            next_key()
+        return out
 
     return checkpointed
 

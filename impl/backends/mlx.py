@@ -18,7 +18,7 @@ layout = "channels_last"
 dtypes = ("float32", "float16", "bfloat16")
 seed = _random.seed
 compile, vmap, checkpoint = _transforms.compile, _transforms.vmap, _transforms.checkpoint
-_layers = {
+_layers: dict[str, Callable[[float], _modules.Layer]] = {
     "dropout": _modules.Dropout,
     "dropout1d": _modules.Dropout1d,
     "dropout2d": _modules.Dropout2d,
@@ -34,15 +34,23 @@ alpha_dropout, alpha_dropout_ = _alpha.alpha_dropout, _alpha.alpha_dropout_
 feature_alpha_dropout, feature_alpha_dropout_ = _alpha.feature_alpha_dropout, _alpha.feature_alpha_dropout_
 
 
+def variational_dropout(x: mx.array, p: float, train: bool) -> mx.array:
+    """Call `dropout` with one mask for all time steps of (N, T, C)."""
+    return dropout(x, p, train, shared_axes=(1,))
+
+
 def asarray(x: NDArray[np.floating], dtype: str) -> mx.array:
     """Return a fresh array of x's values with x's strides, or in row-major order where one is negative."""
     if x.size == 0 or min(x.strides, default=0) < 0:
-        return mx.array(np.ascontiguousarray(x)).astype(getattr(mx, dtype))
-    # mx.array copies to row-major order: copy all the memory x spans, and look at it through x's strides.
-    steps = [stride // x.itemsize for stride in x.strides]
-    span = 1 + sum((length - 1) * step for length, step in zip(x.shape, steps, strict=True))
-    memory = np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
-    return mx.as_strided(mx.array(memory).astype(getattr(mx, dtype)), x.shape, steps)
+        native = mx.array(np.ascontiguousarray(x)).astype(getattr(mx, dtype))
+    else:
+        # mx.array copies to row-major order: copy all the memory x spans, and look at it through x's strides.
+        steps = [stride // x.itemsize for stride in x.strides]
+        span = 1 + sum((length - 1) * step for length, step in zip(x.shape, steps, strict=True))
+        memory = np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
+        native = mx.as_strided(mx.array(memory).astype(getattr(mx, dtype)), x.shape, steps)
+    mx.eval(native)  # MLX can't evaluate in one thread what was called in another
+    return native
 
 
 def asnumpy(x: mx.array) -> NDArray[np.floating]:
