@@ -11,6 +11,7 @@ from harness.names import find
 
 LAYOUTS = ("channels_first", "channels_last")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
+_LOADED: dict[int, tuple[str, Any]] = {}  # by id; what is kept here keeps its id
 REQUIRED = ("name", "layout", "dtypes", "seed", "asarray", "asnumpy", "dtype_of")
 
 
@@ -52,7 +53,13 @@ def load_backend(name: str) -> Any:
     """
     backend = find(name, group="keeprate.backends", kind="backend")
     check(backend, name)
+    _LOADED[id(backend)] = name, backend
     return backend
+
+
+def name_of(backend: Any) -> str:
+    """What `backend` was loaded as, so that another process can load it too; empty for an object of the user's own."""
+    return _LOADED.get(id(backend), ("", None))[0]
 
 
 def check(backend: Any, name: str) -> None:

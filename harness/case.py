@@ -70,7 +70,7 @@ class Case:
         context: how the operator is called: `eager`, `grad`, …
         study: which of the suite's samplings this is.
         draws: random draws that the plan asks for; 0 for a deterministic study.
-        reference_draws: the same when the reference is judged.
+        reference_draws: the same when the reference is judged; None where it is not.
         findings: ids of the findings that this case gives evidence to.
         strides: how the input lies in memory; empty for row-major order.
         needs: names that the backend must have besides the operator, or the case is not offered.
@@ -83,7 +83,7 @@ class Case:
     context: str
     study: str
     draws: int
-    reference_draws: int
+    reference_draws: int | None
     findings: tuple[str, ...]
     strides: str = ""
     needs: tuple[str, ...] = ()
@@ -101,6 +101,7 @@ class Case:
 
     def for_reference(self) -> Case:
         """The same case with the draws that the reference is judged by."""
+        assert self.reference_draws is not None
         return replace(self, draws=self.reference_draws)
 
     def seed(self, run_seed: int, role: str) -> int:

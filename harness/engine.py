@@ -109,6 +109,8 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
                     break
         except BackendError as raised:
             error = str(raised)
+        except NotOffered as reason:
+            not_offered = {text: str(reason) for text in job.thresholds if text not in evidence}
     return Result(job.role, job.case.id, evidence, unreadable, not_offered, error)
 
 

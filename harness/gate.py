@@ -27,9 +27,13 @@ class Docket:
     def __init__(self, question: Question, offer: Offer) -> None:
         self._question, self._offer = question, offer
         self._results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
-        roles = ("reference", "backend") if question.suite.reference else ("backend",)
         self._missing = {
-            text: {(role, case.id) for role in roles for case in offered(promise, offer)}
+            text: {
+                (role, case.id)
+                for case in offered(promise, offer)
+                for role in ("reference", "backend")
+                if role == "backend" or question.suite.judges_reference(case)
+            }
             for text, promise in question.promises.items()
         }
         self._concluded: dict[str, tuple[Finding, str]] = {}
@@ -60,10 +64,10 @@ def judged(
     elif not (cases := offered(promise, offer)):
         finding = unjudged(promise, "not_offered", lacking(promise, offer))
     else:
-        looks = replace(promise, cases=tuple(cases))
-        finding = decide(looks, results["backend"], question.alpha)
-        if question.suite.reference:
-            status, why = outcome(looks, results["reference"], question.alpha)
+        finding = decide(replace(promise, cases=tuple(cases)), results["backend"], question.alpha)
+        beside = tuple(case for case in cases if question.suite.judges_reference(case))
+        if beside:
+            status, why = outcome(replace(promise, cases=beside), results["reference"], question.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
     return replace(finding, known=question.known.reason(text), replay=question.replay(text)), failure
 

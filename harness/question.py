@@ -147,7 +147,7 @@ def jobs(question: Question, offer: Offer, findings: Collection[str] | None = No
     """
     wanted = question.promises if findings is None else {text: question.promises[text] for text in findings}
     cases = {case.id: case for promise in wanted.values() for case in offered(promise, offer)}
-    references = [case.for_reference() for case in cases.values()] if question.suite.reference else []
+    references = [case.for_reference() for case in cases.values() if question.suite.judges_reference(case)]
     return [
         Job(role, case, question.seed, {text: _threshold(question, text) for text in case.findings})
         for role, side in (("reference", references), ("backend", cases.values()))

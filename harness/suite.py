@@ -73,6 +73,10 @@ class Suite:
     sample: Callable[[Case, Any, int], Iterator[Any]]
     detects: Callable[[Case, float], float]
 
+    def judges_reference(self, case: Case) -> bool:
+        """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
+        return bool(self.reference) and case.reference_draws is not None
+
     def promises(self, profile: str) -> dict[str, Promise]:
         """Every finding of the whole plan of `profile` by id, with its share of the error budget.
 

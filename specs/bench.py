@@ -5,25 +5,63 @@ Arrays are channels first on our side, whatever the backend's layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import BackendError
+from harness.errors import BackendError, NotOffered
+from specs.contexts import Context
 from specs.contracts import Contract
 from specs.rounding import Floats
 
+Function = Callable[[Any], Any]
+ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An output that was read where it was made: its values, in the backend's layout, and its dtype."""
+
+    values: npt.NDArray[Any]
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Mapped:
+    """A native input for a mapped call: `ROWS` times the same, or, where it is not mapped over, once."""
+
+    native: Any
+    stacked: bool
+
 
 class Bench:
-    """One operator of one backend in one dtype."""
+    """One operator of one backend in one dtype, called in one context.
 
-    def __init__(self, backend: Any, contract: Contract, dtype: str) -> None:
+    In a context with `vmap` a mapped call answers `ROWS` calls, one after another: each row is a call of its own. In
+    the context `thread` the first call after seeding is made in this thread, each later one in a fresh thread.
+
+    Args:
+        stacked: in a context with `vmap`, whether the input is mapped over, or held fixed.
+    """
+
+    def __init__(
+        self, backend: Any, contract: Contract, dtype: str, context: str = "eager", *, stacked: bool = True
+    ) -> None:
         self.contract = contract
         self.dtype = dtype
+        self.context = Context(context)
         self.wide = np.float64 if dtype == "float64" else np.float32  # what `asarray` is given
         self._backend = backend
+        self._stacked = stacked
+        self._functions: dict[tuple[float, bool], Function] = {}
+        self._rows: list[Any] = []  # what a mapped call gave and nobody has asked for yet
+        self._asked: tuple[Any, ...] = ()  # the call that they answer
+        self._seeded = False  # no call was made since
 
     def to_layout(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A view of `x` with its axes in the backend's order."""
@@ -41,6 +79,7 @@ class Bench:
 
     def seed(self, value: int) -> None:
         """Seeds the backend."""
+        self._rows, self._seeded = [], True
         _foreign("seed", self._backend.seed, value)
 
     def takes_seed(self, value: int) -> bool:
@@ -56,9 +95,15 @@ class Bench:
     def native(self, x: Floats, *, strided: bool = False) -> Any:
         """A native array of `x` (channels first); in row-major order of the backend's layout, or `strided` like `x`."""
         moved = self.to_layout(x)
-        if not strided:
-            return _foreign("asarray", self._backend.asarray, np.array(moved, dtype=self.wide, order="C"), self.dtype)
-        return _foreign("asarray", self._backend.asarray, moved, self.dtype)
+        if not self.context.mapped:
+            array = self._array(moved if strided else np.array(moved, dtype=self.wide, order="C"))
+            if self.context.name == "thread":
+                self.raw(array)  # a lazy array is made in this thread, not in the one that calls
+            return array
+        return Mapped(self._array(np.stack([moved] * ROWS) if self._stacked else moved), self._stacked)
+
+    def _array(self, x: npt.NDArray[Any]) -> Any:
+        return _foreign("asarray", self._backend.asarray, x, self.dtype)
 
     def raw(self, y: Any) -> npt.NDArray[Any]:
         """The values of a native array in the backend's layout.
@@ -66,6 +111,10 @@ class Bench:
         Raises:
             BackendError: what came back is not an array of floating-point numbers.
         """
+        if isinstance(y, Seen):
+            return y.values
+        if isinstance(y, Mapped):
+            return self.raw(y.native)[0] if y.stacked else self.raw(y.native)
         array = _foreign("asnumpy", self._backend.asnumpy, y)
         if isinstance(array, np.floating):  # what NumPy makes of a 0-d array
             return np.asarray(array)
@@ -79,11 +128,69 @@ class Bench:
 
     def dtype_of(self, y: Any) -> str:
         """The name of a native array's dtype."""
-        return str(_foreign("dtype_of", self._backend.dtype_of, y))
+        return y.dtype if isinstance(y, Seen) else str(_foreign("dtype_of", self._backend.dtype_of, y))
+
+    def seen(self, y: Any) -> Seen:
+        """`y`, read."""
+        return Seen(self.raw(y), self.dtype_of(y))
 
     def call(self, x: Any, p: float, train: bool = True) -> Any:
-        """The operator on a native array."""
-        return _foreign(self.contract.name, getattr(self._backend, self.contract.name), x, p, train)
+        """The operator on a native array, in the bench's context."""
+        if self.context.mapped:
+            return self._row(("call", x, p, train), lambda: (self._mapped(x, p, train),))[0]
+        if self.context.name == "thread" and not self._seeded:
+            return _in_thread(lambda: self.seen(self._call(x, p, train)))
+        self._seeded = False
+        return self._call(x, p, train)
+
+    def _call(self, x: Any, p: float, train: bool) -> Any:
+        return _foreign(self._what, self._function(p, train), x)
+
+    @property
+    def _what(self) -> str:
+        context = self.context
+        return f"{self.contract.name} under {context.name}" if context.needs else self.contract.name
+
+    def _mapped(self, x: Mapped, p: float, train: bool) -> Any:
+        if x.stacked:
+            return self._call(x.native, p, train)
+        operator = getattr(self._backend, self.contract.name)
+        rows = self._array(np.arange(ROWS, dtype=self.wide))
+        return _foreign(self._what, lambda: self._backend.vmap(lambda _: operator(x.native, p, train))(rows))
+
+    def _row(self, asked: tuple[Any, ...], answer: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The next row of each array that `answer` gives; a new answer where none is left, or another is asked for."""
+        if not self._rows or self._asked != asked:
+            stacks = [self.seen(array) for array in answer()]
+            rows = zip(*(_split(stack) for stack in stacks), strict=True)
+            self._rows, self._asked = [*rows], asked
+        row: tuple[Any, ...] = self._rows.pop(0)
+        return row
+
+    @property
+    def pending(self) -> bool:
+        """True if the next call is answered by a row of the last mapped one."""
+        return bool(self._rows)
+
+    def at_once(self, inputs: Sequence[Sequence[Any]], p: float) -> list[Seen | BackendError]:
+        """What the operator returns, or raises, for each input in training.
+
+        Each group of inputs is called in a thread of its own, and the threads run at the same time.
+        """
+        start = threading.Barrier(len(inputs))
+
+        def calls(group: Sequence[Any]) -> list[Seen | BackendError]:
+            start.wait()
+            return [self._seen_or_raised(x, p) for x in group]
+
+        with ThreadPoolExecutor(len(inputs)) as pool:
+            return [one for group in pool.map(calls, inputs) for one in group]
+
+    def _seen_or_raised(self, x: Any, p: float) -> Seen | BackendError:
+        try:
+            return self.seen(self._call(x, p, train=True))
+        except BackendError as error:
+            return error
 
     def call_inplace(self, x: Any, p: float, train: bool) -> Any:
         """The operator's in-place form on a native array."""
@@ -93,9 +200,17 @@ class Bench:
         return _foreign(self.contract.inplace, getattr(self._backend, self.contract.inplace), x, p, train)
 
     def vjp(self, x: Any, p: float, train: bool, cotangent: Any) -> tuple[Any, Any]:
-        """Output and gradient of the operator."""
-        operator = getattr(self._backend, self.contract.name)
-        pair = _foreign("vjp", self._backend.vjp, lambda x: operator(x, p, train), x, cotangent)
+        """Output and gradient of the operator, in the bench's context."""
+        if self.context.mapped:
+            asked = ("vjp", x, p, train, cotangent)
+            out, gradient = self._row(asked, lambda: self._vjp(x.native, p, train, cotangent.native))
+            return out, gradient
+        return self._vjp(x, p, train, cotangent)
+
+    def _vjp(self, x: Any, p: float, train: bool, cotangent: Any) -> tuple[Any, Any]:
+        function = self._function(p, train)
+        what = f"vjp of {self._what}" if self.context.needs else "vjp"
+        pair = _foreign(what, self._backend.vjp, function, x, cotangent)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise BackendError(f"vjp gave {_brief(pair)}, not a pair of output and gradient")
         return pair
@@ -104,12 +219,76 @@ class Bench:
         """The gradient alone."""
         return self.vjp(x, p, train, cotangent)[1]
 
+    def switch(self, p: float) -> Callable[[Any, bool], Any]:
+        """The operator as a function of a native array and the mode, transformed once for both modes.
+
+        A layer is transformed as it is, and switched from outside.
+        """
+        operator = getattr(self._backend, self.contract.name)
+        if not self.context.layered:
+            function = self._transformed(lambda x, train: operator(x, p, train))
+            return lambda x, train: _foreign(self._what, function, x, train)
+        layer = self._layer(p)
+        called = self._transformed(layer)
+
+        def switched(x: Any, train: bool) -> Any:
+            _foreign(*_mode(layer, train))
+            return _foreign(self._what, called, x)
+
+        return switched
+
+    def _function(self, p: float, train: bool) -> Function:
+        """The operator at `p`, transformed when first asked for."""
+        if (p, train) not in self._functions:
+            operator = getattr(self._backend, self.contract.name)
+            function: Function = lambda x: operator(x, p, train)  # noqa: E731
+            if self.context.layered:
+                function = self._layer(p)
+                _foreign(*_mode(function, train))
+            self._functions[p, train] = self._transformed(function)
+        return self._functions[p, train]
+
+    def _layer(self, p: float) -> Any:
+        return _offered("module", self._backend.module, self.contract.name, p)
+
+    def _transformed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in self.context.transforms:
+            function = _offered(name, getattr(self._backend, name), function)
+        return function
+
+
+def _in_thread(function: Callable[[], Any]) -> Any:
+    """What `function` returns or raises in a thread of its own, which is joined."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def _split(stack: Seen) -> list[Seen]:
+    """The rows of a mapped output; where it lacks that axis, all of it in the place of each, in a wrong shape."""
+    values = stack.values
+    rows = [*values] if values.ndim and len(values) == ROWS else [values[None]] * ROWS
+    return [Seen(np.asarray(row), stack.dtype) for row in rows]
+
+
+def _mode(layer: Any, train: bool) -> tuple[str, Function]:
+    return ("train", layer.train) if train else ("eval", layer.eval)
+
 
 def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # a backend may raise anything, and that becomes a finding
         raise BackendError(f"{what} raised {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The same, where `NotImplementedError` says that the framework has no such layer, or can't combine the two."""
+    try:
+        return _foreign(what, function, *arguments)
+    except BackendError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            raise NotOffered(_first_line(error.__cause__)) from error
+        raise
 
 
 def _first_line(error: Exception) -> str:

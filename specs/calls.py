@@ -6,6 +6,7 @@ observation too, so that one refusal hides nothing else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from harness.errors import BackendError
 from specs import reference
 from specs.bench import Bench
 from specs.contracts import CONTRACTS, Contract
-from specs.inputs import cotangent, indices, laid_out, probes, with_specials
+from specs.inputs import cotangent, filled, laid_out, thousand, with_specials
 from specs.outcome import Outcomes, exactly, with_selected
 from specs.rounding import Floats
 
@@ -32,6 +33,7 @@ SHAPES = {  # by rank: ordinary, with axes of length 1, and empty in each positi
     4: ((2, 3, 4, 5), (2, 3, 1, 1), (1, 1, 2, 3), (0, 3, 2, 2), (2, 0, 2, 2), (2, 3, 0, 2), (2, 3, 2, 0)),
     5: ((2, 3, 2, 3, 2), (1, 2, 1, 1, 3), (2, 3, 0, 2, 2)),
 }
+THREADS, CALLS = 4, 8  # that run at the same time, and how often each calls
 LAYOUTS = ("step2", "transposed", "remade", "stride0", "reversed")
 
 
@@ -75,9 +77,9 @@ class Calls:
 def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     """One sample: every call of the study that the case names."""
     contract = CONTRACTS[case.op]
-    bench = Bench(backend, contract, case.dtype)
+    bench = Bench(backend, contract, case.dtype, case.context)
     bench.seed(seed)
-    yield Calls(contract, case.dtype, tuple(STUDIES[case.study, case.context](bench)))
+    yield Calls(contract, case.dtype, tuple(STUDIES[case.study](bench)))
 
 
 def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
@@ -104,11 +106,6 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
         yield Calls(bench.contract, case.dtype, (seen,))
 
 
-def filled(contract: Contract, dtype: str, shape: tuple[int, ...]) -> Floats:
-    """An input of `shape` that holds the probe values."""
-    return np.array(probes(contract, dtype))[indices(shape)]
-
-
 def _observe(
     bench: Bench,
     what: str,
@@ -131,15 +128,17 @@ def _ordinary(contract: Contract) -> tuple[int, ...]:
     return SHAPES[max(contract.ranks)][0]
 
 
-def _specials(bench: Bench) -> Floats:
-    shape = _ordinary(bench.contract)
-    return with_specials(filled(bench.contract, bench.dtype, shape), every=2)
+def _specials(contract: Contract, dtype: str) -> Floats:
+    return with_specials(filled(contract, dtype, _ordinary(contract)), every=2)
 
 
 def evaluation(bench: Bench) -> Iterator[Observation]:
     """Calls in evaluation, on zeros, infinities and NaN too."""
     for p in (0.0, *RATES, 1.0):
-        for x in (filled(bench.contract, bench.dtype, _ordinary(bench.contract)), _specials(bench)):
+        for x in (
+            filled(bench.contract, bench.dtype, _ordinary(bench.contract)),
+            _specials(bench.contract, bench.dtype),
+        ):
             expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=False))
             yield _observe(bench, f"evaluation at p = {p}", x, expected, partial(bench.call, p=p, train=False))
 
@@ -147,7 +146,10 @@ def evaluation(bench: Bench) -> Iterator[Observation]:
 def endpoints(bench: Bench) -> Iterator[Observation]:
     """Calls in training at p = 0 and p = 1, where PyTorch draws nothing."""
     for p in (0.0, 1.0):
-        for x in (filled(bench.contract, bench.dtype, _ordinary(bench.contract)), _specials(bench)):
+        for x in (
+            filled(bench.contract, bench.dtype, _ordinary(bench.contract)),
+            _specials(bench.contract, bench.dtype),
+        ):
             expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=True))
             if p == 1.0:  # a framework that selects drops an infinity to 0
                 expected = with_selected(expected, x)
@@ -197,16 +199,21 @@ def endpoints_of_gradient(bench: Bench) -> Iterator[Observation]:
 
 
 def _gradients(bench: Bench, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
-    ordinary = filled(bench.contract, bench.dtype, _ordinary(bench.contract))
-    for x in (ordinary, _specials(bench)) if specials else (ordinary,):
-        ct = cotangent(x.shape, bench.dtype, seed=1)
-        native_ct = bench.native(ct)
-        _, expected = reference.replay(bench.contract, bench.dtype, p, x, 1.0, ct, train=train)
-        assert expected is not None
+    for special in (False, True) if specials else (False,):
+        x, ct, expected = _slopes(bench.contract, bench.dtype, p, train, special)
         what = f"gradient in {_mode(train)} at p = {p:g}"
-        yield _observe(
-            bench, what, x, exactly(expected), partial(bench.gradient, p=p, train=train, cotangent=native_ct)
-        )
+        gradient = partial(bench.gradient, p=p, train=train, cotangent=bench.native(ct))
+        yield _observe(bench, what, x, expected, gradient)
+
+
+@functools.lru_cache(maxsize=512)  # every context asks for the same
+def _slopes(contract: Contract, dtype: str, p: float, train: bool, special: bool) -> tuple[Floats, Floats, Outcomes]:
+    """An input, a cotangent, and PyTorch's gradient where it draws no mask, or where all is kept."""
+    x = _specials(contract, dtype) if special else filled(contract, dtype, _ordinary(contract))
+    ct = cotangent(x.shape, dtype, seed=1)
+    _, slope = reference.replay(contract, dtype, p, x, 1.0, ct, train=train)
+    assert slope is not None
+    return x, ct, exactly(slope)
 
 
 def strides(bench: Bench) -> Iterator[Observation]:
@@ -261,7 +268,7 @@ def inplace(bench: Bench) -> Iterator[Observation]:
 
 def seeding(bench: Bench) -> Iterator[Observation]:
     """The same call after seeding alike, after seeding otherwise, and with calls between that must draw nothing."""
-    x = filled(bench.contract, bench.dtype, _large(bench.contract))
+    x = filled(bench.contract, bench.dtype, thousand(bench.contract))
 
     def observed(what: str, value: int, *before: tuple[float, bool], on: Floats = x) -> Observation:
         bench.seed(value)
@@ -270,7 +277,7 @@ def seeding(bench: Bench) -> Iterator[Observation]:
         expected = reference.outcomes(bench.contract, bench.dtype, 0.5, on)
         return _observe(bench, what, on, expected, partial(bench.call, p=0.5))
 
-    yield observed("seed 1", 1)
+    yield observed("after seed 1", 1)
     yield observed("other: seed 2", 2)
     yield observed("same: seed 1 again", 1)
     yield observed("same: seed 1, then a call in evaluation", 1, (0.5, False))
@@ -279,25 +286,53 @@ def seeding(bench: Bench) -> Iterator[Observation]:
     yield observed("same: seed 1, other data", 1, on=-x)
 
 
-def _large(contract: Contract) -> tuple[int, ...]:
-    """A shape of 1,024 mask entries: two independent masks agree with probability 2**-1024."""
-    return (32, 32) + (2,) * (max(contract.ranks) - 2 if contract.by_channel else 0)
+def modes(bench: Bench) -> Iterator[Observation]:
+    """One function, or one layer, in training and in evaluation by turns, from either on."""
+    x = filled(bench.contract, bench.dtype, thousand(bench.contract))
+    kept_or_dropped = reference.outcomes(bench.contract, bench.dtype, 0.5, x)
+    for first in (True, False):
+        call = bench.switch(0.5)
+        before = "at first"
+        for train in (first, not first, first):
+            what = f"{_mode(train)} {before}"
+            expected = kept_or_dropped if train else exactly(x)
+            yield _observe(bench, what, x, expected, _in_mode(call, train))
+            before = f"after {_mode(train)}"
+
+
+def _in_mode(call: Callable[[Any, bool], Any], train: bool) -> Callable[[Any], Any]:
+    return lambda native: call(native, train)
+
+
+def concurrency(bench: Bench) -> Iterator[Observation]:
+    """Calls in threads that run at the same time."""
+    x = filled(bench.contract, bench.dtype, thousand(bench.contract))
+    expected = reference.outcomes(bench.contract, bench.dtype, 0.5, x)
+    inputs = [[bench.native(x) for _ in range(CALLS)] for _ in range(THREADS)]
+    for number, seen in enumerate(bench.at_once(inputs, 0.5)):
+        what = f"call {number % CALLS + 1} in thread {number // CALLS + 1} of {THREADS} at once"
+        if isinstance(seen, BackendError):
+            yield Observation(what, x, None, str(seen), "", x, expected)
+        else:
+            yield Observation(what, x, bench.values(seen), "", seen.dtype, x, expected)
 
 
 def _mode(train: bool) -> str:
     return "training" if train else "evaluation"
 
 
-STUDIES: dict[tuple[str, str], Callable[[Bench], Iterator[Observation]]] = {
-    ("evaluation", "eager"): evaluation,
-    ("evaluation", "grad"): evaluation_of_gradient,
-    ("endpoints", "eager"): endpoints,
-    ("endpoints", "grad"): endpoints_of_gradient,
-    ("dtype", "eager"): dtype,
-    ("dtype", "grad"): dtype_of_gradient,
-    ("arguments", "eager"): arguments,
-    ("strides", "eager"): strides,
-    ("shape", "eager"): shape,
-    ("inplace", "eager"): inplace,
-    ("seeding", "eager"): seeding,
+STUDIES: dict[str, Callable[[Bench], Iterator[Observation]]] = {
+    "evaluation": evaluation,
+    "evaluation_of_gradient": evaluation_of_gradient,
+    "endpoints": endpoints,
+    "endpoints_of_gradient": endpoints_of_gradient,
+    "dtype": dtype,
+    "dtype_of_gradient": dtype_of_gradient,
+    "arguments": arguments,
+    "strides": strides,
+    "shape": shape,
+    "inplace": inplace,
+    "seeding": seeding,
+    "modes": modes,
+    "concurrency": concurrency,
 }

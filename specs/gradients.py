@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,11 @@ from harness.check import Check, passed
 from specs import reference
 from specs.bench import Bench
 from specs.bits import Bits, readable
-from specs.compare import compare
+from specs.compare import compare, same
 from specs.contracts import CONTRACTS, Contract
 from specs.inputs import PROBES, SPECIAL, cotangent, indices, probes, with_specials
 from specs.outcome import Mask, Outcomes, exactly
+from specs.repeats import Repeats
 from specs.rounding import Floats, bounds
 
 Counts = npt.NDArray[np.int64]
@@ -32,6 +34,7 @@ class Gradients:
         p: the probability that the operator was called with.
         bits: the masks, read off the *outputs* where the input tells them apart, else off the gradients; None if
             neither could be read, for the reason in `unreadable`.
+        repeats: whether each mask is another than all before it; None if it could not be read.
         outcomes: whether each output is PyTorch's for its mask.
         gradient: whether each gradient is PyTorch's for the mask of its own output.
         values: the input values, and ±0, ±inf and NaN after them.
@@ -44,6 +47,7 @@ class Gradients:
     outcomes: Check
     gradient: Check
     purity: Check | None
+    repeats: Check | None
     values: tuple[float, ...]
     by_value: tuple[Counts, Counts]
     unreadable: str
@@ -60,76 +64,109 @@ class Gradients:
 
 def gradients(case: Case, backend: Any, seed: int) -> Iterator[Gradients]:
     """Passes through the operator in training: one sample for each pass."""
-    bench = Bench(backend, CONTRACTS[case.op], case.dtype)
+    bench = Bench(backend, CONTRACTS[case.op], case.dtype, case.context)
     passes = _Passes(bench, case)
     bench.seed(seed)
     for _ in range(-(-case.draws // int(np.prod(bench.contract.mask_shape(case.shape))))):
         yield passes.run()
 
 
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """An input and a cotangent, and both outcomes of every element of the output and of the gradient."""
+
+    values: tuple[float, ...]
+    which: npt.NDArray[np.uint8]
+    x: Floats
+    ct: Floats
+    outputs: Outcomes
+    slopes: Outcomes
+
+
+@functools.lru_cache(maxsize=8)  # other contexts ask for the same
+def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...]) -> _Setting:
+    values = (*probes(contract, dtype), *SPECIAL)
+    which = with_specials(indices(shape), SPECIAL_EVERY, range(PROBES, len(values)))
+    if contract.by_channel:
+        _make_readable(which, contract)
+    x, ct = np.array(values)[which], cotangent(shape, dtype, seed=0)
+    outputs = reference.outcomes(contract, dtype, p, x)
+    return _Setting(values, which, x, ct, outputs, _slopes(contract, dtype, p, x, ct))
+
+
 class _Passes:
-    """Passes forward and back on one input with one cotangent, both outcomes of every element learned before."""
+    """Passes forward and back on one input with one cotangent."""
 
     def __init__(self, bench: Bench, case: Case) -> None:
         assert case.p is not None
-        contract, dtype = bench.contract, bench.dtype
+        setting = _setting(bench.contract, bench.dtype, case.p, case.shape)
         self._bench, self._p = bench, case.p
-        self._values = (*probes(contract, dtype), *SPECIAL)
-        which = with_specials(indices(case.shape), SPECIAL_EVERY, range(PROBES, len(self._values)))
-        if contract.by_channel:
-            _make_readable(which, contract)
-        self._which = which
-        self._draws = np.bincount(which.ravel(), minlength=len(self._values))
-        self._x = np.array(self._values)[which]
-        self._ct = cotangent(case.shape, dtype, seed=0)
+        self._values, self._which = setting.values, setting.which
+        self._x, self._ct = setting.x, setting.ct
+        self._outputs, self._slopes = setting.outputs, setting.slopes
+        self._draws = np.bincount(self._which.ravel(), minlength=len(self._values))
+        self._repeats = Repeats()
         self._native, self._native_ct = bench.native(self._x), bench.native(self._ct)
-        self._outputs = reference.outcomes(contract, dtype, self._p, self._x)
-        self._slopes = _slopes(contract, dtype, self._p, self._x, self._ct)
 
     def run(self) -> Gradients:
         """One pass: its mask is read, and replayed through PyTorch."""
         out, gradient = self._bench.vjp(self._native, self._p, True, self._native_ct)
         y, g = self._bench.values(out), self._bench.values(gradient)
         purity = compare(self._bench.values(self._native), self._x, exactly(self._x))
-        outcomes = compare(y, self._x, self._outputs)
-        if outcomes.broken or g.shape != self._x.shape:
-            reason = "no mask could be read: outcomes is broken here"
-            slopes = compare(g, self._ct, self._slopes)
-            nothing = np.zeros_like(self._draws)
-            return Gradients(self._p, None, outcomes, slopes, purity, self._values, (nothing, self._draws), reason)
+        if y.shape != self._x.shape or g.shape != self._x.shape:
+            return self._unread(y, g, purity)
         mask = self._read(y, g)
+        expected, slope = reference.replay(self._bench.contract, self._bench.dtype, self._p, self._x, mask, self._ct)
+        whole = np.broadcast_to(mask.reshape(mask.shape + (1,) * (y.ndim - mask.ndim)), y.shape)
+        outcomes = passed(y.size)
+        if not same(y, expected).all():
+            if compare(y, self._x, self._outputs).broken:
+                return self._unread(y, g, purity)
+            outcomes = compare(y, self._x, self._outputs.select(whole))
+        assert slope is not None
         bits = Bits.empty(1, mask.shape)
         bits.put(0, mask)
-        whole = np.broadcast_to(mask.reshape(mask.shape + (1,) * (y.ndim - mask.ndim)), y.shape)
         kept = np.bincount(self._which[whole], minlength=len(self._values))
         return Gradients(
-            self._p,
-            bits,
-            compare(y, self._x, self._outputs.select(whole)),
-            self._replayed(mask, g),
-            purity,
-            self._values,
-            (kept, self._draws),
-            "",
+            p=self._p,
+            bits=bits,
+            outcomes=outcomes,
+            gradient=self._compared(g, slope),
+            purity=purity,
+            repeats=self._repeats.look(bits, 0),
+            values=self._values,
+            by_value=(kept, self._draws),
+            unreadable="",
+        )
+
+    def _unread(self, y: Floats, g: Floats, purity: Check) -> Gradients:
+        """A pass whose outputs are not PyTorch's: each gradient is compared with both that it may be."""
+        return Gradients(
+            p=self._p,
+            bits=None,
+            outcomes=compare(y, self._x, self._outputs),
+            gradient=compare(g, self._ct, self._slopes),
+            purity=purity,
+            repeats=None,
+            values=self._values,
+            by_value=(np.zeros_like(self._draws), self._draws),
+            unreadable="no mask could be read: outcomes is broken here",
         )
 
     def _read(self, y: Floats, g: Floats) -> Mask:
-        """The mask, off the output where it tells; where it doesn't (zeros, infinities), off the gradient."""
+        """The mask, off the output where it tells; where it doesn't (zeros, NaN), off the gradient."""
         kept = self._outputs.is_kept(y)
         if self._bench.contract.by_channel:
             return _front(kept, self._bench.contract)
-        unclear = kept & self._outputs.is_dropped(y) | ~np.isfinite(self._x)
+        unclear = kept & self._outputs.is_dropped(y)
         return np.where(unclear, np.abs(g - self._slopes.kept) < np.abs(g - self._slopes.dropped), kept)
 
-    def _replayed(self, mask: Mask, g: Floats) -> Check:
+    def _compared(self, g: Floats, expected: Floats) -> Check:
         """The gradient against PyTorch's for this very mask."""
-        contract, dtype = self._bench.contract, self._bench.dtype
-        _, replayed = reference.replay(contract, dtype, self._p, self._x, mask, self._ct)
-        assert replayed is not None
-        if np.array_equal(g, replayed):
+        if np.array_equal(g, expected):
             return passed(g.size)
-        low, high = bounds(replayed, np.zeros_like(g), dtype)
-        return compare(g, self._ct, Outcomes(replayed, replayed, low, high, low, high))
+        low, high = bounds(expected, np.zeros_like(g), self._bench.dtype)
+        return compare(g, self._ct, Outcomes(expected, expected, low, high, low, high))
 
 
 def _make_readable(which: npt.NDArray[np.uint8], contract: Contract) -> None:

@@ -47,6 +47,16 @@ def indices(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return which
 
 
+def filled(contract: Contract, dtype: str, shape: tuple[int, ...]) -> Floats:
+    """An input of `shape` that holds the probe values."""
+    return np.array(probes(contract, dtype))[indices(shape)]
+
+
+def thousand(contract: Contract) -> tuple[int, ...]:
+    """A shape of 1,024 mask entries: two independent masks agree with probability 2**-1024."""
+    return (32, 32) + (2,) * (max(contract.ranks) - 2 if contract.by_channel else 0)
+
+
 def with_specials(x: AnyArray, every: int, specials: Sequence[float] = SPECIAL) -> AnyArray:
     """A copy of `x` in which each `every`-th element in row-major order is one of `specials` by turns."""
     copy = x.copy()

@@ -10,6 +10,7 @@ from math import prod
 from harness.backend import DTYPES
 from harness.case import ANY, Case, FindingId, shape_text
 from harness.tally import Tally, draws_to_detect
+from specs.contexts import CONTEXTS, Context
 from specs.contracts import CONTRACTS, Contract
 
 MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here
@@ -27,19 +28,21 @@ class Aim:
         part: of the keep rate at the ends, as a part of the rarer outcome's probability, which a departure may exceed.
         calls: small calls, for laws that need many calls and not many entries.
         unchanged: elements at p = 0, none of which may be dropped, and at p = 1, none of which may be kept.
+        grid: the rates at which contexts besides `eager` and `grad` are looked at.
     """
 
     departure: float
     part: float
     calls: int
     unchanged: int
+    grid: tuple[float, ...] = (*MAIN, *ENDS)
 
     def at(self, p: float) -> float:
         """The departure of the keep rate that is caught at `p`."""
         return self.departure if p in MAIN else min(self.departure, self.part * min(p, 1 - p))
 
 
-_QUICK = Aim(0.005, 0.5, 300, 10**7)
+_QUICK = Aim(0.005, 0.5, 300, 10**7, (0.1, 0.9, 0.999))
 AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000, 2 * 10**8), "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9)}
 # In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
 LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6), "gate": _QUICK, "deep": _QUICK}
@@ -75,19 +78,19 @@ POOLED = (
     "all_lags",
 )
 STREAMS = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind", "high"))
-STUDIES = (  # of single calls, with their contexts; `specs.calls` has one function for each
-    ("evaluation", "eager"),
-    ("evaluation", "grad"),
-    ("endpoints", "eager"),
-    ("endpoints", "grad"),
-    ("dtype", "eager"),
-    ("dtype", "grad"),
-    ("arguments", "eager"),
-    ("strides", "eager"),
-    ("shape", "eager"),
-    ("inplace", "eager"),
-    ("seeding", "eager"),
+STUDIES = (  # of single calls in `eager`: one finding for each operator and dtype
+    "evaluation",
+    "endpoints",
+    "dtype",
+    "arguments",
+    "strides",
+    "shape",
+    "inplace",
+    "seeding",
 )
+OF_GRADIENTS = ("evaluation", "endpoints", "dtype")  # those that look at gradients too
+MIXED = ("blocks:4", "calls:0", "no_mask_twice")  # laws of independence in the other contexts
+SWITCHED = ("eager", "compile", "module", "compile+module")  # where a mode can change between two calls
 RANKED = {  # a shape of each rank, batched
     0: (),
     1: (1031,),
@@ -98,6 +101,7 @@ RANKED = {  # a shape of each rank, batched
 }
 SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
 LAYOUTS = ("step2", "transposed", "stride0")
+ROWS = 3  # passes where a few are enough: as many as a mapped call has rows
 LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096, "deep": (1 << 24) + 4096}
 
 
@@ -147,6 +151,12 @@ class _Planner:
         yield from self._many()
         yield from self._ranks()
         yield from self._calls()
+        for context in CONTEXTS:
+            if not (self.contract.writes and (context.recomputed or context.mapped)):  # what is written over is lost
+                yield from self._context(context)
+        yield from self._modes()
+        yield from self._threads()
+        yield from self._processes()
 
     def _main(self) -> Iterator[Case]:
         """Every rate, on 65,536 mask entries a call."""
@@ -163,9 +173,13 @@ class _Planner:
         """Rates at which drops are rare, in all dtypes together: none at all, or twice as many, would be seen."""
         shape = self._shape(64, 1024) if not self.contract.by_channel else self._shape(256, 256)
         for p in RARE:
-            number = draws(p, Aim(p, 1.0, 0, 0)) // len(DTYPES)
-            whole, less = (number // 25, number // 250) if self.profile == "quick" else (number, number // 25)
+            whole, less = self._rare_draws(p)
             yield self._case("masks", p, shape, whole, less, [self._id("keep_rate", f"p{p!r}", shape, dtype=ANY)], [])
+
+    def _rare_draws(self, p: float) -> tuple[int, int]:
+        """Draws in each dtype, in `eager` and in every other context."""
+        number = draws(p, Aim(p, 1.0, 0, 0)) // len(DTYPES)
+        return (number // 25, number // 250) if self.profile == "quick" else (number, number // 25)
 
     def _small(self) -> Iterator[Case]:
         """Many small calls of an odd size and, for element operators, of rank 5."""
@@ -247,12 +261,100 @@ class _Planner:
 
     def _calls(self) -> Iterator[Case]:
         """Single calls, for the laws that need no statistics."""
-        for study, context in STUDIES:
-            needs = ("vjp",) if context == "grad" else ()
-            if study == "inplace" and not self.contract.writes:
-                needs = (self.contract.inplace,)
-            findings = [self._id(study, ANY, None, context)]
-            yield self._case(study, None, (), 0, 0, findings, [], context, needs=needs)
+        for study in STUDIES:
+            needs = (self.contract.inplace,) if study == "inplace" and not self.contract.writes else ()
+            yield self._single(study, self._id(study, ANY, None), needs=needs)
+        for study in OF_GRADIENTS:
+            yield self._single(f"{study}_of_gradient", self._id(study, ANY, None, "grad"), "grad", needs=("vjp",))
+
+    def _single(
+        self,
+        study: str,
+        finding: str,
+        context: str = "eager",
+        *,
+        needs: tuple[str, ...] = (),
+        for_reference: int | None = 0,
+    ) -> Case:
+        return self._case(study, None, (), 0, for_reference, [finding], [], context, needs=needs)
+
+    def _context(self, context: Context) -> Iterator[Case]:
+        """The whole grid of p under the backend's transforms and layers, in all dtypes together."""
+        if not context.recomputed:
+            yield from self._outputs(context)
+        yield from self._passes(context)
+        alone = "+" not in context.name
+        for study in OF_GRADIENTS if alone else ("endpoints",):
+            finding = self._pooled(study, context.name)
+            if not context.recomputed:
+                yield self._single(study, finding, context.name, needs=context.needs, for_reference=None)
+            if alone or context.recomputed:
+                name, needs = f"{study}_of_gradient", (*context.needs, "vjp")
+                yield self._single(name, finding, context.name, needs=needs, for_reference=None)
+
+    def _outputs(self, context: Context) -> Iterator[Case]:
+        shape = self._shape(64, 256)
+        exact = ["outcomes", "keep_rate"] + ["constancy"] * self.contract.by_channel
+        few = 2 * ROWS * prod(self.contract.mask_shape(shape))
+        looks = [
+            (p, max(few, draws(p, self._lesser)), [*exact, *MIXED] if p in MAIN else exact) for p in self._aim.grid
+        ]
+        looks += [(p, self._rare_draws(p)[1], ["keep_rate"]) for p in RARE]
+        for p, number, laws in looks:
+            findings = [self._pooled(law, context.name) for law in laws]
+            yield self._case("masks", p, shape, number, None, findings, [], context.name, needs=context.needs)
+        if context.name == "vmap":
+            findings = [self._pooled(law, context.name) for law in (*exact, *MIXED)]
+            number = draws(0.3, self._lesser)
+            yield self._case("unmapped", 0.3, shape, number, None, findings, [], context.name, needs=context.needs)
+
+    def _passes(self, context: Context) -> Iterator[Case]:
+        """Passes forward and back: a few where outputs show the mask's law, as many as that takes where they don't."""
+        exact, needs = ["outcomes", "gradient"], (*context.needs, "vjp")
+        for p in self._aim.grid:
+            if context.recomputed and p in MAIN:
+                laws = [*exact, "keep_rate", "no_mask_twice"]
+                shape = (128, 258) if not self.contract.by_channel else self._shape(128, 258)
+                number = draws(p, self._lesser)
+            else:
+                laws = exact
+                shape = (32, 130) if not self.contract.by_channel else self._shape(32, 66, spatial=2)
+                number = ROWS * prod(self.contract.mask_shape(shape))
+            findings = [self._pooled(law, context.name) for law in laws]
+            yield self._case("gradients", p, shape, number, None, findings, [], context.name, needs=needs)
+
+    def _modes(self) -> Iterator[Case]:
+        """Training and evaluation by turns, in all dtypes together."""
+        for name in SWITCHED:
+            yield self._single(
+                "modes",
+                self._pooled("modes", name),
+                name,
+                needs=Context(name).needs,
+                for_reference=0 if name == "eager" else None,
+            )
+
+    def _threads(self) -> Iterator[Case]:
+        """Each call in a fresh thread, and some in threads that run at the same time."""
+        shape = self._shape(64, 256)
+        laws = ["outcomes", "keep_rate", "streams:thread", "no_mask_twice"] + ["constancy"] * self.contract.by_channel
+        findings = [self._pooled(law, "thread") for law in laws]
+        few = 2 * ROWS * prod(self.contract.mask_shape(shape))
+        for p in MAIN:
+            number = max(few, draws(p, self._lesser))
+            yield self._case("masks", p, shape, number, None, findings, [], "thread")
+        yield self._single("concurrency", self._pooled("concurrency", "thread"), "thread", for_reference=None)
+
+    def _processes(self) -> Iterator[Case]:
+        """Calls in two other processes, after seeds that are the same, or neighbours."""
+        shape = self._shape(64, 256)
+        finding, number = self._pooled("streams:process", "process"), draws(0.3, self._lesser)
+        yield self._case("processes", 0.3, shape, number, None, [finding], [], "process")
+        yield self._single("between_processes", self._pooled("seeding", "process"), "process", for_reference=None)
+
+    def _pooled(self, law: str, context: str) -> str:
+        """The id of a finding that pools p, shape and dtype."""
+        return self._id(law, ANY, None, context, dtype=ANY)
 
     @property
     def _aim(self) -> Aim:
@@ -274,7 +376,7 @@ class _Planner:
         p: float | None,
         shape: tuple[int, ...],
         number: int,
-        for_reference: int,
+        for_reference: int | None,
         findings: Sequence[str],
         laws: Sequence[str],
         context: str = "eager",

@@ -112,7 +112,8 @@ def replay(
         )
     if cotangent is None:
         return values(out), None
-    (gradient,) = torch.autograd.grad(out, leaf, tensor(cotangent, dtype))
+    # As a factor, for as an argument it makes PyTorch import its symbolic shapes: half a second.
+    (gradient,) = torch.autograd.grad((out * tensor(cotangent, dtype)).sum(), leaf)
     return values(out), values(gradient)
 
 
@@ -131,7 +132,7 @@ def outcomes(contract: Contract, dtype: str, p: float, x: Floats) -> Outcomes:
     return Outcomes(kept, dropped, *kept_bounds, *bounds(selected, kept_zero, dtype))
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def table(contract: Contract, dtype: str, p: float, probes: tuple[float, ...]) -> Outcomes:
     """Both outcomes of every probe value, learned once; each is a sample of its own with one channel."""
     rank = max(contract.ranks)

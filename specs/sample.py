@@ -20,12 +20,12 @@ from specs.compare import compare
 from specs.contracts import CONTRACTS
 from specs.inputs import PROBES, indices, laid_out, probes
 from specs.outcome import Mask, Outcomes, exactly
+from specs.repeats import Repeats
 from specs.rounding import Floats
 
 CHUNK = 1 << 22  # mask entries that are read before the laws look: large enough to hide their cost
 BLOCK = 1 << 17  # elements that are compared at once where equality fails
 SEARCHED = 1 << 15  # entries in which a lag is looked for
-HEAD = 4096  # entries by which a mask is known again
 LAZY = 8  # outputs that are made before the first is read
 
 
@@ -81,11 +81,20 @@ class Masks:
         """
         return readable(self.bits, self.unreadable)
 
+    def of(self, kind: str) -> Bits:
+        """The masks, for the law of streams: each is of a thread or a process of its own.
+
+        Raises:
+            Unreadable: an exact law is broken, so that no mask could be read.
+        """
+        return self.mask
+
 
 def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Calls the operator in training, over and over on one input, and yields the masks chunk by chunk."""
-    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
-    reader.bench.seed(seed)
+    bench = Bench(backend, CONTRACTS[case.op], case.dtype, case.context, stacked=case.study != "unmapped")
+    reader = Reader(bench, case)
+    bench.seed(seed)
     first, *others = chunks(case.draws, reader.entries)
     sample = reader.read(first)
     yield sample
@@ -131,7 +140,7 @@ class Reader:
         # One element of each channel is summed, for the others share its mask.
         self._summed = tuple(0 if axis in self._spatial else slice(None) for axis in range(len(case.shape)))
         self._draws = np.bincount(self._which[self._summed].ravel(), minlength=PROBES).astype(np.int64)
-        self._seen: set[bytes] = set()
+        self._repeats = Repeats()
         self._sums_wanted = case.asks("moments")
 
     def _spatial_axes(self, rank: int) -> tuple[int, ...]:
@@ -143,8 +152,9 @@ class Reader:
 
     def call(self) -> Any:
         """One output, not yet read."""
-        native = self.bench.native(self._x, strided=self._strided) if self._contract.writes else self._native
-        return self.bench.call(native, self._p)
+        if self._contract.writes and not self.bench.pending:
+            self._native = self.bench.native(self._x, strided=self._strided)
+        return self.bench.call(self._native, self._p)
 
     def read(self, calls: int, outputs: Sequence[Any] | None = None) -> Masks:
         """The masks of `calls` calls, or of `outputs` that were made before."""
@@ -168,7 +178,7 @@ class Reader:
                 if constant.broken:
                     unreadable = "no mask could be read: constancy is broken here"
             bits.put(number, mask)
-            repeats += self._repeated(bits, number)
+            repeats += self._repeats.look(bits, number)
         purity = None if self._contract.writes else self._purity()
         if purity is not None and purity.broken:
             unreadable = "no mask could be read: purity is broken here"
@@ -231,14 +241,6 @@ class Reader:
         return compressed, failed(
             compressed.size, int(torn.sum()), first=f"channel {at} is kept in one place and dropped in another"
         )
-
-    def _repeated(self, bits: Bits, number: int) -> Check:
-        """Whether this mask was seen before, by its first entries: 4,096 are enough never to agree by chance."""
-        head = bits.words[number, : HEAD // WORD].tobytes()
-        if head in self._seen:
-            return failed(first="a mask that an earlier call had")
-        self._seen.add(head)
-        return passed()
 
     def _sums(self, calls: int, total: int, squares: int, outcomes: Check) -> Sums | None:
         if not outcomes.checked:

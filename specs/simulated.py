@@ -32,6 +32,8 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     random = np.random.Generator(np.random.SFC64(seed))  # the fastest that NumPy has
     studies: dict[str, Callable[[Case, np.random.Generator], Iterator[Any]]] = {
         "masks": _masks,
+        "unmapped": _masks,
+        "processes": _masks,
         "lazy": _masks,
         "streams": _streams,
         "gradients": _gradients,
@@ -110,4 +112,4 @@ def _gradients(case: Case, random: np.random.Generator) -> Iterator[Gradients]:
         bits = bernoulli(random, 1 - case.p, 1, shape)
         kept = np.bincount(which[bits.unpack()[0].astype(bool)], minlength=len(values))
         by_value = kept, np.bincount(which, minlength=len(values))
-        yield Gradients(case.p, bits, passed(), passed(), passed(), values, by_value, "")
+        yield Gradients(case.p, bits, passed(), passed(), passed(), passed(), values, by_value, "")

@@ -1,18 +1,23 @@
-"""Samples of calls after related seeds: whether their masks are related too."""
+"""Samples of calls after related seeds, and in other processes: whether their masks are related too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.case import Case
 from harness.errors import NotOffered
-from specs.bench import Bench
+from specs import reference
+from specs.bench import Bench, Seen
 from specs.bits import Bits
+from specs.calls import Calls, Observation
 from specs.contracts import CONTRACTS
+from specs.elsewhere import UNSEEDED, two
+from specs.inputs import filled, thousand
 from specs.sample import CHUNK, Masks, Reader
 
+TOGETHER = 16  # calls that another process makes at a time
 HIGH = 1 << 31  # seeds this far apart differ in their highest of 32 bits
 
 
@@ -76,3 +81,42 @@ def _paired(p: float, masks: Masks, width: int) -> Streams:
         kinds["high"] = [0, 4]
     bits = {kind: Bits(words[:, pair].reshape(-1, words.shape[2]), masks.bits.shape) for kind, pair in kinds.items()}
     return Streams(p, bits, masks)
+
+
+def processes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
+    """Calls after neighbouring seeds in two other processes: the masks of one and of the other by turns.
+
+    Raises:
+        NotOffered: the backend is an object that only this process has.
+    """
+    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype, case.context), case)
+    one, other = two(backend)
+    left, base = -(-case.draws // reader.entries), seed >> 1
+    while left > 0:
+        number = min(TOGETHER, left)
+        pairs = zip(one.calls(case, base, number), other.calls(case, base + 1, number), strict=True)
+        outputs = [output for pair in pairs for output in pair]
+        yield reader.read(len(outputs), outputs)
+        left, base = left - number, base + 3
+
+
+def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
+    """The same seed and two others in two processes, and the first masks of both, which nobody had seeded."""
+    contract = CONTRACTS[case.op]
+    bench = Bench(backend, contract, case.dtype, case.context)
+    x = filled(contract, case.dtype, thousand(contract))
+    small = replace(case, p=UNSEEDED, shape=x.shape)
+    expected = reference.outcomes(contract, case.dtype, UNSEEDED, x)
+    one, other = two(backend)
+
+    def observed(what: str, seen: Seen) -> Observation:
+        return Observation(what, x, bench.values(seen), "", seen.dtype, x, expected)
+
+    seen = (
+        observed("after seed 1 in a process", one.calls(small, 1, 1)[0]),
+        observed("same: seed 1 in another process", other.calls(small, 1, 1)[0]),
+        observed("other: seed 2 in another process", other.calls(small, 2, 1)[0]),
+        observed("without a seed in a fresh process", one.unseeded(small)),
+        observed("other: no seed in another fresh process", other.unseeded(small)),
+    )
+    yield Calls(contract, case.dtype, seen)

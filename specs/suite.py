@@ -37,6 +37,8 @@ laws = (
     modes.arguments,
     modes.inplace,
     modes.purity,
+    modes.modes,
+    modes.concurrency,
     outcomes.dtype,
     outcomes.shape,
     outcomes.strides,
@@ -52,8 +54,11 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
 
     studies = {
         "masks": samples.masks,
+        "unmapped": samples.masks,
         "lazy": samples.lazily,
         "streams": seeds.streams,
+        "processes": seeds.processes,
+        "between_processes": seeds.between_processes,
         "gradients": gradients.gradients,
         "many": calls.many,
     }

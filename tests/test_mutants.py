@@ -35,17 +35,30 @@ def laws_of(mutant):
     return {mutant.meant_for} if isinstance(mutant.meant_for, str) else set(mutant.meant_for)
 
 
+def places_of(mutant):
+    """The contexts in which it is faulty; none where it is in all."""
+    where = getattr(mutant, "where", ())
+    return (where,) if isinstance(where, str) else where
+
+
 @pytest.mark.parametrize("mutant", list(mutants()))
 def test_a_mutant_is_failed_by_the_law_meant_for_it(mutant):
     profile = getattr(mutant, "profile", "quick")
     dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
     for op in mutant.ops:
         # In this process, as an object: a child of its own would take longer than the judging.
-        verdict = keeprate.judge(mutant(), profile=profile, ops=[op], dtypes=dtypes)
+        where = places_of(mutant)
+        backend = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else mutant()
+        verdict = keeprate.judge(backend, profile=profile, ops=[op], dtypes=dtypes)
         print(f"seed = {verdict.seed}")
-        laws = [finding.law for finding in verdict if finding.status == "broken"]
+        failed = [finding for finding in verdict if finding.status == "broken"]
+        laws = [finding.law for finding in failed if not where or finding.context in where]
         broken = {name for law in laws for name in (law, law.partition(":")[0])}
         assert verdict.verdict == "broken", f"{op}: {verdict.verdict}"
+        if where:
+            parts = {part for place in where for part in place.split("+")}
+            right = {finding.context for finding in failed if parts.isdisjoint(finding.context.split("+"))}
+            assert not right, f"{op} is accused in {sorted(right)}, where it is right"
         assert laws_of(mutant) & broken, f"{op} is broken by {sorted(broken)}, not by {sorted(laws_of(mutant))}"
 
 

@@ -70,6 +70,36 @@ def inplace(sample: Calls) -> Check:
     return check
 
 
+@law(source="torch.nn.Module.train, eval: the mode of a module decides each call; torch.compile follows it")
+def modes(sample: Calls) -> Check:
+    """Each call follows the mode of that moment: training drops, evaluation is the identity, in any order.
+
+    Switches one function, or one layer, from training to evaluation and back, and the other way round. Catches a
+    layer that was compiled in training and drops in evaluation, one that never drops again, a mode that is read once.
+    Blind to the gradient.
+    """
+    return total(sample)
+
+
+@law(source="torch.nn.functional.dropout may be called from any thread; its generator is guarded by a lock")
+def concurrency(sample: Calls) -> Check:
+    """Threads that call at the same time get outputs as they should be, and no mask twice.
+
+    Four threads call together, eight times each. Catches a generator without a lock, masks handed to two threads,
+    buffers that threads share. Blind to how masks of different threads are related: see `streams`.
+    """
+    check = total(sample)
+    masks: set[bytes] = set()
+    for observation in sample.observations:
+        assert observation.expected is not None
+        if observation.y is not None and observation.y.shape == observation.x.shape:
+            mask = observation.expected.is_kept(observation.y).tobytes()
+            new = mask not in masks
+            check += passed() if new else failed(call=observation.what, first="a mask that another call had")
+            masks.add(mask)
+    return check
+
+
 @law(source="torch.nn.functional.dropout, inplace=False: the input is not written to")
 def purity(sample: Masks | Gradients) -> Check:
     """The input of an operator that is not in-place is not written to.

@@ -17,6 +17,7 @@ from specs.outcome import Mask
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.calls import Calls, Observation
     from specs.gradients import Gradients
+    from specs.sample import Masks
     from specs.streams import Streams
 
 
@@ -24,20 +25,21 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
 def seeding(sample: Calls) -> Check:
     """The same seed gives the same masks, another seed others; evaluation and p = 0 draw nothing.
 
-    Seeds, calls and compares masks of 1,024 entries. Catches a seed without effect, a cached state that is not renewed
-    by seeding, random numbers used up in evaluation, masks that depend on the data. Blind to how seeds are related.
+    Seeds, calls and compares masks of 1,024 entries, within a process and between two. Catches a seed without effect,
+    a cached state that is not renewed by seeding, random numbers used up in evaluation, masks that depend on the data,
+    unseeded processes that begin alike. Blind to how seeds are related.
     """
-    first, *others = sample.observations
-    reference = _mask(first)
     check = Check(0, 0)
-    for observation in others:
-        wanted, _, what = observation.what.partition(": ")
+    for observation in sample.observations:
+        wanted, _, what = observation.what.rpartition(": ")
+        if not wanted:  # what the next ones are compared with
+            reference, name = _mask(observation), what
+            continue
         equal = bool(np.array_equal(_mask(observation), reference))
         if equal == (wanted == "same"):
             check += passed()
         else:
-            gave = "the same mask" if equal else "another mask"
-            check += failed(call=what, first=f"{gave} as after seed 1" if equal else f"{gave} than after seed 1")
+            check += failed(call=what, first=f"the same mask as {name}" if equal else f"another mask than {name}")
     return check
 
 
@@ -49,11 +51,12 @@ def _mask(observation: Observation) -> Mask:
 
 
 @law(source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers")
-def streams(sample: Streams, kind: str) -> Tally:
-    """Masks drawn after neighbouring seeds are independent, also a call or a row apart.
+def streams(sample: Streams | Masks, kind: str) -> Tally:
+    """Masks of neighbouring seeds, of fresh threads and of processes are independent, also a call or a row apart.
 
-    Counts pairs of entries of two masks after seeds s and s + 1 (or s + 2³¹): both kept, one, none. Catches a row that
-    is seeded with seed + row, a counter added to the seed, a seed cut to fewer bits. Blind to seeds that are far apart.
+    Counts pairs of entries of two masks: after seeds s and s + 1 (or s + 2³¹), of two threads in a row, of two
+    processes. Catches a row that is seeded with seed + row, a counter added to the seed, a seed cut to fewer bits,
+    threads that begin alike. Blind to seeds that are far apart.
     """
     which, _, moved = kind.partition(".")
     bits = sample.of(which)

@@ -152,7 +152,7 @@ def test_failures_of_a_law_are_grouped_and_the_rest_is_counted(everything_broken
     assert laws
     assert len(set(laws)) == len(laws)
     assert re.search(r"and +\d+ more findings of this law, in dropout and feature_alpha_dropout", text)
-    counted = dict(re.findall(r"(\w+) \((\d+)\)", text[text.index("Broken as well: ") :].partition("\n\n")[0]))
+    counted = dict(re.findall(r"(\w+)\s+\((\d+)\)", text[text.index("Broken as well: ") :].partition("\n\n")[0]))
     broken = [finding for finding in everything_broken if finding.status == "broken"]
     for law in SUITE.laws:
         number = sum(finding.law.partition(":")[0] == law for finding in broken)

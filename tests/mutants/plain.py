@@ -4,6 +4,7 @@ Values are kept in float32 (float64 for float64), and rounded to their dtype aft
 carries its slope, the derivative by the input, which `vjp` multiplies with the cotangent.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -31,6 +32,36 @@ def rounded(values, dtype):
             bits = np.asarray(values, np.float32).view(np.uint32)
             return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
     return np.asarray(values, np.float32)
+
+
+class Recomputed(Array):
+    """An output whose slope is found by calling `again`, when somebody asks for it."""
+
+    def __init__(self, values, dtype, again):
+        super().__init__(values, dtype)
+        del self.slope
+        self.again = again
+
+    def __getattr__(self, name):
+        if name != "slope":
+            raise AttributeError(name)
+        return self.again().slope
+
+
+class Layer:
+    """An operator at one p, in training or in evaluation."""
+
+    def __init__(self, operator, p):
+        self.operator, self.p, self.training = operator, p, True
+
+    def train(self):
+        self.training = True
+
+    def eval(self):
+        self.training = False
+
+    def __call__(self, x):
+        return self.operator(x, self.p, self.training)
 
 
 class Plain:
@@ -213,3 +244,50 @@ class Plain:
     def gradient(self, out, cotangent):
         with np.errstate(all="ignore"):
             return Array(rounded(cotangent.values * out.slope, out.dtype), out.dtype)
+
+    # Transforms and layers
+
+    def compile(self, fn):
+        """There is nothing to compile in NumPy."""
+        return lambda *arguments: fn(*arguments)
+
+    def vmap(self, fn):
+        """Calls fn for each row."""
+
+        def mapped(x):
+            rows = [fn(Array(values, x.dtype)) for values in x.values]
+            slopes = [np.broadcast_to(row.slope, row.values.shape) for row in rows]
+            return Array(np.stack([row.values for row in rows]), rows[0].dtype, np.stack(slopes))
+
+        return mapped
+
+    def checkpoint(self, fn):
+        """Runs fn again in the backward pass, from the random state that the forward pass began with."""
+
+        def checkpointed(x):
+            before, state = Array(x.values.copy(), x.dtype), self.snapshot()
+            out = fn(x)
+
+            def again():
+                after = self.snapshot()
+                self.restore(state)
+                try:
+                    return fn(Array(before.values.copy(), before.dtype))
+                finally:
+                    self.restore(after)
+
+            return Recomputed(out.values, out.dtype, again)
+
+        return checkpointed
+
+    def snapshot(self):
+        """Everything that the next draws follow from."""
+        return copy.deepcopy(vars(self))
+
+    def restore(self, snapshot):
+        """Goes back to a snapshot."""
+        vars(self).update(copy.deepcopy(snapshot))
+
+    def module(self, op, p):
+        """A layer."""
+        return Layer(getattr(self, op), p)

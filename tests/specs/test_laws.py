@@ -180,9 +180,9 @@ def test_a_value_that_is_dropped_more_is_caught(fresh_seed):
     draws = np.array([100_000] * 3)
     kept = np.random.default_rng(fresh_seed).binomial(draws, [0.7, 0.7, 0.7])
     bits = drawn(fresh_seed, number=1)
-    assert data(Gradients(0.3, bits, passed(), passed(), passed(), values, (kept, draws), "")).log10_e < MILLION
+    assert data(Gradients(0.3, bits, passed(), passed(), passed(), None, values, (kept, draws), "")).log10_e < MILLION
     kept[2] = 0
-    found = data(Gradients(0.3, bits, passed(), passed(), passed(), values, (kept, draws), ""))
+    found = data(Gradients(0.3, bits, passed(), passed(), passed(), None, values, (kept, draws), ""))
     assert found.log10_e >= MILLION
     assert "input 0" in found.where
 

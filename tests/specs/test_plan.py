@@ -4,11 +4,13 @@ from collections import Counter
 
 import pytest
 
+from harness.backend import DTYPES
 from harness.case import FindingId
 from harness.suite import load_suite
 from specs.calls import STUDIES as FUNCTIONS
+from specs.contexts import CONTEXTS
 from specs.contracts import CONTRACTS
-from specs.plan import MAIN, STUDIES, WEIGHTS, detects, plan
+from specs.plan import ENDS, MAIN, RARE, WEIGHTS, detects, plan
 from specs.suite import laws
 
 PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
@@ -54,8 +56,23 @@ def test_a_case_is_one_place():
     assert max(count.values()) == 1
 
 
-def test_every_study_of_single_calls_has_its_function():
-    assert set(FUNCTIONS) == set(STUDIES)
+def test_every_study_of_single_calls_is_planned():
+    assert set(FUNCTIONS) <= {case.study for case in plan("quick")}
+
+
+def test_contexts_look_at_the_whole_grid_in_every_dtype():
+    cases = [case for case in plan("gate") if case.op == "dropout" and case.context in {c.name for c in CONTEXTS}]
+    for context in CONTEXTS:
+        for dtype in DTYPES:
+            mine = [case for case in cases if (case.context, case.dtype) == (context.name, dtype)]
+            assert {case.p for case in mine if case.study == "gradients"} == {*MAIN, *ENDS}
+            masks = {case.p for case in mine if case.study == "masks"}
+            assert masks == set() if context.recomputed else masks == {*MAIN, *ENDS, *RARE}
+            assert any(case.study.startswith("endpoints") for case in mine)
+
+
+def test_the_reference_is_judged_plainly_and_in_passes_alone():
+    assert {case.context for case in plan("quick") if case.reference_draws is not None} == {"eager", "grad"}
 
 
 def test_no_setting_is_one_in_which_faults_hide():

@@ -1,0 +1,61 @@
+"""How an operator is called: in which transforms, threads and layers; by the public name of the context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TRANSFORMS = ("compile", "vmap", "checkpoint")
+
+
+@dataclass(frozen=True)
+class Context:
+    """One way to call an operator.
+
+    Args:
+        name: as ids write it; `a+b` is b's transform, then a's, on the operator, the vjp last.
+    """
+
+    name: str
+
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        """Names of the backend's transforms, the innermost first."""
+        return tuple(part for part in reversed(self.name.split("+")) if part in TRANSFORMS)
+
+    @property
+    def layered(self) -> bool:
+        """True if a layer is called in the operator's place."""
+        return self.name.endswith("module")
+
+    @property
+    def mapped(self) -> bool:
+        """True if calls are rows of one mapped call."""
+        return "vmap" in self.transforms
+
+    @property
+    def recomputed(self) -> bool:
+        """True if the context shows in passes forward and back alone."""
+        return "checkpoint" in self.transforms
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What a backend must have to be called so, besides the operator."""
+        return (*self.transforms, *["module"] * self.layered)
+
+
+# Those that a plan looks at besides `eager` and `grad`: alone, and two together where users put them together.
+CONTEXTS = tuple(
+    Context(name)
+    for name in (
+        "compile",
+        "vmap",
+        "checkpoint",
+        "module",
+        "compile+vmap",
+        "compile+checkpoint",
+        "checkpoint+compile",
+        "checkpoint+vmap",
+        "compile+module",
+        "checkpoint+module",
+    )
+)

@@ -1,0 +1,508 @@
+"""Right when called plainly, and wrong under a transform, in a layer, in a thread or in another process."""
+
+import functools
+import math
+import os
+import threading
+import time
+
+import numpy as np
+from plain import Array, Layer, Plain, Recomputed
+
+
+class Compiled(Plain):
+    """A backend whose hooks can tell that they run in a compiled function."""
+
+    compiled = False
+
+    def compile(self, fn):
+        def call(*arguments):
+            before, self.compiled = self.compiled, True
+            try:
+                return fn(*arguments)
+            finally:
+                self.compiled = before
+
+        return call
+
+
+class Frozen(Plain):
+    """A compiled function keeps the mask of its first call: the key is made when it is traced. A4, A5."""
+
+    meant_for = ("calls", "no_mask_twice")
+    ops = ("dropout", "feature_dropout")
+    where = "compile"
+
+    masks = None
+
+    def compile(self, fn):
+        mine = {}
+
+        def call(*arguments):
+            self.masks = mine
+            try:
+                return fn(*arguments)
+            finally:
+                self.masks = None
+
+        return call
+
+    def draw(self, shape, p):
+        if self.masks is None:
+            return super().draw(shape, p)
+        if (shape, p) not in self.masks:
+            self.masks[shape, p] = super().draw(shape, p)
+        return self.masks[shape, p]
+
+
+class Captured(Plain):
+    """A compiled function draws anew once, then replays: the first call looks right, and so does the second. A6."""
+
+    meant_for = "no_mask_twice"
+    ops = ("dropout2d",)
+    where = "compile"
+
+    def compile(self, fn):
+        states = []
+
+        def call(*arguments):
+            states.append(self.snapshot())
+            if len(states) > 2:
+                self.restore(states[1])
+            return fn(*arguments)
+
+        return call
+
+
+class CompiledInFours(Compiled):
+    """Compiled, four neighbours share a draw. C1."""
+
+    meant_for = "blocks"
+    ops = ("dropout", "dropout2d")
+    where = "compile"
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        if not self.compiled or mask.ndim == 0:
+            return mask
+        flat = mask.reshape(-1)
+        flat[: flat.size // 4 * 4] = np.repeat(flat[: flat.size // 4 * 4 : 4], 4)
+        return flat.reshape(shape)
+
+
+class CompiledInBytes(Compiled):
+    """Compiled, the keep rate is rounded to 1/256. E7."""
+
+    meant_for = "keep_rate"
+    ops = ("dropout",)
+    where = "compile"
+
+    def draw(self, shape, p):
+        return super().draw(shape, math.ceil(p * 256) / 256 if self.compiled else p)
+
+
+class CompiledAtZero(Compiled):
+    """Compiled, p = 0 drops everything: a comparison was rewritten. E3, E4."""
+
+    meant_for = "endpoints"
+    ops = ("alpha_dropout",)
+    where = "compile"
+
+    def all_kept(self, x):
+        return Array(x.values * 0, x.dtype) if self.compiled else x
+
+
+class CompiledScale(Compiled):
+    """Compiled, the scale is formed in half precision. G5."""
+
+    meant_for = "outcomes"
+    ops = ("dropout",)
+    where = "compile"
+
+    def scale(self, p, dtype):
+        scale = super().scale(p, dtype)
+        return float(np.float16(scale)) if self.compiled else scale
+
+
+class CompiledWide(Compiled):
+    """Compiled, the result is float64. K1."""
+
+    meant_for = "dtype"
+    ops = ("dropout3d",)
+    where = "compile"
+
+    def result(self, x, values, slope):
+        return Array(values, "float64" if self.compiled else x.dtype, slope)
+
+
+class CompiledBackward(Compiled):
+    """Compiled, the backward pass draws a mask of its own: the saved state was optimised away. D3."""
+
+    meant_for = "gradient"
+    ops = ("dropout", "feature_alpha_dropout")
+    where = "compile"
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        return values, super().scaled(x, self.draw(mask.shape, p), p)[1] if self.compiled else slope
+
+    def mapped(self, x, mask, p):
+        values, slope = super().mapped(x, mask, p)
+        return values, super().mapped(x, self.draw(mask.shape, p), p)[1] if self.compiled else slope
+
+
+class ModeOfTheTrace(Plain):
+    """A compiled function has the mode in which it was first called, for ever. I4, I5."""
+
+    meant_for = "modes"
+    ops = ("dropout", "alpha_dropout")
+    where = "compile"
+
+    def compile(self, fn):
+        mode = []
+
+        def call(x, *train):
+            mode[:] = mode or train
+            return fn(x, *mode)
+
+        return call
+
+
+class LayerOfTheTrace(Plain):
+    """A layer compiled in training goes on dropping in evaluation. I4."""
+
+    meant_for = "modes"
+    ops = ("dropout",)
+    where = "compile+module"
+
+    def compile(self, fn):
+        if not isinstance(fn, Layer):
+            return fn
+        layer, mode = fn, []
+
+        def call(x):
+            mode[:] = mode or [layer.training]
+            return layer.operator(x, layer.p, *mode)
+
+        return call
+
+
+class OneForAllRows(Plain):
+    """Mapped, all rows have one mask. B1."""
+
+    meant_for = ("calls", "no_mask_twice")
+    ops = ("dropout", "dropout1d")
+    where = "vmap"
+
+    def vmap(self, fn):
+        def row(state, x):
+            self.restore(state)
+            return fn(x)
+
+        def mapped(x):
+            state = self.snapshot()
+            return super(OneForAllRows, self).vmap(functools.partial(row, state))(x)
+
+        return mapped
+
+
+class OneForUnmappedRows(Plain):
+    """Mapped over something else, one input has one mask for all rows. B2."""
+
+    meant_for = ("calls", "no_mask_twice")
+    ops = ("dropout",)
+    where = "vmap"
+
+    def vmap(self, fn):
+        def mapped(x):
+            if x.values.ndim > 1:
+                return super(OneForUnmappedRows, self).vmap(fn)(x)
+            one = fn(Array(x.values[0], x.dtype))
+            return Array(np.stack([one.values] * len(x.values)), one.dtype)
+
+        return mapped
+
+
+class RowsLost(Plain):
+    """Mapped over something else, the result lacks the mapped axis. B2."""
+
+    meant_for = "outcomes"
+    ops = ("dropout2d",)
+    where = "vmap"
+
+    def vmap(self, fn):
+        def mapped(x):
+            if x.values.ndim > 1:
+                return super(RowsLost, self).vmap(fn)(x)
+            return fn(Array(x.values[0], x.dtype))
+
+        return mapped
+
+
+class MappedBackward(Plain):
+    """Mapped, the gradient of each row has the mask of the first. B1, D1."""
+
+    meant_for = "gradient"
+    ops = ("dropout",)
+    where = "vmap"
+
+    def vmap(self, fn):
+        def mapped(x):
+            out = super(MappedBackward, self).vmap(fn)(x)
+            out.slope = np.broadcast_to(out.slope[:1], out.values.shape)
+            return out
+
+        return mapped
+
+
+class Redone(Plain):
+    """A checkpoint draws another mask when it runs again. D1, D2."""
+
+    meant_for = "gradient"
+    ops = ("dropout", "dropout2d", "alpha_dropout")
+    where = "checkpoint"
+
+    def checkpoint(self, fn):
+        def checkpointed(x):
+            before = x.values.copy()
+            out = fn(x)
+            return Recomputed(out.values, out.dtype, lambda: fn(Array(before.copy(), x.dtype)))
+
+        return checkpointed
+
+
+class RedoneWhereCompiled(Redone):
+    """A checkpoint inside a compiled function draws another mask when it runs again. D3."""
+
+    where = "compile+checkpoint"
+    ops = ("dropout",)
+    compiling = False
+
+    def compile(self, fn):
+        def call(*arguments):
+            self.compiling = True
+            try:
+                return fn(*arguments)
+            finally:
+                self.compiling = False
+
+        return call
+
+    def checkpoint(self, fn):
+        kept, redone = Plain.checkpoint(self, fn), super().checkpoint(fn)
+        return lambda x: (redone if self.compiling else kept)(x)
+
+
+class RateOfACheckpoint(Plain):
+    """In a checkpoint the keep rate is 1 − p²: dropped entries are drawn again. E8."""
+
+    meant_for = "keep_rate"
+    ops = ("dropout", "feature_dropout")
+    where = "checkpoint"
+    inside = False
+
+    def checkpoint(self, fn):
+        def marked(x):
+            self.inside = True
+            try:
+                return fn(x)
+            finally:
+                self.inside = False
+
+        return super().checkpoint(marked)
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        return mask | super().draw(shape, p) if self.inside else mask
+
+
+class LayerForgetsEvaluation(Plain):
+    """A layer ignores its mode. I1."""
+
+    meant_for = ("evaluation", "modes")
+    ops = ("dropout2d",)
+    where = "module"
+
+    def module(self, op, p):
+        layer = super().module(op, p)
+        layer.eval = layer.train
+        return layer
+
+
+class NeverDropsAgain(Plain):
+    """A layer that was once in evaluation stays there. I2."""
+
+    meant_for = "modes"
+    ops = ("dropout", "feature_alpha_dropout")
+    where = "module"
+
+    def module(self, op, p):
+        layer = super().module(op, p)
+
+        def train():
+            layer.training = layer.training and True
+
+        layer.train = train
+        return layer
+
+
+class LayerKeepsP(Plain):
+    """A layer takes p for the probability of keeping. F1, F2."""
+
+    meant_for = ("keep_rate", "outcomes")
+    ops = ("dropout",)
+    where = "module"
+
+    def module(self, op, p):
+        return super().module(op, 1 - p)
+
+
+class LayerRefusesOne(Plain):
+    """A layer refuses p = 1. J2."""
+
+    meant_for = "endpoints"
+    ops = ("dropout3d",)
+    where = "module"
+
+    def module(self, op, p):
+        if p == 1:
+            raise ValueError("p = 1 is not in [0, 1)")
+        return super().module(op, p)
+
+
+class LayerOfOneMask(Plain):
+    """A layer draws its mask when it is made. A1, A4."""
+
+    meant_for = ("calls", "no_mask_twice")
+    ops = ("alpha_dropout",)
+    where = "module"
+
+    def module(self, op, p):
+        layer, state = super().module(op, p), self.snapshot()
+
+        def operator(x, p, train):
+            after = self.snapshot()
+            self.restore(state)
+            try:
+                return getattr(self, op)(x, p, train)
+            finally:
+                self.restore(after)
+
+        layer.operator = operator
+        return layer
+
+
+class ThreadsAlike(Plain):
+    """Every fresh thread begins where seeding did. B8."""
+
+    meant_for = ("streams", "no_mask_twice")
+    ops = ("dropout", "dropout1d")
+    where = "thread"
+
+    def seed(self, value):
+        self.value, self.local = value, threading.local()
+
+    @property
+    def random(self):
+        if not hasattr(self.local, "random"):
+            self.local.random = self.generator(self.value)
+        return self.local.random
+
+    def snapshot(self):
+        return {"state": self.random.bit_generator.state}
+
+    def restore(self, snapshot):
+        self.random.bit_generator.state = snapshot["state"]
+
+
+class ThreadsTakeOver(Plain):
+    """A fresh thread repeats half of what the thread before drew. B3, C2."""
+
+    meant_for = "streams"
+    ops = ("dropout",)
+    where = "thread"
+
+    def seed(self, value):
+        super().seed(value)
+        self.last, self.thread = None, threading.get_ident()
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p).reshape(-1)
+        if threading.current_thread() is not threading.main_thread():
+            if self.last is not None and self.last[0] == (shape, p):
+                mask[: mask.size // 2] = self.last[1][: mask.size // 2]
+            self.last = (shape, p), mask.copy()
+        return mask.reshape(shape)
+
+
+class NoLock(Plain):
+    """The generator's state is read, and later written, without a lock. B8."""
+
+    meant_for = "concurrency"
+    ops = ("dropout",)
+    where = "thread"
+
+    def seed(self, value):
+        super().seed(value)
+        self.counter = 0
+
+    def draw(self, shape, p):
+        if threading.current_thread() is threading.main_thread():
+            return super().draw(shape, p)
+        counter = self.counter
+        time.sleep(0.002)  # others read the same meanwhile
+        self.counter = counter + 1
+        return (np.random.Generator(np.random.Philox(key=counter)).random(math.prod(shape)) >= p).reshape(shape)
+
+
+class OneBuffer(Plain):
+    """Threads share the buffer that the result is formed in. B8."""
+
+    meant_for = "concurrency"
+    ops = ("feature_dropout",)
+    where = "thread"
+    buffer = np.empty(0)
+
+    def scaled(self, x, mask, p):
+        if threading.current_thread() is threading.main_thread():
+            return super().scaled(x, mask, p)
+        values, slope = super().scaled(x, mask, p)
+        if self.buffer.shape != values.shape:
+            self.buffer = np.empty_like(values)
+        out = self.buffer
+        out[...] = values
+        time.sleep(0.002)  # others write meanwhile
+        return out.copy(), slope
+
+
+class BeginsAlike(Plain):
+    """Unseeded processes begin with one fixed state. A7."""
+
+    meant_for = "seeding"
+    ops = ("dropout",)
+    where = "process"
+
+    def __init__(self):
+        self.seed(0)
+
+
+class SeedOfTheProcess(Plain):
+    """A seed is mixed with the number of the process: the same seed gives other masks elsewhere. O1."""
+
+    meant_for = "seeding"
+    ops = ("dropout",)
+    where = "process"
+
+    def generator(self, seed):
+        return super().generator(None if seed is None else [seed, os.getpid()])
+
+
+class RanksAlike(Plain):
+    """Seeds are rounded down to even ones: two processes with neighbouring seeds have one mask. B5, B6."""
+
+    meant_for = "streams"
+    ops = ("dropout",)
+    where = ("process", "eager")
+
+    def generator(self, seed):
+        return super().generator(None if seed is None else seed // 2)
