@@ -1,4 +1,4 @@
-"""What each operator promises, as data: the eight contracts.
+"""What each operator promises, as data: the eight contracts, and one of an operator that few frameworks have.
 
 Shapes are written channels first, as PyTorch has them. A channel operator drops whole channels: one mask entry for each
 sample and channel, (N, C), or (C,) where the rank counts as unbatched.
@@ -24,6 +24,7 @@ class Contract:
         writes: it writes to its input.
         inplace: how a backend offers the operator's in-place form, if it has one: an operator's name, or the flag
             `inplace`.
+        optional: few frameworks have it, and it is looked at more briefly.
         preserves_moments: mean and variance of a standard normal input are kept (alpha dropout).
     """
 
@@ -36,6 +37,7 @@ class Contract:
     writes: bool = False
     inplace: str = "inplace"
     preserves_moments: bool = False
+    optional: bool = False
 
     @property
     def by_channel(self) -> bool:
@@ -96,5 +98,7 @@ CONTRACTS = {
             inplace="feature_alpha_dropout_",
             preserves_moments=True,
         ),
+        # Gal & Ghahramani 2016: one mask for all steps of a sequence, (N, C, T); PyTorch has it under another name.
+        Contract("variational_dropout", "channel", _FUNCTIONAL + "dropout1d", ranks=(3,), optional=True),
     )
 }

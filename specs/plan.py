@@ -140,6 +140,9 @@ class _Planner:
     profile: str
 
     def cases(self) -> Iterator[Case]:
+        if self.contract.optional:
+            yield from self._brief()
+            return
         yield from self._main()
         yield from self._rare()
         yield from self._small()
@@ -157,6 +160,19 @@ class _Planner:
         yield from self._modes()
         yield from self._threads()
         yield from self._processes()
+
+    def _brief(self) -> Iterator[Case]:
+        """An optional operator, in all dtypes together."""
+        shape = (64, 256, 4)
+        laws = ("outcomes", "constancy", "keep_rate", "neighbours:1", "neighbours:256", *MIXED)
+        for p in MAIN:
+            findings = [self._pooled(law, "eager") for law in laws]
+            yield self._case("masks", p, shape, draws(p, self._lesser), draws(p, self._lesser) // 10, findings, [])
+            findings = [self._pooled(law, "grad") for law in ("outcomes", "gradient")]
+            number = ROWS * prod(shape[:2])
+            yield self._case("gradients", p, shape, number, number, findings, [], "grad", needs=("vjp",))
+        for study in ("evaluation", "endpoints"):
+            yield self._single(study, self._pooled(study, "eager"))
 
     def _main(self) -> Iterator[Case]:
         """Every rate, on 65,536 mask entries a call."""

@@ -16,6 +16,7 @@ inplace = True
 seed = torch.manual_seed
 
 dropout, dropout1d, dropout2d, dropout3d = F.dropout, F.dropout1d, F.dropout2d, F.dropout3d
+variational_dropout = F.dropout1d  # one mask for all steps of a sequence (N, C, T)
 alpha_dropout, feature_alpha_dropout = F.alpha_dropout, F.feature_alpha_dropout
 dropout_, feature_dropout_ = torch.dropout_, torch.feature_dropout_
 alpha_dropout_, feature_alpha_dropout_ = torch.alpha_dropout_, torch.feature_alpha_dropout_

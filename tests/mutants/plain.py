@@ -216,6 +216,10 @@ class Plain:
         shape_of_mask = self.channels_of_one if x.values.ndim == 2 else self.channels
         return self.apply(x, p, train, inplace, shape_of_mask, self.scaled)
 
+    def variational_dropout(self, x, p, train):
+        """One mask for all steps of a sequence, (N, C, T)."""
+        return self.dropout1d(x, p, train)
+
     def dropout2d(self, x, p, train, inplace=False):
         return self.apply(x, p, train, inplace, self.channels, self.scaled)
 

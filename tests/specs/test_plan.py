@@ -78,6 +78,8 @@ def test_the_reference_is_judged_plainly_and_in_passes_alone():
 def test_no_setting_is_one_in_which_faults_hide():
     masks = [case for case in plan("quick") if case.study == "masks"]
     for name, contract in CONTRACTS.items():
+        if contract.optional:
+            continue
         mine = [case for case in masks if case.op == name]
         assert {case.p for case in mine} > {0.1, 0.3, 0.9, 1e-6, 0.999}  # never 1/2 alone
         assert any(case.shape[0] in (2, 3) for case in mine)  # odd batches

@@ -196,4 +196,4 @@ def test_a_mask_read_off_the_output_shows_where_the_input_is_zero():
 
 
 def test_contracts_cover_the_eight_operators():
-    assert len(CONTRACTS) == 8
+    assert len([contract for contract in CONTRACTS.values() if not contract.optional]) == 8
