@@ -1,4 +1,8 @@
-"""The three backends: values and strides, seeds, and the calls that the interface promises."""
+"""The backends: values and strides, seeds, and the calls that the interface promises."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import mlx.core as mx
 import numpy as np
@@ -26,6 +30,13 @@ VALUES = {
     "float32": (0.0, -0.0, np.inf, -np.inf, np.nan, (2 - 2.0**-23) * 2.0**127, 2.0**-149, 1 + 2.0**-23),
     "float64": (0.0, -0.0, np.inf, -np.inf, np.nan, 1.7e308, 5e-324, 1 + 2.0**-52),
 }
+
+
+LAYERS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
+
+
+def kept(backend, out):
+    return backend.asnumpy(out) > 0
 
 
 def views(base):
@@ -157,3 +168,93 @@ def test_upstreams_layers_are_called_as_they_are():
     assert set(np.unique(mlx_nn.dropout3d(x[None], 0.5, True))) == {0, 2}
     with pytest.raises(ValueError, match="not in"):
         mlx_nn.dropout(x, 1.0, True)
+
+
+def transforms_of(backend):
+    names = [name for name in ("compile", "vmap", "checkpoint") if hasattr(backend, name)]
+    assert names == ["vmap", "checkpoint"] if backend is torch else names == ["compile", "vmap", "checkpoint"]
+    return {name: getattr(backend, name) for name in names}
+
+
+@BACKENDS
+def test_transforms_take_a_function_of_x_and_of_x_and_the_mode(backend):
+    x = backend.asarray(np.ones((8, 512), np.float32), "float32")
+    for transform in transforms_of(backend).values():
+        fn = transform(lambda x, train=True: backend.dropout(x, 0.5, train))
+        outs = [fn(x), fn(x, True), fn(x, False), fn(x, True)]
+        # 512 fair draws and more: all alike with a chance of 2e-154 at most.
+        assert [len(np.unique(backend.asnumpy(out))) for out in outs] == [2, 2, 1, 2]
+
+
+@BACKENDS
+def test_what_mlx_and_torch_keep_upstream_does_not(backend):
+    x = backend.asarray(np.ones((2, 1024), np.float32), "float32")
+
+    def op(x):
+        return backend.dropout(x, 0.5, True)
+
+    rows = kept(backend, backend.vmap(op)(x))
+    unmapped = kept(backend, backend.vmap(lambda _: op(x))(x))
+    out, grad = backend.vjp(backend.checkpoint(op), x, x)
+    # Masks of 1024 fair draws or more are equal with a chance of 2^-1024.
+    assert (rows[0] == rows[1]).all() == (backend is mlx_nn)
+    assert (unmapped[0] == unmapped[1]).all() == (backend is mlx_nn)
+    assert (kept(backend, out) == (backend.asnumpy(grad) > 0)).all() == (backend is not mlx_nn)
+
+
+@pytest.mark.parametrize(
+    ("backend", "layers"),
+    [(mlx, LAYERS), (mlx_nn, ("dropout", "dropout2d", "dropout3d")), (torch, ("dropout_", *LAYERS))],
+    ids=["mlx", "mlx-nn", "torch"],
+)
+def test_a_layer_is_trained_evaluated_and_trained(backend, layers):
+    for op in EIGHT:
+        if op not in layers:
+            with pytest.raises(NotImplementedError, match=f"{op} has no layer"):
+                backend.module(op, 0.5)
+            continue
+        ndim = {"dropout2d": 4, "dropout3d": 5}.get(op, 3)
+        wide = (32, 32, *[1] * (ndim - 2)) if backend is torch else (32, *[1] * (ndim - 2), 32)
+        layer = backend.module(op, 0.5)
+        for mode, outcomes in (("train", 2), ("eval", 1), ("train", 2)):
+            getattr(layer, mode)()
+            out = layer(backend.asarray(np.ones(wide, np.float32), "float32"))
+            assert len(np.unique(backend.asnumpy(out))) == outcomes
+
+
+def test_variational_dropout_has_one_mask_for_all_steps():
+    out = kept(mlx, mlx.variational_dropout(mx.ones((32, 5, 32)), 0.5, True))
+    assert (out == out[:, :1]).all()
+    assert not (out == out[:1]).all()
+    assert kept(mlx, mlx.variational_dropout(mx.ones((32, 5, 32)), 0.5, False)).all()
+
+
+def test_arrays_are_ready_for_another_thread():
+    """MLX evaluates in no other thread what was called in this one."""
+    lazy = mx.array(np.ones(3, np.float64)).astype(mx.float16) + 1
+    ready = [mlx.asarray(x, "float16") for x in (np.ones(3), np.ones((2, 3)).T, np.ones(3)[::-1])]
+    assert _in_thread(lambda: [mlx.asnumpy(mlx.dropout(x, 0.0, True) * 2).max() for x in ready]) == [2, 2, 2]
+    with pytest.raises(RuntimeError, match="no Stream"):
+        raise _in_thread(lambda: mlx.asnumpy(lazy))
+
+
+def test_torch_compile_offers_what_torch_does_and_loads_no_compiler_until_it_compiles():
+    code = """
+import sys
+from impl.backends import torch, torch_compile
+missing = {name for name in vars(torch) if not name.startswith("_")} - set(vars(torch_compile))
+print(torch_compile.name, missing or "all", callable(torch_compile.compile), "torch._dynamo" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert run.stdout == "torch-compile all True False\n"
+
+
+def _in_thread(work):
+    """What work() returns or raises in a fresh thread."""
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            return pool.submit(work).result()
+        except RuntimeError as error:
+            return error
+        finally:
+            pool.submit(mx.clear_streams).result()  # without, MLX aborts the process as it exits
