@@ -1,11 +1,12 @@
 """The worker's own process: takes one job at a time from its standard input, answers on its standard output.
 
-Started as `python -P -m harness.child`, never forked, so that no framework finds itself half initialised. The backend
-cannot get at the pipe: its standard input is empty, and whatever it prints goes where the errors go.
+Started as `python -P -m harness.child LIFELINE`, never forked, so that no framework finds itself half initialised. The
+backend cannot get at the pipe: its standard input is empty, and whatever it prints goes where the errors go.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -20,6 +21,7 @@ from harness.suite import Suite, load_suite
 
 def main() -> None:
     """Answers every line of JSON with one, until the input ends."""
+    _end_with_parent(int(sys.argv[1]))
     source = os.fdopen(os.dup(0), "r", encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(os.devnull) as nothing:
@@ -49,6 +51,15 @@ def main() -> None:
             answer = {"fault": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Has the system end this process and what it starts once the parent is gone, even in the middle of foreign code.
+
+    The parent holds the other end of the pipe. When that closes, SIGIO goes to this group; nobody catches it.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgid(0))
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 if __name__ == "__main__":

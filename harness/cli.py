@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import textwrap
 import traceback
@@ -22,6 +23,7 @@ from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
 from harness.suite import PROFILES
 from harness.text import WIDTH, failure_text, show
 from harness.verdict import Verdict
+from harness.workers import Runner
 
 EPILOG = """
 Exit codes: 0 every promise is kept; 1 a promise is broken, or a case ended in an error; 2 a name, file or option
@@ -77,6 +79,17 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
                 metavar="N",
                 help="Worker processes.  [default: one for each core]",
             ),
+            click.option(
+                "--case-timeout",
+                type=float,
+                metavar="S",
+                help="Seconds that a case may take, and a microsecond more for each draw.  [default: 120]",
+            ),
+            click.option(
+                "--memory",
+                metavar="SIZE",
+                help="What a worker may hold, as in 4G.  [default: four fifths of the machine, shared out]",
+            ),
         )
     ):
         function = option(function)
@@ -121,6 +134,8 @@ def gate(
     json_path: Path | None,
     write_known: Path | None,
     workers: int | None,
+    case_timeout: float | None,
+    memory: str | None,
     ops: Any,
     dtypes: Any,
     **options: Any,
@@ -135,7 +150,7 @@ def gate(
         if path is not None:
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, **options)
-    verdict = _judge(question, workers, json_path)
+    verdict = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), json_path)
     if write_known is not None:
         broken = [
             (item.id, item.known or "broken when this list was written")
@@ -151,11 +166,13 @@ def gate(
 @_options
 @click.option("--ops", type=_Names(), help="Operators to plan for, separated by commas.  [default: all]")
 @click.option("--dtypes", type=_Names(), help="Dtypes to plan for, separated by commas.  [default: all]")
-def plan(workers: int | None, ops: Any, dtypes: Any, **options: Any) -> None:
+def plan(
+    workers: int | None, case_timeout: float | None, memory: str | None, ops: Any, dtypes: Any, **options: Any
+) -> None:
     """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
     question = ask(ops=ops, dtypes=dtypes, **options)
     count = workers or cores()
-    runner = runner_for(question, 1)
+    runner = runner_for(question, 1, case_timeout=case_timeout, memory=memory)
     try:
         with _progress() as bar:
             forecasts = list(bar.track(forecast(question, runner), description=f"timing {question.backend}"))
@@ -168,7 +185,14 @@ def plan(workers: int | None, ops: Any, dtypes: Any, **options: Any) -> None:
 @click.argument("finding", metavar="ID")
 @_options
 @_json
-def replay(finding: str, json_path: Path | None, workers: int | None, **options: Any) -> None:
+def replay(
+    finding: str,
+    json_path: Path | None,
+    workers: int | None,
+    case_timeout: float | None,
+    memory: str | None,
+    **options: Any,
+) -> None:
     """Run one finding again, exactly: the same seed gives the same draws.
 
     ID is what a failure prints: op/law/dtype/p/shape/context.
@@ -176,7 +200,8 @@ def replay(finding: str, json_path: Path | None, workers: int | None, **options:
     if json_path is not None:
         check_writable(json_path)
     question = ask(finding=finding, **options)
-    verdict = _judge(question, workers or 1, json_path)
+    runner = runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
+    verdict = _judge(question, runner, json_path)
     console = _console(sys.stdout)
     (found,) = verdict
     console.print(
@@ -188,14 +213,14 @@ def replay(finding: str, json_path: Path | None, workers: int | None, **options:
     sys.exit(verdict.exit_code)
 
 
-def _judge(question: Question, workers: int | None, json_path: Path | None) -> Verdict:
+def _judge(question: Question, runner: Runner, json_path: Path | None) -> Verdict:
     """Runs the question, with progress where someone looks, and writes the JSON, also where there is no verdict."""
     try:
         with _progress() as bar:
             task = bar.add_task(f"judging {question.backend}, seed {question.seed}", total=None)
             verdict = answer(
                 question,
-                runner_for(question, workers),
+                runner,
                 lambda done, total: bar.update(task, completed=done, total=total),
             )
     except NoVerdictError as error:
@@ -223,6 +248,7 @@ def main() -> None:
 
     A fault of ours keeps its whole traceback, and is no verdict.
     """
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         sys.exit(cli(prog_name="keeprate", standalone_mode=False))
     except click.UsageError as error:
@@ -235,6 +261,11 @@ def main() -> None:
     except Exception:  # noqa: BLE001 - exit code 1 would say that a promise is broken
         traceback.print_exc()
         sys.exit(NoVerdictError.exit_code)
+
+
+def _terminated(number: int, frame: Any) -> NoReturn:
+    """Ends as an interrupt does, so that the workers are ended too."""
+    _refuse("terminated; nothing was concluded", 128 + number)
 
 
 def _refuse(message: str, code: int) -> NoReturn:

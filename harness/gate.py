@@ -16,6 +16,7 @@ from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import UsageError
 from harness.finding import Finding, decide, outcome, unjudged
+from harness.limits import limits
 from harness.question import ALPHA, Question, ask, jobs, lacking, offered
 from harness.verdict import Verdict
 from harness.workers import Children, InProcess, Runner
@@ -136,16 +137,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def runner_for(question: Question, workers: int | None) -> Children:
+def runner_for(
+    question: Question, workers: int | None, *, case_timeout: float | None = None, memory: str | None = None
+) -> Children:
     """Child processes for a backend that has a name; all cores unless `workers` says how many.
 
     Raises:
-        UsageError: `workers` is less than 1.
+        UsageError: `workers` is less than 1, or a limit is none.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"workers = {workers} is less than 1")
     count = workers or cores()
-    return Children(question.backend, question.suite_name, question.names, count)
+    bounds = limits(count, case_timeout, memory)
+    return Children(question.backend, question.suite_name, question.names, count, bounds)
 
 
 def answer(question: Question, runner: Runner, progress: Callable[[int, int], None] | None = None) -> Verdict:

@@ -23,6 +23,7 @@ from harness.errors import KeeprateError
 from harness.files import check_writable, write
 from harness.finding import Finding
 from harness.gate import Docket, conclude, run_of
+from harness.limits import limits
 from harness.names import find
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, jobs
 from harness.suite import PROFILES, groups
@@ -45,6 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--dtypes", type=_names, help="dtypes to judge, separated by commas")
     group.addoption("--known", metavar="FILE", help="known deviations: a pattern of ids a line, the reason after #")
     group.addoption("--json", type=Path, metavar="FILE", help="write the verdict as JSON")
+    group.addoption(
+        "--case-timeout", type=float, metavar="S", help="seconds a case may take, and a microsecond for each draw [120]"
+    )
+    group.addoption("--memory", metavar="SIZE", help="what a worker may hold, as in 4G")
     group.addoption("--suite", default=DEFAULT_SUITE, help="what to judge by")
 
 
@@ -73,6 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         suite_file = Path(inspect.getfile(find(option.suite, group="keeprate.suites", kind="suite")))
         if option.json is not None:
             check_writable(option.json)
+        limits(1, option.case_timeout, option.memory)
     except KeeprateError as error:
         raise pytest.UsageError(str(error)) from None
     gate = Gate(question, suite_file, config) if workerinput else Controller(question, suite_file, config)
@@ -90,7 +96,11 @@ class Gate:
         self._suite_file = suite_file
         self._fresh: list[Result] = []  # not yet sent
         self._done: set[str] = set()
-        self._runner = Children(question.backend, question.suite_name, question.names, 1)
+        siblings = getattr(config, "workerinput", {}).get(
+            "workercount", 1
+        )  # each has a child, and all share the memory
+        bounds = limits(siblings, config.option.case_timeout, config.option.memory)
+        self._runner = Children(question.backend, question.suite_name, question.names, 1, bounds)
 
     @cached_property
     def offers(self) -> tuple[Offer, Offer | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, Protocol
@@ -17,6 +19,7 @@ from harness import backend as backends
 from harness.backend import Offer
 from harness.engine import Job, Result, run
 from harness.errors import NoVerdictError, UsageError
+from harness.limits import Limits, Watch
 from harness.suite import Suite
 
 # The workers themselves use the cores; and no result may depend on how many there are.
@@ -40,17 +43,27 @@ class Runner(Protocol):
 
 
 class _ChildDiedError(Exception):
-    """The child ended before it answered; says how."""
+    """The child ended before it answered; says how.
+
+    Args:
+        limit: it was ended, because it went beyond a limit.
+    """
+
+    def __init__(self, how: str, *, limit: bool) -> None:
+        super().__init__(how)
+        self.limit = limit
 
 
 class _Child:
     """A spawned process that takes one message at a time and can be killed; started when first asked."""
 
-    def __init__(self, setup: dict[str, Any]) -> None:
+    def __init__(self, setup: dict[str, Any], limits: Limits) -> None:
         self._setup = setup
+        self._limits = limits
         self._process: subprocess.Popen[str] | None = None
         self._greeted = False  # the answer to the setup has come
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill, as long as the child itself
+        self._lifeline, self._alive = os.pipe()  # its end that stays here closes with this process, however that ends
 
     def start(self) -> None:
         """Lets it load the backend while others do something else; `offers` waits for the answer."""
@@ -61,29 +74,28 @@ class _Child:
     def offers(self) -> tuple[Offer, Offer | None]:
         if self._process is None:
             self.start()
-        answer = self._receive()
+        answer = self._receive(self._limits.for_draws(0))
         self._greeted = True
         reference = answer["reference"]
         return Offer.from_json(answer["offer"]), Offer.from_json(reference) if reference else None
 
     def run(self, job: Job) -> Result:
-        try:
-            if not self._greeted:
-                self.offers()
-            self._send(job.to_json())
-            return Result.from_json(self._receive()["result"])
-        except _ChildDiedError as how:
-            return Result(job.role, job.case.id, error=str(how))
+        if not self._greeted:
+            self.offers()
+        self._send(job.to_json())
+        return Result.from_json(self._receive(self._limits.for_draws(job.case.draws))["result"])
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.child"],
+            [sys.executable, "-P", "-m", "harness.child", str(self._lifeline)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
             encoding="utf-8",
             env={**os.environ, **SINGLE_THREADED},
+            pass_fds=[self._lifeline],
+            start_new_session=True,  # a group of its own, so that what it starts ends with it, and Ctrl-C is ours
         )
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -92,13 +104,14 @@ class _Child:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise _ChildDiedError(self._how_it_died()) from None
+            raise self._death() from None
 
-    def _receive(self) -> dict[str, Any]:
+    def _receive(self, seconds: float) -> dict[str, Any]:
         assert self._process is not None and self._process.stdout
-        line = self._process.stdout.readline()
-        if not line:
-            raise _ChildDiedError(self._how_it_died())
+        with Watch(self._process.pid, seconds, self._limits.memory, self._end) as watch:
+            line = self._process.stdout.readline()
+        if watch.exceeded or not line:
+            raise self._death(watch.exceeded)
         answer: dict[str, Any] = json.loads(line)
         if "fault" in answer:
             raise RuntimeError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
@@ -106,20 +119,65 @@ class _Child:
             raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
         return answer
 
-    def _how_it_died(self) -> str:
+    def _end(self) -> None:
+        """Kills the process and everything that it has started."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _death(self, exceeded: str = "") -> _ChildDiedError:
         assert self._process is not None
-        self._process.communicate()
+        self._process.wait()
+        self._end()  # what it started may still be there
+        self._close_pipes()
         code = self._process.returncode
         self._process, self._greeted = None, False
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        return f"the worker process {how}"
+        return _ChildDiedError(exceeded or f"the worker process {how}", limit=bool(exceeded))
+
+    def _close_pipes(self) -> None:
+        assert self._process is not None and self._process.stdin and self._process.stdout
+        with contextlib.suppress(BrokenPipeError):  # of what was written and never read
+            self._process.stdin.close()
+        self._process.stdout.close()
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
+            self._end()
+            self._process.wait()
+            self._close_pipes()
             self._process = None
         self._errors.close()
+        for end in (self._lifeline, self._alive):
+            os.close(end)
+
+
+class _Patience:
+    """How many workers were lost, and when that is enough: one takes seconds to replace, and minutes to wait for.
+
+    An operator is given up after eight lost workers, or three that had to be ended at a limit; the whole backend, if no
+    case has given an answer by then.
+    """
+
+    ENOUGH, LIMIT = 8, 3
+
+    def __init__(self) -> None:
+        self.answered = False
+        self._lost: Counter[tuple[str, str]] = Counter()
+        self._last = ""
+
+    def note(self, job: Job, how: _ChildDiedError) -> None:
+        """Takes a lost worker."""
+        self._lost[job.role, job.case.op] += self.ENOUGH // self.LIMIT + 1 if how.limit else 1
+        self._last = str(how)
+
+    def ended(self, job: Job) -> str:
+        """Why `job` is not to be run; empty if it is."""
+        if not self.answered and self._lost.total() >= self.ENOUGH:
+            return f"given up: every case so far ended the same way; the last one {self._last}"
+        if self._lost[job.role, job.case.op] >= self.ENOUGH:
+            return f"given up: too many cases of {job.case.op} ended their worker; the last one {self._last}"
+        return ""
 
 
 class Children:
@@ -127,11 +185,12 @@ class Children:
 
     isolated = True
 
-    def __init__(self, backend: str, suite: str, names: Iterable[str], count: int) -> None:
+    def __init__(self, backend: str, suite: str, names: Iterable[str], count: int, limits: Limits) -> None:
         setup = {"backend": backend, "suite": suite, "names": sorted(names)}
         self.count = count
         self._name = backend
-        self._children = [_Child(setup) for _ in range(count)]
+        self._patience = _Patience()
+        self._children = [_Child(setup, limits) for _ in range(count)]
 
     def offers(self) -> tuple[Offer, Offer | None]:
         """What the backend offers, and what the reference does.
@@ -156,9 +215,16 @@ class Children:
         def work(job: Job) -> Result:
             child = idle.get()
             try:
-                return child.run(job)
+                if self._patience.ended(job):
+                    return Result(job.role, job.case.id, error=self._patience.ended(job))
+                result = child.run(job)
+                self._patience.answered = True
+            except _ChildDiedError as how:
+                self._patience.note(job, how)
+                result = Result(job.role, job.case.id, error=str(how))
             finally:
                 idle.put(child)
+            return result
 
         with ThreadPoolExecutor(len(self._children)) as threads:
             futures: list[Future[Result]] = [threads.submit(work, job) for job in jobs]

@@ -18,7 +18,18 @@ ROOT = Path(__file__).parent.parent.parent
 
 # The public interface. It changes only with a deprecation.
 NAMES = {"judge", "Verdict", "Finding", "KeeprateError", "UsageError", "NoVerdictError"}
-JUDGES = {"--backend", "--profile", "--alpha", "--seed", "--json", "--known", "--suite", "-n"}
+JUDGES = {
+    "--case-timeout",
+    "--memory",
+    "--backend",
+    "--profile",
+    "--alpha",
+    "--seed",
+    "--json",
+    "--known",
+    "--suite",
+    "-n",
+}
 CHOICE = {"--ops", "--dtypes"}
 OPTIONS = {
     "gate": JUDGES | CHOICE | {"--write-known"},
@@ -28,8 +39,6 @@ OPTIONS = {
 COMMANDS = {*OPTIONS, "check", "init", "backends", "explain", "matrix", "audit", "nightly", "merge", "report"}
 TO_COME = {
     "--json",
-    "--case-timeout",
-    "--memory",
     "--executor",
     "--ledger",
     "--budget",
