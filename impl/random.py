@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 _HALF = mx.array(0.5)
 
 
-class Stream:
+class Keys:
     """Keys that follow from one key, (2,) uint32."""
 
     def __init__(self, key: mx.array) -> None:
@@ -32,7 +32,7 @@ class Stream:
 
 
 class _Thread(threading.local):
-    stream: Stream | None = None  # of the innermost transform
+    keys: Keys | None = None  # of the innermost transform
     apart = False  # its MLX state is no other thread's
 
 
@@ -62,8 +62,8 @@ def seed(value: int) -> None:
 
 def next_key() -> mx.array:
     """Return a key, (2,) uint32, that nothing else draws from; the state moves on."""
-    if _here.stream is not None:
-        return _here.stream.next()
+    if _here.keys is not None:
+        return _here.keys.next()
     if not _here.apart:
         _part()
     key = mx.random.split(mx.random.state[0])[1]  # type: ignore[index]  # MLX's stubs lack its state
@@ -77,21 +77,21 @@ def key_of_transform() -> mx.array:
     A function that draws nothing then leaves no trace: a state that moves on without ever being evaluated is a
     chain that grows by 2 kB a call.
     """
-    if _here.stream is not None:
-        return mx.random.split(_here.stream.key, 3)[2]
+    if _here.keys is not None:
+        return mx.random.split(_here.keys.key, 3)[2]
     if not _here.apart:
         _part()
     return mx.random.split(mx.random.state[0], 3)[2]  # type: ignore[index]
 
 
 @contextmanager
-def drawing_from(key: mx.array) -> Iterator[Stream]:
+def drawing_from(key: mx.array) -> Iterator[Keys]:
     """Let all keys of this thread follow from `key`, (2,) uint32, instead of from MLX's state."""
-    outer, _here.stream = _here.stream, Stream(mx.stop_gradient(key))
+    outer, _here.keys = _here.keys, Keys(mx.stop_gradient(key))
     try:
-        yield _here.stream
+        yield _here.keys
     finally:
-        _here.stream = outer
+        _here.keys = outer
 
 
 def _state() -> NDArray[np.uint32]:

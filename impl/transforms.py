@@ -13,7 +13,7 @@ import mlx.core as mx
 from mlx.nn.layers.base import Module
 from mlx.utils import tree_map
 
-from impl.modes import Modes, changed, noting
+from impl.modes import Modes, noting
 from impl.random import drawing_from, key_of_transform, next_key
 
 P = ParamSpec("P")
@@ -28,17 +28,18 @@ def compile(fn: Callable[P, R], inputs: Any = None, outputs: Any = None) -> Call
         fn: takes arrays, trees of arrays and Python scalars, for each of which it is traced anew.
         inputs, outputs: as in `mx.compile`. What `mx.random` itself draws takes `mx.random.state` in both.
     """
-    modes: Modes = {}
+    modes = Modes()
 
     def keyed(key: mx.array, _: tuple[int, ...], *args: P.args, **kwargs: P.kwargs) -> tuple[R, bool]:
-        with drawing_from(key) as stream, noting(modes):
-            return fn(*args, **kwargs), stream.drawn
+        with drawing_from(key) as inside:
+            return fn(*args, **kwargs), inside.drawn
 
     traced = mx.compile(keyed, inputs, outputs)
 
     @wraps(fn)
     def compiled(*args: P.args, **kwargs: P.kwargs) -> R:
-        out, drawn = traced(key_of_transform(), changed(modes), *args, **kwargs)
+        with noting(modes):
+            out, drawn = traced(key_of_transform(), modes.changed(), *args, **kwargs)
         if drawn:
             next_key()
         return out
@@ -66,9 +67,9 @@ def vmap(fn: Callable[..., R], in_axes: Any = 0, out_axes: Any = 0) -> Callable[
             filled = list(args)
             for place, array in zip(places, arrays, strict=True):
                 filled[place] = array
-            with drawing_from(key) as stream:
+            with drawing_from(key) as inside:
                 out = fn(*filled)
-            drawn = stream.drawn
+            drawn = inside.drawn
             return out
 
         keys = mx.random.split(key_of_transform(), _rows(arrays, axes))
@@ -97,9 +98,9 @@ def checkpoint(fn: Callable[P, R]) -> Callable[P, R]:
             nonlocal drawn
             if layer is not None:
                 layer.update(parameters)
-            with drawing_from(key) as stream:
+            with drawing_from(key) as inside:
                 out = fn(*args, **kwargs)
-            drawn = stream.drawn
+            drawn = inside.drawn
             return out
 
         parameters = {} if layer is None else layer.trainable_parameters()  # type: ignore[no-untyped-call]

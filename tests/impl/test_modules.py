@@ -1,7 +1,9 @@
 """The layers: the operators in the layer's mode, in place of mlx.nn's."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -169,3 +171,18 @@ def test_a_layer_that_is_met_later_is_followed_too():
     early.train()
     assert [drops(out) for out in fn(x, True)] == [True, True]
     assert [drops(out) for out in fn(x, False)] == [True, False]
+
+
+def test_a_layer_that_lives_for_one_call_is_not_kept():
+    lived = []
+
+    def fn(x):
+        drop = modules.Dropout(0.5)
+        lived.append(weakref.ref(drop))
+        return drop(x)
+
+    compiled, x = transforms.compile(fn), mx.ones((8,))
+    for _ in range(3):
+        mx.eval(mx.vjp(compiled, [x], [x]))  # traces in each call
+    gc.collect()
+    assert [ref() for ref in lived] == [None] * 3

@@ -158,14 +158,14 @@ print("done")
     assert in_processes(code, 1) == ["done\n"]
 
 
-def test_keys_of_a_stream_follow_from_its_key_and_differ(fresh_seed):
+def test_keys_of_a_transform_follow_from_its_key_and_differ(fresh_seed):
     key = mx.random.key(fresh_seed)
 
     def drawn():
-        with random.drawing_from(key) as stream:
-            assert not stream.drawn
+        with random.drawing_from(key) as inside:
+            assert not inside.drawn
             keys = [random.key_of_transform(), random.next_key(), random.key_of_transform(), random.next_key()]
-            assert stream.drawn
+            assert inside.drawn
         return [tuple(key.tolist()) for key in keys]
 
     first = drawn()
