@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from impl.mask import channels, draw, entries, unbatched_channels, where_kept
+from impl.mask import channels, draw, entries, shared, unbatched_channels, where_kept
 
 MILLION = 1e-6  # chance that a faithful mask fails one of these tests
 
@@ -45,6 +45,7 @@ def test_a_mask_has_a_draw_for_each_entry_or_each_channel():
     assert unbatched_channels(x) == (1, 1, 1, 5)
     assert channels(mx.zeros((2, 5))) == (2, 5)
     assert unbatched_channels(mx.zeros((5,))) == (5,)
+    assert shared(x, (1, -1)) == (2, 1, 4, 1)
 
 
 def test_too_few_dimensions_for_channels_are_refused():
@@ -52,6 +53,12 @@ def test_too_few_dimensions_for_channels_are_refused():
         channels(mx.zeros((3,)))
     with pytest.raises(ValueError, match=r"shape \(\)"):
         unbatched_channels(mx.zeros(()))
+
+
+@pytest.mark.parametrize("axis", [4, -5])
+def test_an_axis_to_share_must_exist(axis):
+    with pytest.raises(ValueError, match=rf"shape \(2, 3, 4, 5\) has no axis {axis}"):
+        shared(mx.zeros((2, 3, 4, 5)), (0, axis))
 
 
 def test_a_seed_decides_the_masks_and_each_is_new(fresh_seed):
