@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,8 +16,9 @@ from harness.errors import Unreadable
 Words = npt.NDArray[np.uint64]
 Pairs = tuple[int, int, int]  # both, one and none kept
 WORD = 64
-CACHED = 1 << 13  # bytes that are counted at once: NumPy widens them eightfold, which should stay in the cache
+PATTERN = 16  # entries of the longest pattern that is counted
 ALL = np.uint64(2**64 - 1)
+LOWEST = np.uint64(0x0101010101010101)  # the lowest bit of each byte
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,7 @@ class Bits:
     @classmethod
     def empty(cls, calls: int, shape: tuple[int, ...]) -> Bits:
         """Room for `calls` masks of `shape`."""
-        return cls(np.zeros((calls, -(-int(np.prod(shape)) // WORD)), dtype=np.uint64), shape)
+        return cls(np.zeros((calls, -(-math.prod(shape) // WORD)), dtype=np.uint64), shape)
 
     @property
     def calls(self) -> int:
@@ -44,7 +46,7 @@ class Bits:
     @cached_property
     def entries(self) -> int:
         """Entries of one mask."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def draws(self) -> int:
@@ -75,14 +77,9 @@ class Bits:
         """Entries that were kept, in all."""
         return total(self.by_word)
 
-    def only(self, words: slice) -> Bits:
-        """The same calls, a part of their words; whole words must have been chosen."""
-        chosen = self.words[:, words]
-        return Bits(chosen, (chosen.shape[1] * WORD,))
-
-    def every(self, step: int, first: int) -> Bits:
-        """Each `step`-th call, from the one numbered `first` on."""
-        return Bits(self.words[first::step], self.shape)
+    def _kept_up_to(self, words: int) -> int:
+        """Entries that were kept in the first `words` words of the calls."""
+        return self.kept if words == self.words.shape[1] else total(self.by_word[:, :words])
 
     def windows(self, size: int) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Kept entries of each disjoint window of `size` entries, 64·4ᵏ, calls one after another."""
@@ -107,7 +104,7 @@ class Bits:
         """
         whole, part = divmod(lag, WORD)
         if 2 * lag >= self.entries:
-            return self._shifted(self.words, self.words, lag)
+            return self._shifted(slice(None), slice(None), lag)
         if 2 * lag <= WORD and self.entries % WORD == 0:
             return self._pairs_in_words(lag)
         size = 2 * whole + (2 if part else 0)  # words of a block
@@ -116,8 +113,8 @@ class Bits:
             return self._pairs_one_by_one(lag)
         words = self.words[:, : blocks * size].reshape(self.calls, blocks, size)
         if not part:
-            kept = total(self.by_word[:, : blocks * size])
-            return _pairs(_count(words[:, :, :whole] & words[:, :, whole:]), kept, self.calls * blocks * lag)
+            both = _halves_joined(words, whole)
+            return _pairs(_count(both), self._kept_up_to(blocks * size), self.calls * blocks * lag)
         left = words[:, :, : whole + 1].copy()
         left[:, :, whole] &= ALL >> np.uint64(WORD - part)  # entries from `lag` on are the others' partners
         right = words[:, :, whole : 2 * whole + 1] >> np.uint64(part)
@@ -126,6 +123,9 @@ class Bits:
         return _pairs(_count(left & right), _count(left) + _count(right), self.calls * blocks * lag)
 
     def _pairs_in_words(self, lag: int) -> Pairs:
+        if lag in (1, 2, 4):  # a block is a pattern, and these are counted for other laws
+            joint = int(self.patterns(2 * lag) @ _pairs_of_patterns(lag))
+            return _pairs(joint, self.kept, self.words.size * WORD // 2)
         first, pairs = _first_halves(lag)
         both = self.words >> np.uint64(lag)
         both &= self.words
@@ -144,42 +144,51 @@ class Bits:
     def call_pairs(self, shift: int) -> Pairs:
         """The same for entry i of each even call and entry i + shift of the call after it."""
         whole = self.calls // 2 * 2
-        left, right = self.words[:whole:2], self.words[1:whole:2]
-        return self._shifted(left, right, shift) if shift >= 0 else self._shifted(right, left, -shift)
+        even, odd = slice(0, whole, 2), slice(1, whole, 2)
+        return self._shifted(even, odd, shift) if shift >= 0 else self._shifted(odd, even, -shift)
 
-    def _shifted(self, left: Words, right: Words, shift: int) -> Pairs:
+    def _shifted(self, left: slice, right: slice, shift: int) -> Pairs:
         """Entry i of each call of `left` and entry i + shift of that call of `right`; a part of a word is left out."""
         words, part = divmod(shift, WORD)
-        width = max(0, left.shape[1] - words - (part > 0))
-        moved = right[:, words : words + width]
+        width = max(0, self.words.shape[1] - words - (part > 0))
+        still, moved = self.words[left, :width], self.words[right, words : words + width]
+        pairs = min(width * WORD, self.entries - shift)
+        if not part and pairs == width * WORD:
+            kept = total(self.by_word[left, :width]) + total(self.by_word[right, words : words + width])
+            return _pairs(_count(still & moved), kept, len(still) * pairs)
         if part:
-            following = right[:, words + 1 : words + 1 + width]
-            moved = moved >> np.uint64(part) | following << np.uint64(WORD - part)
-        left = left[:, :width]
-        entries = width * WORD
-        spare = max(0, entries - (self.entries - shift))
-        if spare:  # the last word of a call that no 64 divides: its padding is no entry
+            following = self.words[right, words + 1 : words + 1 + width]
+            moved = moved >> np.uint64(part)
+            moved |= following << np.uint64(WORD - part)
+        if spare := width * WORD - pairs:  # the last word of a call that no 64 divides: its padding is no entry
             last = ALL >> np.uint64(spare)
-            left, moved = left.copy(), moved.copy()
-            left[:, -1] &= last
+            still, moved = still.copy(), moved.copy()
+            still[:, -1] &= last
             moved[:, -1] &= last
-        return _pairs(_count(left & moved), _count(left) + _count(moved), len(left) * (entries - spare))
+        return _pairs(_count(still & moved), _count(still) + _count(moved), len(still) * pairs)
 
-    def columns(self) -> npt.NDArray[np.int64]:
-        """(64,) how often each bit of a word was kept, over all words; every entry if 64 divides a call."""
-        return column_counts(np.ascontiguousarray(self.words).ravel())
+    def patterns(self, size: int) -> npt.NDArray[np.int64]:
+        """(2^size,) how often each pattern of `size` (1, 2, 4, 8 or 16) disjoint neighbours occurred.
+
+        Bit k of a pattern is its k-th entry. What 16 does not divide, at the end of a call, is left out.
+        """
+        if size not in self._by_pattern:
+            if size == PATTERN:
+                whole = self.words.view(np.uint16)[:, : self.entries // PATTERN]
+                self._by_pattern[size] = np.bincount(whole.reshape(-1), minlength=2**PATTERN)
+            else:
+                halves = self.patterns(2 * size).reshape(2**size, 2**size)
+                self._by_pattern[size] = halves.sum(axis=0) + halves.sum(axis=1)
+        return self._by_pattern[size]
 
     @cached_property
-    def octets(self) -> npt.NDArray[np.int64]:
-        """(256,) how often each pattern of 8 disjoint neighbours occurred; bit k of a pattern is its k-th entry."""
-        flat = self._octets[:, : self.entries // 8].reshape(-1)
-        parts = (flat[start : start + CACHED] for start in range(0, flat.size, CACHED))
-        return sum((np.bincount(part, minlength=256) for part in parts), np.zeros(256, dtype=np.int64))
+    def _by_pattern(self) -> dict[int, npt.NDArray[np.int64]]:
+        return {}
 
     def leading_drops(self) -> npt.NDArray[np.uint8]:
         """For each word the number of entries before its first kept one; 64 if there is none."""
-        lowest = self.words & (~self.words + np.uint64(1))
-        return np.bitwise_count(lowest - np.uint64(1))
+        leading: Words = self.words - np.uint64(1) & ~self.words
+        return np.bitwise_count(leading)
 
 
 def readable(bits: Bits | None, reason: str) -> Bits:
@@ -194,29 +203,12 @@ def readable(bits: Bits | None, reason: str) -> Bits:
 
 
 def column_counts(words: Words) -> npt.NDArray[np.int64]:
-    """(64,) how many of `words` have each bit: added in halves as vertical counters, a plane a digit."""
-    planes = [words]
-    spare = np.zeros(WORD, dtype=np.int64)
-    while len(planes[0]) > 256:
-        size = len(planes[0])
-        if size % 2:
-            spare += _weigh([plane[-1:] for plane in planes])
-        half = size // 2
-        carry = np.zeros(half, dtype=np.uint64)
-        added = []
-        for plane in planes:
-            left, right = plane[:half], plane[half : 2 * half]
-            differ = left ^ right
-            added.append(differ ^ carry)
-            carry = left & right | differ & carry
-        planes = [*added, carry]
-    return spare + _weigh(planes)
-
-
-def _weigh(planes: list[Words]) -> npt.NDArray[np.int64]:
-    bits = (np.unpackbits(plane.view(np.uint8), bitorder="little").reshape(-1, WORD) for plane in planes)
-    sums = (plane.sum(axis=0, dtype=np.uint16).astype(np.int64) << digit for digit, plane in enumerate(bits))
-    return sum(sums, np.zeros(WORD, dtype=np.int64))
+    """(64,) how many of `words` have each bit: each eighth bit is summed in its byte, which holds 255."""
+    each = words >> np.arange(8, dtype=np.uint64)[:, None]
+    each &= LOWEST
+    sums = np.add.reduceat(each, np.arange(0, words.size, 255), axis=1)
+    counts: npt.NDArray[np.int64] = sums.view(np.uint8).reshape(8, -1, 8).sum(axis=1, dtype=np.int64)
+    return counts.T.reshape(-1)
 
 
 @functools.cache
@@ -226,13 +218,30 @@ def _first_halves(lag: int) -> tuple[np.uint64, int]:
     return np.uint64(first), first.bit_count()
 
 
+@functools.cache
+def _pairs_of_patterns(lag: int) -> npt.NDArray[np.uint8]:
+    """(2^(2·lag),) how many pairs of entries `lag` apart each pattern keeps both of."""
+    kept = np.arange(1 << 2 * lag, dtype=np.uint64)
+    return np.bitwise_count(kept & kept >> np.uint64(lag))
+
+
+def _halves_joined(blocks: Words, size: int) -> Words:
+    """The words that lead each block (the last axis) and the `size` words behind them, joined by `and`."""
+    if size >= 8:
+        return blocks[:, :, :size] & blocks[:, :, size:]
+    joined = np.empty((size, *blocks.shape[:2]), dtype=np.uint64)
+    for place in range(size):  # NumPy's own loop would run along the short axis
+        np.bitwise_and(blocks[:, :, place], blocks[:, :, size + place], out=joined[place])
+    return joined
+
+
 def _count(words: Words) -> int:
     return total(np.bitwise_count(words))
 
 
 def total(counts: npt.NDArray[np.uint8]) -> int:
     """The sum of bytes, in 32 bits: twice as fast as in 64, and enough for 10⁹ entries of a chunk."""
-    return int(counts.sum(dtype=np.uint32))
+    return int(np.add.reduce(counts, axis=None, dtype=np.uint32))
 
 
 def _pairs(both: int, kept: int, pairs: int) -> Pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
 BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
 PAIR = ("both kept", "one kept", "none kept")
 RUNS = (0, 1, 2, 3, 4, 6, 9, 14, 22, 36)  # the shortest run of drops of each cell; the last has no end
+LENGTHS = tuple(f"{shortest} drops or more" for shortest in RUNS)
 
 
 def pair_tally(counts: Pairs, p: float) -> Tally:
@@ -47,7 +49,8 @@ def blocks(sample: Masks, size: str) -> Tally:
     Blind to dependence over longer distances.
     """
     bits, entries = sample.mask, int(size)
-    counts = _nines(bits.words) if entries == 9 else _fold(bits.octets, entries)
+    # A block of 9 leads each 16 entries: the counts of these are there, and blocks of 9 that follow closely cost more.
+    counts = bits.patterns(16).reshape(-1, 512).sum(axis=0) if entries == 9 else bits.patterns(entries)
     cells, probabilities = _patterns(entries, sample.p)
     return Tally(cells, counts, probabilities)
 
@@ -61,23 +64,6 @@ def _patterns(entries: int, p: float) -> tuple[tuple[str, ...], tuple[float, ...
     return cells, tuple((probabilities / probabilities.sum()).tolist())
 
 
-def _fold(octets: np.ndarray, entries: int) -> np.ndarray:
-    """Counts of the patterns of `entries` (1, 2, 4 or 8) neighbours from those of 8."""
-    size = 2**entries
-    parts = octets.reshape((size,) * (8 // entries))  # an axis for each block within an octet
-    others = (tuple(a for a in range(parts.ndim) if a != axis) for axis in range(parts.ndim))
-    return sum((parts.sum(axis=axes) for axes in others), np.zeros(size, dtype=np.int64))
-
-
-def _nines(words: np.ndarray) -> np.ndarray:
-    """Counts of the patterns of 9 neighbours, seven blocks to a word, over every eighth word: they cost more."""
-    some = words[:, ::8].ravel()
-    counts = np.zeros(512, dtype=np.int64)
-    for start in range(0, WORD - 9 + 1, 9):
-        counts += np.bincount((some >> np.uint64(start) & np.uint64(511)).astype(np.int64), minlength=512)
-    return counts
-
-
 @law(source=BERNOULLI)
 def runs(sample: Masks) -> Tally:
     """Runs of drops are as long as independent drops make them.
@@ -86,11 +72,10 @@ def runs(sample: Masks) -> Tally:
     come in bursts, that keep their distance, generators with long memory. Blind to runs that begin later in a window.
     """
     lengths = sample.mask.leading_drops()
-    at_least = [np.count_nonzero(lengths >= shortest) for shortest in RUNS]
-    counts = -np.diff(at_least, append=0)
-    longer = sample.p ** np.array(RUNS)  # the probability of a run at least as long
-    cells = tuple(f"{shortest} drops or more" for shortest in RUNS)
-    return Tally(cells, counts, tuple((-np.diff(longer, append=0.0)).tolist()))
+    at_least = [*(int(np.count_nonzero(lengths >= shortest)) for shortest in RUNS), 0]
+    longer = [*(float(sample.p**shortest) for shortest in RUNS), 0.0]  # the probability of a run at least as long
+    probabilities = tuple(one - other for one, other in pairwise(longer))
+    return Tally(LENGTHS, [one - other for one, other in pairwise(at_least)], probabilities)
 
 
 @law(source=BERNOULLI)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import bdtr, bdtrc
 
 from harness.suite import law
 from harness.tally import Tally
-from specs.bits import WORD, Bits
+from specs.bits import WORD, column_counts
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.gradients import Gradients
@@ -42,33 +43,32 @@ def positions(sample: Masks) -> Tally:
 
     Counts kept and dropped over the calls at each of the first 256 and the last 64 positions; between them by the
     position modulo 64 and modulo 8 in even calls by turns, and by 64 parts of the mask in odd calls, so that no entry
-    counts twice. Catches a
-    tail that is kept or copied, an index taken modulo a vector's width, a thread that has no mask. Blind to favours
-    that change from call to call.
+    counts twice. Catches a tail that is kept or copied, an index taken modulo a vector's width, a thread that has no
+    mask. Blind to favours that change from call to call.
     """
     bits = sample.mask
     head, tail = FIRST // WORD, LAST // WORD
     ends = np.concatenate([bits.words[:, :head], bits.words[:, -tail:]], axis=1)
     single = np.unpackbits(ends.view(np.uint8), axis=1, bitorder="little").sum(axis=0, dtype=np.int64)
-    middle = bits.only(slice(head, -tail))
-    fine, coarse, odd = middle.every(4, 0), middle.every(4, 2), middle.every(2, 1)
-    kept = (
-        single,
-        fine.columns(),
-        coarse.columns().reshape(-1, 8).sum(axis=0),
-        _by_part(odd),
+    fine, coarse = (column_counts(bits.words[first::4, head:-tail].reshape(-1)) for first in (0, 2))
+    parts = _by_part(bits.by_word[1::2, head:-tail])
+    kept = np.concatenate([single, fine, coarse.reshape(-1, 8).sum(axis=0), parts])
+    dropped = _drawn(bits.calls, bits.words.shape[1] - head - tail) - kept
+    places = _places(bits.entries)
+    return Tally(KEPT, np.stack([kept, dropped], axis=1), _probabilities(sample), places, departure="rate")
+
+
+@functools.cache
+def _drawn(calls: int, words: int) -> npt.NDArray[np.int64]:
+    """How often `positions` counts each of its places, where there are `words` words between the ends."""
+    fine, coarse, odd = (len(range(first, calls, step)) for first, step in ((0, 4), (2, 4), (1, 2)))
+    sizes = (
+        np.full(FIRST + LAST, calls),
+        np.full(WORD, fine * words),
+        np.full(8, coarse * words * WORD // 8),
+        odd * _part_sizes(words),
     )
-    draws = (
-        np.full(FIRST + LAST, bits.calls),
-        np.full(WORD, fine.words.size),
-        np.full(8, coarse.words.size * WORD // 8),
-        _part_sizes(odd),
-    )
-    counts = np.concatenate(kept)
-    dropped = np.concatenate(draws) - counts
-    return Tally(
-        KEPT, np.stack([counts, dropped], axis=1), _probabilities(sample), _places(bits.entries), departure="rate"
-    )
+    return np.concatenate(sizes)
 
 
 @functools.cache
@@ -91,7 +91,7 @@ def segments(sample: Masks) -> Tally:
     at.
     """
     bits = sample.mask
-    kept, draws = _by_part(bits), _part_sizes(bits)
+    kept, draws = _by_part(bits.by_word), bits.calls * _part_sizes(bits.words.shape[1])
     labels = tuple(f"part {place + 1} of {PARTS}" for place in range(PARTS))
     return Tally(KEPT, np.stack([kept, draws - kept], axis=1), _probabilities(sample), labels, departure="rate")
 
@@ -106,10 +106,10 @@ def spread(sample: Masks, scope: str) -> Tally:
     """
     bits = sample.mask
     size = bits.entries if scope == "call" else int(scope)
-    kept = bits.by_word.sum(axis=1, dtype=np.int64) if scope == "call" else bits.windows(size)
+    kept = bits.by_word.sum(axis=1, dtype=np.uint32) if scope == "call" else bits.windows(size)
     edges, probabilities = _binomial_bins(size, 1 - sample.p)
-    up_to = [np.count_nonzero(kept <= edge) for edge in edges]
-    return Tally(SPREAD, np.diff([0, *up_to, kept.size]), probabilities)
+    up_to = [0, *(int(np.count_nonzero(kept <= edge)) for edge in edges), kept.size]
+    return Tally(SPREAD, [upper - lower for lower, upper in pairwise(up_to)], probabilities)
 
 
 @functools.cache
@@ -123,22 +123,23 @@ def _binomial_bins(size: int, q: float) -> tuple[tuple[int, ...], tuple[float, .
     return edges, (*np.diff(below).tolist(), above)
 
 
-def _starts(bits: Bits) -> npt.NDArray[np.int64]:
+def _starts(words: int) -> npt.NDArray[np.int64]:
     """The first word of each of the parts of a mask."""
-    starts: npt.NDArray[np.int64] = np.arange(PARTS) * bits.words.shape[1] // PARTS
+    starts: npt.NDArray[np.int64] = np.arange(PARTS) * words // PARTS
     return starts
 
 
-def _by_part(bits: Bits) -> npt.NDArray[np.int64]:
+def _by_part(by_word: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """(PARTS,) kept entries."""
-    kept: npt.NDArray[np.int64] = np.add.reduceat(bits.by_word.sum(axis=0, dtype=np.int64), _starts(bits))
+    calls = by_word.sum(axis=0, dtype=np.uint32)
+    kept: npt.NDArray[np.int64] = np.add.reduceat(calls, _starts(calls.size), dtype=np.int64)
     return kept
 
 
-def _part_sizes(bits: Bits) -> npt.NDArray[np.int64]:
-    """(PARTS,) entries, in whole words."""
-    words: npt.NDArray[np.int64] = np.diff(_starts(bits), append=bits.words.shape[1])
-    return words * WORD * bits.calls
+def _part_sizes(words: int) -> npt.NDArray[np.int64]:
+    """(PARTS,) entries of one mask, in whole words."""
+    sizes: npt.NDArray[np.int64] = np.diff(_starts(words), append=words) * WORD
+    return sizes
 
 
 def _probabilities(sample: Masks | Gradients) -> tuple[float, float]:
