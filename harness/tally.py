@@ -78,17 +78,21 @@ class Tally:
             raise ValueError(f"counts must be non-negative integers, not {counts!r}")
         if len(cells) < 2 or table.ndim != 2 or len(cells) != table.shape[1]:
             raise ValueError(f"{len(cells)} cells for counts of shape {table.shape}: two or more, one a column")
-        q = _checked(probabilities) if isinstance(probabilities, tuple) else _check(probabilities)
-        if q.shape not in (table.shape, (1, len(cells)), (len(cells),)):
-            raise ValueError(f"probabilities of shape {q.shape} do not fit counts of shape {table.shape}")
+        shape = table.shape
+        q = _checked(probabilities, shape) if isinstance(probabilities, tuple) else _check(probabilities, shape)
         if len(groups) not in (0, len(table)):
             raise ValueError(f"{len(groups)} labels for {len(table)} groups: one for each, or none")
         if departure not in _DEPARTURES or (departure == "correlation" and len(cells) != 3):
             raise ValueError(f"departure {departure!r} is not rate, cell or (of three cells) correlation")
-        table = table.astype(np.int64, copy=False)
-        table.flags.writeable = False
-        values = tuple(cells), table, np.broadcast_to(q, table.shape), tuple(groups), departure
-        self.__dict__.update(zip(self.__dataclass_fields__, values, strict=True))
+        self._set(tuple(cells), table.astype(np.int64, copy=False), q, tuple(groups), departure)
+
+    def _set(
+        self, cells: tuple[str, ...], counts: Array, probabilities: Array, groups: tuple[str, ...], departure: Departure
+    ) -> None:
+        counts.flags.writeable = False
+        self.__dict__.update(
+            cells=cells, counts=counts, probabilities=probabilities, groups=groups, departure=departure
+        )
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are the same."""
@@ -200,12 +204,11 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
         same = (self.cells, self.groups, self.departure) == (other.cells, other.groups, other.departure)
-        if not (same and np.array_equal(self.probabilities, other.probabilities)):
+        q = self.probabilities
+        if not (same and (q is other.probabilities or np.array_equal(q, other.probabilities))):
             raise ValueError("only tallies of the same cells, probabilities, groups and departure can be added")
-        counts = self.counts + other.counts
-        counts.flags.writeable = False
         total = object.__new__(Tally)  # what was checked need not be checked again: every chunk is added
-        total.__dict__.update({name: getattr(self, name) for name in self.__dataclass_fields__} | {"counts": counts})
+        total._set(self.cells, self.counts + other.counts, q, self.groups, self.departure)
         return total
 
     @classmethod
@@ -263,11 +266,14 @@ class Tally:
         return float(terms[freedom > 0].sum()), int(freedom.sum())
 
 
-def _check(probabilities: npt.ArrayLike) -> Array:
+def _check(probabilities: npt.ArrayLike, shape: tuple[int, int]) -> Array:
+    """The probabilities of counts of `shape`; read-only, so that several tallies may have one array."""
     q = np.array(probabilities, dtype=np.float64)
     if not (q.min() > 0 and q.max() < 1 and (abs(q.sum(-1) - 1) < 1e-9).all()):
         raise ValueError(f"probabilities must lie in (0, 1) and sum to 1 in each row, not {probabilities!r}")
-    return q
+    if q.shape not in (shape, (1, shape[1]), shape[1:]):
+        raise ValueError(f"probabilities of shape {q.shape} do not fit counts of shape {shape}")
+    return np.broadcast_to(q, shape)
 
 
 _checked = functools.lru_cache(maxsize=1024)(_check)  # the same few promises are counted chunk after chunk
