@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from typing import Any
 
 from harness.backend import load_backend, offer
@@ -42,6 +43,8 @@ def main() -> None:
                 answer["reference"] = (
                     offer(loaded["reference"], message["names"]).to_json() if suite.reference else None
                 )
+            elif "check" in message:
+                answer = {"looks": [asdict(look) for look in suite.check(loaded["backend"])]}
             else:
                 job = Job.from_json(message)
                 answer = {"result": run(suite, loaded[job.role], job).to_json()}

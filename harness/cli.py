@@ -14,14 +14,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from harness.author import explain as explained
+from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
 from harness.forecast import forecast, show_plan
 from harness.gate import answer, cores, no_verdict, runner_for
 from harness.known import known_text
+from harness.names import installed
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
-from harness.suite import PROFILES
-from harness.text import WIDTH, failure_text, show
+from harness.suite import PROFILES, load_suite
+from harness.text import WIDTH, failure_text, filled, show
 from harness.verdict import Verdict
 from harness.workers import Runner
 
@@ -179,6 +182,61 @@ def plan(
     finally:
         runner.close()
     show_plan(forecasts, question, count, _console(sys.stdout))
+
+
+_suite = click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What to judge by.")
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE.py")
+@_suite
+def init(path: Path, suite: str) -> None:
+    """Write a commented template of a new backend, which runs as it is.
+
+    \b
+      keeprate init mine.py
+      keeprate check mine.py
+      keeprate gate --backend mine.py --profile quick
+    """
+    write_template(path, load_suite(suite))
+    click.echo(f"wrote {path}: a backend in NumPy, to be replaced by your framework, name by name")
+    click.echo(f"next: keeprate check {path}")
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("backend", metavar="B")
+@_suite
+def check(backend: str, suite: str) -> None:
+    """Judge the adapter alone, in a second: arrays there and back, the seed, the transforms.
+
+    B is named as for --backend. Nothing is said of the framework: a gate does that, and refuses an adapter at fault.
+    """
+    looks = looks_at(ask(backend, profile="quick", suite=suite))
+    show_looks(looks, backend, _console(sys.stdout))
+    sys.exit(any(look.wrong for look in looks))
+
+
+@cli.command()
+@_suite
+def backends(suite: str) -> None:
+    """List the backends that are installed, and what each offers."""
+    names = installed("keeprate.backends")
+    with _progress() as bar:
+        rows = list(bar.track(inventory(names, suite), description="loading each backend", total=len(names)))
+    promises = load_suite(suite).promises("quick").values()
+    show_inventory(rows, sorted({promise.id.op for promise in promises}), _console(sys.stdout))
+
+
+@cli.command()
+@click.argument("law", metavar="LAW")
+@_suite
+def explain(law: str, suite: str) -> None:
+    """Explain a law: the promise, its source, what breaks it, real defects that it would have caught.
+
+    LAW is the second part of a finding's id, as in dropout/neighbours:64/float32/-/64x1024/eager.
+    """
+    for paragraph in explained(law, load_suite(suite)):
+        click.echo(filled(paragraph) + "\n")
 
 
 @cli.command(epilog=EPILOG)

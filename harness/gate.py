@@ -7,17 +7,18 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.backend import Offer
 from harness.engine import Result
-from harness.errors import UsageError
+from harness.errors import NoVerdictError, UsageError
 from harness.finding import Finding, decide, outcome, unjudged
 from harness.limits import limits
 from harness.question import ALPHA, Question, ask, jobs, lacking, offered
+from harness.suite import Look
 from harness.verdict import Verdict
 from harness.workers import Children, InProcess, Runner
 
@@ -162,6 +163,7 @@ def answer(question: Question, runner: Runner, progress: Callable[[int, int], No
     started = time.monotonic()
     try:
         offers = runner.offers()
+        refuse_faulty(runner.check(), question.backend or offers[0].name)
         todo = jobs(question, offers[0])
         docket = Docket(question, offers[0])
         for number, result in enumerate(runner.map(todo), start=1):
@@ -172,6 +174,20 @@ def answer(question: Question, runner: Runner, progress: Callable[[int, int], No
         runner.close()
     run = run_of(started, runner.count)
     return conclude(question, offers, docket, run, isolated=runner.isolated)
+
+
+def refuse_faulty(looks: Sequence[Look], backend: str) -> None:
+    """Refuses a backend whose adapter is at fault, so that the framework is not accused of it.
+
+    Raises:
+        NoVerdictError: something is wrong that no law judges.
+    """
+    for look in looks:
+        if look.wrong and not look.law:
+            raise NoVerdictError(
+                f"backend {backend}: its adapter is at fault, not the framework. {look.what}: {look.wrong}. "
+                f"All that is wrong with it: keeprate check {backend}"
+            )
 
 
 def run_of(started: float, workers: int) -> dict[str, Any]:

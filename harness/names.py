@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
+from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -43,7 +44,7 @@ def find(name: str, *, group: str, kind: str) -> Any:
         found = getattr(module, attribute)
     except AttributeError:
         names = [text for text in vars(module) if not text.startswith("_")]
-        raise UsageError(f"{kind} {where} has no '{attribute}'.{_similar(attribute, names)}") from None
+        raise UsageError(f"{kind} {where} has no '{attribute}'.{similar(attribute, names)}") from None
     return _loading(name, kind, found) if inspect.isclass(found) else found
 
 
@@ -73,7 +74,7 @@ def _from_module(where: str, name: str, group: str, kind: str) -> ModuleType:
     if missing:
         known = installed(group)
         raise UsageError(
-            f"no {kind} named '{name}'. Installed: {', '.join(known) or 'none'}.{_similar(name, list(known))}\n"
+            f"no {kind} named '{name}'. Installed: {', '.join(known) or 'none'}.{similar(name, list(known))}\n"
             f"A {kind} is also a file: path/to/file.py, or a module: package.module"
         )
     module = _loading(name, kind, importlib.import_module, where)
@@ -100,6 +101,7 @@ def _line_of(error: BaseException) -> str:
     return f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
 
 
-def _similar(name: str, names: list[str]) -> str:
+def similar(name: str, names: Iterable[str]) -> str:
+    """` Did you mean …?` with the name that is most like `name`; empty if none is."""
     close = difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {close[0]}?" if close else ""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import secrets
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from harness.case import ANY, Case, FindingId, Promise
 from harness.engine import Job
 from harness.errors import UsageError
 from harness.known import Known, read_known
+from harness.names import similar
 from harness.suite import Suite, load_suite
 
 DEFAULT_SUITE = "dropout"
@@ -93,7 +93,7 @@ def ask(
     _exist(dtypes, "dtype", {case.dtype for case in cases} - {ANY})
     if finding is not None and finding not in promises:
         FindingId.parse(finding)  # says so if it isn't an id at all
-        raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_similar(finding, promises)}")
+        raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{similar(finding, promises)}")
     chosen = {}
     for text, promise in promises.items():
         looks = tuple(case for case in promise.cases if not dtypes or case.dtype in (*dtypes, ANY))
@@ -116,13 +116,8 @@ def _exist(wanted: Collection[str] | None, kind: str, existing: set[str]) -> Non
     for name in wanted or ():
         if name not in existing:
             raise UsageError(
-                f"no {kind} named '{name}'.{_similar(name, existing)} There are: {', '.join(sorted(existing))}"
+                f"no {kind} named '{name}'.{similar(name, existing)} There are: {', '.join(sorted(existing))}"
             )
-
-
-def _similar(name: str, existing: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, existing, n=1)
-    return f" Did you mean {close[0]}?" if close else ""
 
 
 def offered(promise: Promise, offer: Offer) -> list[Case]:
@@ -136,8 +131,8 @@ def offered(promise: Promise, offer: Offer) -> list[Case]:
 
 def lacking(promise: Promise, offer: Offer) -> str:
     """What the backend would need for `promise`, in words."""
-    needs = {name for case in promise.cases for name in case.needs if name not in offer.names}
-    return "the backend has no " + ", ".join(sorted(needs) or sorted({case.dtype for case in promise.cases}))
+    needs = [name for case in promise.cases for name in case.needs if name not in offer.names]
+    return f"the backend has no {(needs or [promise.cases[0].dtype])[0]}"
 
 
 def jobs(question: Question, offer: Offer, findings: Collection[str] | None = None) -> list[Job]:

@@ -4,7 +4,8 @@ A suite is any module or object with three names: `plan(profile)` gives its case
 the backend and yields samples of bounded memory, `laws` are the functions that look at a sample. It may also have
 `reference`, the name of the backend that is judged first; `weights`, the share of the error budget of each law; and
 `headline`, the law whose power a verdict's table shows, with `detects(case, alpha)`, the smallest departure from it
-that a case as planned would catch at a share `alpha` of the error budget.
+that a case as planned would catch at a share `alpha` of the error budget; `check(backend)`, which looks at the adapter
+alone; `template`, the path of a backend to begin with; and `defects`, real ones that its laws would have caught.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.case import Case, FindingId, Promise
@@ -61,6 +63,42 @@ def law(*, source: str) -> Callable[[Callable[..., Evidence]], Law]:
 
 
 @dataclass(frozen=True)
+class Look:
+    """One look at an adapter.
+
+    Args:
+        what: what it should do, in words.
+        wrong: what it does instead; empty if nothing is wrong.
+        skipped: why there was nothing to look at; empty if there was.
+        law: the law that judges the same of the framework; empty if the adapter alone is answerable.
+    """
+
+    what: str
+    wrong: str
+    skipped: str = ""
+    law: str = ""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A defect that somebody really shipped.
+
+    Args:
+        id: its row in docs/known-defects.md.
+        source: the public thread.
+        wrong: what was wrong.
+        where: where it showed.
+        laws: those that would have caught it.
+    """
+
+    id: str
+    source: str
+    wrong: str
+    where: str
+    laws: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Suite:
     """A family of operators to judge, whatever it was loaded from."""
 
@@ -72,6 +110,9 @@ class Suite:
     plan: Callable[[str], Sequence[Case]]
     sample: Callable[[Case, Any, int], Iterator[Any]]
     detects: Callable[[Case, float], float]
+    check: Callable[[Any], Iterator[Look]]
+    template: Path | None
+    defects: Sequence[Defect]
 
     def judges_reference(self, case: Case) -> bool:
         """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
@@ -117,7 +158,19 @@ def load_suite(name: str) -> Suite:
     label = getattr(found, "name", name)
     reference, headline = getattr(found, "reference", ""), getattr(found, "headline", "")
     detects = getattr(found, "detects", lambda case, alpha: 0.0)
-    return Suite(label, reference, headline, weights, laws, found.plan, found.sample, detects)
+    return Suite(
+        label,
+        reference,
+        headline,
+        weights,
+        laws,
+        found.plan,
+        found.sample,
+        detects,
+        check=getattr(found, "check", lambda backend: iter(())),
+        template=getattr(found, "template", None),
+        defects=getattr(found, "defects", ()),
+    )
 
 
 def groups(promises: Mapping[str, Promise]) -> dict[str, str]:

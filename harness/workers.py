@@ -20,7 +20,7 @@ from harness.backend import Offer
 from harness.engine import Job, Result, run
 from harness.errors import NoVerdictError, UsageError
 from harness.limits import Limits, Watch
-from harness.suite import Suite
+from harness.suite import Look, Suite
 
 # The workers themselves use the cores; and no result may depend on how many there are.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -34,6 +34,9 @@ class Runner(Protocol):
 
     def offers(self) -> tuple[Offer, Offer | None]:
         """What the backend offers, and what the reference does, if the suite has one."""
+
+    def check(self) -> list[Look]:
+        """What the suite finds of the adapter alone."""
 
     def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Results in whatever order they come."""
@@ -78,6 +81,12 @@ class _Child:
         self._greeted = True
         reference = answer["reference"]
         return Offer.from_json(answer["offer"]), Offer.from_json(reference) if reference else None
+
+    def check(self) -> list[Look]:
+        if not self._greeted:
+            self.offers()
+        self._send({"check": True})
+        return [Look(**look) for look in self._receive(self._limits.for_draws(0))["looks"]]
 
     def run(self, job: Job) -> Result:
         if not self._greeted:
@@ -206,6 +215,17 @@ class Children:
         except _ChildDiedError as how:
             raise NoVerdictError(f"backend {self._name} can't be loaded: {how}") from None
 
+    def check(self) -> list[Look]:
+        """What the suite finds of the adapter alone.
+
+        Raises:
+            NoVerdictError: the adapter takes its process down.
+        """
+        try:
+            return self._children[0].check()
+        except _ChildDiedError as how:
+            raise NoVerdictError(f"backend {self._name} can't be checked: {how}") from None
+
     def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Runs `jobs` on all children; results in whatever order they come."""
         idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
@@ -263,6 +283,10 @@ class InProcess:
             backends.offer(self._backends["backend"], self._names),
             backends.offer(reference, self._names) if reference else None,
         )
+
+    def check(self) -> list[Look]:
+        """What the suite finds of the adapter alone."""
+        return list(self._suite.check(self._backends["backend"]))
 
     def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Runs `jobs` one after another."""

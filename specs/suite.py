@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from harness.case import Case
+from harness.suite import Defect
+from specs.adapter import check
 from specs.laws import channels, gradient, independence, modes, moments, outcomes, rate, streams
 from specs.plan import WEIGHTS, detects, plan
+
+HERE = Path(__file__).parent
 
 name = "dropout"
 reference = "torch"
 headline = "keep_rate"
 weights = WEIGHTS
+template = HERE / "template.py"
+# Read from public threads, as stored excerpts: open a thread before quoting it elsewhere.
+defects = tuple(
+    Defect(row["id"], row["source"], row["wrong"], row["where"], tuple(row["laws"]))
+    for row in json.loads((HERE / "defects.json").read_text(encoding="utf-8"))
+)
 laws = (
     outcomes.outcomes,
     channels.constancy,
@@ -65,4 +77,16 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     return studies.get(case.study, calls.calls)(case, backend, seed)
 
 
-__all__ = ["detects", "headline", "laws", "name", "plan", "reference", "sample", "weights"]
+__all__ = [
+    "check",
+    "defects",
+    "detects",
+    "headline",
+    "laws",
+    "name",
+    "plan",
+    "reference",
+    "sample",
+    "template",
+    "weights",
+]

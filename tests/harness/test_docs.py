@@ -35,8 +35,12 @@ OPTIONS = {
     "gate": JUDGES | CHOICE | {"--write-known"},
     "plan": (JUDGES | CHOICE) - {"--json"},
     "replay": JUDGES,
+    "init": {"--suite"},
+    "check": {"--suite"},
+    "backends": {"--suite"},
+    "explain": {"--suite"},
 }
-COMMANDS = {*OPTIONS, "check", "init", "backends", "explain", "matrix", "audit", "nightly", "merge", "report"}
+COMMANDS = {*OPTIONS, "matrix", "audit", "nightly", "merge", "report"}
 TO_COME = {
     "--json",
     "--executor",

@@ -1,0 +1,127 @@
+"""What helps the author of a backend: a template, a look at the adapter, what is installed, a law explained."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.backend import Offer
+from harness.errors import KeeprateError, UsageError
+from harness.files import write
+from harness.gate import runner_for
+from harness.names import similar
+from harness.question import Question, ask
+from harness.suite import Look, Suite
+from harness.text import WIDTH, filled
+
+TRANSFORMS = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")
+
+
+def write_template(path: Path, suite: Suite) -> None:
+    """Writes a backend to begin with.
+
+    Raises:
+        UsageError: there is a file already, or none can be written, or the suite has no template.
+    """
+    if path.exists():
+        raise UsageError(f"'{path}' exists already, and was left as it is")
+    if path.suffix != ".py":
+        raise UsageError(f"'{path}' is no name of a Python file: it should end in .py")
+    if suite.template is None:
+        raise UsageError(f"suite {suite.name} has no template of a backend")
+    write(path, suite.template.read_text(encoding="utf-8").replace("FILE.py", str(path)))
+
+
+def looks_at(question: Question) -> list[Look]:
+    """What the suite finds of the adapter alone.
+
+    Raises:
+        UsageError: there is no such backend.
+        NoVerdictError: it can't be loaded, or takes its process down.
+    """
+    runner = runner_for(question, 1)
+    try:
+        runner.offers()
+        return runner.check()
+    finally:
+        runner.close()
+
+
+def show_looks(looks: Sequence[Look], backend: str, console: Console) -> None:
+    """Prints what was looked at, a line each."""
+    for look in looks:
+        word = "WRONG" if look.wrong else "skipped" if look.skipped else "right"
+        line = f"{word:<9}{look.what}" + (f": {look.skipped}" if look.skipped else "")
+        console.print(escape(line), highlight=False, soft_wrap=True)
+        if look.wrong:
+            told = textwrap.fill(look.wrong, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+            console.print(escape(told), highlight=False)
+    wrong = sum(bool(look.wrong) for look in looks)
+    console.print()
+    if wrong:
+        console.print(f"{wrong} of {len(looks)} wrong: mend the adapter, then judge the framework", highlight=False)
+    else:
+        console.print("The adapter is right. Now judge the framework:", highlight=False)
+        console.print(escape(f"  keeprate gate --backend {backend} --profile quick"), highlight=False, soft_wrap=True)
+
+
+def inventory(names: Iterable[str], suite: str) -> Iterator[tuple[str, Offer | str]]:
+    """Each backend, and what it offers, or why it can't be loaded."""
+    for name in names:
+        question = ask(name, profile="quick", suite=suite)
+        runner = runner_for(question, 1)
+        try:
+            yield name, runner.offers()[0]
+        except KeeprateError as error:
+            yield name, str(error)
+        finally:
+            runner.close()
+
+
+def show_inventory(rows: Sequence[tuple[str, Offer | str]], operators: Sequence[str], console: Console) -> None:
+    """Prints installed backends, a line each, and then what is missing for the others."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("backend", "version", "operators", "dtypes", "besides"):
+        table.add_column(heading, no_wrap=heading in ("backend", "version"))
+    for name, offer in rows:
+        if isinstance(offer, Offer):
+            count = len(set(operators) & set(offer.names))
+            besides = ", ".join(text for text in TRANSFORMS if text in offer.names)
+            dtypes = ", ".join(offer.dtypes)
+            table.add_row(name, escape(offer.version), f"{count} of {len(operators)}", dtypes, besides)
+    console.print(table)
+    for name, offer in rows:
+        if isinstance(offer, str):
+            console.print(escape(filled(f"{name}: {offer}")), highlight=False)
+
+
+def explain(name: str, suite: Suite) -> Iterator[str]:
+    """A law in paragraphs: the promise, its source, what breaks it, real defects that it would have caught.
+
+    Raises:
+        UsageError: there is no such law.
+    """
+    law = suite.laws.get(name.partition(":")[0])
+    if law is None:
+        raise UsageError(f"no law named '{name}'.{similar(name, list(suite.laws))} There are: {', '.join(suite.laws)}")
+    ids = [promise.id for promise in suite.promises("gate").values() if promise.id.family == law.name]
+    share = suite.weights.get(law.name, 0.0)
+    yield f"{law.name}: {law.promise}"
+    yield f"Source: {law.source}"
+    yield f"Breaks it: {law.catches}."
+    yield f"Blind to: {law.blind}."
+    parameters = ", ".join(dict.fromkeys(id.parameter for id in ids if id.parameter))
+    contexts = ", ".join(dict.fromkeys(id.context for id in ids))
+    yield f"In gate: {len(ids)} findings{f', as {law.name}:' + parameters if parameters else ''}; in {contexts}."
+    if share:
+        yield f"Evidence: an e-value; {share:.1%} of the error budget is shared out evenly over these findings."
+    else:
+        yield "Evidence: a comparison that is exact; it takes no share of the error budget."
+    for defect in suite.defects:
+        if law.name in defect.laws:
+            yield f"Shipped: {defect.wrong} ({defect.where}). {defect.source}"

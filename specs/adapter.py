@@ -1,0 +1,168 @@
+"""Whether an adapter does what it says, whatever the framework's operators do: arrays there and back, transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.suite import Look
+from specs.contracts import CONTRACTS
+from specs.inputs import SPECIAL, filled, thousand
+
+SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
+ROWS = 3
+EPSILON = {"float32": 2**-23, "float64": 2**-52, "float16": 2**-10, "bfloat16": 2**-7}
+
+
+def check(backend: Any) -> Iterator[Look]:
+    """Looks at everything that the adapter alone is answerable for."""
+    for dtype in backend.dtypes:
+        yield _look(f"asarray and asnumpy keep {dtype}", _keeps, backend, dtype)
+    yield _look("seed repeats a mask", _seeds, backend, law="seeding")
+    for name, look in (
+        ("vjp", _differentiates),
+        ("compile", _compiles),
+        ("vmap", _maps),
+        ("checkpoint", _recomputes),
+        ("module", _layer),
+    ):
+        if callable(getattr(backend, name, None)):
+            yield _look(f"{name} {look.__doc__}", look, backend)
+        else:
+            yield Look(name, "", skipped="not offered")
+
+
+class _Skipped(Exception):  # noqa: N818 - no error: there is nothing to look at
+    """Says why."""
+
+
+def _look(what: str, function: Callable[..., str], *arguments: Any, law: str = "") -> Look:
+    try:
+        return Look(what, function(*arguments), law=law)
+    except _Skipped as reason:
+        return Look(what, "", skipped=str(reason), law=law)
+    except Exception as error:  # noqa: BLE001 - an adapter may raise anything, and that is what is looked for
+        first = (str(error).strip().splitlines() or ["(no message)"])[0]
+        return Look(what, f"raised {type(error).__name__}: {first[:200]}", law=law)
+
+
+def _keeps(backend: Any, dtype: str) -> str:
+    wide = np.float64 if dtype == "float64" else np.float32
+    for shape in SHAPES:
+        values = np.resize(np.array([1 + EPSILON[dtype], -2.5, 0.15625, 16.0, *SPECIAL]), shape)
+        for x in (values.astype(wide), np.asfortranarray(values.astype(wide))):
+            native = backend.asarray(x.copy(order="K"), dtype)
+            if (name := backend.dtype_of(native)) != dtype:
+                return f"dtype_of says {name!r} of what asarray made for {dtype!r}"
+            back = np.asarray(backend.asnumpy(native))
+            if back.shape != x.shape:
+                return f"shape {x.shape} comes back as {back.shape}"
+            if not np.array_equal(back.astype(np.float64), x.astype(np.float64), equal_nan=True):
+                at = tuple(int(i) for i in np.argwhere(~_same(back, x))[0])
+                return f"{x[at]:g} comes back as {back[at]:g}"
+    return ""
+
+
+def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    equal: npt.NDArray[np.bool_] = (a == b) | (np.isnan(a) & np.isnan(b))
+    return equal
+
+
+def _seeds(backend: Any) -> str:
+    op = next((name for name in CONTRACTS if callable(getattr(backend, name, None))), None)
+    if op is None:
+        raise _Skipped("no operator to call")
+    dtype = backend.dtypes[0]
+    x = filled(CONTRACTS[op], dtype, thousand(CONTRACTS[op])).astype(np.float64 if dtype == "float64" else np.float32)
+    outputs = []
+    for value in (1, 1, 2):
+        backend.seed(value)
+        native = backend.asarray(np.ascontiguousarray(np.moveaxis(x, 1, -1) if _last(backend) else x), dtype)
+        outputs.append(np.array(backend.asnumpy(getattr(backend, op)(native, 0.5, True))))
+    if not np.array_equal(outputs[0], outputs[1], equal_nan=True):
+        return f"after seed(1) {op} gives one mask, after seed(1) again another"
+    if np.array_equal(outputs[0], outputs[2], equal_nan=True):
+        return f"after seed(1) and after seed(2) {op} gives the same mask"
+    return ""
+
+
+def _last(backend: Any) -> bool:
+    return bool(backend.layout == "channels_last")
+
+
+def _square(x: Any) -> Any:
+    return x * x
+
+
+def _array(backend: Any, values: npt.NDArray[np.float32]) -> Any:
+    """A native array that can be multiplied."""
+    native = backend.asarray(values, backend.dtypes[0])
+    try:
+        _square(native)
+    except TypeError:
+        raise _Skipped("its arrays can't be multiplied") from None
+    return native
+
+
+def _numbers(*shape: int) -> npt.NDArray[np.float32]:
+    return np.arange(1, 1 + int(np.prod(shape)), dtype=np.float32).reshape(shape)
+
+
+def _differs(backend: Any, native: Any, expected: npt.NDArray[Any], what: str) -> str:
+    got = np.asarray(backend.asnumpy(native)).astype(np.float64)
+    return "" if np.array_equal(got, expected) else f"{what} is {got.tolist()}, not {expected.tolist()}"
+
+
+def _differentiates(backend: Any) -> str:
+    """differentiates a square"""
+    x, ct = _numbers(3), 3 * _numbers(3)
+    out, gradient = backend.vjp(_square, _array(backend, x), backend.asarray(ct, backend.dtypes[0]))
+    return _differs(backend, out, x * x, "the square of [1, 2, 3]") or _differs(
+        backend, gradient, 2 * x * ct, "its gradient times [3, 6, 9]"
+    )
+
+
+def _compiles(backend: Any) -> str:
+    """leaves a square alone, in every call"""
+    _array(backend, _numbers(3))
+    function = backend.compile(_square)
+    for x in (_numbers(3), 2 * _numbers(3)):
+        if wrong := _differs(backend, function(_array(backend, x)), x * x, f"the square of {x.tolist()}"):
+            return wrong
+    return ""
+
+
+def _maps(backend: Any) -> str:
+    """leaves a square alone, row by row"""
+    x = _numbers(ROWS, 2)
+    return _differs(backend, backend.vmap(_square)(_array(backend, x)), x * x, f"the square of {x.tolist()}")
+
+
+def _recomputes(backend: Any) -> str:
+    """leaves a square and its gradient alone"""
+    x = _numbers(3)
+    native = _array(backend, x)
+    if wrong := _differs(backend, backend.checkpoint(_square)(native), x * x, "the square of [1, 2, 3]"):
+        return wrong
+    if not callable(getattr(backend, "vjp", None)):
+        return ""
+    ones = backend.asarray(np.ones(3, dtype=np.float32), backend.dtypes[0])
+    _, gradient = backend.vjp(backend.checkpoint(_square), native, ones)
+    return _differs(backend, gradient, 2 * x, "its gradient")
+
+
+def _layer(backend: Any) -> str:
+    """gives a layer that can be called and switched"""
+    for op in CONTRACTS:
+        if not callable(getattr(backend, op, None)):
+            continue
+        try:
+            layer = backend.module(op, 0.5)
+        except NotImplementedError:
+            continue
+        lacking = [name for name in ("train", "eval", "__call__") if not callable(getattr(layer, name, None))]
+        return f"the layer of {op} has no {', '.join(lacking)}" if lacking else ""
+    raise _Skipped("no operator has a layer")

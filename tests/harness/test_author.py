@@ -1,0 +1,123 @@
+"""What helps the author of a backend: from nothing to a verdict, and an adapter at fault is told from a framework."""
+
+import re
+
+import numpy as np
+import pytest
+
+from harness.suite import load_suite
+from specs.adapter import check
+
+SUITE = load_suite("dropout")
+
+
+class Adapter:
+    """A right adapter without operators, on NumPy arrays."""
+
+    layout = "channels_first"
+    dtypes = ("float32", "float16")
+
+    def seed(self, value):
+        self.random = np.random.default_rng(value)
+
+    def asarray(self, x, dtype):
+        return np.array(x, dtype)
+
+    def asnumpy(self, x):
+        return x
+
+    def dtype_of(self, x):
+        return str(x.dtype)
+
+    def dropout(self, x, p, train):
+        return x * (self.random.random(x.shape) >= p)
+
+    def vjp(self, fn, x, cotangent):
+        out, ahead = fn(x), fn(x + 1)
+        return out, (ahead - out - 1) * cotangent  # of a square
+
+    def compile(self, fn):
+        return fn
+
+    def vmap(self, fn):
+        return lambda x: np.stack([fn(row) for row in x])
+
+
+def wrong(adapter):
+    return [f"{look.what}: {look.wrong}" for look in check(adapter) if look.wrong]
+
+
+def test_a_right_adapter_is_right_and_what_it_lacks_is_said():
+    assert wrong(Adapter()) == []
+    assert {look.what for look in check(Adapter()) if look.skipped} == {"checkpoint", "module"}
+
+
+FAULTS = {
+    "asarray": lambda self, x, dtype: np.nan_to_num(np.array(x, dtype)),
+    "asnumpy": lambda self, x: x.astype(np.float16),
+    "dtype_of": lambda self, x: "float32",
+    "seed": lambda self, value: setattr(self, "random", np.random.default_rng(0)),
+    "vjp": lambda self, fn, x, cotangent: (fn(x), cotangent),
+    "compile": lambda self, fn: (lambda first: lambda x: first.setdefault("y", fn(x)))({}),
+    "vmap": lambda self, fn: lambda x: fn(x[:1]),
+    "checkpoint": lambda self, fn: lambda x: fn(fn(x)),
+    "module": lambda self, op, p: lambda x: x,
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_of_an_adapter_is_found(name):
+    adapter = type("Faulty", (Adapter,), {name: FAULTS[name], "dtypes": ("float32", "float16")})()
+    found = wrong(adapter)
+    assert len(found) == 1 or name in ("asarray", "asnumpy")
+    assert found
+
+
+def test_what_an_adapter_raises_is_told():
+    def refuse(self, x, dtype):
+        raise TypeError("no such array")
+
+    (first, *_) = wrong(type("Raising", (Adapter,), {"asarray": refuse})())
+    assert first.endswith("raised TypeError: no such array")
+
+
+def test_from_nothing_to_a_verdict(keeprate, tmp_path):
+    path = tmp_path / "mine.py"
+    assert keeprate("init", str(path)).code == 0
+    checked = keeprate("check", str(path))
+    assert checked.code == 0 and "The adapter is right" in checked.out
+    run = keeprate("gate", "--backend", str(path), "--profile", "quick", "--dtypes", "float32")
+    assert run.code == 0, run.out
+    again = keeprate("init", str(path))
+    assert again.code == 2 and "exists already, and was left as it is" in again.err
+
+
+def test_an_adapter_at_fault_is_no_verdict_on_the_framework(keeprate, tmp_path):
+    path = tmp_path / "faulty.py"
+    text = SUITE.template.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("    return x\n\n\ndef dtype_of", "    return x * 2\n\n\ndef dtype_of"), encoding="utf-8"
+    )
+    run = keeprate("gate", "--backend", str(path), "--profile", "quick")
+    assert run.code == 3
+    assert "its adapter is at fault, not the framework" in " ".join(run.err.split())
+    assert keeprate("check", str(path)).code == 1
+
+
+def test_every_law_is_explained_with_the_defects_that_it_would_have_caught(keeprate):
+    for law in ("keep_rate", "gradient", "modes"):
+        run = keeprate("explain", law)
+        assert run.code == 0 and SUITE.laws[law].promise.split()[0] in run.out and "Shipped: " in run.out
+    assert keeprate("explain", "keep_rat").code == 2
+
+
+def test_real_defects_name_laws_that_exist():
+    assert len(SUITE.defects) == 80
+    assert {law for defect in SUITE.defects for law in defect.laws} <= set(SUITE.laws)
+    assert all(re.fullmatch(r"[A-P]\d+", defect.id) for defect in SUITE.defects)
+
+
+def test_installed_backends_are_listed_with_what_they_offer(keeprate):
+    run = keeprate("backends")
+    assert run.code == 0
+    assert re.search(r"^mlx +\S+ +9 of 9 +float32", run.out, re.MULTILINE)
