@@ -139,7 +139,7 @@ class Reader:
         self.entries = int(np.prod(self._mask_shape))
         self._kept: npt.NDArray[Any] = np.empty(0)
         self._dropped: Any = np.empty(0)
-        self._dtype: np.dtype[Any] | None = None  # of the outputs that these are for
+        self._dtype: np.dtype[Any] = np.dtype(np.bool_)  # of the outputs that these are for: none yet
         # Written anew for each output: which elements are the kept outcome, and which are not the dropped one.
         self._flags = np.zeros((2, -(-which.size // 8) * 8), dtype=np.bool_)
         self._is_kept, self._is_not_dropped = self._flags[:, : which.size].reshape(2, *self._which.shape)

@@ -52,6 +52,18 @@ def test_masks_are_read_as_they_were_drawn(fresh_seed):
     assert all(not sample.outcomes.broken and sample.outcomes.exact == sample.outcomes.checked for sample in samples)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_every_dtype_is_read_exactly(dtype):
+    def operator(x, random):
+        kept = np.asarray(random.random(x.shape) < 0.5, x.dtype)
+        return x * kept * x.dtype.type(2)
+
+    asked = dataclasses.replace(case(p=0.5), dtype=dtype, findings=())
+    read = list(masks(asked, backend(operator), 1))
+    assert sum(one.mask.draws for one in read) == 4096
+    assert all(one.outcomes.exact == one.outcomes.checked for one in read)
+
+
 def test_another_rounding_is_read_as_well_and_counted_as_inexact():
     (one, *_) = collected(backend(lambda x, random: np.where(random.random(x.shape) < 0.7, x / np.float32(0.7), 0)))
     assert not one.outcomes.broken
