@@ -156,9 +156,10 @@ class _Child:
             self._process.wait()
             self._close_pipes()
             self._process = None
-        self._errors.close()
-        for end in (self._lifeline, self._alive):
-            os.close(end)
+        if not self._errors.closed:  # it may be asked twice
+            self._errors.close()
+            os.close(self._lifeline)
+            os.close(self._alive)
 
 
 class _Patience:
