@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import keeprate
+from harness.gate import answer, runner_for
 from harness.names import find
+from harness.question import ask
 from harness.suite import PROFILES, load_suite
+from harness.workers import InProcess
 
 FOLDER = Path(__file__).parent / "mutants"
 
@@ -41,15 +43,26 @@ def places_of(mutant):
     return (where,) if isinstance(where, str) else where
 
 
+def judged(mutant, op, where):
+    """The verdict at its profile: called plainly, and in the contexts that have a part of `where`."""
+    dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
+    name = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else ""
+    question = ask(name, profile=getattr(mutant, "profile", "quick"), ops=[op], dtypes=dtypes)
+    parts = {"eager", "grad", *(part for place in where for part in place.split("+"))}
+    asked = question.among(
+        {text: one for text, one in question.promises.items() if not parts.isdisjoint(one.id.context.split("+"))}
+    )
+    if name:
+        return answer(asked, runner_for(asked, 1))
+    # In this process, as an object: a child of its own would take longer than the judging.
+    return answer(asked, InProcess(mutant(), asked.suite, asked.names))
+
+
 @pytest.mark.parametrize("mutant", list(mutants()))
 def test_a_mutant_is_failed_by_the_law_meant_for_it(mutant):
-    profile = getattr(mutant, "profile", "quick")
-    dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
+    where = places_of(mutant)
     for op in mutant.ops:
-        # In this process, as an object: a child of its own would take longer than the judging.
-        where = places_of(mutant)
-        backend = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else mutant()
-        verdict = keeprate.judge(backend, profile=profile, ops=[op], dtypes=dtypes)
+        verdict = judged(mutant, op, where)
         print(f"seed = {verdict.seed}")
         failed = [finding for finding in verdict if finding.status == "broken"]
         laws = [finding.law for finding in failed if not where or finding.context in where]
