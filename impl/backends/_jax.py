@@ -1,0 +1,109 @@
+"""What the adapters of JAX's frameworks share: arrays, transforms, and a key that every call that draws splits.
+
+A function that is transformed takes its key as an argument, as JAX's documentation tells: what it draws follows from
+that key and from nothing outside. 64-bit types are off, JAX's default.
+"""
+
+import secrets
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from importlib import metadata
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+device = "cpu"
+dtypes = ("float32", "float16", "bfloat16")
+Function = Callable[..., Any]
+
+
+def version_of(package: str) -> str:
+    """The versions of `package` and of JAX."""
+    return f"{metadata.version(package)} on jax {jax.__version__}"
+
+
+class Keys:
+    """A stream of keys."""
+
+    def __init__(self, key: Any) -> None:
+        self.key, self._lock = key, threading.Lock()
+
+    def next(self) -> Any:
+        """A key that was never given before."""
+        with self._lock:
+            self.key, drawn = jax.random.split(self.key)
+        return drawn
+
+
+_outside = Keys(jax.random.key(secrets.randbits(32)))
+_inside: ContextVar[Keys | None] = ContextVar("inside", default=None)
+
+
+def seed(value: int) -> None:
+    """Begin again, with the key of `value`."""
+    _outside.key = jax.random.key(value)
+
+
+def next_key() -> Any:
+    """A fresh key: of the function that is being transformed, or else of the backend."""
+    return (_inside.get() or _outside).next()
+
+
+def keyed(fn: Function) -> Function:
+    """Return fn as a function of a key, x and perhaps the mode."""
+
+    def pure(key: Any, x: Any, *train: bool) -> Any:
+        token = _inside.set(Keys(key))
+        try:
+            return fn(x, *train)
+        finally:
+            _inside.reset(token)
+
+    return pure
+
+
+def compile(fn: Function) -> Function:
+    """Compile fn; a key goes in with every call."""
+    jitted = jax.jit(keyed(fn), static_argnums=2)
+    return lambda x, *train: jitted(next_key(), x, *train)
+
+
+def vmap(fn: Function) -> Function:
+    """Map fn over the rows of its first argument, each with a key of its own."""
+
+    def mapped(x: Any, *train: bool) -> Any:
+        keys = jax.random.split(next_key(), x.shape[0])
+        return jax.vmap(lambda key, row: keyed(fn)(key, row, *train))(keys, x)
+
+    return mapped
+
+
+def checkpoint(fn: Function) -> Function:
+    """Let the backward pass run fn again, with the same key."""
+    return lambda x, *train: jax.checkpoint(lambda key, x: keyed(fn)(key, x, *train))(next_key(), x)
+
+
+def vjp(fn: Function, x: Any, cotangent: Any) -> tuple[Any, Any]:
+    """Return fn(x) and the gradient at x."""
+    out, pull = jax.vjp(fn, x)
+    return out, pull(cotangent)[0]
+
+
+def asarray(x: NDArray[np.floating], dtype: str) -> Any:
+    """Return a fresh array, in row-major order as all of JAX's."""
+    return jnp.array(np.array(x, jnp.dtype(dtype)))
+
+
+def asnumpy(x: Any) -> NDArray[np.floating]:
+    """Return x's values, in float32 where numpy lacks the dtype."""
+    values = np.asarray(x)
+    return values.astype(np.float32) if x.dtype == jnp.bfloat16 else values
+
+
+def dtype_of(x: Any) -> str:
+    """Return the name of x's dtype."""
+    return str(x.dtype)

@@ -1,0 +1,33 @@
+"""Flax Linen: `flax.linen.Dropout`, whose `broadcast_dims` make it drop channels, which Flax has last.
+
+A Linen layer is stateless, and `deterministic` an argument, so there is no `module` beside the operator.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from flax import linen
+
+from impl.backends import _jax
+
+name, version, device = "flax-linen", _jax.version_of("flax"), _jax.device
+layout, dtypes = "channels_last", _jax.dtypes
+seed, asarray, asnumpy, dtype_of, vjp = _jax.seed, _jax.asarray, _jax.asnumpy, _jax.dtype_of, _jax.vjp
+compile, vmap, checkpoint = _jax.compile, _jax.vmap, _jax.checkpoint
+
+
+def dropout(x: Any, p: float, train: bool, broadcast_dims: Iterable[int] = ()) -> Any:
+    """Drop entries, one draw for all along `broadcast_dims`."""
+    layer = linen.Dropout(p, broadcast_dims=tuple(broadcast_dims), deterministic=not train)
+    return layer.apply({}, x, rngs={"dropout": _jax.next_key()} if train and p != 0 else None)
+
+
+def feature_dropout(x: Any, p: float, train: bool) -> Any:
+    """Drop channels of (N, ..., C)."""
+    return dropout(x, p, train, range(1, x.ndim - 1))
+
+
+dropout1d = partial(dropout, broadcast_dims=(-2,))  # of (N, L, C) or (L, C)
+dropout2d = feature_dropout  # of (N, H, W, C) or (N, L, C)
+dropout3d = partial(dropout, broadcast_dims=(-4, -3, -2))  # of (N, D, H, W, C) or (D, H, W, C)

@@ -1,0 +1,51 @@
+"""tinygrad on the CPU: `Tensor.dropout`, its only dropout, with `TinyJit`."""
+
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tinygrad import Context, Device, Tensor, TinyJit
+from tinygrad import dtypes as _dtypes
+
+name, version, device = "tinygrad", metadata.version("tinygrad"), Device.DEFAULT
+layout = "channels_first"
+dtypes = ("float32", "float64", "float16")  # bfloat16 takes a newer clang than Debian 12 has
+seed = Tensor.manual_seed
+
+
+def asarray(x: NDArray[np.floating], dtype: str) -> Any:
+    """Return a fresh tensor of x's values."""
+    return Tensor(np.array(x, order="C")).cast(getattr(_dtypes, dtype)).contiguous().realize()
+
+
+def asnumpy(x: Any) -> NDArray[np.floating]:
+    """Return x's values."""
+    values: NDArray[np.floating] = x.numpy()
+    return values
+
+
+def dtype_of(x: Any) -> str:
+    """Return the name of x's dtype, which tinygrad calls after C's types."""
+    return {_dtypes.float32: "float32", _dtypes.float64: "float64", _dtypes.float16: "float16"}[x.dtype]
+
+
+def dropout(x: Any, p: float, train: bool) -> Any:
+    """Call the method, which looks for the mode in the context."""
+    with Context(TRAINING=int(train)):
+        return x.dropout(p)
+
+
+def vjp(fn: Callable[[Any], Any], x: Any, cotangent: Any) -> tuple[Any, Any]:
+    """Return fn(x) and the gradient at x."""
+    leaf = x.detach()
+    out = fn(leaf)
+    (grad,) = out.gradient(leaf, gradient=cotangent)
+    return out.realize(grad), grad
+
+
+def compile(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Capture fn, in each mode; an output is cloned, for the next run writes over it."""
+    captured = {train: TinyJit(lambda x, train=train: fn(x, *train).realize()) for train in ((), (True,), (False,))}
+    return lambda x, *train: captured[train](x).clone().realize()

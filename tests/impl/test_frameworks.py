@@ -1,0 +1,107 @@
+"""The adapters of frameworks that are extras: each is tested where its framework is installed, else skipped."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from impl.backends import numpy as plain
+
+FOLDER = Path(plain.__file__).parent
+NEEDS = {  # what each adapter imports beside NumPy
+    "numpy": [],
+    "equinox": ["equinox"],
+    "flax_linen": ["flax"],
+    "flax_nnx": ["flax"],
+    "keras_jax": ["keras", "jax"],
+    "keras_numpy": ["keras"],
+    "keras_torch": ["keras"],
+    "onnxruntime": ["onnx", "onnxruntime"],
+    "tinygrad": ["tinygrad"],
+}
+VALUES = {
+    "float16": [0.0, -0.0, np.inf, -np.inf, np.nan, 65504.0, 2.0**-24, 1 + 2.0**-10],
+    "bfloat16": [0.0, -0.0, np.inf, -np.inf, np.nan, (2 - 2.0**-7) * 2.0**127, 1 + 2.0**-7],
+    "float32": [0.0, -0.0, np.inf, -np.inf, np.nan, (2 - 2.0**-23) * 2.0**127, 1 + 2.0**-23],
+    "float64": [0.0, -0.0, np.inf, -np.inf, np.nan, 1.7e308, 1 + 2.0**-52],
+}
+# In a process of its own, since Keras has one backend a process, and frameworks warn as they are imported.
+QUESTIONS = """
+import importlib, json, sys
+import numpy as np
+backend, values = importlib.import_module("impl.backends." + sys.argv[1]), json.loads(sys.argv[2])
+answers = {"name": backend.name, "layout": backend.layout, "exact": {}}
+for dtype in backend.dtypes:
+    x = np.array(values[dtype], np.float64 if dtype == "float64" else np.float32)
+    native = backend.asarray(x, dtype)
+    back = backend.asnumpy(native).astype(x.dtype)
+    answers["exact"][dtype] = bool(
+        backend.dtype_of(native) == dtype
+        and np.array_equal(back, x, equal_nan=True)
+        and (np.signbit(back) == np.signbit(x))[~np.isnan(x)].all()
+    )
+x = backend.asarray(np.ones((64, 64), np.float32), "float32")
+masks = []
+for seed in (1, 2, 1):
+    backend.seed(seed)
+    masks += [backend.asnumpy(backend.dropout(x, 0.5, True)) > 0 for _ in range(2)]
+answers["seeded"] = bool((masks[0] == masks[4]).all() and (masks[1] == masks[5]).all())
+answers["differ"] = bool((masks[0] != masks[1]).any() and (masks[0] != masks[2]).any())
+answers["evaluated"] = bool((backend.asnumpy(backend.dropout(x, 0.5, False)) == 1).all())
+three = backend.asarray(np.full(5, 3, np.float32), "float32")
+answers["square"] = None
+if hasattr(backend, "vjp"):
+    two = backend.asarray(np.full(5, 2, np.float32), "float32")
+    answers["square"] = [backend.asnumpy(y).tolist()[0] for y in backend.vjp(lambda x: x * x, three, two)]
+answers["transformed"] = {}
+for name in ("compile", "vmap", "checkpoint"):
+    if hasattr(backend, name):
+        transformed = getattr(backend, name)(lambda x: x * x)
+        answers["transformed"][name] = backend.asnumpy(transformed(three)).tolist()
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module", params=NEEDS)
+def answers(request):
+    for package in NEEDS[request.param]:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    asked = [sys.executable, "-c", QUESTIONS, request.param, json.dumps(VALUES)]
+    run = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True)
+    return {"file": request.param, **json.loads(run.stdout.splitlines()[-1])}
+
+
+def test_an_adapter_is_named_after_its_file(answers):
+    assert answers["name"] == answers["file"].replace("_", "-")
+    assert answers["layout"] in ("channels_first", "channels_last")
+
+
+def test_values_go_there_and_back_exactly(answers):
+    assert answers["exact"]
+    assert all(answers["exact"].values()), answers["exact"]
+
+
+def test_a_seed_decides_the_masks(answers):
+    assert answers["seeded"]
+    assert answers["differ"]  # 4,096 fair draws are equal with a chance of 2^-4096
+
+
+def test_evaluation_is_the_identity(answers):
+    assert answers["evaluated"]
+
+
+def test_a_square_is_differentiated_and_transformed(answers):
+    assert answers["square"] in (None, [9, 12])  # 2 · 2 · 3; None where there are no gradients
+    assert all(out == [9] * 5 for out in answers["transformed"].values()), answers["transformed"]
+
+
+def test_an_adapter_is_short_and_imports_nothing_of_ours():
+    for name in (*NEEDS, "_jax", "_keras"):
+        text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+        assert len(text.splitlines()) < 120, name
+        assert not any(f"{word} {package}" in text for word in ("import", "from") for package in ("harness", "specs"))
