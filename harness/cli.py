@@ -187,7 +187,7 @@ def plan(
 _suite = click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What to judge by.")
 
 
-@cli.command()
+@cli.command(epilog=EPILOG)
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE.py")
 @_suite
 def init(path: Path, suite: str) -> None:
@@ -216,7 +216,7 @@ def check(backend: str, suite: str) -> None:
     sys.exit(any(look.wrong for look in looks))
 
 
-@cli.command()
+@cli.command(epilog=EPILOG)
 @_suite
 def backends(suite: str) -> None:
     """List the backends that are installed, and what each offers."""
@@ -227,7 +227,7 @@ def backends(suite: str) -> None:
     show_inventory(rows, sorted({promise.id.op for promise in promises}), _console(sys.stdout))
 
 
-@cli.command()
+@cli.command(epilog=EPILOG)
 @click.argument("law", metavar="LAW")
 @_suite
 def explain(law: str, suite: str) -> None:

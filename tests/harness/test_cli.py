@@ -131,7 +131,7 @@ def test_a_refusal_fits_80_columns_and_begins_with_error(command):
     ("name", "words"),
     [
         ("mxl", ["no backend named 'mxl'.", "Did you mean mlx?", "A backend is also a file"]),
-        ("no.such.module", ["no backend named 'no.such.module'", "Installed: mlx"]),
+        ("no.such.module", ["no backend named 'no.such.module'", "Installed: "]),
         ("nix.py", ["no backend file 'nix.py'"]),
         ("folder.py", ["no backend file 'folder.py': it is a folder"]),
         ("mine.py:Mine", ["backend mine.py has no 'Mine'"]),
@@ -152,7 +152,7 @@ def test_a_backend_that_does_not_exist_is_a_usage_error(backend_file, tmp_path, 
 def test_the_command_says_so_and_touches_no_file(command, tmp_path):
     (tmp_path / "v.json").write_text("what stood there")
     run = command("gate", "--backend", "mxl", "-n", "1", "--json", "v.json")
-    assert_refused(run, 2, "error: no backend named 'mxl'. Installed: mlx", "Did you mean mlx?")
+    assert_refused(run, 2, "error: no backend named 'mxl'. Installed: ", "Did you mean mlx?")
     assert (tmp_path / "v.json").read_text() == "what stood there"
 
 
