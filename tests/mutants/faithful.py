@@ -2,9 +2,12 @@
 
 import functools
 import math
+import threading
 
 import numpy as np
 from plain import Array, Plain, rounded
+
+LOCK = threading.Lock()  # threads may call at the same time
 
 
 class Philox(Plain):
@@ -115,8 +118,9 @@ class Keyed(Plain):
         self.state = np.random.SeedSequence(value).generate_state(1, np.uint64)[0], 0
 
     def next_state(self):
-        self.state = self.state[0], self.state[1] + 1
-        return self.state
+        with LOCK:
+            self.state = self.state[0], self.state[1] + 1
+            return self.state
 
     def numbers(self, state, size):
         return np.random.Generator(np.random.Philox(key=state)).random(size)
@@ -135,11 +139,12 @@ class Buffered(Plain):
         self.ahead = np.empty(0)
 
     def uniform(self, size):
-        parts = [self.ahead]
-        while sum(map(len, parts)) < size:
-            parts.append(self.random.random(10_007))
-        numbers = np.concatenate(parts)
-        self.ahead = numbers[size:]
+        with LOCK:
+            parts = [self.ahead]
+            while sum(map(len, parts)) < size:
+                parts.append(self.random.random(10_007))
+            numbers = np.concatenate(parts)
+            self.ahead = numbers[size:]
         return numbers[:size]
 
 
