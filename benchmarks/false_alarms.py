@@ -8,6 +8,7 @@ says how many failed, and the largest evidence that any faithful mask gave.
 """
 
 import argparse
+import functools
 import multiprocessing
 import os
 import secrets
@@ -17,18 +18,25 @@ from dataclasses import replace
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
+from harness.case import Promise
 from harness.check import Check
 from harness.engine import Job, run
 from harness.finding import weigh
 from harness.question import ALPHA
-from harness.suite import load_suite
+from harness.suite import Suite, load_suite
 from specs import simulated
+
+
+@functools.cache
+def planned(profile: str) -> tuple[Suite, dict[str, Promise]]:
+    """The suite with simulated masks, and its promises that are statistical."""
+    suite = replace(load_suite("dropout"), sample=simulated.sample)
+    return suite, {text: promise for text, promise in suite.promises(profile).items() if promise.share}
 
 
 def judge(profile: str, seed: int) -> tuple[int, int, float]:
     """Findings that were judged, those that were broken, and the largest log10 e over its threshold."""
-    suite = replace(load_suite("dropout"), sample=simulated.sample)
-    promises = {text: promise for text, promise in suite.promises(profile).items() if promise.share}
+    suite, promises = planned(profile)
     cases = {case.id: case for promise in promises.values() for case in promise.cases}
     results = {}
     for case in cases.values():

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from harness.errors import UsageError
@@ -88,7 +89,7 @@ class Case:
     strides: str = ""
     needs: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Stable, readable, and the same for every framework."""
         p = ANY if self.p is None else f"p{self.p!r}"

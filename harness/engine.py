@@ -96,6 +96,8 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:
             for sample in _samples(suite, backend, job):
+                if _decided(evidence, job):  # asked when there is more to look at: most cases are one sample
+                    break
                 for text, law, parameter in looks:
                     try:
                         found = law(sample, parameter)
@@ -105,8 +107,6 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
                         not_offered[text] = str(reason)
                     else:
                         evidence[text] = add(evidence[text], found) if text in evidence else found
-                if _decided(evidence, job):
-                    break
         except BackendError as raised:
             error = str(raised)
         except NotOffered as reason:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ class Suite:
             for finding in case.findings:
                 cases.setdefault(finding, []).append(case)
         ids = {text: FindingId.parse(text) for text in cases}
-        count = {name: sum(id.family == name for id in ids.values()) for name in self.laws}
+        count = Counter(id.family for id in ids.values())
         return {
             text: Promise(id, self.weights.get(id.family, 0.0) / count[id.family], tuple(cases[text]))
             for text, id in ids.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from harness.case import Case
 from harness.check import passed
 from harness.moments import UNIT
 from specs import reference
-from specs.bits import WORD, Bits, Words
+from specs.bits import ALL, WORD, Bits, Words
 from specs.contracts import CONTRACTS
 from specs.gradients import Gradients
 from specs.inputs import PROBES, SPECIAL, indices, probes
@@ -25,6 +26,7 @@ from specs.sample import Masks, Sums, chunks, worst_lag
 from specs.streams import Streams
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
+LATER = 20  # of them that are drawn only in words where the first ones tie, one word in 64
 
 
 def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
@@ -42,21 +44,30 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
 
 
 def bernoulli(random: np.random.Generator, q: float, calls: int, shape: tuple[int, ...]) -> Bits:
-    """Masks of independent Bernoulli(q) entries."""
+    """Masks of independent Bernoulli(q) entries: where a uniform number, drawn bit by bit, is below q."""
     bits = Bits.empty(calls, shape)
-    words = bits.words.view()
     threshold = round(q * 2**DIGITS)
-    for digit in range(DIGITS):  # from the last binary digit of q to the first: u < q, digit by digit
-        if threshold & ((1 << digit) - 1) == 0 and not threshold >> digit & 1:
-            continue  # nothing has been set yet, and this digit sets nothing
-        drawn: Words = random.integers(0, 2**64, words.shape, dtype=np.uint64)
-        if threshold >> digit & 1:
-            np.bitwise_or(words, drawn, out=words)
-        else:
-            np.bitwise_and(words, drawn, out=words)
+    below = bits.words.reshape(-1)
+    if threshold == 2**DIGITS:
+        below.fill(ALL)
+    else:
+        equal = np.full_like(below, ALL)  # below, should the digits that follow be so: the first ones may tie
+        _compare(random, threshold >> LATER, DIGITS - LATER, below, equal)
+        tied = np.flatnonzero(below != equal)
+        later = np.zeros(tied.size, dtype=np.uint64)
+        _compare(random, threshold & (1 << LATER) - 1, LATER, later)
+        below[tied] |= later & equal[tied]
     if bits.entries % WORD:
-        words[:, -1] &= np.uint64((1 << bits.entries % WORD) - 1)
+        bits.words[:, -1] &= np.uint64((1 << bits.entries % WORD) - 1)
     return bits
+
+
+def _compare(random: np.random.Generator, threshold: int, digits: int, *below: Words) -> None:
+    """Draws `digits` binary digits of each entry, from the last to the first, and updates where they are below."""
+    for digit in range(digits):
+        drawn = random.bit_generator.random_raw(below[0].size)
+        for state in below:
+            (np.bitwise_or if threshold >> digit & 1 else np.bitwise_and)(state, drawn, out=state)
 
 
 def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
@@ -64,7 +75,7 @@ def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
     contract = CONTRACTS[case.op]
     shape = contract.mask_shape(case.shape)
     suspect = None
-    for number, calls in enumerate(chunks(case.draws, int(np.prod(shape)))):
+    for number, calls in enumerate(chunks(case.draws, prod(shape))):
         bits = bernoulli(random, 1 - case.p, calls, shape)
         masks = Masks(case.p, bits, passed(bits.draws), passed(), passed(), passed(), suspect)
         yield replace(masks, sums=_sums(case, bits)) if case.asks("moments") else masks
@@ -97,7 +108,7 @@ def _sums(case: Case, bits: Bits) -> Sums:
 def _streams(case: Case, random: np.random.Generator) -> Iterator[Streams]:
     assert case.p is not None
     shape = CONTRACTS[case.op].mask_shape(case.shape)
-    calls = 2 * -(-case.draws // int(np.prod(shape)))
+    calls = 2 * -(-case.draws // prod(shape))
     pairs = {kind: bernoulli(random, 1 - case.p, calls, shape) for kind in ("next", "ahead", "behind", "high")}
     yield Streams(case.p, pairs, Masks(case.p, pairs["next"], passed()))
 
@@ -107,9 +118,9 @@ def _gradients(case: Case, random: np.random.Generator) -> Iterator[Gradients]:
     contract = CONTRACTS[case.op]
     shape = contract.mask_shape(case.shape)
     values = (*probes(contract, case.dtype), *SPECIAL)
-    which: npt.NDArray[np.intp] = np.resize(np.arange(len(values)), int(np.prod(shape)))
+    which: npt.NDArray[np.intp] = np.resize(np.arange(len(values)), prod(shape))
+    draws = np.bincount(which, minlength=len(values))
     for _ in range(-(-case.draws // which.size)):
         bits = bernoulli(random, 1 - case.p, 1, shape)
-        kept = np.bincount(which[bits.unpack()[0].astype(bool)], minlength=len(values))
-        by_value = kept, np.bincount(which, minlength=len(values))
-        yield Gradients(case.p, bits, passed(), passed(), passed(), passed(), values, by_value, "")
+        kept = np.bincount(which[bits.unpack()[0].view(bool)], minlength=len(values))
+        yield Gradients(case.p, bits, passed(), passed(), passed(), passed(), values, (kept, draws), "")
