@@ -1,23 +1,29 @@
-"""What a faithful backend suffers: whole plans of simulated masks through all laws and the verdict.
+"""What a faithful backend suffers: whole plans of simulated masks, or real runs, through all laws and the verdict.
 
     python benchmarks/false_alarms.py [--plans 500] [--profile quick] [--workers 2]
+    python benchmarks/false_alarms.py --real 100 [--profile quick] [--workers 2]
 
-Every mask is drawn by NumPy with a fresh seed, so each plan is a faithful backend's run without the backend. A false
-alarm is a finding called broken; at the budget of 1e-6 a plan none of which fails is what is expected. The last line
-says how many failed, and the largest evidence that any faithful mask gave.
+Simulated, every mask is drawn by NumPy with a fresh seed, so each plan is a faithful backend's run without the backend.
+Real runs go through the faithful backends of `tests/mutants` by turns, each in a worker of its own with a fresh seed. A
+false alarm is a finding called broken; at the budget of 1e-6 a run none of which fails is what is expected. The last
+line says how many failed; of simulated ones also the largest evidence that any faithful mask gave.
 """
 
 import argparse
 import functools
 import multiprocessing
 import os
+import re
 import secrets
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
+import keeprate
 from harness.case import Promise
 from harness.check import Check
 from harness.engine import Job, run
@@ -53,12 +59,35 @@ def judge(profile: str, seed: int) -> tuple[int, int, float]:
     return len(promises), broken, largest
 
 
+def faithful() -> list[str]:
+    """The names of the faithful backends."""
+    folder = Path(__file__).parents[1] / "tests" / "mutants"
+    classes = re.findall(r"^class (\w+)\((?:Plain|Keyed)\)", (folder / "faithful.py").read_text(), re.MULTILINE)
+    return [f"{folder}/plain.py:Plain", *(f"{folder}/faithful.py:{name}" for name in classes)]
+
+
+def real(profile: str, runs: int, workers: int) -> None:
+    """Judges the faithful backends by turns, `workers` at a time."""
+    names = list(islice(cycle(faithful()), runs))
+    failed = 0
+    with ThreadPoolExecutor(workers) as pool:
+        verdicts = pool.map(lambda name: keeprate.judge(name, profile=profile, workers=1), names)
+        for number, (name, verdict) in enumerate(zip(names, verdicts, strict=True), start=1):
+            failed += not verdict.conforms
+            print(f"{number:4d} {Path(name).name} seed {verdict.seed}: {verdict.verdict}", flush=True)
+    print(f"{failed} of {runs} real runs failed")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plans", type=int, default=500)
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--real", type=int, metavar="RUNS", default=0)
     arguments = parser.parse_args()
+    if arguments.real:
+        real(arguments.profile, arguments.real, arguments.workers)
+        return
     started = time.monotonic()
     seeds = [secrets.randbits(62) for _ in range(arguments.plans)]
     findings = broken = failed = 0
