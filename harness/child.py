@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.backend import load_backend, offer
-from harness.engine import Job, run
+from harness.engine import Job, picture, run
 from harness.errors import KeeprateError
 from harness.suite import Suite, load_suite
 
@@ -45,6 +45,9 @@ def main() -> None:
                 )
             elif "check" in message:
                 answer = {"looks": [asdict(look) for look in suite.check(loaded["backend"])]}
+            elif "picture" in message:
+                job = Job.from_json(message["picture"])
+                answer = {"lines": picture(suite, loaded[job.role], job)}
             else:
                 job = Job.from_json(message)
                 answer = {"result": run(suite, loaded[job.role], job).to_json()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,17 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from harness.author import explain as explained
 from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
+from harness.closeup import Closeup
+from harness.engine import Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
 from harness.forecast import forecast, show_plan
-from harness.gate import answer, cores, no_verdict, runner_for
+from harness.gate import answer_in_full, cores, no_verdict, runner_for
 from harness.known import known_text
 from harness.names import installed
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
 from harness.suite import PROFILES, load_suite
 from harness.text import WIDTH, failure_text, filled, show
 from harness.verdict import Verdict
-from harness.workers import Runner
+from harness.workers import Children, Runner
 
 EPILOG = """
 Exit codes: 0 every promise is kept; 1 a promise is broken, or a case ended in an error; 2 a name, file or option
@@ -153,7 +157,7 @@ def gate(
         if path is not None:
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, **options)
-    verdict = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), json_path)
+    verdict, _ = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), json_path)
     if write_known is not None:
         broken = [
             (item.id, item.known or "broken when this list was written")
@@ -243,40 +247,72 @@ def explain(law: str, suite: str) -> None:
 @click.argument("finding", metavar="ID")
 @_options
 @_json
+@click.option("--fresh", is_flag=True, help="Ask again with new draws, and say what both say together.")
+@click.option(
+    "--shrink", is_flag=True, help="Find the plainest context, dtype and p and the smallest shape that break."
+)
+@click.option(
+    "--snippet",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Write a script that shows the fault without keeprate; with --shrink in the smallest case.",
+)
 def replay(
     finding: str,
     json_path: Path | None,
+    snippet: Path | None,
     workers: int | None,
     case_timeout: float | None,
     memory: str | None,
+    fresh: bool,
+    shrink: bool,
     **options: Any,
 ) -> None:
     """Run one finding again, exactly: the same seed gives the same draws.
 
     ID is what a failure prints: op/law/dtype/p/shape/context.
+
+    \b
+      keeprate replay ID --backend mine.py --seed 7 --fresh
+      keeprate replay ID --backend mine.py --seed 7 --shrink --snippet fault.py
     """
-    if json_path is not None:
-        check_writable(json_path)
+    for path in (json_path, snippet):
+        if path is not None:
+            check_writable(path)
     question = ask(finding=finding, **options)
-    runner = runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
-    verdict = _judge(question, runner, json_path)
+
+    def runner() -> Children:
+        return runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
+
+    verdict, results = _judge(question, runner(), json_path)
     console = _console(sys.stdout)
     (found,) = verdict
-    console.print(
-        failure_text(found, verdict.findings, verdict.laws[question.promises[finding].id.family]),
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    sys.exit(verdict.exit_code)
+    law = verdict.laws[question.promises[finding].id.family]
+    console.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
+    code = verdict.exit_code
+    if found.status in ("kept", "broken"):
+        seen = Closeup(question, finding, results, runner())
+        try:
+            seen.show(console)
+            if fresh:
+                other = replace(question, seed=secrets.randbits(31))
+                code = max(code, seen.show_together(_judge(other, runner(), None), other.seed, console))
+            if shrink:
+                seen.show_smallest(console)
+            if snippet is not None:
+                write(snippet, seen.script())
+                click.echo(f"\nwrote {snippet}: it needs the framework and NumPy alone")
+        finally:
+            seen.close()
+    sys.exit(code)
 
 
-def _judge(question: Question, runner: Runner, json_path: Path | None) -> Verdict:
+def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[Verdict, Mapping[str, Result]]:
     """Runs the question, with progress where someone looks, and writes the JSON, also where there is no verdict."""
     try:
         with _progress() as bar:
             task = bar.add_task(f"judging {question.backend}, seed {question.seed}", total=None)
-            verdict = answer(
+            verdict, results = answer_in_full(
                 question,
                 runner,
                 lambda done, total: bar.update(task, completed=done, total=total),
@@ -287,7 +323,7 @@ def _judge(question: Question, runner: Runner, json_path: Path | None) -> Verdic
         raise
     if json_path is not None:
         write(json_path, verdict.to_json())
-    return verdict
+    return verdict, results
 
 
 def _progress() -> Progress:

@@ -114,6 +114,16 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
     return Result(job.role, job.case.id, evidence, unreadable, not_offered, error)
 
 
+def picture(suite: Suite, backend: Any, job: Job) -> list[str]:
+    """Lines of text that show what `job` draws; none where the suite has no picture, or nothing could be drawn."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return suite.picture(job.case, backend, job.case.seed(job.seed, job.role))
+        except (BackendError, NotOffered, Unreadable):
+            return []
+
+
 def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:
     return suite.sample(job.case, backend, job.case.seed(job.seed, job.role))
 

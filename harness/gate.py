@@ -48,6 +48,10 @@ class Docket:
             if not self._missing[text]:
                 self.conclude(text)
 
+    def of_backend(self) -> Mapping[str, Result]:
+        """What the backend's cases gave so far, by their ids."""
+        return self._results["backend"]
+
     def conclude(self, text: str) -> tuple[Finding, str]:
         """One finding, and what the reference breaks in its place (empty if nothing)."""
         if text not in self._concluded:
@@ -154,7 +158,19 @@ def runner_for(
 
 
 def answer(question: Question, runner: Runner, progress: Callable[[int, int], None] | None = None) -> Verdict:
-    """Runs everything that `question` asks, calling `progress(done, all)` on the way.
+    """The verdict on everything that `question` asks, calling `progress(done, all)` on the way.
+
+    Raises:
+        UsageError: there is no such backend.
+        NoVerdictError: the backend or the reference can't be loaded.
+    """
+    return answer_in_full(question, runner, progress)[0]
+
+
+def answer_in_full(
+    question: Question, runner: Runner, progress: Callable[[int, int], None] | None = None
+) -> tuple[Verdict, Mapping[str, Result]]:
+    """The same, and what the backend's cases gave, by their ids.
 
     Raises:
         UsageError: there is no such backend.
@@ -173,7 +189,7 @@ def answer(question: Question, runner: Runner, progress: Callable[[int, int], No
     finally:
         runner.close()
     run = run_of(started, runner.count)
-    return conclude(question, offers, docket, run, isolated=runner.isolated)
+    return conclude(question, offers, docket, run, isolated=runner.isolated), docket.of_backend()
 
 
 def refuse_faulty(looks: Sequence[Look], backend: str) -> None:

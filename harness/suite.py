@@ -5,7 +5,9 @@ the backend and yields samples of bounded memory, `laws` are the functions that 
 `reference`, the name of the backend that is judged first; `weights`, the share of the error budget of each law; and
 `headline`, the law whose power a verdict's table shows, with `detects(case, alpha)`, the smallest departure from it
 that a case as planned would catch at a share `alpha` of the error budget; `check(backend)`, which looks at the adapter
-alone; `template`, the path of a backend to begin with; and `defects`, real ones that its laws would have caught.
+alone; `template`, the path of a backend to begin with; `defects`, real ones that its laws would have caught;
+`picture(case, backend, seed)`, lines of text that show what was drawn; and `demonstrate(case, law, seed)`, source
+of a Python function `show(backend)` that prints how the law fares there.
 """
 
 from __future__ import annotations
@@ -114,6 +116,8 @@ class Suite:
     check: Callable[[Any], Iterator[Look]]
     template: Path | None
     defects: Sequence[Defect]
+    picture: Callable[[Case, Any, int], list[str]]
+    demonstrate: Callable[[Case, str, int], str] | None
 
     def judges_reference(self, case: Case) -> bool:
         """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
@@ -171,6 +175,8 @@ def load_suite(name: str) -> Suite:
         check=getattr(found, "check", lambda backend: iter(())),
         template=getattr(found, "template", None),
         defects=getattr(found, "defects", ()),
+        picture=getattr(found, "picture", lambda case, backend, seed: []),
+        demonstrate=getattr(found, "demonstrate", None),
     )
 
 

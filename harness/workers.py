@@ -45,6 +45,10 @@ class Runner(Protocol):
         """Ends everything that was started."""
 
 
+class WorkerFaultError(RuntimeError):
+    """Something of ours raised in a worker; has the whole traceback."""
+
+
 class _ChildDiedError(Exception):
     """The child ended before it answered; says how.
 
@@ -88,6 +92,13 @@ class _Child:
         self._send({"check": True})
         return [Look(**look) for look in self._receive(self._limits.for_draws(0))["looks"]]
 
+    def picture(self, job: Job) -> list[str]:
+        if not self._greeted:
+            self.offers()
+        self._send({"picture": job.to_json()})
+        lines: list[str] = self._receive(self._limits.for_draws(job.case.draws))["lines"]
+        return lines
+
     def run(self, job: Job) -> Result:
         if not self._greeted:
             self.offers()
@@ -123,7 +134,7 @@ class _Child:
             raise self._death(watch.exceeded)
         answer: dict[str, Any] = json.loads(line)
         if "fault" in answer:
-            raise RuntimeError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
+            raise WorkerFaultError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
         if "refused" in answer:
             raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
         return answer
@@ -226,6 +237,20 @@ class Children:
             return self._children[0].check()
         except _ChildDiedError as how:
             raise NoVerdictError(f"backend {self._name} can't be checked: {how}") from None
+
+    def run(self, job: Job) -> Result:
+        """One job, on the first child, whatever became of others before."""
+        try:
+            return self._children[0].run(job)
+        except _ChildDiedError as how:
+            return Result(job.role, job.case.id, error=str(how))
+
+    def picture(self, job: Job) -> list[str]:
+        """Lines of text that show what `job` draws; none if it takes its process down."""
+        try:
+            return self._children[0].picture(job)
+        except _ChildDiedError:
+            return []
 
     def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Runs `jobs` on all children; results in whatever order they come."""

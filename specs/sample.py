@@ -274,9 +274,11 @@ class Reader:
         return compare(self.bench.from_layout(y).astype(np.float64), self._x, exactly(self._x))
 
 
-def worst_lag(bits: Bits) -> int:
+def worst_lag(bits: Bits) -> int | None:
     """The lag at which the first mask is most correlated, by FFT; whether it is one is decided on other draws alone."""
     some = bits.unpack()[0, :SEARCHED].astype(np.float32)
+    if some.size <= WORD + 1:
+        return None  # too few to look for one
     spectrum = rfft(some - some.mean(), n=2 * some.size)
     lags = np.arange(1, some.size - WORD)
     correlation = irfft(spectrum.real**2 + spectrum.imag**2)[1 : some.size - WORD]

@@ -77,13 +77,42 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     return studies.get(case.study, calls.calls)(case, backend, seed)
 
 
+def picture(case: Case, backend: Any, seed: int) -> list[str]:
+    """The first masks of a case as lines of text; none for studies of single calls.
+
+    Raises:
+        Unreadable: an exact law is broken, so that no mask could be read.
+    """
+    from specs.calls import Calls  # here, as in `sample`
+    from specs.picture import lines
+    from specs.streams import Streams
+
+    first = next(sample(case, backend, seed))
+    if isinstance(first, Calls):
+        return []
+    return lines((first.masks if isinstance(first, Streams) else first).mask)
+
+
+def demonstrate(case: Case, law: str, seed: int) -> str:
+    """Source of a function `show(backend)` that prints how `law` fares in `case`.
+
+    Raises:
+        UsageError: a script can't show this law in this place.
+    """
+    from specs import demonstration  # here, as in `sample`
+
+    return demonstration.demonstrate(case, law, seed)
+
+
 __all__ = [
     "check",
     "defects",
+    "demonstrate",
     "detects",
     "headline",
     "laws",
     "name",
+    "picture",
     "plan",
     "reference",
     "sample",

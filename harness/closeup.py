@@ -1,0 +1,141 @@
+"""A finding seen from close by: cell by cell, as a picture, with fresh draws, in the smallest case, as a script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.case import Case, FindingId
+from harness.check import Check
+from harness.engine import Job, Result
+from harness.evidence import Evidence
+from harness.finding import Finding
+from harness.moments import Moments
+from harness.question import Question
+from harness.replay import evidence_of, shrink, strongest, together
+from harness.snippet import snippet
+from harness.tally import Tally
+from harness.text import WIDTH, filled
+from harness.verdict import Verdict
+from harness.workers import Children
+
+ROWS = 10  # those that are furthest off
+
+
+class Closeup:
+    """One finding that was judged, with the workers to look at it further."""
+
+    def __init__(self, question: Question, finding: str, results: Mapping[str, Result], runner: Children) -> None:
+        self._question, self._finding, self._results, self._runner = question, finding, results, runner
+        self._offer = runner.offers()[0]
+        self._law = FindingId.parse(finding).law
+        self._case: Case = strongest(question, self._offer, finding, results)
+
+    def show(self, console: Console) -> None:
+        """Prints the tally, and masks as a picture where the terminal can show one."""
+        evidence = evidence_of(self._question, self._offer, self._finding, self._results)
+        if evidence is not None:
+            console.print()
+            show_evidence(evidence, console)
+        lines = self._runner.picture(Job("backend", self._case, self._question.seed, {}))
+        if lines and console.encoding.startswith("utf"):
+            console.print(f"\n  {self._case.id}")
+            for line in lines:
+                console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+    def show_together(self, other: tuple[Verdict, Mapping[str, Result]], seed: int, console: Console) -> int:
+        """Prints what another run found, and what both say together; the exit code that follows."""
+        verdict, results = other
+        both = together(self._question, self._offer, self._finding, self._results, results)
+        console.print()
+        rows = {
+            f"seed {self._question.seed}": together(self._question, self._offer, self._finding, self._results),
+            f"fresh seed {seed}": next(iter(verdict)),
+            "together": both,
+        }
+        for name, found in rows.items():
+            console.print(f"  {name:<24}{_said(found)}", highlight=False, markup=False, soft_wrap=True)
+        console.print()
+        why = "Evidence adds, and a seed that drew attention by failing was chosen for it: trust the fresh one."
+        console.print(filled(why), highlight=False)
+        return int(both.status in ("broken", "error") and self._question.known.reason(self._finding) is None)
+
+    def show_smallest(self, console: Console) -> None:
+        """Prints ever smaller cases that still break; what comes next is about the last."""
+        console.print("\nstill broken in", highlight=False)
+        found = None
+        for found in shrink(self._question, self._offer, self._finding, self._results, self._runner):
+            console.print(f"  {found.case.id}", highlight=False, markup=False, soft_wrap=True)
+            self._case = found.case
+        if found is None:
+            console.print("  no case on its own", highlight=False)
+        elif isinstance(found.evidence, Check):
+            for label, text in found.evidence.first.items():
+                console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
+        else:
+            console.print(f"    log10 e = {found.evidence.log10_e:.1f} in {found.evidence.n:,} draws", highlight=False)
+
+    def script(self) -> str:
+        """A script that shows the fault without keeprate.
+
+        Raises:
+            UsageError: none can show it.
+        """
+        seed = self._case.seed(self._question.seed, "backend")
+        return snippet(self._question.suite, self._question.backend, self._case, self._law, seed)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._runner.close()
+
+
+def _said(found: Finding) -> str:
+    if found.log10_e is None or found.threshold_log10_e is None:
+        wrong = (found.detail or {}).get("wrong")
+        return found.status + ("" if wrong is None else f", {wrong:,} wrong")
+    return f"{found.status}, log10 e = {found.log10_e:.1f} of {found.threshold_log10_e:.1f} in {found.n:,} draws"
+
+
+def show_evidence(evidence: Evidence, console: Console) -> None:
+    """Prints what was counted, where it is furthest from the promise; nothing for a comparison that is exact."""
+    if isinstance(evidence, Tally):
+        rows = _cells(evidence)
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
+        table.add_column("cell", overflow="fold")
+        for heading in ("seen", "of", "share", "promised", "standard errors"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in rows[:ROWS]:
+            table.add_row(escape(row[0]), *row[1:])
+        console.print(table)
+        if len(rows) > ROWS:
+            console.print(f"  and {len(rows) - ROWS:,} cells that are nearer to the promise", highlight=False)
+    elif isinstance(evidence, Moments):
+        console.print(f"  {evidence.n:,} outputs in {len(evidence.total)} groups", highlight=False)
+
+
+def _cells(tally: Tally) -> list[tuple[str, str, str, str, str, str]]:
+    """Every cell of every group, the furthest first."""
+    draws = tally.counts.sum(axis=1, keepdims=True)
+    promised = np.asarray(tally.probabilities)
+    error = np.sqrt(np.maximum(draws, 1) * promised * (1 - promised))
+    off = (tally.counts - draws * promised) / error
+    order = np.argsort(-abs(off), axis=None, kind="stable")
+    rows = []
+    for group, cell in zip(*np.unravel_index(order, off.shape), strict=True):
+        name = tally.groups[group] if tally.groups else f"group {group}" if len(draws) > 1 else ""
+        number, count = int(draws[group, 0]), int(tally.counts[group, cell])
+        rows.append(
+            (
+                f"{name}: {tally.cells[cell]}" if name else tally.cells[cell],
+                f"{count:,}",
+                f"{number:,}",
+                f"{count / max(1, number):.6f}",
+                f"{promised[group, cell]:.6f}",
+                f"{off[group, cell]:+.1f}",
+            )
+        )
+    return rows

@@ -1,0 +1,172 @@
+"""One finding, looked at again: together with fresh draws, and in the smallest case that still breaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.backend import DTYPES, Offer
+from harness.case import Case, FindingId, Promise
+from harness.check import Check
+from harness.engine import Job, Result
+from harness.evidence import Evidence, add
+from harness.finding import Finding, decide, weigh
+from harness.question import Question, offered
+from harness.workers import Children, WorkerFaultError
+
+CALLS = 5000  # of a small shape, at most: what a person waits for
+
+
+@dataclass(frozen=True)
+class Smallest:
+    """A case in which a finding breaks on its own, and what it saw there."""
+
+    case: Case
+    evidence: Evidence
+
+
+def together(question: Question, offer: Offer, finding: str, *runs: Mapping[str, Result]) -> Finding:
+    """What several runs of one finding say together: evidence adds, whatever made one ask again."""
+    promise = _offered(question, offer, finding)
+    return decide(promise, _added(promise, runs), question.alpha)
+
+
+def evidence_of(question: Question, offer: Offer, finding: str, results: Mapping[str, Result]) -> Evidence | None:
+    """The evidence that a finding rests on; None if there is none."""
+    return weigh(_offered(question, offer, finding), results, question.alpha)[2]
+
+
+def strongest(question: Question, offer: Offer, finding: str, results: Mapping[str, Result]) -> Case:
+    """The case of a finding that speaks most clearly against it."""
+    return max(_offered(question, offer, finding).cases, key=lambda case: _weight(results.get(case.id), finding))
+
+
+def shrink(
+    question: Question, offer: Offer, finding: str, results: Mapping[str, Result], runner: Children
+) -> Iterator[Smallest]:
+    """Ever smaller cases that still break: the plainest context, layout, dtype and p, then the smallest shape.
+
+    The first is the finding's own case that speaks against it most clearly; nothing, if none breaks on its own.
+    """
+    promise, law = _offered(question, offer, finding), FindingId.parse(finding).law
+    threshold = promise.threshold(question.alpha)
+
+    def seen(case: Case, role: str) -> Evidence | None:
+        (text,) = (one for one in case.findings if FindingId.parse(one).law == law)
+        alone = replace(case, findings=(text,))  # what other laws ask for may not fit into a small shape
+        job = Job(role, alone, question.seed, {text: None if math.isinf(threshold) else threshold})
+        try:
+            result = runner.run(job)
+        except WorkerFaultError:  # a law that was not made for so small a shape
+            return None
+        return result.evidence.get(text)
+
+    def broken(case: Case) -> Smallest | None:
+        evidence = seen(case, "backend")
+        if evidence is None or not _breaks(evidence, threshold):
+            return None
+        beside = seen(_for_reference(case), "reference") if question.suite.reference else None
+        # Where the reference breaks it as well, the shape is too small for the law.
+        return None if beside is not None and _breaks(beside, threshold) else Smallest(case, evidence)
+
+    own = sorted(promise.cases, key=lambda case: -_weight(results.get(case.id), finding))
+    found = next(filter(None, map(broken, own)), None)
+    if found is None:
+        return
+    yield found
+    others = [
+        case
+        for one in question.plan.values()
+        if one.id.op == promise.id.op and one.id.law == law
+        for case in offered(one, offer)
+    ]
+    for part in (_context, _strides, _dtype, _rate):
+        for case in _plainer(found.case, others, part):
+            smaller = broken(case)
+            if smaller is not None:
+                found = smaller
+                yield found
+                break
+    yield from _halved(found, broken)
+
+
+def _context(case: Case) -> tuple[int, str]:
+    first = ("eager", "grad").index(case.context) if case.context in ("eager", "grad") else 2 + case.context.count("+")
+    return first, "" if first < 2 else case.context
+
+
+def _strides(case: Case) -> tuple[int, str]:
+    return (1 if case.strides else 0), case.strides
+
+
+def _dtype(case: Case) -> tuple[int, str]:
+    return DTYPES.index(case.dtype) if case.dtype in DTYPES else 0, ""
+
+
+def _rate(case: Case) -> tuple[float, str]:
+    return (0.0 if case.p is None else abs(case.p - 0.5)), ""
+
+
+def _plainer(found: Case, others: Sequence[Case], part: Callable[[Case], tuple[float, str]]) -> list[Case]:
+    """Cases that are plainer in one part and the same in all others, the plainest first; one for each value."""
+    rest = [one for one in (_context, _strides, _dtype, _rate) if one is not part]
+    plainer = {
+        part(case): case
+        for case in others
+        if part(case)[0] < part(found)[0] and all(one(case) == one(found) for one in rest)
+    }
+    return [plainer[key] for key in sorted(plainer)]
+
+
+def _for_reference(case: Case) -> Case:
+    """The same for the reference, which is judged in `eager` and `grad` alone."""
+    return replace(case, context="grad" if "vjp" in case.needs else "eager")
+
+
+def _halved(found: Smallest, broken: Callable[[Case], Smallest | None]) -> Iterator[Smallest]:
+    """Ever smaller shapes: each axis by turns is cut to 1, or halved as long as that still breaks."""
+    for axis in range(len(found.case.shape)):
+        while found.case.shape[axis] > 1:
+            lengths = dict.fromkeys((1, found.case.shape[axis] // 2))
+            smaller = next(filter(None, (broken(_cut(found.case, axis, length)) for length in lengths)), None)
+            if smaller is None:
+                break
+            found = smaller
+            yield found
+
+
+def _cut(case: Case, axis: int, length: int) -> Case:
+    shape = (*case.shape[:axis], length, *case.shape[axis + 1 :])
+    return replace(case, shape=shape, draws=min(case.draws, CALLS * math.prod(shape)))
+
+
+def _breaks(evidence: Evidence, threshold: float) -> bool:
+    return evidence.broken if isinstance(evidence, Check) else evidence.log10_e >= threshold
+
+
+def _weight(result: Result | None, finding: str) -> float:
+    evidence = None if result is None else result.evidence.get(finding)
+    if evidence is None:
+        return -math.inf
+    return float(evidence.wrong) if isinstance(evidence, Check) else evidence.log10_e
+
+
+def _offered(question: Question, offer: Offer, finding: str) -> Promise:
+    promise = question.promises[finding]
+    return replace(promise, cases=tuple(offered(promise, offer)))
+
+
+def _added(promise: Promise, runs: Sequence[Mapping[str, Result]]) -> dict[str, Result]:
+    """The results of all runs, case by case; what a run couldn't judge stays so."""
+    total: dict[str, Result] = dict(runs[0])
+    for results in runs[1:]:
+        for name, result in results.items():
+            before = total[name]
+            evidence = {
+                text: add(before.evidence[text], item)
+                for text, item in result.evidence.items()
+                if text in before.evidence
+            }
+            total[name] = replace(before, evidence=evidence, error=before.error or result.error)
+    return {case.id: total[case.id] for case in promise.cases if case.id in total}
