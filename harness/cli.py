@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from harness import github
 from harness.author import explain as explained
 from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
 from harness.closeup import Closeup
@@ -166,6 +167,7 @@ def gate(
         ]
         write(write_known, known_text(broken))
     show(verdict, _console(sys.stdout))
+    github.report(verdict)
     sys.exit(verdict.exit_code)
 
 

@@ -6,7 +6,7 @@ import io
 import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -38,10 +38,10 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     for text in failure_texts(failing, verdict.findings, verdict.laws):
         console.print(escape(text), highlight=False, soft_wrap=True)
     console.print(_table(verdict))
-    for line in _remarks(verdict):
+    for line in remarks(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
     style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
-    word, _, rest = textwrap.fill(f"{verdict.verdict.upper()}  {_sentence(verdict)}", WIDTH).partition("  ")
+    word, _, rest = textwrap.fill(f"{verdict.verdict.upper()}  {sentence(verdict)}", WIDTH).partition("  ")
     console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
 
 
@@ -50,10 +50,7 @@ def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws:
 
     A suite lists its laws so that what breaks others comes first: where the rate is off, pairs are off as well.
     """
-    order = {law: number for number, law in enumerate(laws)}
-    families: dict[str, list[Finding]] = {}
-    for finding in sorted(failing, key=lambda finding: order[_family(finding)]):
-        families.setdefault(_family(finding), []).append(finding)
+    families = by_law(failing, laws)
     texts = []
     for law, group in list(families.items())[:SHOWN]:
         texts.append(failure_text(group[0], findings, laws[law]) + _others(group) + "\n")
@@ -62,6 +59,15 @@ def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws:
         names = ", ".join(f"{law} ({len(group)})" for law, group in rest)
         texts.append(filled(f"Broken as well: {names}") + "\n")
     return texts
+
+
+def by_law(findings: Iterable[Finding], laws: Mapping[str, Law]) -> dict[str, list[Finding]]:
+    """Findings by the law that they are of, in the order of `laws`."""
+    order = {law: number for number, law in enumerate(laws)}
+    families: dict[str, list[Finding]] = {}
+    for finding in sorted(findings, key=lambda finding: order[_family(finding)]):
+        families.setdefault(_family(finding), []).append(finding)
+    return families
 
 
 def _others(group: Sequence[Finding]) -> str:
@@ -162,27 +168,35 @@ def _family(finding: Finding) -> str:
 
 def _table(verdict: Verdict) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("operator", no_wrap=True)
-    for heading in ("kept", "broken", "not judged", "draws", "detects"):
+    (first, *headings), *lines = rows(verdict)
+    table.add_column(first, no_wrap=True)
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
+    for op, kept, broken, *rest in lines:
+        table.add_row(op, kept, broken if broken in ("0", "-") else f"[red]{broken}[/]", *rest)
+    return table
+
+
+def rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
+    """The headings, and a row for each operator."""
+    yield "operator", "kept", "broken", "not judged", "draws", "detects"
     for op in dict.fromkeys(finding.op for finding in verdict):
         mine = [finding for finding in verdict if finding.op == op]
         count = Counter(finding.status for finding in mine)
         if count["not_implemented"] == len(mine):
-            table.add_row(op, "-", "-", str(len(mine)), "-", "-")
+            yield op, "-", "-", str(len(mine)), "-", "-"
             continue
         broken = count["broken"] + count["error"]
         rates = [finding for finding in mine if finding.law == verdict.headline and finding.n]
         worst = max((finding.detectable or 0.0 for finding in rates if finding.p is not None), default=0.0)
-        table.add_row(
+        yield (
             op,
             str(count["kept"]),
-            f"[red]{broken}[/]" if broken else "0",
+            str(broken),
             str(len(mine) - count["kept"] - broken or "-"),
             millions(sum(finding.n or 0 for finding in rates)),
             f"{worst:.2g}" if worst else "-",
         )
-    return table
 
 
 def millions(count: int) -> str:
@@ -190,7 +204,8 @@ def millions(count: int) -> str:
     return f"{count / 1e6:,.1f} M" if count >= 1e5 else str(count or "-")
 
 
-def _remarks(verdict: Verdict) -> Iterable[str]:
+def remarks(verdict: Verdict) -> Iterable[str]:
+    """What is worth a word beside the table: what was not judged, known deviations, versions, the seed."""
     yield ""
     if verdict.headline:
         yield filled(f"detects: the smallest departure in {verdict.headline} that this run would have caught")
@@ -238,7 +253,8 @@ def _versioned(side: Mapping[str, str]) -> str:
     return " ".join(filter(None, (side["name"], side["version"])))
 
 
-def _sentence(verdict: Verdict) -> str:
+def sentence(verdict: Verdict) -> str:
+    """The verdict, and what it promises."""
     if verdict.verdict == "none":
         return "No verdict: " + ("the reference failed." if verdict.reference["failures"] else "nothing was judged.")
     judged = [finding for finding in verdict if finding.status in ("kept", "broken", "error")]

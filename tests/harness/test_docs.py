@@ -34,7 +34,7 @@ CHOICE = {"--ops", "--dtypes"}
 OPTIONS = {
     "gate": JUDGES | CHOICE | {"--write-known"},
     "plan": (JUDGES | CHOICE) - {"--json"},
-    "replay": JUDGES,
+    "replay": JUDGES | {"--fresh", "--shrink", "--snippet"},
     "init": {"--suite"},
     "check": {"--suite"},
     "backends": {"--suite"},
@@ -46,9 +46,6 @@ TO_COME = {
     "--executor",
     "--ledger",
     "--budget",
-    "--fresh",
-    "--shrink",
-    "--snippet",
 }
 IN_PYTEST = (JUDGES | CHOICE) - {"-n"}  # -n is pytest-xdist's
 
