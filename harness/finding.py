@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,14 +13,24 @@ from harness.case import ANY, Promise
 from harness.check import Check
 from harness.engine import Result
 from harness.evidence import Evidence, pool
+from harness.moments import Moments
+from harness.tally import Tally
 
 Status = Literal["kept", "broken", "not_implemented", "not_offered", "unreadable", "error"]
+KEYS = (  # of the public JSON, in its order
+    *("id", "status", "known", "law", "op", "dtype", "p", "shape", "strides", "context"),
+    *("statistic", "p_value", "log10_e", "threshold_log10_e", "n", "estimate", "expected", "interval", "detectable"),
+    *("detail", "replay"),
+)
 DIGITS = 6  # significant digits of what is derived: fewer than what differs between machines
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One promise, judged: the fields are the keys of the public JSON, in harness/verdict.schema.json."""
+    """One promise, judged: the names are the keys of the public JSON, in harness/verdict.schema.json.
+
+    The numbers of the effect are computed when they are asked for: an interval takes longer than the verdict.
+    """
 
     id: str
     status: Status
@@ -31,28 +42,67 @@ class Finding:
     shape: list[int] | None
     strides: str | None
     context: str
-    statistic: float | None = None
-    p_value: float | None = None
-    log10_e: float | None = None
-    threshold_log10_e: float | None = None
-    n: int | None = None
-    estimate: float | None = None
-    expected: float | None = None
-    interval: tuple[float, float] | None = None
-    detectable: float | None = None
     detail: dict[str, Any] | None = None
     replay: str = ""
+    evidence: Tally | Moments | None = field(default=None, repr=False)  # of a law that draws, if it was judged
+    level: float = field(default=0.0, repr=False)  # its share of the error budget, as a probability
 
     @property
     def fails(self) -> bool:
         """True if this finding fails the gate: broken or ended in an error, and not a known deviation."""
         return self.status in ("broken", "error") and self.known is None
 
+    @property
+    def statistic(self) -> float | None:
+        """Pearson's chi-square, or the sum of squared z of moments."""
+        return _round(self.evidence.statistic) if self.evidence else None
+
+    @property
+    def p_value(self) -> float | None:
+        """For people; no verdict rests on it."""
+        return _round(self.evidence.p_value) if self.evidence else None
+
+    @property
+    def log10_e(self) -> float | None:
+        """Log10 of the evidence against the promise."""
+        return _round(self.evidence.log10_e) if self.evidence else None
+
+    @property
+    def threshold_log10_e(self) -> float | None:
+        """Log10 of the e-value from which on it is broken."""
+        return _round(-math.log10(self.level)) if self.evidence else None
+
+    @property
+    def n(self) -> int | None:
+        """Draws."""
+        return self.evidence.n if self.evidence else None
+
+    @property
+    def estimate(self) -> float | None:
+        """What was seen, where it is furthest from the promise."""
+        return _round(self.evidence.estimate) if self.evidence else None
+
+    @property
+    def expected(self) -> float | None:
+        """What is promised there."""
+        return _round(self.evidence.expected) if self.evidence else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """What can't be excluded there, valid whenever one looks."""
+        if self.evidence is None:
+            return None
+        low, high = self.evidence.interval(self.level)
+        return _round(low), _round(high)
+
+    @property
+    def detectable(self) -> float | None:
+        """The smallest departure that would have been caught with probability 0.99."""
+        return _round(self.evidence.detectable(self.level)) if self.evidence else None
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        data = asdict(self)
-        data["interval"] = list(self.interval) if self.interval else None
-        return data
+        return {name: getattr(self, name) for name in KEYS}
 
 
 def unjudged(promise: Promise, status: Status, reason: str) -> Finding:
@@ -120,25 +170,12 @@ def weigh(promise: Promise, results: Mapping[str, Result], alpha: float) -> tupl
 
 
 def _described(finding: Finding, evidence: Evidence, promise: Promise, alpha: float) -> Finding:
-    """`finding` with the effect that its evidence shows."""
+    """`finding` with what its evidence shows."""
     if isinstance(evidence, Check):
         detail = {"checked": evidence.checked, "exact": evidence.exact, "wrong": evidence.wrong}
         return replace(finding, detail={**detail, "first": evidence.first or None})
-    share = alpha * promise.share
-    low, high = evidence.interval(share)
-    return replace(
-        finding,
-        statistic=_round(evidence.statistic),
-        p_value=_round(evidence.p_value),
-        log10_e=_round(evidence.log10_e),
-        threshold_log10_e=_round(promise.threshold(alpha)),
-        n=evidence.n,
-        estimate=_round(evidence.estimate),
-        expected=_round(evidence.expected),
-        interval=(_round(low), _round(high)),
-        detectable=_round(evidence.detectable(share)),
-        detail={"where": evidence.where} if evidence.is_composite else None,
-    )
+    where = {"where": evidence.where} if evidence.is_composite else None
+    return replace(finding, evidence=evidence, level=alpha * promise.share, detail=where)
 
 
 def _labels(cases: Sequence[tuple[float | None, str, tuple[int, ...]]]) -> list[str]:
