@@ -68,7 +68,7 @@ def check(backend: Any, name: str) -> None:
     Raises:
         NoVerdictError: a required name is absent, or not what it must be.
     """
-    absent = [text for text in REQUIRED if not hasattr(backend, text)]
+    absent = [text for text in REQUIRED if _asked(backend, text, name) is None]
     if absent:
         raise NoVerdictError(f"backend {name} lacks {', '.join(absent)}, which every backend must have")
     if not isinstance(backend.name, str):
@@ -85,12 +85,20 @@ def check(backend: Any, name: str) -> None:
             raise NoVerdictError(f"backend {name}: {text} = {getattr(backend, text)!r} can't be called")
 
 
+def _asked(backend: Any, text: str, name: str) -> Any:
+    """What `backend` has under `text`, or None; it may compute it, and that may raise."""
+    try:
+        return getattr(backend, text, None)
+    except Exception as error:  # foreign code may raise anything
+        raise NoVerdictError(f"backend {name}: its {text} raised {type(error).__name__}: {error}") from error
+
+
 def offer(backend: Any, names: Iterable[str]) -> Offer:
     """What `backend` offers among `names`; a name whose value is None or False is not offered."""
     return Offer(
         name=backend.name,
-        version=str(getattr(backend, "version", "")),
-        device=str(getattr(backend, "device", "")),
+        version=str(_asked(backend, "version", backend.name) or ""),
+        device=str(_asked(backend, "device", backend.name) or ""),
         dtypes=tuple(backend.dtypes),
-        names=tuple(sorted(text for text in set(names) if getattr(backend, text, None) not in (None, False))),
+        names=tuple(sorted(text for text in set(names) if _asked(backend, text, backend.name) not in (None, False))),
     )

@@ -1,7 +1,8 @@
 """The worker's own process: takes one job at a time from its standard input, answers on its standard output.
 
 Started as `python -P -m harness.child LIFELINE`, never forked, so that no framework finds itself half initialised. The
-backend cannot get at the pipe: its standard input is empty, and whatever it prints goes where the errors go.
+backend's standard input is empty, and what it prints goes nowhere. What it replaces in the judge, and where it goes, is
+put back after every job (docs/threats.md).
 """
 
 from __future__ import annotations
@@ -9,15 +10,73 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import sys
 import traceback
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from harness.backend import load_backend, offer
-from harness.engine import Job, picture, run
-from harness.errors import KeeprateError
+from harness.engine import Job, Result, picture, run
+from harness.errors import KeeprateError, NoVerdictError
 from harness.suite import Suite, load_suite
+from harness.untouched import Untouched
+
+
+class _Loaded:
+    """The suite, the backend and the reference, once they are loaded."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self.suite = load_suite(setup["suite"])
+        self._home, self._depth = os.getcwd(), sys.getrecursionlimit()
+        reference = load_backend(self.suite.reference) if self.suite.reference else None
+        self._untouched = Untouched(_judges(self.suite, reference))
+        self._sides = {"backend": load_backend(setup["backend"]), "reference": reference}
+        self.offer = offer(self._sides["backend"], setup["names"])
+        self.reference = offer(reference, setup["names"]) if reference else None
+        if replaced := self._put_back():
+            raise NoVerdictError(f"backend {setup['backend']}: loading it replaced {replaced}, which the judge uses")
+
+    def check(self) -> dict[str, Any]:
+        return {"looks": [asdict(look) for look in self.suite.check(self._sides["backend"])]}
+
+    def run(self, job: Job) -> Result:
+        """What a job gives; an error where the judge itself fails in it, or was tampered with."""
+        try:
+            with np.errstate():
+                result = run(self.suite, self._sides[job.role], job)
+        except Exception as error:  # noqa: BLE001 - in a process that foreign code may have changed, anything may be raised
+            traceback.print_exc()
+            result = Result(job.role, job.case.id, error=f"keeprate itself failed in this case: {_brief(error)}")
+        if replaced := self._put_back():
+            result = Result(job.role, job.case.id, error=f"the backend replaced {replaced}, which the judge uses")
+        return result
+
+    def picture(self, job: Job) -> list[str]:
+        """Lines that show what a job draws."""
+        lines = picture(self.suite, self._sides[job.role], job)
+        self._put_back()
+        return lines
+
+    def _put_back(self) -> str:
+        os.chdir(self._home)
+        sys.setrecursionlimit(self._depth)
+        return self._untouched.put_back()
+
+
+def _judges(suite: Suite, reference: Any) -> list[str]:
+    """The modules whose code judges: ours, the suite's, and the reference's adapter."""
+    own = {"harness", suite.plan.__module__.partition(".")[0]}
+    return [name for name, module in sys.modules.items() if name.partition(".")[0] in own or module is reference]
+
+
+def _brief(error: Exception) -> str:
+    """What was raised, and the last line of it that is ours or the suite's."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1][:200]
+    return f"{what} ({os.path.basename(last.filename)}, line {last.lineno})"
 
 
 def main() -> None:
@@ -29,32 +88,27 @@ def main() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     sys.path.append(os.getcwd())  # last: a folder of the user's that is named `specs` must not hide ours
-    loaded: dict[str, Any] = {}  # by role: the backend and the reference
-    suite: Suite | None = None
+    process = os.getpid()
+    loaded: _Loaded | None = None
     for line in source:
         message = json.loads(line)
         try:
-            if suite is None:
-                suite = load_suite(message["suite"])
-                loaded["backend"] = load_backend(message["backend"])
-                if suite.reference:
-                    loaded["reference"] = load_backend(suite.reference)
-                answer: dict[str, Any] = {"offer": offer(loaded["backend"], message["names"]).to_json()}
-                answer["reference"] = (
-                    offer(loaded["reference"], message["names"]).to_json() if suite.reference else None
-                )
+            if loaded is None:
+                loaded = _Loaded(message)
+                reference = loaded.reference.to_json() if loaded.reference else None
+                answer: dict[str, Any] = {"offer": loaded.offer.to_json(), "reference": reference}
             elif "check" in message:
-                answer = {"looks": [asdict(look) for look in suite.check(loaded["backend"])]}
+                answer = loaded.check()
             elif "picture" in message:
-                job = Job.from_json(message["picture"])
-                answer = {"lines": picture(suite, loaded[job.role], job)}
+                answer = {"lines": loaded.picture(Job.from_json(message["picture"]))}
             else:
-                job = Job.from_json(message)
-                answer = {"result": run(suite, loaded[job.role], job).to_json()}
+                answer = {"result": loaded.run(Job.from_json(message)).to_json()}
         except KeeprateError as error:
             answer = {"refused": str(error), "code": error.exit_code}
         except Exception:  # noqa: BLE001 - whatever is left is a fault of ours: the parent shows the whole traceback
             answer = {"fault": traceback.format_exc()}
+        if os.getpid() != process:  # a copy of this process, which the backend made and let go on
+            os._exit(0)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -62,8 +116,11 @@ def main() -> None:
 def _end_with_parent(lifeline: int) -> None:
     """Has the system end this process and what it starts once the parent is gone, even in the middle of foreign code.
 
-    The parent holds the other end of the pipe. When that closes, SIGIO goes to this group; nobody catches it.
+    The parent holds the other end of the pipe. When that closes, a signal that ends a process goes to this group: where
+    the system lets us choose it, one that nobody can ignore.
     """
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)  # in place of SIGIO
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgid(0))
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 

@@ -68,7 +68,10 @@ def size_text(size: int) -> str:
 
 
 class Watch:
-    """Watches one process while it works on one thing, and calls `end` once it exceeds a limit; a context manager."""
+    """Watches one process while it works on one thing, and calls `end` once it exceeds a limit, or has ended by itself.
+
+    A context manager.
+    """
 
     def __init__(self, pid: int, seconds: float, memory: int, end: Callable[[], None]) -> None:
         self.exceeded = ""
@@ -88,13 +91,23 @@ class Watch:
         deadline = time.monotonic() + self._seconds
         look = 0
         while not self.exceeded and not self._done.wait(LOOK):
+            if ended(self._pid):  # and yet no end of its answers: what it has started keeps the pipe open
+                break
             if resident(self._pid, alone=look % 10 > 0) > self._memory:
                 self.exceeded = f"used more than {size_text(self._memory)} of memory (--memory)"
             elif time.monotonic() > deadline:
                 self.exceeded = f"gave no answer within {self._seconds:g} s (--case-timeout)"
             look += 1
-        if self.exceeded:
+        if not self._done.is_set():
             self._end()
+
+
+def ended(pid: int) -> bool:
+    """Whether a process has ended, seen to or not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def resident(pid: int, *, alone: bool) -> int:

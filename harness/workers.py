@@ -6,10 +6,10 @@ import contextlib
 import json
 import os
 import queue
+import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -20,10 +20,14 @@ from harness.backend import Offer
 from harness.engine import Job, Result, run
 from harness.errors import NoVerdictError, UsageError
 from harness.limits import Limits, Watch
+from harness.offspring import MARK, end_all
 from harness.suite import Look, Suite
 
 # The workers themselves use the cores; and no result may depend on how many there are.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+LONGEST = 1 << 24  # characters of an answer: a thousand times what a case gives
+NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
+GRACE = 1.0  # seconds between the end of the answers and the end of the process
 
 
 class Runner(Protocol):
@@ -69,7 +73,8 @@ class _Child:
         self._limits = limits
         self._process: subprocess.Popen[str] | None = None
         self._greeted = False  # the answer to the setup has come
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill, as long as the child itself
+        self._mark = secrets.token_hex(8)
+        self._closed = False
         self._lifeline, self._alive = os.pipe()  # its end that stays here closes with this process, however that ends
 
     def start(self) -> None:
@@ -82,9 +87,13 @@ class _Child:
         if self._process is None:
             self.start()
         answer = self._receive(self._limits.for_draws(0))
+        try:
+            offer, reference = Offer.from_json(answer["offer"]), answer["reference"]
+            offers = offer, Offer.from_json(reference) if reference else None
+        except (AttributeError, LookupError, TypeError):
+            raise self._death(NO_ANSWER) from None
         self._greeted = True
-        reference = answer["reference"]
-        return Offer.from_json(answer["offer"]), Offer.from_json(reference) if reference else None
+        return offers
 
     def check(self) -> list[Look]:
         if not self._greeted:
@@ -103,17 +112,21 @@ class _Child:
         if not self._greeted:
             self.offers()
         self._send(job.to_json())
-        return Result.from_json(self._receive(self._limits.for_draws(job.case.draws))["result"])
+        answer = self._receive(self._limits.for_draws(job.case.draws))
+        try:
+            return result_of(answer, job)
+        except ValueError:
+            raise self._death(NO_ANSWER) from None
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.child", str(self._lifeline)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=subprocess.DEVNULL,  # a backend may print without end
             text=True,
             encoding="utf-8",
-            env={**os.environ, **SINGLE_THREADED},
+            env={**os.environ, **SINGLE_THREADED, MARK: self._mark},
             pass_fds=[self._lifeline],
             start_new_session=True,  # a group of its own, so that what it starts ends with it, and Ctrl-C is ours
         )
@@ -129,10 +142,15 @@ class _Child:
     def _receive(self, seconds: float) -> dict[str, Any]:
         assert self._process is not None and self._process.stdout
         with Watch(self._process.pid, seconds, self._limits.memory, self._end) as watch:
-            line = self._process.stdout.readline()
-        if watch.exceeded or not line:
-            raise self._death(watch.exceeded)
-        answer: dict[str, Any] = json.loads(line)
+            line = self._process.stdout.readline(LONGEST)
+        if watch.exceeded:
+            raise self._death(watch.exceeded, limit=True)
+        if not line:
+            raise self._death()
+        try:
+            answer = dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            raise self._death(NO_ANSWER) from None
         if "fault" in answer:
             raise WorkerFaultError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
         if "refused" in answer:
@@ -142,18 +160,22 @@ class _Child:
     def _end(self) -> None:
         """Kills the process and everything that it has started."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            end_all(self._process.pid, self._mark)
 
-    def _death(self, exceeded: str = "") -> _ChildDiedError:
+    def _death(self, how: str = "", *, limit: bool = False) -> _ChildDiedError:
+        """Ends what is left of the process, and says how it ended; `how`, where that is known."""
         assert self._process is not None
-        self._process.wait()
+        try:
+            self._process.wait(0 if how else GRACE)
+        except subprocess.TimeoutExpired:
+            how = how or "the worker process closed its pipe and went on"
         self._end()  # what it started may still be there
+        self._process.wait()
         self._close_pipes()
         code = self._process.returncode
         self._process, self._greeted = None, False
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        return _ChildDiedError(exceeded or f"the worker process {how}", limit=bool(exceeded))
+        ended = f"was ended by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        return _ChildDiedError(how or f"the worker process {ended}", limit=limit)
 
     def _close_pipes(self) -> None:
         assert self._process is not None and self._process.stdin and self._process.stdout
@@ -167,10 +189,30 @@ class _Child:
             self._process.wait()
             self._close_pipes()
             self._process = None
-        if not self._errors.closed:  # it may be asked twice
-            self._errors.close()
+        if not self._closed:  # it may be asked twice
+            self._closed = True
             os.close(self._lifeline)
             os.close(self._alive)
+
+
+def result_of(answer: dict[str, Any], job: Job) -> Result:
+    """The result in a worker's answer.
+
+    Raises:
+        ValueError: it is none, or not of `job`: the backend has written to the worker's pipe.
+    """
+    try:
+        result = Result.from_json(answer["result"])
+    except (AttributeError, ArithmeticError, LookupError, TypeError) as error:
+        raise ValueError(f"no result: {error!r}") from None
+    if (result.role, result.case) != (job.role, job.case.id):
+        raise ValueError(f"the result of {result.case}, not of {job.case.id}")
+    return result
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals have no name."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 class _Patience:

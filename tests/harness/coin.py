@@ -4,7 +4,7 @@ import numpy as np
 
 from harness.case import Case
 from harness.check import failed, passed
-from harness.errors import Unreadable
+from harness.errors import BackendError, Unreadable
 from harness.suite import law
 from harness.tally import Tally
 
@@ -47,4 +47,11 @@ def plan(profile):
 def sample(case, backend, seed):
     backend.seed(seed)
     for _ in range(case.draws // CHUNK):
-        yield getattr(backend, case.op)(CHUNK, case.p), case.p
+        yield thrown(backend, case.op, case.p), case.p
+
+
+def thrown(backend, op, p):
+    try:
+        return getattr(backend, op)(CHUNK, p)
+    except Exception as error:
+        raise BackendError(f"{op} raised {type(error).__name__}: {error}") from error

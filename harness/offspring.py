@@ -1,0 +1,34 @@
+"""What a worker has started, however it tried to get away: found by a mark in the environment, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+
+MARK = "KEEPRATE_WORKER"  # inherited by whatever a worker forks or starts, in a session of its own too
+ROUNDS = 20  # a process that forks while it is looked for is found in the next one
+
+
+def end_all(group: int, mark: str) -> None:
+    """Kills the process group `group`, and then every process of this user that carries `mark`."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # ended already; macOS refuses where all are zombies
+        os.killpg(group, signal.SIGKILL)
+    for _ in range(ROUNDS):
+        found = list(_marked(mark))
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        if not found:
+            return
+        psutil.wait_procs(found, timeout=0.1)
+
+
+def _marked(mark: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it has ended, or is somebody else's
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                yield process

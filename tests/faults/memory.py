@@ -1,0 +1,41 @@
+"""Backends that take what memory there is."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+from fair import Fair
+
+HOARD = "import time\nkept = []\nwhile True:\n    kept.append(b'x' * 2**25)\n    time.sleep(0.02)\n"
+
+
+class Hoarding(Fair):
+    says = "used more than 500 MiB of memory (--memory)"
+
+
+class Hoards(Hoarding):
+    def fault(self):
+        kept = []
+        while True:
+            kept.append(np.ones(1 << 22))
+            time.sleep(0.02)
+
+
+class TakesAllAtOnce(Hoarding):
+    def fault(self):
+        np.ones(1 << 29)
+
+
+class HoardsInAnotherProcess(Hoarding):
+    def fault(self):
+        subprocess.run([sys.executable, "-c", HOARD], check=True)
+
+
+class LeaksALittle(Fair):
+    """Which is its own affair."""
+
+    kept = ()
+
+    def fault(self):
+        self.kept = (*self.kept, np.ones(1 << 16))

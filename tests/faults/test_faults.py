@@ -1,0 +1,97 @@
+"""Whatever a backend does, the run ends in time, says what happened, keeps the rest, and leaves nothing behind."""
+
+import inspect
+import itertools
+import os
+import secrets
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.errors import NoVerdictError
+from harness.gate import answer, runner_for
+from harness.names import find
+from harness.question import ask
+
+HERE = Path(__file__).parent
+COIN = str(HERE.parent / "harness" / "coin.py")
+LIMIT = 3.0  # seconds: a worker starts in half of one, where nothing else runs
+MARK = "KEEPRATE_FAULT"
+
+
+def faults(*modules):
+    for name in modules:
+        module = find(str(HERE / f"{name}.py"), group="", kind="module")
+        for label, item in vars(module).items():
+            own = inspect.isclass(item) and item.__module__ == module.__name__
+            if own and hasattr(item, "says") and not item.__subclasses__():
+                yield pytest.param(f"{HERE / name}.py:{label}", item.says, id=f"{name}:{label}")
+
+
+@pytest.fixture
+def left_behind(monkeypatch, tmp_path):
+    """An empty folder to run in; says what processes and files are there afterwards."""
+    value = secrets.token_hex(8)
+    monkeypatch.setenv(MARK, value)  # every process started from now on inherits it
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def look():
+        running = [process for process in psutil.process_iter() if environment(process).get(MARK) == value]
+        _, alive = psutil.wait_procs(running, timeout=2)  # what was killed may take a moment
+        return alive, list(tmp_path.iterdir())
+
+    return look
+
+
+def environment(process):
+    try:
+        return process.environ() if process.pid != os.getpid() else {}
+    except psutil.Error:
+        return {}
+
+
+def judged(backend):
+    """The verdict, and the seconds that each case took."""
+    question = ask(backend, suite=COIN, profile="quick")
+    times = [time.monotonic()]
+    runner = runner_for(question, 1, case_timeout=LIMIT, memory="500M")
+    verdict = answer(question, runner, lambda done, total: times.append(time.monotonic()))
+    return verdict, [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+@pytest.mark.parametrize(("backend", "says"), list(faults("crashes", "hangs", "memory", "strays", "meddlers")))
+def test_a_fault_ends_its_own_case_in_time_and_alone(backend, says, left_behind):
+    verdict, seconds = judged(backend)
+    status = {finding.id: finding.status for finding in verdict}
+    assert status == {
+        "toss/fair/float32/p0.5/-/eager": "kept",
+        "toss/fair/float32/p0.25/-/eager": "error" if says else "kept",
+        "toss/lands/float32/-/-/eager": "error" if says else "kept",  # it rests on both cases
+        "spin/fair/float32/p0.5/-/eager": "kept",
+        "spin/fair/float32/p0.25/-/eager": "kept",
+        "spin/lands/float32/-/-/eager": "kept",
+    }, [finding.detail for finding in verdict]
+    assert verdict.exit_code == (1 if says else 0)
+    for finding in verdict:
+        if finding.status == "error":
+            assert finding.detail["reason"].startswith(says)
+            assert finding.id in finding.replay
+    assert seconds[1] < LIMIT + 2
+    assert left_behind() == ([], [])
+
+
+@pytest.mark.parametrize(("backend", "says"), list(faults("unloadable")))
+def test_a_fault_while_loading_gives_no_verdict(backend, says, left_behind):
+    started = time.monotonic()
+    with pytest.raises(NoVerdictError) as refused:
+        judged(backend)
+    assert says in str(refused.value)
+    assert time.monotonic() - started < LIMIT + 2
+    assert left_behind() == ([], [])
+
+
+def test_there_are_at_least_forty_faults():
+    assert len(list(faults("crashes", "hangs", "memory", "strays", "meddlers", "unloadable"))) >= 40
