@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ def write_template(path: Path, suite: Suite) -> None:
     Raises:
         UsageError: there is a file already, or none can be written, or the suite has no template.
     """
-    if path.exists():
+    if os.path.lexists(path):  # False for a name that is too long: `write` says so
         raise UsageError(f"'{path}' exists already, and was left as it is")
     if path.suffix != ".py":
         raise UsageError(f"'{path}' is no name of a Python file: it should end in .py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import signal
 import sys
@@ -13,18 +14,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from harness import github
 from harness.author import explain as explained
 from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
 from harness.closeup import Closeup
+from harness.console import console, forget, open_streams
 from harness.engine import Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
 from harness.forecast import forecast, show_plan
-from harness.gate import answer_in_full, cores, no_verdict, runner_for
+from harness.gate import answer_in_full, counted, no_verdict, runner_for
 from harness.known import known_text
 from harness.names import installed
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
@@ -159,6 +160,10 @@ def gate(
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, **options)
     verdict, _ = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), json_path)
+    show(verdict, console(sys.stdout))  # first: a disk that is full must not cost the verdict
+    github.report(verdict)
+    if json_path is not None:
+        write(json_path, verdict.to_json())
     if write_known is not None:
         broken = [
             (item.id, item.known or "broken when this list was written")
@@ -166,8 +171,6 @@ def gate(
             if item.status in ("broken", "error")
         ]
         write(write_known, known_text(broken))
-    show(verdict, _console(sys.stdout))
-    github.report(verdict)
     sys.exit(verdict.exit_code)
 
 
@@ -180,14 +183,14 @@ def plan(
 ) -> None:
     """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
     question = ask(ops=ops, dtypes=dtypes, **options)
-    count = workers or cores()
+    count = counted(workers)
     runner = runner_for(question, 1, case_timeout=case_timeout, memory=memory)
     try:
         with _progress() as bar:
             forecasts = list(bar.track(forecast(question, runner), description=f"timing {question.backend}"))
     finally:
         runner.close()
-    show_plan(forecasts, question, count, _console(sys.stdout))
+    show_plan(forecasts, question, count, console(sys.stdout))
 
 
 _suite = click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What to judge by.")
@@ -218,7 +221,7 @@ def check(backend: str, suite: str) -> None:
     B is named as for --backend. Nothing is said of the framework: a gate does that, and refuses an adapter at fault.
     """
     looks = looks_at(ask(backend, profile="quick", suite=suite))
-    show_looks(looks, backend, _console(sys.stdout))
+    show_looks(looks, backend, console(sys.stdout))
     sys.exit(any(look.wrong for look in looks))
 
 
@@ -230,7 +233,7 @@ def backends(suite: str) -> None:
     with _progress() as bar:
         rows = list(bar.track(inventory(names, suite), description="loading each backend", total=len(names)))
     promises = load_suite(suite).promises("quick").values()
-    show_inventory(rows, sorted({promise.id.op for promise in promises}), _console(sys.stdout))
+    show_inventory(rows, sorted({promise.id.op for promise in promises}), console(sys.stdout))
 
 
 @cli.command(epilog=EPILOG)
@@ -287,20 +290,22 @@ def replay(
         return runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
 
     verdict, results = _judge(question, runner(), json_path)
-    console = _console(sys.stdout)
+    screen = console(sys.stdout)
     (found,) = verdict
     law = verdict.laws[question.promises[finding].id.family]
-    console.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
+    screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
+    if json_path is not None:
+        write(json_path, verdict.to_json())
     code = verdict.exit_code
     if found.status in ("kept", "broken"):
         seen = Closeup(question, finding, results, runner())
         try:
-            seen.show(console)
+            seen.show(screen)
             if fresh:
                 other = replace(question, seed=secrets.randbits(31))
-                code = max(code, seen.show_together(_judge(other, runner(), None), other.seed, console))
+                code = max(code, seen.show_together(_judge(other, runner(), None), other.seed, screen))
             if shrink:
-                seen.show_smallest(console)
+                seen.show_smallest(screen)
             if snippet is not None:
                 write(snippet, seen.script())
                 click.echo(f"\nwrote {snippet}: it needs the framework and NumPy alone")
@@ -310,11 +315,11 @@ def replay(
 
 
 def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[Verdict, Mapping[str, Result]]:
-    """Runs the question, with progress where someone looks, and writes the JSON, also where there is no verdict."""
+    """Runs the question, with progress where someone looks; writes the JSON where there is no verdict to show."""
     try:
         with _progress() as bar:
             task = bar.add_task(f"judging {question.backend}, seed {question.seed}", total=None)
-            verdict, results = answer_in_full(
+            return answer_in_full(
                 question,
                 runner,
                 lambda done, total: bar.update(task, completed=done, total=total),
@@ -323,20 +328,12 @@ def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[
         if json_path is not None:
             write(json_path, no_verdict(question, str(error)).to_json())
         raise
-    if json_path is not None:
-        write(json_path, verdict.to_json())
-    return verdict, results
 
 
 def _progress() -> Progress:
     """A progress bar on the standard error, silent where no terminal is."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=_console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
-
-
-def _console(stream: Any) -> Console:
-    """A console that writes 80 columns where no terminal says otherwise."""
-    return Console(file=stream, width=None if stream.isatty() else WIDTH)
+    return Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
 
 
 def main() -> None:
@@ -344,7 +341,10 @@ def main() -> None:
 
     A fault of ours keeps its whole traceback, and is no verdict.
     """
-    signal.signal(signal.SIGTERM, _terminated)
+    open_streams()
+    signal.signal(signal.SIGTERM, _stopped)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell starts what runs in the background so
+        signal.signal(signal.SIGINT, _stopped)
     try:
         sys.exit(cli(prog_name="keeprate", standalone_mode=False))
     except click.UsageError as error:
@@ -352,15 +352,28 @@ def main() -> None:
         _refuse(f"{error.format_message()}{way_out}", UsageError.exit_code)
     except KeeprateError as error:
         _refuse(str(error), error.exit_code)
+    except BrokenPipeError:
+        forget(sys.stdout)
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            traceback.print_exc()
+            sys.exit(NoVerdictError.exit_code)
+        forget(sys.stdout)
+        _refuse(f"can't write to the standard output: {error.strerror}", UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _refuse("interrupted; nothing was concluded", 130)
+        _refuse("interrupted; nothing was concluded", 128 + signal.SIGINT)
     except Exception:  # noqa: BLE001 - exit code 1 would say that a promise is broken
         traceback.print_exc()
         sys.exit(NoVerdictError.exit_code)
 
 
-def _terminated(number: int, frame: Any) -> NoReturn:
-    """Ends as an interrupt does, so that the workers are ended too."""
+def _stopped(number: int, frame: Any) -> NoReturn:
+    """Ends as an interrupt does, so that the workers are ended too; a second signal must not stop that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     _refuse("terminated; nothing was concluded", 128 + number)
 
 

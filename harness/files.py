@@ -1,8 +1,9 @@
-"""Writes files whole or not at all."""
+"""Writes files whole or not at all, and reads what a person wrote."""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -15,31 +16,84 @@ def check_writable(path: Path) -> None:
     Raises:
         UsageError: its folder doesn't exist or can't be written to, or it is a folder itself.
     """
-    folder = path.resolve().parent
-    if path.is_dir():
-        raise UsageError(f"can't write '{path}': it is a folder")
-    if not folder.is_dir():
-        raise UsageError(f"can't write '{path}': there is no folder '{folder}'")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"can't write '{path}': no permission to write to '{folder}'")
+    try:
+        folder = path.resolve().parent
+        if path.is_dir():
+            raise UsageError(f"can't write '{path}': it is a folder")
+        if not folder.is_dir():
+            raise UsageError(f"can't write '{path}': there is no folder '{folder}'")
+        if not os.access(path if _is_special(path) else folder, os.W_OK):
+            raise UsageError(f"can't write '{path}': no permission to write to '{folder}'")
+    except (OSError, RuntimeError) as error:  # a name that is too long; a link to itself
+        raise UsageError(f"can't write '{path}': {_reason(error)}") from None
 
 
 def write(path: Path, text: str) -> None:
     """Writes `text` to a file beside `path` and puts it in its place, so that no half-written file is ever seen.
 
+    A pipe or a device, as /dev/stdout, is written to as it is.
+
     Raises:
         UsageError: it can't be written; what stood at `path` is unchanged.
     """
     check_writable(path)
-    target = path.resolve()
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        if _is_special(path):
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path.resolve(), text)
+    except OSError as error:
+        raise UsageError(f"can't write '{path}': {_reason(error)}") from None
+
+
+def _replace(target: Path, text: str) -> None:
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else _usual_mode()
+    # Under a name that nobody can guess, opened only if nothing has it, and for its owner alone until it is whole.
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for their owner alone
+        os.chmod(temporary, mode)
         os.replace(temporary, target)
-    except OSError as error:
+    except BaseException:  # an interrupt as well
         os.unlink(temporary)
-        raise UsageError(f"can't write '{path}': {error.strerror}") from None
+        raise
+
+
+def _usual_mode() -> int:
+    """What a new file would have."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _is_special(path: Path) -> bool:
+    """True for what exists and is neither a file nor a folder; putting a file in its place would destroy it."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def read(path: Path, most: int) -> str:
+    """The text of a file.
+
+    Args:
+        path: where it is.
+        most: bytes; what is larger is no list that a person wrote, and must not fill the memory.
+
+    Raises:
+        UsageError: it can't be read, is larger, or isn't UTF-8; the message begins with the reason.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UsageError(_reason(error)) from None
+    if len(data) > most:
+        raise UsageError(f"it is larger than {most // 2**20} MiB")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(str(error)) from None

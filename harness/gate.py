@@ -22,6 +22,8 @@ from harness.suite import Look
 from harness.verdict import Verdict
 from harness.workers import Children, InProcess, Runner
 
+MANY = 64  # workers that may be asked for on any machine
+
 
 class Docket:
     """Results as they come: a finding is concluded as soon as its last case is in, while the others still run."""
@@ -142,17 +144,27 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def counted(workers: int | None) -> int:
+    """The number of workers that was asked for; all cores unless one was.
+
+    Raises:
+        UsageError: it is less than 1, or out of proportion.
+    """
+    most = max(MANY, 4 * cores())
+    if workers is not None and not 1 <= workers <= most:
+        raise UsageError(f"workers = {workers} is not between 1 and {most}: here are {cores()} cores")
+    return workers or cores()
+
+
 def runner_for(
     question: Question, workers: int | None, *, case_timeout: float | None = None, memory: str | None = None
 ) -> Children:
     """Child processes for a backend that has a name; all cores unless `workers` says how many.
 
     Raises:
-        UsageError: `workers` is less than 1, or a limit is none.
+        UsageError: `workers` is less than 1 or out of proportion, or a limit is none.
     """
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers = {workers} is less than 1")
-    count = workers or cores()
+    count = counted(workers)
     bounds = limits(count, case_timeout, memory)
     return Children(question.backend, question.suite_name, question.names, count, bounds)
 

@@ -8,6 +8,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.files import read
+
+LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,9 @@ def read_known(path: str | Path) -> Known:
         UsageError: it can't be read, or a line has no pattern or no reason.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"known deviations {path}: {error.strerror if isinstance(error, OSError) else error}"
-        ) from None
+        text = read(Path(path), LARGEST)
+    except UsageError as error:
+        raise UsageError(f"known deviations {path}: {error}") from None
     patterns = []
     for number, line in enumerate(text.splitlines(), start=1):
         pattern, _, reason = (part.strip() for part in line.partition("#"))

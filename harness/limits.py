@@ -56,7 +56,8 @@ def parse_size(text: str) -> int:
         UsageError: it is none, or not positive.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
+    wanted = float(found[1]) * UNITS[found[2].upper()] if found else 0.0
+    size = int(wanted) if wanted < float("inf") else 0
     if size <= 0:
         raise UsageError(f"memory = '{text}' is not a size as in 4G or 512M")
     return size

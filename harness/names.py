@@ -16,6 +16,8 @@ from typing import Any
 
 from harness.errors import NoVerdictError, UsageError
 
+LARGEST = 1 << 26  # bytes of a Python file
+
 
 def installed(group: str) -> dict[str, str]:
     """Entry points of `group`: name to the module that it stands for."""
@@ -35,8 +37,7 @@ def find(name: str, *, group: str, kind: str) -> Any:
         NoVerdictError: it is there, but loading it raised.
     """
     where, _, attribute = installed(group).get(name, name).partition(":")
-    if os.sep in where and Path(where).is_dir():
-        raise UsageError(f"{kind} '{where}' is a folder; a {kind} is a file: {Path(where) / 'file.py'}")
+    _look_at(where, kind)
     module = _from_file(where, kind) if where.endswith(".py") else _from_module(where, name, group, kind)
     if not attribute:
         return module
@@ -48,10 +49,23 @@ def find(name: str, *, group: str, kind: str) -> Any:
     return _loading(name, kind, found) if inspect.isclass(found) else found
 
 
+def _look_at(where: str, kind: str) -> None:
+    """Looks at what `where` names on the disk, if anything."""
+    path = Path(where)
+    try:
+        if where.endswith(".py"):
+            if not path.is_file():
+                raise UsageError(f"no {kind} file '{where}'" + (": it is a folder" if path.is_dir() else ""))
+            if path.stat().st_size > LARGEST:
+                raise UsageError(f"{kind} file '{where}' is larger than {LARGEST >> 20} MiB: it is no program")
+        elif os.sep in where and path.is_dir():
+            raise UsageError(f"{kind} '{where}' is a folder; a {kind} is a file: {path / 'file.py'}")
+    except OSError as error:  # a name that is too long, or a folder that may not be entered
+        raise UsageError(f"no {kind} '{where}': {error.strerror}") from None
+
+
 def _from_file(where: str, kind: str) -> ModuleType:
     path = Path(where)
-    if not path.is_file():
-        raise UsageError(f"no {kind} file '{where}'" + (": it is a folder" if path.is_dir() else ""))
     # Under its path, so that no file hides the module that has its name: `torch.py` is a likely one.
     spec = importlib.util.spec_from_file_location(str(path.resolve()), path.resolve())
     if spec is None or spec.loader is None:

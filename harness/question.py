@@ -18,6 +18,7 @@ from harness.suite import Suite, load_suite
 
 DEFAULT_SUITE = "dropout"
 ALPHA = 1e-6
+SMALLEST = 1e-290  # a 10⁻¹⁵th of it is still a number, and the smallest share is larger
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def ask(
     Raises:
         UsageError: an option names what doesn't exist, or is out of range.
     """
+    if 0 < alpha < SMALLEST:
+        raise UsageError(f"alpha = {alpha!r} is below {SMALLEST}: a share of it is no number any more")
     if not 0 < alpha < 1:
         raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is the chance that a faithful backend fails")
     if seed is not None and not 0 <= seed < 2**63:

@@ -10,6 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -75,12 +76,14 @@ class _Child:
         self._greeted = False  # the answer to the setup has come
         self._mark = secrets.token_hex(8)
         self._closed = False
+        self._clearing = threading.Lock()
         self._lifeline, self._alive = os.pipe()  # its end that stays here closes with this process, however that ends
 
     def start(self) -> None:
         """Lets it load the backend while others do something else; `offers` waits for the answer."""
+        if self._closed:
+            raise _ChildDiedError("the run was ended", limit=False)
         self._process = self._spawn()
-        self._greeted = False
         self._send(self._setup)
 
     def offers(self) -> tuple[Offer, Offer | None]:
@@ -126,6 +129,7 @@ class _Child:
             stderr=subprocess.DEVNULL,  # a backend may print without end
             text=True,
             encoding="utf-8",
+            errors="replace",  # in what a backend may have written to the pipe
             env={**os.environ, **SINGLE_THREADED, MARK: self._mark},
             pass_fds=[self._lifeline],
             start_new_session=True,  # a group of its own, so that what it starts ends with it, and Ctrl-C is ours
@@ -159,38 +163,41 @@ class _Child:
 
     def _end(self) -> None:
         """Kills the process and everything that it has started."""
-        if self._process is not None:
-            end_all(self._process.pid, self._mark)
+        if process := self._process:
+            end_all(process.pid, self._mark)
 
     def _death(self, how: str = "", *, limit: bool = False) -> _ChildDiedError:
         """Ends what is left of the process, and says how it ended; `how`, where that is known."""
-        assert self._process is not None
+        process = self._process
+        if process is None:
+            return _ChildDiedError("the worker process was ended", limit=False)
         try:
-            self._process.wait(0 if how else GRACE)
+            process.wait(0 if how else GRACE)
         except subprocess.TimeoutExpired:
             how = how or "the worker process closed its pipe and went on"
-        self._end()  # what it started may still be there
-        self._process.wait()
-        self._close_pipes()
-        code = self._process.returncode
-        self._process, self._greeted = None, False
+        self._clear()
+        code = process.returncode
         ended = f"was ended by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
         return _ChildDiedError(how or f"the worker process {ended}", limit=limit)
 
-    def _close_pipes(self) -> None:
-        assert self._process is not None and self._process.stdin and self._process.stdout
-        with contextlib.suppress(BrokenPipeError):  # of what was written and never read
-            self._process.stdin.close()
-        self._process.stdout.close()
+    def _clear(self) -> None:
+        """Ends the process, if there is one; what it started may still be there without it."""
+        with self._clearing:  # a run that is interrupted ends what a thread is still waiting for
+            process, self._process, self._greeted = self._process, None, False
+            if process is None:
+                return
+            assert process.stdin and process.stdout
+            end_all(process.pid, self._mark)
+            process.wait()
+            with contextlib.suppress(BrokenPipeError):  # of what was written and never read
+                process.stdin.close()
+            process.stdout.close()
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._end()
-            self._process.wait()
-            self._close_pipes()
-            self._process = None
-        if not self._closed:  # it may be asked twice
-            self._closed = True
+        """Ends the process for good; it may be asked twice."""
+        self._closed, before = True, self._closed
+        self._clear()
+        if not before:
             os.close(self._lifeline)
             os.close(self._alive)
 

@@ -51,7 +51,7 @@ class WritesToThePipe(Fair):
     says = NO_ANSWER
 
     def fault(self):
-        written(b"heads\n")
+        written(b"heads\xff\n")
 
 
 class WritesJsonToThePipe(Fair):

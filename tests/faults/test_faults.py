@@ -2,12 +2,9 @@
 
 import inspect
 import itertools
-import os
-import secrets
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from harness.errors import NoVerdictError
@@ -18,7 +15,6 @@ from harness.question import ask
 HERE = Path(__file__).parent
 COIN = str(HERE.parent / "harness" / "coin.py")
 LIMIT = 3.0  # seconds: a worker starts in half of one, where nothing else runs
-MARK = "KEEPRATE_FAULT"
 
 
 def faults(*modules):
@@ -28,29 +24,6 @@ def faults(*modules):
             own = inspect.isclass(item) and item.__module__ == module.__name__
             if own and hasattr(item, "says") and not item.__subclasses__():
                 yield pytest.param(f"{HERE / name}.py:{label}", item.says, id=f"{name}:{label}")
-
-
-@pytest.fixture
-def left_behind(monkeypatch, tmp_path):
-    """An empty folder to run in; says what processes and files are there afterwards."""
-    value = secrets.token_hex(8)
-    monkeypatch.setenv(MARK, value)  # every process started from now on inherits it
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def look():
-        running = [process for process in psutil.process_iter() if environment(process).get(MARK) == value]
-        _, alive = psutil.wait_procs(running, timeout=2)  # what was killed may take a moment
-        return alive, list(tmp_path.iterdir())
-
-    return look
-
-
-def environment(process):
-    try:
-        return process.environ() if process.pid != os.getpid() else {}
-    except psutil.Error:
-        return {}
 
 
 def judged(backend):

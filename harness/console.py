@@ -1,0 +1,46 @@
+"""The standard streams as they are found: a terminal or none, closed, left by their reader, of any encoding."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from harness.text import WIDTH
+
+
+class _Console(Console):
+    """Says no more once its reader has left, as `head` does; the exit code is still the verdict's."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        forget(sys.stdout)
+
+
+def console(stream: Any) -> Console:
+    """A console that writes 80 columns where no terminal says otherwise."""
+    return _Console(file=stream, width=None if stream.isatty() else WIDTH)
+
+
+def forget(stream: Any) -> None:
+    """Sends what is still to be written to nobody, so that the end of the program doesn't fail on it."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, stream.fileno())
+    os.close(nobody)
+
+
+def open_streams() -> None:
+    """Opens those of the three standard streams that are closed, and lets them take what their encoding lacks."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the program
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a test may have put another in its place
+            stream.reconfigure(errors="backslashreplace")
