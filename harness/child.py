@@ -21,7 +21,7 @@ import numpy as np
 from harness.backend import load_backend, offer
 from harness.engine import Job, Result, picture, run
 from harness.errors import KeeprateError, NoVerdictError
-from harness.suite import Suite, load_suite
+from harness.suite import Look, Suite, load_suite
 from harness.untouched import Untouched
 
 
@@ -32,6 +32,8 @@ class _Loaded:
         self.suite = load_suite(setup["suite"])
         self._home, self._depth = os.getcwd(), sys.getrecursionlimit()
         reference = load_backend(self.suite.reference) if self.suite.reference else None
+        if reference:
+            self.suite.sample(self.suite.plan("quick")[0], reference, 0)  # not begun: it only loads what it needs
         self._untouched = Untouched(_judges(self.suite, reference))
         self._sides = {"backend": load_backend(setup["backend"]), "reference": reference}
         self.offer = offer(self._sides["backend"], setup["names"])
@@ -40,7 +42,10 @@ class _Loaded:
             raise NoVerdictError(f"backend {setup['backend']}: loading it replaced {replaced}, which the judge uses")
 
     def check(self) -> dict[str, Any]:
-        return {"looks": [asdict(look) for look in self.suite.check(self._sides["backend"])]}
+        looks = list(self.suite.check(self._sides["backend"]))
+        if replaced := self._put_back():
+            looks.append(Look("leaves the judge alone", f"it replaced {replaced}, which the judge uses"))
+        return {"looks": [asdict(look) for look in looks]}
 
     def run(self, job: Job) -> Result:
         """What a job gives; an error where the judge itself fails in it, or was tampered with."""

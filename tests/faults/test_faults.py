@@ -66,5 +66,30 @@ def test_a_fault_while_loading_gives_no_verdict(backend, says, left_behind):
     assert left_behind() == ([], [])
 
 
+@pytest.mark.parametrize(("backend", "says"), list(faults("accomplices")))
+def test_what_is_shared_with_the_reference_misleads_nobody(backend, says, left_behind):
+    whole = ask(backend, profile="quick", ops=["dropout"], dtypes=["float32"])
+    laws = ("keep_rate", "shape", "endpoints", "outcomes")
+    asked = {
+        text: one
+        for text, one in whole.promises.items()
+        if one.id.context == "eager" and one.id.family in laws and one.id.p in ("-", "p0.3")
+    }
+    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1))
+    assert verdict.reference["failures"] == []
+    assert {finding.status for finding in verdict} <= {"kept", "error"}
+    errors = {finding.detail["reason"] for finding in verdict if finding.status == "error"}
+    assert errors == ({says} if says else set())  # what is kept was judged before it began
+    assert verdict.verdict == ("broken" if says else "conforms")
+    assert left_behind() == ([], [])
+
+
+def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
+    question = ask(f"{HERE}/at_once.py:MeddlesAtOnce", profile="quick")
+    with pytest.raises(NoVerdictError, match=r"leaves the judge alone: it replaced builtins\.sum"):
+        answer(question, runner_for(question, 1))
+    assert left_behind() == ([], [])
+
+
 def test_there_are_at_least_forty_faults():
     assert len(list(faults("crashes", "hangs", "memory", "strays", "meddlers", "unloadable"))) >= 40

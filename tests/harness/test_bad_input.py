@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+COIN = str(Path(__file__).with_name("coin.py"))
 HUGE = 10 * 2**30  # bytes: ten gigabytes that take no room on the disk
 LONG = "x" * 5000
 SCRIPT = str(Path(sys.executable).with_name("keeprate"))
@@ -96,10 +97,10 @@ def test_what_no_option_takes_is_refused_in_a_sentence(command, debris, options,
         (["init", "nowhere/mine.py"], "there is no folder", 2),
         (["init", f"{LONG}.py"], "File name too long", 2),
         (["init", "latin1.py"], "latin1.py", 2),
-        (["check", "folder/"], "backend 'folder/' is a folder", 2),
-        (["check", "huge.py"], "backend file 'huge.py' is larger than 64 MiB", 2),
-        (["check", "latin1.py"], "can't be loaded: SyntaxError", 3),
-        (["check", "empty.py"], "backend empty.py lacks name, layout", 3),
+        (["check", "folder/", "--suite", COIN], "backend 'folder/' is a folder", 2),
+        (["check", "huge.py", "--suite", COIN], "backend file 'huge.py' is larger than 64 MiB", 2),
+        (["check", "latin1.py", "--suite", COIN], "can't be loaded: SyntaxError", 3),
+        (["check", "empty.py", "--suite", COIN], "backend empty.py lacks name, layout", 3),
         (["backends", "--suite", "nix"], "no suite named 'nix'", 2),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -141,7 +142,7 @@ def test_a_reader_that_leaves_changes_no_exit_code(gate, kind, code):
 
 
 def test_a_reader_that_leaves_before_a_command_only_talks_is_no_fault(gate):
-    run = gate("Fair", '"$keeprate" explain fair --suite ' + str(Path(__file__).with_name("coin.py")) + " | true")
+    run = gate("Fair", '"$keeprate" explain fair --suite ' + COIN + " | true")
     assert run.stderr == ""
 
 
