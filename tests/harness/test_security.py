@@ -1,0 +1,34 @@
+"""What SECURITY.md promises of what is executed, and where."""
+
+from pathlib import Path
+
+
+def test_a_file_of_the_current_folder_hides_no_module_of_ours(keeprate, coin, coins, tmp_path):
+    for name in ("json.py", "numpy.py", "specs.py", "harness.py"):
+        (tmp_path / name).write_text("raise SystemExit(77)\n")
+    run = keeprate("gate", "--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "-n", "1")
+    assert run.code == 0, run.out + run.err
+
+
+def test_a_backend_is_never_loaded_in_the_process_of_the_command(keeprate, coin, tmp_path):
+    (tmp_path / "mine.py").write_text("import sys\nopen('argv.txt', 'a').write(sys.argv[0] + '\\n')\n")
+    assert keeprate("gate", "--backend", "mine.py", "--suite", coin, "--profile", "quick", "-n", "1").code == 3
+    (argument,) = (tmp_path / "argv.txt").read_text().splitlines()
+    assert Path(argument).name == "child.py"
+
+
+def test_a_gate_asks_no_server(python, coin, coins):
+    script = f"""
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind"):
+        raise SystemExit(f"{{event}} {{arguments}}")
+sys.addaudithook(refuse)
+import keeprate
+from harness.gate import answer, runner_for
+from harness.question import ask
+question = ask("{coins}:Fair", suite={coin!r}, profile="quick")
+print(answer(question, runner_for(question, 1)).verdict)
+"""
+    run = python(script)
+    assert (run.code, run.out) == (0, "conforms\n"), run.err
