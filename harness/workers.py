@@ -210,8 +210,11 @@ def result_of(answer: dict[str, Any], job: Job) -> Result:
     """
     try:
         result = Result.from_json(answer["result"])
-    except (AttributeError, ArithmeticError, LookupError, TypeError) as error:
+        texts = [result.error, *result.unreadable.values(), *result.not_offered.values()]
+    except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"no result: {error!r}") from None
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("no result: its reasons are no texts")
     if (result.role, result.case) != (job.role, job.case.id):
         raise ValueError(f"the result of {result.case}, not of {job.case.id}")
     return result

@@ -1,0 +1,142 @@
+"""What people and backends write is read or refused, whatever it is: never a traceback."""
+
+import json
+import string
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.case import FindingId
+from harness.engine import Job, Result
+from harness.errors import UsageError
+from harness.known import known_text, read_known
+from harness.limits import parse_size, size_text
+from harness.question import ask
+from harness.suite import load_suite
+from harness.workers import result_of
+
+SLOW = settings(deadline=None)  # the machine may be busy
+
+
+def read_or_refused(function, *arguments):
+    """What `function` gives, or the sentence with which it refuses."""
+    try:
+        return function(*arguments), ""
+    except UsageError as error:
+        return None, str(error)
+
+
+ID_LETTERS = string.ascii_letters + string.digits + "/:.+-_"
+
+
+@SLOW
+@given(st.text())
+def test_any_text_is_an_id_or_refused(text):
+    id, refusal = read_or_refused(FindingId.parse, text)
+    if refusal:
+        assert "op/law/dtype/p/shape/context" in refusal
+    else:
+        assert str(id) == text
+        assert all(id)
+
+
+@SLOW
+@given(st.lists(st.text(ID_LETTERS.replace("/", ""), min_size=1), min_size=6, max_size=6))
+def test_six_parts_are_an_id(parts):
+    id = FindingId.parse("/".join(parts))
+    assert list(id) == parts
+    assert id.law == (f"{id.family}:{id.parameter}" if ":" in id.law else id.family)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text(ID_LETTERS))
+def test_any_finding_is_in_the_plan_or_refused(text):
+    promises = load_suite("dropout").promises("quick")
+    try:
+        question = ask("mlx", profile="quick", finding=text)
+    except UsageError:
+        assert text not in promises
+    else:
+        assert list(question.promises) == [text]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("known") / "list.txt"
+
+
+@SLOW
+@given(data=st.binary() | st.text().map(str.encode))
+def test_any_file_is_a_list_of_known_deviations_or_refused(path, data):
+    path.write_bytes(data)
+    known, refusal = read_or_refused(read_known, path)
+    if refusal:
+        assert refusal.startswith(f"known deviations {path}")
+    else:
+        assert all(pattern and reason for pattern, reason in known.patterns)
+        known.reason("dropout/keep_rate/float32/p0.3/64x1024/eager")
+
+
+LINE = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1)
+
+
+@SLOW
+@given(findings=st.lists(st.tuples(st.text(ID_LETTERS, min_size=1), LINE)))
+def test_a_list_that_is_written_is_read_again(path, findings):
+    path.write_text(known_text(findings), encoding="utf-8")
+    assert read_known(path).patterns == tuple(findings)
+
+
+@SLOW
+@given(st.text() | st.from_regex(r"\A\d+(\.\d+)?[KMGTkmgt]?(i?B)?\Z"))
+def test_any_text_is_a_size_or_refused(text):
+    size, refusal = read_or_refused(parse_size, text)
+    if refusal:
+        assert "is not a size as in 4G or 512M" in refusal
+    else:
+        assert size > 0
+        assert size_text(size)
+
+
+CASE = load_suite("dropout").plan("quick")[0]
+JOB = Job("backend", CASE, 0, dict.fromkeys(CASE.findings))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+RIGHT = Result("backend", CASE.id, error="why").to_json()
+KINDS = st.sampled_from(["tally", "moments", "check", "verdict"])
+
+
+@SLOW
+@given(JSON | st.fixed_dictionaries({}, optional=dict.fromkeys(RIGHT, JSON)))
+def test_any_answer_of_a_worker_is_no_result_and_said_to_be_none(answer):
+    with pytest.raises(ValueError, match=r"no result|the result of"):
+        result_of({"result": answer}, JOB)
+
+
+@SLOW
+@given(st.dictionaries(st.text(), st.builds(lambda kind, more: {**more, "type": kind}, KINDS, st.dictionaries(
+    st.sampled_from(["cells", "counts", "probabilities", "checked", "wrong", "first", "departure", "draws"]), JSON
+)), min_size=1))  # fmt: skip
+def test_any_evidence_is_evidence_or_none(evidence):
+    try:
+        result = result_of({"result": {**RIGHT, "evidence": evidence}}, JOB)
+    except ValueError:
+        return
+    json.dumps(result.to_json())
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [{"unreadable": None}, {"not_offered": {"a": 1}}, {"error": 7}, {"evidence": []}, {"case": "a/b/c"}, {"role": "x"}],
+)
+def test_an_answer_of_wrong_types_is_none(spoil):
+    with pytest.raises(ValueError, match=r"no result|the result of"):
+        result_of({"result": {**RIGHT, **spoil}}, JOB)
+
+
+def test_the_right_answer_is_a_result():
+    assert result_of({"result": RIGHT}, JOB).error == "why"
