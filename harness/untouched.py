@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -22,7 +22,7 @@ class Untouched:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._known: dict[tuple[int, str], tuple[Any, str, Any]] = {}
+        self._known: dict[tuple[int, str], tuple[Mapping[str, Any], str, Any, Any]] = {}
         self._note(builtins, vars(builtins))
         for name in names:
             module = sys.modules[name]
@@ -37,8 +37,8 @@ class Untouched:
     def put_back(self) -> str:
         """Undoes what was replaced; says what, empty if nothing was."""
         replaced = []
-        for owner, name, value in self._known.values():
-            if vars(owner).get(name) is not value:
+        for space, name, value, owner in self._known.values():
+            if space.get(name) is not value:
                 setattr(owner, name, value)
                 replaced.append(f"{owner.__name__}.{name}")
         return ", ".join(replaced)
@@ -56,7 +56,7 @@ class Untouched:
         for name in names:
             value = vars(owner)[name]
             if callable(value) or isinstance(value, (ModuleType, staticmethod, classmethod, property)):
-                self._known[id(owner), name] = owner, name, value
+                self._known[id(owner), name] = vars(owner), name, value, owner
 
 
 def _codes(module: ModuleType) -> Iterator[CodeType]:
