@@ -2,9 +2,9 @@
 
     python benchmarks/flaky.py [--runs 50] [--backend mlx] [--profile quick] [--ops dropout] [--dtypes float32]
 
-Every core is kept busy, and with --memory all but 4 GiB is taken, while the real command judges a backend: half of the runs
-with one seed, whose JSON must agree but for `run`; half with fresh seeds, whose verdicts must. The last line says how
-many differed.
+Every core is kept busy, and with --memory all but 4 GiB is taken, while the real command judges a backend: half of the
+runs with one seed, whose JSON must agree but for `run`; half with fresh seeds, whose verdicts must. The last line says
+how many differed.
 """
 
 import argparse

@@ -198,3 +198,12 @@ def test_the_plugin_works_from_another_folder(real_pytest, backend_file, tmp_pat
 def test_installing_keeprate_gives_pytest_no_new_options(process, tmp_path):
     run = process(sys.executable, "-c", "import importlib.metadata as m; print(m.entry_points(group='pytest11'))")
     assert "keeprate" not in run.out and "harness" not in run.out
+
+
+def test_a_hang_ends_its_own_case_alone_under_pytest_too(real_pytest, coin):
+    backend = f"{coin.replace('harness/coin.py', 'faults/hangs.py')}:Loops"
+    options = ["-q", "-p", "harness.plugin", f"--backend={backend}", f"--suite={coin}", "--profile=quick"]
+    run = real_pytest(*options, "--case-timeout=3", "-n", "2")
+    assert run.code == 1, run.out + run.err
+    assert "2 failed, 4 passed" in run.out
+    assert "gave no answer within 3.2 s (--case-timeout)" in run.out
