@@ -88,7 +88,7 @@ def main() -> None:
     """Answers every line of JSON with one, until the input ends."""
     _end_with_parent(int(sys.argv[1]))
     source = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", closefd=False)  # it ends with the process, and no sooner
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)

@@ -28,7 +28,7 @@ from harness.suite import Look, Suite
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 LONGEST = 1 << 24  # characters of an answer: a thousand times what a case gives
 NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
-GRACE = 1.0  # seconds between the end of the answers and the end of the process
+GRACE = 2.0  # seconds between the end of the answers and the end of the process
 
 
 class Runner(Protocol):

@@ -11,8 +11,6 @@ import time
 
 from fair import Fair
 
-CLOSED = "the worker process closed its pipe and went on"
-
 
 class Hanging(Fair):
     says = "gave no answer within 3.2 s (--case-timeout)"
@@ -66,18 +64,14 @@ class StopsItself(Hanging):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-class HangsWhenItExits(Fair):
-    says = CLOSED
-
+class HangsWhenItExits(Hanging):
     def fault(self):
         atexit.register(time.sleep, 1000)
         sys.exit(0)
 
 
-class ExitsBesideAThread(Fair):
+class ExitsBesideAThread(Hanging):
     """Python waits for the thread."""
-
-    says = CLOSED
 
     def fault(self):
         threading.Thread(target=time.sleep, args=(1000,)).start()
@@ -85,7 +79,7 @@ class ExitsBesideAThread(Fair):
 
 
 class ClosesItsPipeAndHangs(Fair):
-    says = CLOSED
+    says = "the worker process closed its pipe and went on"
 
     def fault(self):
         os.closerange(3, 1000)
