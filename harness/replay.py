@@ -13,7 +13,7 @@ from harness.engine import Job, Result
 from harness.evidence import Evidence, add
 from harness.finding import Finding, decide, weigh
 from harness.question import Question, offered
-from harness.workers import Children, WorkerFaultError
+from harness.workers import Children
 
 CALLS = 5000  # of a small shape, at most: what a person waits for
 
@@ -56,11 +56,7 @@ def shrink(
         (text,) = (one for one in case.findings if FindingId.parse(one).law == law)
         alone = replace(case, findings=(text,))  # what other laws ask for may not fit into a small shape
         job = Job(role, alone, question.seed, {text: None if math.isinf(threshold) else threshold})
-        try:
-            result = runner.run(job)
-        except WorkerFaultError:  # a law that was not made for so small a shape
-            return None
-        return result.evidence.get(text)
+        return runner.run(job).evidence.get(text)  # none where the law was not made for so small a shape
 
     def broken(case: Case) -> Smallest | None:
         evidence = seen(case, "backend")

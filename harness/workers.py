@@ -50,10 +50,6 @@ class Runner(Protocol):
         """Ends everything that was started."""
 
 
-class WorkerFaultError(RuntimeError):
-    """Something of ours raised in a worker; has the whole traceback."""
-
-
 class _ChildDiedError(Exception):
     """The child ended before it answered; says how.
 
@@ -156,7 +152,7 @@ class _Child:
         except (ValueError, TypeError, RecursionError):
             raise self._death(NO_ANSWER) from None
         if "fault" in answer:
-            raise WorkerFaultError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
+            raise RuntimeError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
         if "refused" in answer:
             raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
         return answer
