@@ -22,6 +22,7 @@ from harness.forecast import forecast, show_plan
 from harness.gate import answer, cores, no_verdict, runner_for
 from harness.known import known_text
 from harness.names import installed
+from harness.nightly_cli import attach, executor_option, ledger_option, recorded, runner_of
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
 from harness.suite import PROFILES, load_suite
 from harness.text import WIDTH, failure_text, filled, show
@@ -133,9 +134,13 @@ def cli() -> None:
     metavar="FILE",
     help="Write what broke as a list for --known, to adopt the gate today.",
 )
+@ledger_option
+@executor_option
 def gate(
     json_path: Path | None,
     write_known: Path | None,
+    ledger: Path | None,
+    executor: str,
     workers: int | None,
     case_timeout: float | None,
     memory: str | None,
@@ -153,7 +158,8 @@ def gate(
         if path is not None:
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, **options)
-    verdict = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), json_path)
+    runner = recorded(runner_of(question, executor, workers, case_timeout, memory), question, ledger)
+    verdict = _judge(question, runner, json_path)
     if write_known is not None:
         broken = [
             (item.id, item.known or "broken when this list was written")
@@ -269,6 +275,9 @@ def replay(
         soft_wrap=True,
     )
     sys.exit(verdict.exit_code)
+
+
+attach(cli, _options, _Names(), EPILOG)
 
 
 def _judge(question: Question, runner: Runner, json_path: Path | None) -> Verdict:

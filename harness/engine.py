@@ -105,7 +105,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
                         not_offered[text] = str(reason)
                     else:
                         evidence[text] = add(evidence[text], found) if text in evidence else found
-                if _decided(evidence, job):
+                if decided(evidence, job):
                     break
         except BackendError as raised:
             error = str(raised)
@@ -118,7 +118,7 @@ def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:
     return suite.sample(job.case, backend, job.case.seed(job.seed, job.role))
 
 
-def _decided(evidence: Mapping[str, Evidence], job: Job) -> bool:
+def decided(evidence: Mapping[str, Evidence], job: Job) -> bool:
     """True once a finding is broken for good: e-values are valid whenever one looks."""
     for text, item in evidence.items():
         threshold = job.thresholds[text]

@@ -78,6 +78,11 @@ class Verdict:
             "alpha": self.alpha,
             "seed": self.seed,
             "verdict": self.verdict,
+            "headline": self.headline,
+            "laws": {
+                law.name: {"promise": law.promise, "catches": law.catches, "blind": law.blind, "source": law.source}
+                for law in self.laws.values()
+            },
             "findings": [finding.to_json() for finding in self.findings],
             "run": self.run,
         }
