@@ -17,7 +17,7 @@ def read_verdict(path: Path) -> dict[str, Any]:
     """The verdict in the file at `path`, checked against the schema.
 
     Raises:
-        UsageError: there is none, or it isn't one.
+        UsageError: there is none, it isn't one, or jsonschema isn't installed.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -27,15 +27,6 @@ def read_verdict(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON: {error}") from None
-    return checked(data, str(path))
-
-
-def checked(data: Any, what: str) -> dict[str, Any]:
-    """`data`, if it is a verdict.
-
-    Raises:
-        UsageError: it isn't, or jsonschema isn't installed.
-    """
     try:
         import jsonschema
     except ImportError:
@@ -44,7 +35,7 @@ def checked(data: Any, what: str) -> dict[str, Any]:
     error = jsonschema.exceptions.best_match(schema.iter_errors(data))
     if error is not None:
         text = error.message if len(error.message) < 200 else f"{error.message[:200]} …"
-        raise UsageError(f"{what}: not a verdict of keeprate, at {error.json_path}: {text}")
+        raise UsageError(f"{path}: not a verdict of keeprate, at {error.json_path}: {text}")
     assert isinstance(data, dict)
     return data
 
