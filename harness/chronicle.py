@@ -42,7 +42,7 @@ def tell(ledger: Ledger, known: str | Path | None = None) -> dict[str, Any]:
     """
     latest = _latest(ledger, known)
     verdict, pending = standing(latest.question, latest.offers, ledger, latest.subjects, latest.run)
-    return {**json.loads(verdict.to_json()), "ledger": _ledger(ledger, latest, verdict, pending)}
+    return {**verdict.public(), "ledger": _ledger(ledger, latest, verdict, pending)}
 
 
 def _latest(ledger: Ledger, known: str | Path | None) -> _Latest:
@@ -109,11 +109,11 @@ def _ledger(ledger: Ledger, latest: _Latest, verdict: Verdict, pending: int) -> 
 def _before(ledger: Ledger, subject: int, night: str) -> dict[str, str]:
     """Where every finding stood when `night` began; empty for the first night."""
     rows = ledger.db.execute(
-        "SELECT text, status, max(night) FROM night JOIN finding ON finding.id = finding "
-        "WHERE subject = ? AND night < ? GROUP BY finding",
+        "SELECT text, status FROM (SELECT finding, status, max(night) FROM night WHERE subject = ? AND night < ? "
+        "GROUP BY finding) JOIN finding ON finding.id = finding",
         (subject, night),
     )
-    return {text: status for text, status, _ in rows}
+    return dict(rows.fetchall())
 
 
 def _runs(ledger: Ledger, subject: int) -> list[dict[str, Any]]:
@@ -153,15 +153,20 @@ def _history(ledger: Ledger, subject: int, text: str) -> list[dict[str, Any]]:
 
 def _laws(ledger: Ledger, subject: int, plan: Mapping[str, Promise], alpha: float) -> dict[str, list[dict[str, Any]]]:
     """For each law the largest part of its threshold that one of its findings had reached, by night."""
-    shares = [(text, promise.id.family, promise.threshold(alpha)) for text, promise in plan.items() if promise.share]
-    ledger.db.execute("CREATE TEMP TABLE IF NOT EXISTS share (text TEXT PRIMARY KEY, law TEXT, threshold REAL)")
-    ledger.db.execute("DELETE FROM temp.share")
+    ids = dict(ledger.db.execute("SELECT text, id FROM finding").fetchall())
+    shares = [
+        (ids[text], promise.id.family, promise.threshold(alpha))
+        for text, promise in plan.items()
+        if promise.share and text in ids
+    ]
+    ledger.db.execute("CREATE TEMP TABLE share (finding INTEGER PRIMARY KEY, law TEXT, threshold REAL)")
     ledger.db.executemany("INSERT INTO temp.share VALUES (?, ?, ?)", shares)
     rows = ledger.db.execute(
-        "SELECT law, night, max(log10_e / threshold) FROM night JOIN finding ON finding.id = finding "
-        "JOIN temp.share USING (text) WHERE subject = ? AND log10_e IS NOT NULL GROUP BY law, night ORDER BY night",
+        "SELECT law, night, max(log10_e / threshold) FROM temp.share CROSS JOIN night USING (finding) "
+        "WHERE subject = ? AND log10_e IS NOT NULL GROUP BY law, night ORDER BY night",
         (subject,),
-    )
+    ).fetchall()
+    ledger.db.execute("DROP TABLE temp.share")
     found: dict[str, list[dict[str, Any]]] = {}
     for law, night, part in rows:
         found.setdefault(law, []).append({"night": night, "part": round(part, 4)})

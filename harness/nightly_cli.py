@@ -213,7 +213,7 @@ def _write(document: dict[str, Any], out: Path, against: dict[str, Any] | None) 
         raise
     for name, text in pages.render(document, against).items():
         write(out / name, text)
-    write(out / "report.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write(out / "report.json", json.dumps(document, allow_nan=False) + "\n")
 
 
 def _progress() -> Progress:

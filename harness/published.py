@@ -32,10 +32,10 @@ def read_verdict(path: Path) -> dict[str, Any]:
     except ImportError:
         raise UsageError("reports need more packages: pip install 'keeprate[report]'") from None
     schema = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
-    error = jsonschema.exceptions.best_match(schema.iter_errors(data))
-    if error is not None:
-        text = error.message if len(error.message) < 200 else f"{error.message[:200]} …"
-        raise UsageError(f"{path}: not a verdict of keeprate, at {error.json_path}: {text}")
+    wrong = jsonschema.exceptions.best_match(schema.iter_errors(data))
+    if wrong is not None:
+        text = wrong.message if len(wrong.message) < 200 else f"{wrong.message[:200]} …"
+        raise UsageError(f"{path}: not a verdict of keeprate, at {wrong.json_path}: {text}")
     assert isinstance(data, dict)
     return data
 
