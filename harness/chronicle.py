@@ -31,21 +31,22 @@ class _Latest:
     run: dict[str, Any]
 
 
-def tell(ledger: Ledger, known: str | Path | None = None) -> dict[str, Any]:
+def tell(ledger: Ledger, suite: str, known: str | Path | None = None) -> dict[str, Any]:
     """The public JSON of the backend that was judged last, over all its runs of this version.
 
     Args:
+        suite: what it must have been judged by: a suite is code, and a ledger doesn't choose what is run.
         known: the path of a list of known deviations.
 
     Raises:
         UsageError: the ledger is empty, or its evidence is that of another plan than this keeprate's.
     """
-    latest = _latest(ledger, known)
+    latest = _latest(ledger, suite, known)
     verdict, pending = standing(latest.question, latest.offers, ledger, latest.subjects, latest.run)
     return {**verdict.public(), "ledger": _ledger(ledger, latest, verdict, pending)}
 
 
-def _latest(ledger: Ledger, known: str | Path | None) -> _Latest:
+def _latest(ledger: Ledger, trusted: str, known: str | Path | None) -> _Latest:
     row = ledger.db.execute(
         "SELECT run.named, run.first_seed, run.seconds, run.workers, run.host, run.night, backend, reference, offer, "
         "suite, profile, alpha, digest FROM run JOIN subject ON subject.id = backend JOIN plan ON plan.id = plan "
@@ -54,6 +55,8 @@ def _latest(ledger: Ledger, known: str | Path | None) -> _Latest:
     if row is None:
         raise UsageError(f"{ledger.path}: nothing was ever judged. First: keeprate nightly --ledger {ledger.path}")
     named, seed, seconds, workers, host, night, backend, reference, offer, suite, profile, alpha, digest = row
+    if suite != trusted:
+        raise UsageError(f"{ledger.path}: its evidence is that of suite '{suite}', not of '{trusted}': see --suite")
     question = ask(named, profile=profile, alpha=alpha, seed=seed, known=known, suite=suite)
     if digest_of(question) != digest:
         raise UsageError(

@@ -22,7 +22,7 @@ from harness.forecast import forecast, show_plan
 from harness.gate import answer, cores, no_verdict, runner_for
 from harness.known import known_text
 from harness.names import installed
-from harness.nightly_cli import attach, executor_option, ledger_option, recorded, runner_of
+from harness.nightly_cli import attach, executor_option, ledger_option, recorded
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
 from harness.suite import PROFILES, load_suite
 from harness.text import WIDTH, failure_text, filled, show
@@ -158,7 +158,7 @@ def gate(
         if path is not None:
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, **options)
-    runner = recorded(runner_of(question, executor, workers, case_timeout, memory), question, ledger)
+    runner = recorded(question, ledger, executor, workers, case_timeout, memory)
     verdict = _judge(question, runner, json_path)
     if write_known is not None:
         broken = [

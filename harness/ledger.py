@@ -65,6 +65,10 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file, which is whole in any case."""
         self.db.close()
 
     @contextmanager

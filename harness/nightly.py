@@ -190,5 +190,6 @@ class Recording:
         ledger.close_night(run, verdict)
 
     def close(self) -> None:
-        """Ends everything that was started."""
+        """Ends everything that was started, and closes the ledger."""
         self._runner.close()
+        self._ledger.close()

@@ -24,7 +24,7 @@ from harness.merge import merge as merged
 from harness.names import find
 from harness.nightly import Recording, draw
 from harness.published import read_verdict
-from harness.question import Question, ask
+from harness.question import DEFAULT_SUITE, Question, ask
 from harness.schema import MAGIC
 from harness.text import WIDTH, filled, millions, show
 from harness.workers import Children, Runner
@@ -65,9 +65,16 @@ def runner_of(
     return Cluster(executor, question.backend, question.suite_name, question.names, bounds)
 
 
-def recorded(runner: Runner, question: Question, path: Path | None) -> Runner:
-    """The runner, whose results are added to the ledger at `path`, if there is one."""
-    return runner if path is None else Recording(runner, question, Ledger(path, create=True))
+def recorded(question: Question, path: Path | None, *where: Any) -> Runner:
+    """The runner that is asked for, whose results are added to the ledger at `path`, if there is one.
+
+    Args:
+        where: as for `runner_of`.
+    """
+    if path is None:
+        return runner_of(question, *where)
+    ledger = Ledger(path, create=True)  # first, for it may be refused
+    return Recording(runner_of(question, *where), question, ledger)
 
 
 def seconds(text: str) -> float:
@@ -143,7 +150,7 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
                 )
             )
             if out is not None:
-                _write(tell(book, options["known"]), out, None)
+                _write(tell(book, options["suite"], options["known"]), out, None)
         sys.exit(night.verdict.exit_code)
 
     @group.command(epilog=epilog)
@@ -169,7 +176,10 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
         "--against", type=click.Path(path_type=Path), metavar="OTHER", help="A ledger or a verdict: what changed."
     )
     @click.option("--known", metavar="FILE", help="Known deviations, for a ledger: a pattern of ids a line, # reason.")
-    def report(ledger: Path | None, json_path: Path | None, out: Path, against: Path | None, known: str | None) -> None:
+    @click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What a ledger was judged by.")
+    def report(
+        ledger: Path | None, json_path: Path | None, out: Path, against: Path | None, known: str | None, suite: str
+    ) -> None:
         """Write what a ledger or a gate shows: a page of HTML, one of Markdown, and the public JSON.
 
         \b
@@ -180,19 +190,19 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
             raise UsageError("a report is of --ledger F or of --json FILE, of one of them")
         if known is not None and ledger is None:
             raise UsageError("--known is for --ledger: the verdict of a gate says what was known to it")
-        document = _read(ledger, known) if ledger is not None else read_verdict(json_path or Path())
-        _write(document, out, _read(against, known) if against is not None else None)
+        document = _read(ledger, suite, known) if ledger is not None else read_verdict(json_path or Path())
+        _write(document, out, _read(against, suite, known) if against is not None else None)
         click.echo(f"wrote {out / 'index.html'}, {out / 'report.md'} and {out / 'report.json'}")
 
 
-def _read(path: Path, known: str | None) -> dict[str, Any]:
+def _read(path: Path, suite: str, known: str | None) -> dict[str, Any]:
     """The public JSON of a ledger or of a verdict, whichever is at `path`."""
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 return read_verdict(path)
     with Ledger(path) as book:
-        return tell(book, known)
+        return tell(book, suite, known)
 
 
 def _write(document: dict[str, Any], out: Path, against: dict[str, Any] | None) -> None:

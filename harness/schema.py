@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -134,7 +135,7 @@ MIGRATIONS = (
 
 
 def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3.Connection:
-    """An open ledger, checked whole; brought up to date, or made, if it may be written to.
+    """An open ledger, checked whole; brought up to date, or made, if it is to be written to; else a copy in memory.
 
     Raises:
         UsageError: there is none, it is no ledger, damaged, newer than this keeprate reads, or holds what none does.
@@ -148,11 +149,11 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
-    mode = "rwc" if create else "rw" if write else "ro"
+    uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
     try:
-        connection = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=PATIENCE
-        )
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
+        if not (create or write):
+            connection = _copied(connection)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
@@ -171,6 +172,14 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
     except sqlite3.Error as error:
         raise UsageError(f"{path}: the ledger can't be read: {error}") from None
     return connection
+
+
+def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The same in memory: of a file that it can't write to, SQLite would leave the constraints unchecked."""
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(connection):
+        connection.backup(memory)
+    return memory
 
 
 def _version(connection: sqlite3.Connection) -> int:
