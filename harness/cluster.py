@@ -92,7 +92,7 @@ class Cluster:
             asked.update(some)
             return list(some)
 
-        running = as_completed(submit(AHEAD * self.count))
+        running = as_completed(submit(AHEAD * self.count), loop=self._client.loop)
         for future in running:
             job = asked.pop(future)
             try:

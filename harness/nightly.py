@@ -50,7 +50,7 @@ def draw(
     seed: int | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Drawn:
-    """Draws for `budget` seconds, or until an interrupt, and adds every case to the ledger as it comes.
+    """Draws for `budget` seconds, beside what loading takes, or until an interrupt, and adds every case to the ledger as it comes.
 
     Args:
         seed: the first of the run's seeds; fresh if None.
@@ -68,7 +68,7 @@ def draw(
         question = replace(question, seed=run.first_seed)
         todo = Agenda(question, offers[0], ledger, run)
         try:
-            for result in runner.map(todo.until(started + budget)):
+            for result in runner.map(todo.until(time.monotonic() + budget)):
                 todo.note(result, ledger.add(run, result, time.monotonic() - started))
                 passes += 1
                 if progress:
