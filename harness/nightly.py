@@ -50,9 +50,10 @@ def draw(
     seed: int | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Drawn:
-    """Draws for `budget` seconds, beside what loading takes, or until an interrupt, and adds every case to the ledger as it comes.
+    """Draws for `budget` seconds or until an interrupt, and adds every case to the ledger as it comes.
 
     Args:
+        budget: seconds, beside what loading takes.
         seed: the first of the run's seeds; fresh if None.
         progress: called with the seconds gone by and the passes done.
 
@@ -128,7 +129,8 @@ class Agenda:
             ahead.place = replace(place, passes=place.passes + 1)
             if not place.draws:  # what needs no statistics is gone through once a night
                 del self._ahead[place.case]
-            yield from (replace(job, seed=seed) for job in ahead.jobs)
+            for job in ahead.jobs:  # gone through to the end: what decides is the evidence of all nights
+                yield replace(job, seed=seed, thresholds=dict.fromkeys(job.thresholds))
 
     def note(self, result: Result, totals: dict[str, Evidence]) -> None:
         """Takes what came of a pass, and the evidence of all passes over its case."""
