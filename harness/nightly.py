@@ -19,6 +19,7 @@ from harness.verdict import Verdict
 from harness.workers import Runner
 
 Offers = tuple[Offer, Offer | None]
+REFERENCE = 4  # passes of the backend for one of the reference: half its resolution, at a quarter of the cost
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class _Ahead:
 
     jobs: list[Job]
     place: Place
+    statistical: bool
     here: int = 0  # passes in this run
 
 
@@ -112,6 +114,7 @@ class Agenda:
             case: _Ahead(
                 todo,
                 Place(case, todo[-1].case.draws, passes.get(case, 0), not suspects.isdisjoint(todo[-1].case.findings)),
+                any(question.plan[text].share for text in todo[-1].case.findings),
             )
             for case, todo in by_case.items()
             if broken.isdisjoint(todo[-1].case.findings)
@@ -127,9 +130,11 @@ class Agenda:
             seed = self._first_seed + ahead.here
             ahead.here += 1
             ahead.place = replace(place, passes=place.passes + 1)
-            if not place.draws:  # what needs no statistics is gone through once a night
+            if not ahead.statistical:  # once a night is enough
                 del self._ahead[place.case]
-            for job in ahead.jobs:  # gone through to the end: what decides is the evidence of all nights
+            beside = ahead.statistical and place.passes % REFERENCE
+            for job in ahead.jobs[-1:] if beside else ahead.jobs:
+                # Gone through to the end: what decides is the evidence of all nights.
                 yield replace(job, seed=seed, thresholds=dict.fromkeys(job.thresholds))
 
     def note(self, result: Result, totals: dict[str, Evidence]) -> None:
