@@ -3,14 +3,16 @@
     python benchmarks/nightly.py throughput [--backend mlx] [--seconds 60] [--workers 1]
     python benchmarks/nightly.py year LEDGER --into YEAR.db
 
-`throughput` draws a night of float32 `dropout` with the real command, then calls the bare operator on one core for as
-many draws, and says what part of the bare speed, on all the workers' cores, the night had. `year` takes a ledger with
+`throughput` draws a night of float32 `dropout` with the real command, then calls the bare operator, and compares what a
+draw costs in CPU time, everything of the night included, so that the ratio means something on a busy machine. For the
+efficiency of two workers, run it with `--workers 1` and `--workers 2`. `year` takes a ledger with
 one run in it and makes 365 nights of it: the night's real tallies, which add up, and where each finding stood.
 """
 
 import argparse
 import datetime
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -52,13 +54,15 @@ def measure(backend: str, seconds: int, workers: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "night.db"
         night(backend, path, 2 * seconds, workers)  # looks at every case once, which is not what a year is made of
+        before = cpu_of_children()
         night(backend, path, seconds, workers)
+        spent = cpu_of_children() - before
         with Ledger(path) as ledger:
             draws, took = ledger.db.execute("SELECT draws, seconds FROM run ORDER BY id DESC").fetchone()
-    bare = call(backend, min(draws, 10**8))
+    cost, bare = 1e6 * spent / draws, 1e6 * call(backend, min(draws, 10**8))
     print(
-        f"{backend}, {workers} workers: {draws:,} draws judged in {took:.1f} s, {draws / took / 1e6:.2f} M a second; "
-        f"bare {bare / 1e6:.2f} M a second on one core; {draws / took / bare / workers:.3f} of the bare speed"
+        f"{backend}, {workers} workers: {draws:,} draws judged in {took:.1f} s and {spent:.1f} s of CPU time; a "
+        f"million cost {cost:.4f} s, {bare:.4f} s bare: {bare / cost:.3f} of the bare speed"
     )
 
 
@@ -67,16 +71,22 @@ def night(backend: str, path: Path, seconds: int, workers: int) -> None:
     subprocess.run([*command, "--budget", f"{seconds}s", "-n", str(workers)], check=True, stdout=subprocess.DEVNULL)
 
 
+def cpu_of_children() -> float:
+    """Seconds of CPU time of all processes that have ended, those of the workers too."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def call(name: str, draws: int) -> float:
-    """Draws a second of the bare operator: each output is evaluated and forgotten."""
+    """CPU seconds for a draw of the bare operator: each output is evaluated and forgotten."""
     backend = load_backend(name)
     bench = Bench(backend, CONTRACTS["dropout"], "float32")
     x = bench.native(indices((64, 1024)).astype("float64") + 1)
     bench.raw(bench.call(x, 0.3))
-    started = time.monotonic()
+    started = time.process_time()
     for _ in range(-(-draws // x.size)):
         bench.raw(bench.call(x, 0.3))
-    return draws / (time.monotonic() - started)
+    return (time.process_time() - started) / draws
 
 
 def make_year(source: Path, into: Path) -> None:
