@@ -28,6 +28,7 @@ from harness.forecast import forecast, show_plan
 from harness.gate import answer_in_full, counted, no_verdict, runner_for
 from harness.known import known_text
 from harness.names import installed
+from harness.nightly_cli import attach, executor_option, ledger_option, recorded
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
 from harness.suite import PROFILES, load_suite
 from harness.text import WIDTH, failure_text, filled, show
@@ -139,9 +140,13 @@ def cli() -> None:
     metavar="FILE",
     help="Write what broke as a list for --known, to adopt the gate today.",
 )
+@ledger_option
+@executor_option
 def gate(
     json_path: Path | None,
     write_known: Path | None,
+    ledger: Path | None,
+    executor: str,
     workers: int | None,
     case_timeout: float | None,
     memory: str | None,
@@ -159,7 +164,8 @@ def gate(
         if path is not None:
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, **options)
-    verdict, _ = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), json_path)
+    runner = recorded(question, ledger, executor, workers, case_timeout, memory)
+    verdict, _ = _judge(question, runner, json_path)
     show(verdict, console(sys.stdout))  # first: a disk that is full must not cost the verdict
     github.report(verdict)
     if json_path is not None:
@@ -312,6 +318,9 @@ def replay(
         finally:
             seen.close()
     sys.exit(code)
+
+
+attach(cli, _options, _Names(), EPILOG)
 
 
 def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[Verdict, Mapping[str, Result]]:

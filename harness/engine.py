@@ -96,7 +96,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:
             for sample in _samples(suite, backend, job):
-                if _decided(evidence, job):  # asked when there is more to look at: most cases are one sample
+                if decided(evidence, job):  # asked when there is more to look at: most cases are one sample
                     break
                 for text, law, parameter in looks:
                     try:
@@ -128,7 +128,7 @@ def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:
     return suite.sample(job.case, backend, job.case.seed(job.seed, job.role))
 
 
-def _decided(evidence: Mapping[str, Evidence], job: Job) -> bool:
+def decided(evidence: Mapping[str, Evidence], job: Job) -> bool:
     """True once a finding is broken for good: e-values are valid whenever one looks."""
     for text, item in evidence.items():
         threshold = job.thresholds[text]

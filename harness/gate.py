@@ -95,7 +95,7 @@ def conclude(
     return Verdict(
         backend={**_described(offer), "isolated": isolated},
         reference={**_described(reference), "failures": failures},
-        environment=_environment(),
+        environment=environment(),
         profile=question.profile,
         alpha=question.alpha,
         seed=question.seed,
@@ -118,7 +118,7 @@ def no_verdict(question: Question, reason: str) -> Verdict:
     return Verdict(
         backend={**_described(None, question.backend), "isolated": True},
         reference={**_described(None, question.suite.reference), "failures": []},
-        environment=_environment(),
+        environment=environment(),
         profile=question.profile,
         alpha=question.alpha,
         seed=question.seed,
@@ -129,7 +129,8 @@ def no_verdict(question: Question, reason: str) -> Verdict:
     )
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Versions that the results may depend on."""
     return {
         "keeprate": importlib.metadata.version("keeprate"),
         "python": platform.python_version(),

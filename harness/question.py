@@ -43,7 +43,7 @@ class Question:
     @property
     def names(self) -> set[str]:
         """Every name of a backend that the plan could use."""
-        cases = [case for promise in self.promises.values() for case in promise.cases]
+        cases = [case for promise in self.plan.values() for case in promise.cases]
         return {case.op for case in cases} | {name for case in cases for name in case.needs}
 
     def among(self, promises: Mapping[str, Promise]) -> Question:

@@ -69,7 +69,11 @@ class Verdict:
 
     def to_json(self) -> str:
         """The public JSON, the same for one seed but for what stands under `run`."""
-        data = {
+        return json.dumps(self.public(), indent=1, allow_nan=False) + "\n"
+
+    def public(self) -> dict[str, Any]:
+        """The public JSON, before it is text."""
+        return {
             "schema": SCHEMA,
             "backend": self.backend,
             "reference": self.reference,
@@ -78,7 +82,11 @@ class Verdict:
             "alpha": self.alpha,
             "seed": self.seed,
             "verdict": self.verdict,
+            "headline": self.headline,
+            "laws": {
+                law.name: {"promise": law.promise, "catches": law.catches, "blind": law.blind, "source": law.source}
+                for law in self.laws.values()
+            },
             "findings": [finding.to_json() for finding in self.findings],
             "run": self.run,
         }
-        return json.dumps(data, indent=1, allow_nan=False) + "\n"

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import Any, Protocol
 
 from harness import backend as backends
@@ -29,6 +30,7 @@ SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 LONGEST = 1 << 24  # characters of an answer: a thousand times what a case gives
 NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
 GRACE = 2.0  # seconds between the end of the answers and the end of the process
+AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
 
 
 class Runner(Protocol):
@@ -43,7 +45,7 @@ class Runner(Protocol):
     def check(self) -> list[Look]:
         """What the suite finds of the adapter alone."""
 
-    def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
+    def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in whatever order they come."""
 
     def close(self) -> None:
@@ -300,8 +302,8 @@ class Children:
         except _ChildDiedError:
             return []
 
-    def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """Runs `jobs` on all children; results in whatever order they come."""
+    def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Runs `jobs` on all children, each taken when a child is about to be free; results as they come."""
         idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         for child in self._children:
             idle.put(child)
@@ -321,10 +323,14 @@ class Children:
             return result
 
         with ThreadPoolExecutor(len(self._children)) as threads:
-            futures: list[Future[Result]] = [threads.submit(work, job) for job in jobs]
+            ahead = iter(jobs)
+            running: set[Future[Result]] = set()
             try:
-                for future in as_completed(futures):
-                    yield future.result()
+                while running := running | {
+                    threads.submit(work, job) for job in islice(ahead, AHEAD * self.count - len(running))
+                }:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
             except BaseException:  # an interrupt or a fault: nothing more is to be started
                 threads.shutdown(wait=False, cancel_futures=True)
                 self.close()
@@ -362,7 +368,7 @@ class InProcess:
         """What the suite finds of the adapter alone."""
         return list(self._suite.check(self._backends["backend"]))
 
-    def map(self, jobs: Sequence[Job]) -> Iterator[Result]:
+    def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` one after another."""
         for job in jobs:
             yield run(self._suite, self._backends[job.role], job)

@@ -32,7 +32,10 @@ JUDGES = {
 }
 CHOICE = {"--ops", "--dtypes"}
 OPTIONS = {
-    "gate": JUDGES | CHOICE | {"--write-known"},
+    "gate": JUDGES | CHOICE | {"--write-known", "--ledger", "--executor"},
+    "nightly": (JUDGES | CHOICE | {"--ledger", "--budget", "--executor", "--out"}) - {"--json"},
+    "merge": {"--into"},
+    "report": {"--ledger", "--json", "--out", "--against", "--known", "--suite"},
     "plan": (JUDGES | CHOICE) - {"--json"},
     "replay": JUDGES | {"--fresh", "--shrink", "--snippet"},
     "init": {"--suite"},
@@ -40,12 +43,9 @@ OPTIONS = {
     "backends": {"--suite"},
     "explain": {"--suite"},
 }
-COMMANDS = {*OPTIONS, "matrix", "audit", "nightly", "merge", "report"}
+COMMANDS = {*OPTIONS, "matrix", "audit"}
 TO_COME = {
     "--json",
-    "--executor",
-    "--ledger",
-    "--budget",
 }
 IN_PYTEST = (JUDGES | CHOICE) - {"-n"}  # -n is pytest-xdist's
 

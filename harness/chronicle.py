@@ -1,0 +1,183 @@
+"""What a ledger tells of a backend: the verdict over all its runs, as public JSON, and what went before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.backend import DTYPES, Offer
+from harness.case import Promise
+from harness.errors import UsageError
+from harness.ledger import Ledger, digest_of
+from harness.nightly import standing
+from harness.question import Question, ask
+from harness.verdict import Verdict
+
+NOTABLE = 40  # findings whose nights are told one by one: those with the most evidence
+POINTS = 60  # nights of one finding, or of one law, that are told; spread over all there were
+RUNS = 400  # the latest that are told
+
+
+@dataclass(frozen=True)
+class _Latest:
+    """The backend that was judged last, and the question that it was asked."""
+
+    question: Question
+    offers: tuple[Offer, Offer | None]
+    subjects: dict[str, int]
+    run: dict[str, Any]
+
+
+def tell(ledger: Ledger, suite: str, known: str | Path | None = None) -> dict[str, Any]:
+    """The public JSON of the backend that was judged last, over all its runs of this version.
+
+    Args:
+        suite: what it must have been judged by: a suite is code, and a ledger doesn't choose what is run.
+        known: the path of a list of known deviations.
+
+    Raises:
+        UsageError: the ledger is empty, or its evidence is that of another plan than this keeprate's.
+    """
+    latest = _latest(ledger, suite, known)
+    verdict, pending = standing(latest.question, latest.offers, ledger, latest.subjects, latest.run)
+    return {**verdict.public(), "ledger": _ledger(ledger, latest, verdict, pending)}
+
+
+def _latest(ledger: Ledger, trusted: str, known: str | Path | None) -> _Latest:
+    row = ledger.db.execute(
+        "SELECT run.named, run.first_seed, run.seconds, run.workers, run.host, run.night, backend, reference, offer, "
+        "suite, profile, alpha, digest FROM run JOIN subject ON subject.id = backend JOIN plan ON plan.id = plan "
+        "ORDER BY run.night DESC, run.id DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        raise UsageError(f"{ledger.path}: nothing was ever judged. First: keeprate nightly --ledger {ledger.path}")
+    named, seed, seconds, workers, host, night, backend, reference, offer, suite, profile, alpha, digest = row
+    if suite != trusted:
+        raise UsageError(f"{ledger.path}: its evidence is that of suite '{suite}', not of '{trusted}': see --suite")
+    question = ask(named, profile=profile, alpha=alpha, seed=seed, known=known, suite=suite)
+    if digest_of(question) != digest:
+        raise UsageError(
+            f"{ledger.path}: its evidence was drawn by another plan than that of this keeprate, and can't be judged "
+            "by it. Use the keeprate that drew it, or draw another night first"
+        )
+    subjects = {"backend": backend} | ({"reference": reference} if reference is not None else {})
+    beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (reference,)).fetchone()
+    offers = _offer(ledger, offer), _offer(ledger, beside[0]) if beside else None
+    run = {"seconds": seconds, "workers": workers, "host": host, "started": f"{night}T00:00:00Z"}
+    return _Latest(question, offers, subjects, run)
+
+
+def _offer(ledger: Ledger, text: str) -> Offer:
+    """What a backend offered, as the ledger has it.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    try:
+        offer = Offer.from_json(json.loads(text))
+        words = [offer.name, offer.version, offer.device, *offer.names]
+        if not all(isinstance(word, str) for word in words) or not set(offer.dtypes) <= set(DTYPES):
+            raise ValueError("not names")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{ledger.path}: what a backend offered is not to be read: {error}") from None
+    return offer
+
+
+def _ledger(ledger: Ledger, latest: _Latest, verdict: Verdict, pending: int) -> dict[str, Any]:
+    subject, night = latest.subjects["backend"], latest.run["started"][:10]
+    before = _before(ledger, subject, night)
+    rank = {
+        item.id: (item.fails, item.status != "kept", (item.log10_e or 0) / (item.threshold_log10_e or 1))
+        for item in verdict
+        if item.status not in ("not_implemented", "not_offered")
+    }
+    notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
+    return {
+        "pending": pending,
+        "runs": _runs(ledger, subject),
+        "versions": _versions(ledger, subject),
+        "changes": [
+            {"id": item.id, "before": before.get(item.id), "now": item.status}
+            for item in verdict
+            if before and item.status != "not_implemented" and before.get(item.id, "kept") != item.status
+        ],
+        "history": {text: _history(ledger, subject, text) for text in notable},
+        "laws": _laws(ledger, subject, latest.question.plan, latest.question.alpha),
+    }
+
+
+def _before(ledger: Ledger, subject: int, night: str) -> dict[str, str]:
+    """Where every finding stood when `night` began; empty for the first night."""
+    rows = ledger.db.execute(
+        "SELECT text, status FROM (SELECT finding, status, max(night) FROM night WHERE subject = ? AND night < ? "
+        "GROUP BY finding) JOIN finding ON finding.id = finding",
+        (subject, night),
+    )
+    return dict(rows.fetchall())
+
+
+def _runs(ledger: Ledger, subject: int) -> list[dict[str, Any]]:
+    names = ("night", "kind", "seconds", "workers", "host", "cpu", "keeprate", "cases", "draws", "errors")
+    rows = ledger.db.execute(
+        f"SELECT {', '.join(names)} FROM run JOIN environment ON environment.id = environment "  # noqa: S608
+        "WHERE backend = ? ORDER BY night DESC, run.id DESC LIMIT ?",
+        (subject, RUNS),
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in reversed(rows)]
+
+
+def _versions(ledger: Ledger, subject: int) -> list[dict[str, Any]]:
+    names = ("version", "device", "profile", "first", "last", "runs", "draws", "judged", "broken")
+    rows = ledger.db.execute(
+        "WITH mine AS (SELECT name FROM subject WHERE id = ?), "
+        "ended AS (SELECT subject, finding, status, max(night) FROM night GROUP BY subject, finding) "
+        "SELECT version, device, profile, min(night), max(night), count(*), sum(draws), "
+        "(SELECT count(*) FROM ended WHERE subject = backend AND status IN ('kept', 'broken')), "
+        "(SELECT count(*) FROM ended WHERE subject = backend AND status = 'broken') "
+        "FROM run JOIN subject ON subject.id = backend JOIN plan ON plan.id = plan "
+        "WHERE name = (SELECT name FROM mine) GROUP BY backend ORDER BY max(night) DESC, max(run.id) DESC LIMIT 100",
+        (subject,),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _history(ledger: Ledger, subject: int, text: str) -> list[dict[str, Any]]:
+    names = ("night", "status", "n", "log10_e", "estimate")
+    rows = ledger.db.execute(
+        "SELECT night, status, n, log10_e, estimate FROM night JOIN finding ON finding.id = finding "
+        "WHERE subject = ? AND text = ? ORDER BY night",
+        (subject, text),
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in _spread(rows)]
+
+
+def _laws(ledger: Ledger, subject: int, plan: Mapping[str, Promise], alpha: float) -> dict[str, list[dict[str, Any]]]:
+    """For each law the largest part of its threshold that one of its findings had reached, by night."""
+    ids = dict(ledger.db.execute("SELECT text, id FROM finding").fetchall())
+    shares = [
+        (ids[text], promise.id.family, promise.threshold(alpha))
+        for text, promise in plan.items()
+        if promise.share and text in ids
+    ]
+    ledger.db.execute("CREATE TEMP TABLE share (finding INTEGER PRIMARY KEY, law TEXT, threshold REAL)")
+    ledger.db.executemany("INSERT INTO temp.share VALUES (?, ?, ?)", shares)
+    rows = ledger.db.execute(
+        "SELECT law, night, max(log10_e / threshold) FROM temp.share CROSS JOIN night USING (finding) "
+        "WHERE subject = ? AND log10_e IS NOT NULL GROUP BY law, night ORDER BY night",
+        (subject,),
+    ).fetchall()
+    ledger.db.execute("DROP TABLE temp.share")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for law, night, part in rows:
+        found.setdefault(law, []).append({"night": night, "part": round(part, 4)})
+    return {law: _spread(nights) for law, nights in found.items()}
+
+
+def _spread(rows: Sequence[Any]) -> list[Any]:
+    """At most `POINTS` of them, the first and the last among them."""
+    if len(rows) <= POINTS:
+        return list(rows)
+    return [rows[round(number * (len(rows) - 1) / (POINTS - 1))] for number in range(POINTS)]

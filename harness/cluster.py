@@ -1,0 +1,159 @@
+"""Runs jobs on a Dask cluster that is there already: a case is a task, and what comes back is a few kilobytes.
+
+A task hands its case to a killable child of the Dask worker, as on one machine, so that a crash or a hang of a backend
+ends one case and not the worker. Dask gives the tasks of a worker that was lost to another; a job has one name, and
+one result, however often it was run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from harness.backend import Offer
+from harness.engine import Job, Result
+from harness.errors import KeeprateError, NoVerdictError, UsageError
+from harness.limits import Limits
+from harness.suite import Look
+from harness.workers import AHEAD, Children
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+SCHEME = "dask://"
+SECONDS = 10  # to reach the scheduler
+_children: dict[int, tuple[str, Children]] = {}  # in a Dask worker, for each of its threads: for which run, and a child
+
+
+class Cluster:
+    """The workers of a Dask cluster, that judge the backend called `backend`."""
+
+    isolated = True
+
+    def __init__(self, address: str, backend: str, suite: str, names: Iterable[str], limits: Limits) -> None:
+        """Connects.
+
+        Args:
+            address: `dask://HOST:PORT` of the scheduler.
+
+        Raises:
+            UsageError: Dask isn't installed, there is no scheduler at `address`, or it has no workers.
+        """
+        try:
+            from distributed import Client
+        except ImportError:
+            raise UsageError(f"--executor {address} needs Dask: pip install 'keeprate[dask]'") from None
+        self._setup = {"backend": backend, "suite": suite, "names": sorted(names), "run": secrets.token_hex(8)}
+        self._limits = limits
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is a line of ours, or none
+        try:
+            self._client: Client = Client(
+                f"tcp://{address.removeprefix(SCHEME)}", timeout=SECONDS, set_as_default=False
+            )
+        except (OSError, ValueError):
+            raise UsageError(f"no Dask scheduler answers at {address} within {SECONDS} s") from None
+        self.count = sum(self._client.nthreads().values())
+        if not self.count:
+            self._client.close()
+            raise UsageError(f"the Dask cluster at {address} has no workers")
+
+    def offers(self) -> tuple[Offer, Offer | None]:
+        """What the backend offers, and what the reference does.
+
+        Raises:
+            UsageError: there is no such backend.
+            NoVerdictError: it can't be loaded.
+        """
+        mine, reference = self._ask("offers")
+        return Offer.from_json(mine), Offer.from_json(reference) if reference else None
+
+    def check(self) -> list[Look]:
+        """What the suite finds of the adapter alone.
+
+        Raises:
+            NoVerdictError: the adapter takes its process down.
+        """
+        return [Look(**look) for look in self._ask("check")]
+
+    def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Runs `jobs` on all workers; results in whatever order they come, one for each job."""
+        from distributed import KilledWorker, as_completed
+
+        ahead = iter(jobs)
+        asked: dict[Future, Job] = {}
+
+        def submit(number: int) -> list[Future]:
+            some = {self._submit(job): job for job in islice(ahead, number)}
+            asked.update(some)
+            return list(some)
+
+        running = as_completed(submit(AHEAD * self.count), loop=self._client.loop)
+        for future in running:
+            job = asked.pop(future)
+            try:
+                result = Result.from_json(future.result())
+            except KilledWorker as lost:  # one after another: the scheduler has given it up
+                result = Result(job.role, job.case.id, error=f"its workers were lost: {lost}")
+            future.release()
+            running.update(submit(1))
+            yield result
+
+    def close(self) -> None:
+        """Ends the children on the cluster, and leaves it; what was still to do is dropped."""
+        with contextlib.suppress(OSError, TimeoutError):
+            self._client.run(_end, self._setup["run"])
+            self._client.close()
+
+    def _submit(self, job: Job) -> Future:
+        key = f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}"
+        return self._client.submit(_run, self._setup, self._limits, job.to_json(), key=key, pure=False)
+
+    def _ask(self, what: str) -> Any:
+        answer = self._client.submit(_tell, self._setup, self._limits, what, pure=False).result()
+        if "refused" in answer:
+            raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
+        return answer["told"]
+
+
+def _child(setup: dict[str, Any], limits: Limits) -> Children:
+    """The child of this thread of this Dask worker; a new run begins with a new one."""
+    run, child = _children.get(threading.get_ident(), ("", None))
+    if child is None or run != setup["run"]:
+        if child is not None:
+            child.close()
+        child = Children(setup["backend"], setup["suite"], setup["names"], 1, limits)
+        _children[threading.get_ident()] = setup["run"], child
+    return child
+
+
+def _end(run: str) -> None:
+    """In a Dask worker: ends the children of a run."""
+    for thread, (owner, child) in list(_children.items()):
+        if owner == run:
+            child.close()
+            del _children[thread]
+
+
+def _run(setup: dict[str, Any], limits: Limits, job: dict[str, Any]) -> dict[str, Any]:
+    """In a Dask worker: one case."""
+    (result,) = _child(setup, limits).map([Job.from_json(job)])
+    return result.to_json()
+
+
+def _tell(setup: dict[str, Any], limits: Limits, what: str) -> dict[str, Any]:
+    """In a Dask worker: what the child says of the backend, or why it can't."""
+    from dataclasses import asdict
+
+    try:
+        child = _child(setup, limits)
+        if what == "check":
+            return {"told": [asdict(look) for look in child.check()]}
+        mine, reference = child.offers()
+        return {"told": [mine.to_json(), reference.to_json() if reference else None]}
+    except KeeprateError as error:
+        return {"refused": str(error), "code": error.exit_code}

@@ -1,0 +1,347 @@
+"""The ledger: evidence of many runs, added up for each version of a backend, in one SQLite file.
+
+Every case is one transaction, so that whatever ends a run, the case in flight is lost at most, and several runs may
+write at once. What a run adds is kept apart for the latest runs as well, so that ledgers that share some can be merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.amounts import join, split
+from harness.backend import Offer
+from harness.engine import Result
+from harness.errors import UsageError
+from harness.evidence import Evidence, add
+from harness.moments import Moments
+from harness.question import Question
+from harness.schema import connect
+from harness.tally import Tally
+from harness.verdict import Verdict
+
+APART = 30  # runs of one subject whose amounts are kept apart: a month of nights
+SEEDS = 1 << 20  # that a nightly run takes for itself: more passes than any case will see in a night
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that adds to a ledger.
+
+    Args:
+        id: its row.
+        subjects: the rows of those whom it judges, by role.
+        first_seed: the first of its seeds.
+        night: the date (UTC) that it belongs to.
+    """
+
+    id: int
+    subjects: dict[str, int]
+    first_seed: int
+    night: str
+
+
+class Ledger:
+    """An open ledger; close it, or use it in a `with`."""
+
+    def __init__(self, path: Path, *, create: bool = False, write: bool = False) -> None:
+        """Opens a checked file.
+
+        Raises:
+            UsageError: there is no ledger at `path`, or it is none that can be trusted.
+        """
+        self.path = path
+        self.db = connect(path, create=create, write=write)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file, which is whole in any case."""
+        self.db.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: all of it or nothing."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    def begin(
+        self,
+        question: Question,
+        offers: tuple[Offer, Offer | None],
+        environment: dict[str, str],
+        *,
+        kind: str,
+        workers: int,
+        seed: int | None = None,
+    ) -> Run:
+        """Enters a run, with seeds that no other run of this backend has.
+
+        Args:
+            seed: the first of its seeds; one that is free if None.
+
+        Raises:
+            UsageError: another run had one of the seeds.
+        """
+        seeds = SEEDS if kind == "nightly" else 1
+        night = time.strftime("%Y-%m-%d", time.gmtime())
+        with self.writing():
+            plan = self._plan(question)
+            subjects = {
+                role: self._subject(plan, role, offer)
+                for role, offer in zip(("backend", "reference"), offers, strict=True)
+                if offer is not None
+            }
+            first = secrets.randbits(62) if seed is None else seed
+            while other := self.overlap(subjects["backend"], first, seeds):
+                if seed is not None:
+                    raise UsageError(
+                        f"{self.path}: seed {seed} belongs to the run of {other}, whose evidence is there already. "
+                        "Leave --seed out for a fresh one"
+                    )
+                first = secrets.randbits(62)
+            cursor = self.db.execute(
+                "INSERT INTO run (key, backend, reference, environment, kind, named, host, workers, night, seconds,"
+                " first_seed, seeds, cases, draws, errors) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, 0)",
+                (
+                    secrets.token_hex(16),
+                    subjects["backend"],
+                    subjects.get("reference"),
+                    self._environment(environment),
+                    kind,
+                    question.backend[:500],
+                    platform.node()[:500],
+                    workers,
+                    night,
+                    first,
+                    seeds,
+                ),
+            )
+            assert cursor.lastrowid is not None
+            self._forget(subjects["backend"])
+        return Run(cursor.lastrowid, subjects, first, night)
+
+    def add(self, run: Run, result: Result, seconds: float) -> dict[str, Evidence]:
+        """Adds what one pass over a case gave; returns the evidence of all passes, by finding.
+
+        Args:
+            seconds: since the run began.
+
+        Raises:
+            UsageError: an earlier keeprate counted other cells there.
+        """
+        subject = run.subjects[result.role]
+        with self.writing():
+            totals = {
+                text: self._add(run.id, subject, result.case, text, evidence)
+                for text, evidence in result.evidence.items()
+            }
+            self._remark(subject, result)
+            self.db.execute(
+                'INSERT INTO pass (subject, "case", passes) VALUES (?, ?, 1) '
+                "ON CONFLICT DO UPDATE SET passes = passes + 1",
+                (subject, result.case),
+            )
+            draws = max((item.n for item in result.evidence.values() if isinstance(item, Tally | Moments)), default=0)
+            self.db.execute(
+                "UPDATE run SET cases = cases + 1, draws = draws + ?, errors = errors + ?, seconds = max(seconds, ?) "
+                "WHERE id = ?",
+                (draws if result.role == "backend" else 0, bool(result.error), round(seconds, 3), run.id),
+            )
+        return totals
+
+    def _add(self, run: int, subject: int, case: str, text: str, evidence: Evidence) -> Evidence:
+        finding = self.finding(text)
+        form, amounts = split(evidence)
+        old = self.db.execute(
+            'SELECT look.id, form.text, total FROM look JOIN form ON form.id = form WHERE subject = ? AND "case" = ? '
+            "AND finding = ?",
+            (subject, case, finding),
+        ).fetchone()
+        if old is None:
+            values = (subject, case, finding, self.form(form), amounts)
+            look = self.db.execute(
+                'INSERT INTO look (subject, "case", finding, form, total) VALUES (?, ?, ?, ?, ?)', values
+            ).lastrowid
+            total = evidence
+        else:
+            look = old[0]
+            try:
+                total = add(join(old[1], old[2]), evidence)
+            except (TypeError, ValueError) as error:
+                raise UsageError(
+                    f"{self.path}: {text} was counted otherwise by an earlier keeprate ({error}). Start another ledger"
+                ) from None
+            self.db.execute("UPDATE look SET total = ? WHERE id = ?", (split(total)[1], look))
+        apart = self.db.execute("SELECT amounts FROM recent WHERE run = ? AND look = ?", (run, look)).fetchone()
+        if apart is not None:
+            amounts = split(add(join(form, apart[0]), evidence))[1]
+        self.db.execute("INSERT OR REPLACE INTO recent (run, look, amounts) VALUES (?, ?, ?)", (run, look, amounts))
+        return total
+
+    def _remark(self, subject: int, result: Result) -> None:
+        """Replaces what was remarked of the case before: a remark is of the latest pass."""
+        self.db.execute('DELETE FROM remark WHERE subject = ? AND "case" = ?', (subject, result.case))
+        rows = [(self.finding(text), "unreadable", why) for text, why in result.unreadable.items()]
+        rows += [(self.finding(text), "not_offered", why) for text, why in result.not_offered.items()]
+        rows += [(0, "error", result.error)] if result.error else []
+        self.db.executemany(
+            "INSERT OR REPLACE INTO remark VALUES (?, ?, ?, ?, ?)",
+            [(subject, result.case, finding, kind, why[:10000] or "no reason given") for finding, kind, why in rows],
+        )
+
+    def results(self, subject: int) -> dict[str, Result]:
+        """What all passes over each case gave together.
+
+        Raises:
+            UsageError: something in the ledger is no evidence.
+        """
+        found: dict[str, dict[str, Any]] = {
+            case: {"evidence": {}, "unreadable": {}, "not_offered": {}, "error": ""} for case in self.passes(subject)
+        }
+        rows = self.db.execute(
+            'SELECT "case", finding.text, form.text, total FROM look JOIN finding ON finding.id = finding '
+            "JOIN form ON form.id = form WHERE subject = ?",
+            (subject,),
+        )
+        for case, text, form, amounts in rows:
+            try:
+                found[case]["evidence"][text] = join(form, amounts)
+            except (KeyError, ValueError) as error:
+                raise UsageError(f"{self.path}: what it holds of {text} is no evidence: {error}") from None
+        remarks = self.db.execute(
+            "SELECT \"case\", kind, coalesce(text, ''), reason FROM remark LEFT JOIN finding ON finding.id = finding "
+            "WHERE subject = ?",
+            (subject,),
+        )
+        for case, kind, text, reason in remarks:
+            if case not in found:
+                raise UsageError(f"{self.path}: it has a remark on {case}, which was never looked at")
+            if kind == "error":
+                found[case]["error"] = reason
+            else:
+                found[case][kind][text] = reason
+        return {case: Result("", case, **parts) for case, parts in found.items()}
+
+    def close_night(self, run: Run, verdict: Verdict) -> None:
+        """Notes where every promise stands at the end of a run; a second run of one night replaces the first."""
+        rows = [
+            (
+                run.subjects["backend"],
+                self.finding(item.id),
+                run.night,
+                item.status,
+                item.n,
+                item.log10_e,
+                item.estimate,
+            )
+            for item in verdict
+            if item.status != "not_implemented"
+        ]
+        with self.writing():
+            self.db.executemany("INSERT OR REPLACE INTO night VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def latest(self, subject: int) -> dict[str, tuple[str, float]]:
+        """Status and log10 e of every finding at the end of the latest night; 0 where no e-value decides."""
+        rows = self.db.execute(
+            "SELECT text, status, coalesce(log10_e, 0), max(night) FROM night JOIN finding ON finding.id = finding "
+            "WHERE subject = ? GROUP BY finding",
+            (subject,),
+        )
+        return {text: (status, log10_e) for text, status, log10_e, _ in rows}
+
+    def drawn(self, subject: int) -> tuple[int, int]:
+        """Runs and draws of a backend."""
+        runs, draws = self.db.execute(
+            "SELECT count(*), coalesce(sum(draws), 0) FROM run WHERE backend = ?", (subject,)
+        ).fetchone()
+        return runs, draws
+
+    def passes(self, subject: int) -> dict[str, int]:
+        """How often each case was gone through."""
+        return dict(self.db.execute('SELECT "case", passes FROM pass WHERE subject = ?', (subject,)))
+
+    def finding(self, text: str) -> int:
+        """The row of a finding's id; entered if it is new."""
+        return self.row("finding", text=text)
+
+    def form(self, text: str) -> int:
+        """The row of a form; entered if it is new."""
+        return self.row("form", text=text)
+
+    def _plan(self, question: Question) -> int:
+        digest = digest_of(question)
+        return self.row(
+            "plan", suite=question.suite_name, profile=question.profile, alpha=question.alpha, digest=digest
+        )
+
+    def _subject(self, plan: int, role: str, offer: Offer) -> int:
+        more: dict[str, Any] = {"offer": json.dumps(offer.to_json())}
+        row = self.row("subject", more, plan=plan, role=role, **_who(offer))
+        self.db.execute("UPDATE subject SET offer = ? WHERE id = ?", (more["offer"], row))
+        return row
+
+    def _environment(self, environment: dict[str, str]) -> int:
+        return self.row("environment", None, **environment, cpu=cpu())
+
+    def row(self, table: str, more: dict[str, Any] | None = None, **key: Any) -> int:
+        """The id of the row of `table` that has these values; inserted, with `more`, if there is none."""
+        where = " AND ".join(f"{name} = :{name}" for name in key)
+        found = self.db.execute(f"SELECT id FROM {table} WHERE {where}", key).fetchone()  # noqa: S608 - names of ours
+        if found:
+            return int(found[0])
+        values = {**key, **(more or {})}
+        names = ", ".join(values), ", ".join(f":{name}" for name in values)
+        added = self.db.execute(f"INSERT INTO {table} ({names[0]}) VALUES ({names[1]})", values).lastrowid  # noqa: S608
+        assert added is not None
+        return added
+
+    def overlap(self, subject: int, first: int, seeds: int) -> str | None:
+        """The night of a run of `subject` that has one of the seeds."""
+        found = self.db.execute(
+            "SELECT night FROM run WHERE backend = ? AND first_seed < ? AND first_seed + seeds > ?",
+            (subject, first + seeds, first),
+        ).fetchone()
+        return found[0] if found else None
+
+    def _forget(self, subject: int) -> None:
+        """Drops what older runs added from what is kept apart; their amounts stay in the totals."""
+        self.db.execute(
+            "DELETE FROM recent WHERE run IN (SELECT id FROM run WHERE backend = ? ORDER BY id DESC LIMIT -1 OFFSET ?)",
+            (subject, APART),
+        )
+
+
+def digest_of(question: Question) -> str:
+    """What a plan is known by: every case, with its draws, and every share of the error budget."""
+    parts = [(text, promise.share, promise.cases) for text, promise in sorted(question.plan.items())]
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _who(offer: Offer) -> dict[str, str]:
+    return {"name": offer.name[:500], "version": offer.version[:500], "device": offer.device[:500]}
+
+
+def cpu() -> str:
+    """The processor's name, as far as the system says it."""
+    path = Path("/proc/cpuinfo")
+    names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found = [line.partition(":")[2].strip() for line in names if line.startswith("model name")]
+    return (found or [platform.processor() or platform.machine()])[0]

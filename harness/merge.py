@@ -1,0 +1,232 @@
+"""Merges ledgers: evidence adds, and a run that several of them hold is counted once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.amounts import join, less, split
+from harness.errors import UsageError
+from harness.evidence import add
+from harness.ledger import Ledger
+
+
+def merge(sources: Sequence[Path], into: Path) -> int:
+    """Writes a ledger with the evidence of all `sources`; returns how many runs it has.
+
+    Raises:
+        UsageError: a source is no ledger, two runs share seeds, or `into` exists already.
+    """
+    if into.exists():
+        raise UsageError(f"'{into}' exists already, and was left as it is")
+    unfinished = into.with_name(f".{into.name}.merging")
+    unfinished.unlink(missing_ok=True)
+    try:
+        with Ledger(unfinished, create=True) as target:
+            for path in sources:
+                with Ledger(path) as source, target.writing():
+                    _Absorption(target, source).all()
+            runs = int(target.db.execute("SELECT count(*) FROM run").fetchone()[0])
+            target.db.execute("PRAGMA journal_mode = DELETE")  # one file, whole, until somebody writes to it
+        unfinished.replace(into)
+    finally:
+        for left in (unfinished, *into.parent.glob(f"{unfinished.name}-*")):
+            left.unlink(missing_ok=True)
+    return runs
+
+
+class _Absorption:
+    """One ledger taken into another."""
+
+    def __init__(self, target: Ledger, source: Ledger) -> None:
+        self._target, self._source = target, source
+        self._maps: dict[str, dict[int, int]] = {}
+
+    def all(self) -> None:
+        """Takes everything; in a transaction of the caller's."""
+        for table, key in {
+            "plan": ("suite", "profile", "alpha", "digest"),
+            "subject": ("plan", "role", "name", "version", "device"),
+            "environment": ("keeprate", "python", "numpy", "scipy", "platform", "cpu"),
+            "finding": ("text",),
+            "form": ("text",),
+        }.items():
+            self._maps[table] = self._rows(table, key)
+        before = self._runs(self._target.db)
+        shared = self._take_runs(before)
+        for subject in self._maps["subject"]:
+            self._take_subject(subject, before, shared)
+        self._take_nights()
+
+    def _rows(self, table: str, key: Sequence[str]) -> dict[int, int]:
+        """For each row of the source its id in the target, entered if it is new."""
+        found = {}
+        for row in _dicts(self._source.db, f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours
+            if "plan" in row:
+                row["plan"] = self._maps["plan"][row["plan"]]
+            more = {name: value for name, value in row.items() if name not in (*key, "id")}
+            found[row["id"]] = self._target.row(table, more, **{name: row[name] for name in key})
+        return found
+
+    def _runs(self, db: sqlite3.Connection) -> dict[str, dict[str, Any]]:
+        return {row["key"]: row for row in _dicts(db, "SELECT * FROM run ORDER BY id")}
+
+    def _take_runs(self, before: Mapping[str, Mapping[str, Any]]) -> set[str]:
+        """Enters the source's runs; returns the keys of those that the target had.
+
+        Raises:
+            UsageError: two different runs of one subject share a seed, or one run is in both with other contents.
+        """
+        shared, maps = set(), self._maps
+        maps["run"] = {}
+        for key, row in self._runs(self._source.db).items():
+            row["backend"], row["environment"] = (
+                maps["subject"][row["backend"]],
+                maps["environment"][row["environment"]],
+            )
+            row["reference"] = maps["subject"].get(row["reference"])
+            old = row.pop("id")
+            if key in before:
+                known = dict(before[key])
+                maps["run"][old] = known.pop("id")
+                if known != row:
+                    raise UsageError(
+                        f"{self._source.path}: its run of {row['night']} with seed {row['first_seed']} is in another "
+                        "ledger with other contents: one of them was copied while it ran. Leave the shorter one out"
+                    )
+                shared.add(key)
+                continue
+            if other := self._target.overlap(row["backend"], row["first_seed"], row["seeds"]):
+                raise UsageError(
+                    f"{self._source.path}: its run of {row['night']} shares seeds from {row['first_seed']} on with a "
+                    f"run of {other}: that would count the same draws twice"
+                )
+            maps["run"][old] = self._target.row("run", row, key=row.pop("key"))
+        return shared
+
+    def _take_subject(self, subject: int, before: Mapping[str, Mapping[str, Any]], shared: set[str]) -> None:
+        """Adds the evidence of one subject, less that of the runs which both have."""
+        mine = self._maps["subject"][subject]
+        theirs = {
+            key for key, row in self._runs(self._source.db).items() if subject in (row["backend"], row["reference"])
+        }
+        ours = {key for key, row in before.items() if mine in (row["backend"], row["reference"])}
+        both = shared & theirs & ours
+        if theirs <= both:  # nothing new
+            return
+        looks = self._take_looks(subject, mine, replace=bool(ours) and ours <= both)
+        if both and not ours <= both:
+            self._take_away(both, looks)
+        self._take_recent({key for key in theirs if key not in both}, looks)
+        sign = "max(passes, excluded.passes)" if both else "passes + excluded.passes"
+        rows = self._source.db.execute('SELECT "case", passes FROM pass WHERE subject = ?', (subject,))
+        self._target.db.executemany(
+            f"INSERT INTO pass VALUES ({mine}, ?, ?) ON CONFLICT DO UPDATE SET passes = {sign}",  # noqa: S608
+            rows,
+        )
+        remarks = _dicts(self._source.db, "SELECT * FROM remark WHERE subject = ?", subject)
+        self._target.db.executemany(
+            "INSERT OR IGNORE INTO remark VALUES (?, ?, ?, ?, ?)",
+            [(mine, row["case"], self._finding(row["finding"]), row["kind"], row["reason"]) for row in remarks],
+        )
+
+    def _take_looks(self, subject: int, mine: int, *, replace: bool) -> dict[int, int]:
+        """Adds totals, or puts the source's in the place of the target's; rows of the source by those of the target."""
+        found = {}
+        for look in _dicts(
+            self._source.db,
+            "SELECT look.*, form.text FROM look JOIN form ON form.id = form WHERE subject = ?",
+            subject,
+        ):
+            try:
+                total = join(look["text"], look["total"])
+                key = {"subject": mine, "case": look["case"], "finding": self._maps["finding"][look["finding"]]}
+                old = self._target.db.execute(
+                    "SELECT look.id, form.text, total FROM look JOIN form ON form.id = form "
+                    'WHERE subject = :subject AND "case" = :case AND finding = :finding',
+                    key,
+                ).fetchone()
+                if old is None:
+                    values = {**key, "form": self._maps["form"][look["form"]], "total": split(total)[1]}
+                    found[look["id"]] = self._insert_look(values)
+                    continue
+                if not replace:
+                    total = add(join(old[1], old[2]), total)
+            except (KeyError, TypeError, ValueError) as error:
+                raise UsageError(
+                    f"{self._source.path}: what it holds of {look['case']} can't be added: {error}"
+                ) from None
+            self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (split(total)[1], old[0]))
+            found[look["id"]] = old[0]
+        return found
+
+    def _insert_look(self, values: Mapping[str, Any]) -> int:
+        row = self._target.db.execute(
+            'INSERT INTO look (subject, "case", finding, form, total) '
+            "VALUES (:subject, :case, :finding, :form, :total)",
+            values,
+        ).lastrowid
+        assert row is not None
+        return row
+
+    def _take_away(self, both: set[str], looks: Mapping[int, int]) -> None:
+        """Subtracts what runs that both ledgers have now count twice.
+
+        Raises:
+            UsageError: neither ledger keeps what such a run added.
+        """
+        for key in sorted(both):
+            run = self._runs(self._source.db)[key]
+            theirs = self._source.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (run["id"],)).fetchall()
+            rows = [(looks[look], amounts) for look, amounts in theirs if look in looks]
+            if not rows:
+                mine = self._maps["run"][run["id"]]
+                rows = self._target.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (mine,)).fetchall()
+                rows = [(look, amounts) for look, amounts in rows if look in set(looks.values())]
+            if not rows and run["cases"]:
+                raise UsageError(
+                    f"{self._source.path}: its run of {run['night']} is in another ledger too, and so long ago that "
+                    "neither keeps apart what it added. Merge ledgers earlier, or leave one out"
+                )
+            for look, amounts in rows:
+                (total,) = self._target.db.execute("SELECT total FROM look WHERE id = ?", (look,)).fetchone()
+                try:
+                    rest = less(total, amounts)
+                except ValueError as error:
+                    raise UsageError(
+                        f"{self._source.path}: its run of {run['night']} doesn't add up: {error}"
+                    ) from None
+                self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (rest, look))
+
+    def _take_recent(self, keys: set[str], looks: Mapping[int, int]) -> None:
+        for key in keys:
+            old = self._runs(self._source.db)[key]["id"]
+            rows = self._source.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (old,))
+            mine = self._maps["run"][old]
+            self._target.db.executemany(
+                "INSERT OR IGNORE INTO recent VALUES (?, ?, ?)",
+                [(mine, looks[look], amounts) for look, amounts in rows if look in looks],
+            )
+
+    def _take_nights(self) -> None:
+        """Where both noted a night, the one that had seen more is kept."""
+        rows = [
+            (self._maps["subject"][row["subject"]], self._finding(row["finding"]), *list(row.values())[2:])
+            for row in _dicts(self._source.db, "SELECT * FROM night")
+        ]
+        self._target.db.executemany(
+            "INSERT INTO night VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, "
+            "n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate WHERE excluded.n > n",
+            rows,
+        )
+
+    def _finding(self, row: int) -> int:
+        return self._maps["finding"].get(row, 0)
+
+
+def _dicts(db: sqlite3.Connection, query: str, *parameters: Any) -> list[dict[str, Any]]:
+    cursor = db.execute(query, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

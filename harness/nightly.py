@@ -1,0 +1,202 @@
+"""A night's run: draws fresh evidence until its budget is spent, adds it to the ledger, concludes over all runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from harness.backend import Offer
+from harness.engine import Job, Result, decided
+from harness.evidence import Evidence
+from harness.gate import Docket, conclude, environment, refuse_faulty, run_of
+from harness.ledger import Ledger, Run
+from harness.planner import SUSPICIOUS, Place, choose
+from harness.question import Question, offered
+from harness.question import jobs as jobs_of
+from harness.suite import Look
+from harness.verdict import Verdict
+from harness.workers import Runner
+
+Offers = tuple[Offer, Offer | None]
+REFERENCE = 4  # passes of the backend for one of the reference: half its resolution, at a quarter of the cost
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a night gave.
+
+    Args:
+        verdict: over the evidence of all runs of this version of the backend.
+        pending: promises that were offered, and wait for a case that was never gone through.
+        passes: cases that were gone through in this run.
+        runs, draws: of this version of the backend, all nights together.
+        interrupted: ended by Ctrl-C, and not by its budget.
+    """
+
+    verdict: Verdict
+    pending: int
+    passes: int
+    runs: int
+    draws: int
+    interrupted: bool
+
+
+def draw(
+    question: Question,
+    runner: Runner,
+    ledger: Ledger,
+    budget: float,
+    *,
+    seed: int | None = None,
+    progress: Callable[[float, int], None] | None = None,
+) -> Drawn:
+    """Draws for `budget` seconds or until an interrupt, and adds every case to the ledger as it comes.
+
+    Args:
+        budget: seconds, beside what loading takes.
+        seed: the first of the run's seeds; fresh if None.
+        progress: called with the seconds gone by and the passes done.
+
+    Raises:
+        UsageError: there is no such backend, or another run of it had these seeds.
+        NoVerdictError: the backend or the reference can't be loaded.
+    """
+    started, passes, interrupted = time.monotonic(), 0, False
+    try:
+        offers = runner.offers()
+        refuse_faulty(runner.check(), question.backend)
+        run = ledger.begin(question, offers, environment(), kind="nightly", workers=runner.count, seed=seed)
+        question = replace(question, seed=run.first_seed)
+        todo = Agenda(question, offers[0], ledger, run)
+        try:
+            for result in runner.map(todo.until(time.monotonic() + budget)):
+                todo.note(result, ledger.add(run, result, time.monotonic() - started))
+                passes += 1
+                if progress:
+                    progress(time.monotonic() - started, passes)
+        except KeyboardInterrupt:
+            interrupted = True
+    finally:
+        runner.close()
+    verdict, pending = standing(question, offers, ledger, run.subjects, run_of(started, runner.count))
+    ledger.close_night(run, verdict)
+    return Drawn(verdict, pending, passes, *ledger.drawn(run.subjects["backend"]), interrupted)
+
+
+@dataclass
+class _Ahead:
+    """A case that may be drawn: its jobs, the reference's first, and where it stands."""
+
+    jobs: list[Job]
+    place: Place
+    statistical: bool
+    here: int = 0  # passes in this run
+
+
+class Agenda:
+    """What to draw next, as the planner sees it; a case with a broken promise, or an error tonight, is closed."""
+
+    def __init__(self, question: Question, offer: Offer, ledger: Ledger, run: Run) -> None:
+        self._first_seed = run.first_seed
+        backend = run.subjects["backend"]
+        passes, last = ledger.passes(backend), ledger.latest(backend)
+        broken = {text for text, (status, _) in last.items() if status == "broken"}
+        suspects = {
+            text
+            for text, (status, log10_e) in last.items()
+            if text in question.plan and log10_e >= SUSPICIOUS * question.plan[text].threshold(question.alpha)
+        }
+        by_case: dict[str, list[Job]] = {}
+        for job in jobs_of(question, offer):
+            by_case.setdefault(job.case.id, []).append(job)
+        self._ahead = {
+            case: _Ahead(
+                todo,
+                Place(case, todo[-1].case.draws, passes.get(case, 0), not suspects.isdisjoint(todo[-1].case.findings)),
+                any(question.plan[text].share for text in todo[-1].case.findings),
+            )
+            for case, todo in by_case.items()
+            if broken.isdisjoint(todo[-1].case.findings)
+        }
+
+    def until(self, deadline: float) -> Iterator[Job]:
+        """Jobs, each chosen when it is asked for, until `time.monotonic()` says that the deadline is past."""
+        while time.monotonic() < deadline:
+            place = choose(ahead.place for ahead in self._ahead.values())
+            if place is None:
+                return
+            ahead = self._ahead[place.case]
+            seed = self._first_seed + ahead.here
+            ahead.here += 1
+            ahead.place = replace(place, passes=place.passes + 1)
+            if not ahead.statistical:  # once a night is enough
+                del self._ahead[place.case]
+            beside = ahead.statistical and place.passes % REFERENCE
+            for job in ahead.jobs[-1:] if beside else ahead.jobs:
+                # Gone through to the end: what decides is the evidence of all nights.
+                yield replace(job, seed=seed, thresholds=dict.fromkeys(job.thresholds))
+
+    def note(self, result: Result, totals: dict[str, Evidence]) -> None:
+        """Takes what came of a pass, and the evidence of all passes over its case."""
+        ahead = self._ahead.get(result.case)
+        if ahead is not None and (result.error or decided(totals, ahead.jobs[-1])):
+            del self._ahead[result.case]
+
+
+def standing(
+    question: Question, offers: Offers, ledger: Ledger, subjects: dict[str, int], run: dict[str, object]
+) -> tuple[Verdict, int]:
+    """The verdict over all runs, and how many promises wait for a case that was never gone through.
+
+    A promise is judged once each of its cases was looked at, so that what an e-value averages over never changes.
+    """
+    results = {role: ledger.results(subject) for role, subject in subjects.items()}
+    ready = {}
+    for text, promise in question.promises.items():
+        cases = offered(promise, offers[0])
+        beside = [case for case in cases if question.suite.judges_reference(case)]
+        if all(case.id in results["backend"] for case in cases) and all(
+            case.id in results["reference"] for case in beside
+        ):
+            ready[text] = promise
+    asked = question.among(ready)
+    docket = Docket(asked, offers[0])
+    for role, found in results.items():
+        for result in found.values():
+            docket.add(replace(result, role=role))
+    return conclude(asked, offers, docket, run, isolated=True), len(question.promises) - len(ready)
+
+
+class Recording:
+    """A runner whose results are added to a ledger as they come: what `keeprate gate --ledger` runs."""
+
+    def __init__(self, runner: Runner, question: Question, ledger: Ledger) -> None:
+        self.isolated, self.count = runner.isolated, runner.count
+        self._runner, self._question, self._ledger = runner, question, ledger
+        self._offers: Offers | None = None
+
+    def offers(self) -> Offers:
+        """What backend and reference offer."""
+        self._offers = self._runner.offers()
+        return self._offers
+
+    def check(self) -> list[Look]:
+        """What the suite finds of the adapter alone."""
+        return self._runner.check()
+
+    def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Results in whatever order they come, each in the ledger before it is handed on."""
+        assert self._offers is not None
+        started, question, ledger = time.monotonic(), self._question, self._ledger
+        run = ledger.begin(question, self._offers, environment(), kind="gate", workers=self.count, seed=question.seed)
+        for result in self._runner.map(jobs):
+            ledger.add(run, result, time.monotonic() - started)
+            yield result
+        verdict, _ = standing(question, self._offers, ledger, run.subjects, run_of(started, self.count))
+        ledger.close_night(run, verdict)
+
+    def close(self) -> None:
+        """Ends everything that was started, and closes the ledger."""
+        self._runner.close()
+        self._ledger.close()

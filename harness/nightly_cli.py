@@ -1,0 +1,241 @@
+"""The commands about evidence that adds up: nightly, merge, report."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from harness.chronicle import tell
+from harness.cluster import SCHEME, Cluster
+from harness.errors import NoVerdictError, UsageError
+from harness.files import write
+from harness.gate import runner_for
+from harness.ledger import Ledger
+from harness.limits import limits
+from harness.merge import merge as merged
+from harness.names import find
+from harness.nightly import Recording, draw
+from harness.published import read_verdict
+from harness.question import DEFAULT_SUITE, Question, ask
+from harness.schema import MAGIC
+from harness.text import WIDTH, filled, millions, show
+from harness.workers import Children, Runner
+
+Options = Callable[[Callable[..., None]], Callable[..., None]]
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+ledger_option = click.option(
+    "--ledger",
+    type=click.Path(path_type=Path),
+    metavar="F",
+    help="A ledger, made if there is none: adds the evidence to it.",
+)
+executor_option = click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="WHERE",
+    help="Where the cases run: local, or the scheduler of a Dask cluster as dask://HOST:PORT.",
+)
+
+
+def runner_of(
+    question: Question, executor: str, workers: int | None, case_timeout: float | None, memory: str | None
+) -> Children | Cluster:
+    """Child processes of this machine, or those of a cluster.
+
+    Raises:
+        UsageError: there is no such executor, or no such cluster.
+    """
+    if executor == "local":
+        return runner_for(question, workers, case_timeout=case_timeout, memory=memory)
+    if not re.fullmatch(rf"{SCHEME}[^\s/]+:\d+", executor):
+        raise UsageError(f"executor '{executor}' is neither local nor dask://HOST:PORT")
+    if workers is not None:
+        raise UsageError("-n is for --executor local: a cluster has the workers that it has")
+    bounds = limits(1, case_timeout, memory)
+    return Cluster(executor, question.backend, question.suite_name, question.names, bounds)
+
+
+def recorded(question: Question, path: Path | None, *where: Any) -> Runner:
+    """The runner that is asked for, whose results are added to the ledger at `path`, if there is one.
+
+    Args:
+        where: as for `runner_of`.
+    """
+    if path is None:
+        return runner_of(question, *where)
+    ledger = Ledger(path, create=True)  # first, for it may be refused
+    return Recording(runner_of(question, *where), question, ledger)
+
+
+def seconds(text: str) -> float:
+    """What `20m`, `90s` or `1.5h` stands for.
+
+    Raises:
+        UsageError: it stands for no time, or for none that a run can take.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found or not 0 < float(found[1]) * UNITS[found[2]] < 1e7:
+        raise UsageError(f"budget '{text}' is no time, as in 90s, 20m or 8h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def attach(group: click.Group, judging: Options, names: click.ParamType[Any], epilog: str) -> None:
+    """Adds the commands to `group`.
+
+    Args:
+        judging: the options of every command that judges.
+        names: the type of a list of names.
+    """
+
+    @group.command(epilog=epilog)
+    @judging
+    @click.option(
+        "--ledger", required=True, type=click.Path(path_type=Path), metavar="F", help="Made if there is none."
+    )
+    @click.option("--budget", default="20m", show_default=True, help="How long to draw: 90s, 20m, 8h.")
+    @click.option("--ops", type=names, help="Operators to judge, separated by commas.  [default: all]")
+    @click.option("--dtypes", type=names, help="Dtypes to judge, separated by commas.  [default: all]")
+    @executor_option
+    @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the report there as well.")
+    def nightly(
+        ledger: Path,
+        budget: str,
+        ops: Any,
+        dtypes: Any,
+        executor: str,
+        out: Path | None,
+        seed: int | None,
+        workers: int | None,
+        case_timeout: float | None,
+        memory: str | None,
+        **options: Any,
+    ) -> None:
+        """Draw fresh evidence for a while, and add it to a ledger.
+
+        The verdict is over all evidence of this version of the backend. Ctrl-C ends the run and keeps what was drawn.
+
+        \b
+          keeprate nightly --backend mlx --ledger night.db --budget 20m --out report
+        """
+        time = seconds(budget)
+        question = ask(ops=ops, dtypes=dtypes, seed=seed, **options)
+        with Ledger(ledger, create=True) as book:
+            runner = runner_of(question, executor, workers, case_timeout, memory)
+            with _progress() as bar:
+                task = bar.add_task(f"drawing {question.backend}", total=time, passes=0)
+                night = draw(
+                    question,
+                    runner,
+                    book,
+                    time,
+                    seed=seed,
+                    progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
+                )
+            show(night.verdict, _console())
+            click.echo(
+                filled(
+                    f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
+                    f"which has {night.runs:,} runs of this version and {millions(night.draws)} draws"
+                    + (f"; {night.pending:,} promises are still to be looked at" if night.pending else "")
+                )
+            )
+            if out is not None:
+                _write(tell(book, options["suite"], options["known"]), out, None)
+        sys.exit(night.verdict.exit_code)
+
+    @group.command(epilog=epilog)
+    @click.argument("ledgers", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B…")
+    @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C", help="The ledger to write.")
+    def merge(ledgers: tuple[Path, ...], into: Path) -> None:
+        """Add ledgers: nights, machines and branches together.
+
+        A run that several of them hold is counted once. Two runs that share seeds are refused.
+
+        \b
+          keeprate merge monday.db tuesday.db --into week.db
+        """
+        click.echo(f"wrote {into}: {merged(ledgers, into):,} runs")
+
+    @group.command(epilog=epilog)
+    @click.option("--ledger", type=click.Path(path_type=Path), metavar="F", help="A ledger: what all its runs show.")
+    @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Or one gate's verdict.")
+    @click.option(
+        "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where to write the pages."
+    )
+    @click.option(
+        "--against", type=click.Path(path_type=Path), metavar="OTHER", help="A ledger or a verdict: what changed."
+    )
+    @click.option("--known", metavar="FILE", help="Known deviations, for a ledger: a pattern of ids a line, # reason.")
+    @click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What a ledger was judged by.")
+    def report(
+        ledger: Path | None, json_path: Path | None, out: Path, against: Path | None, known: str | None, suite: str
+    ) -> None:
+        """Write what a ledger or a gate shows: a page of HTML, one of Markdown, and the public JSON.
+
+        \b
+          keeprate report --ledger night.db --out report
+          keeprate report --json today.json --against yesterday.json --out report
+        """
+        if (ledger is None) == (json_path is None):
+            raise UsageError("a report is of --ledger F or of --json FILE, of one of them")
+        if known is not None and ledger is None:
+            raise UsageError("--known is for --ledger: the verdict of a gate says what was known to it")
+        document = _read(ledger, suite, known) if ledger is not None else read_verdict(json_path or Path())
+        _write(document, out, _read(against, suite, known) if against is not None else None)
+        click.echo(f"wrote {out / 'index.html'}, {out / 'report.md'} and {out / 'report.json'}")
+
+
+def _read(path: Path, suite: str, known: str | None) -> dict[str, Any]:
+    """The public JSON of a ledger or of a verdict, whichever is at `path`."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                return read_verdict(path)
+    with Ledger(path) as book:
+        return tell(book, suite, known)
+
+
+def _write(document: dict[str, Any], out: Path, against: dict[str, Any] | None) -> None:
+    """Hands what is to be shown to whatever shows it.
+
+    Raises:
+        UsageError: `out` is not a folder, and can't be made one, or a package for reports is missing.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"can't write to '{out}': {error.strerror}") from None
+    try:
+        pages = find("pages", group="keeprate.reports", kind="report")
+    except NoVerdictError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise UsageError("reports need more packages: pip install 'keeprate[report]'") from None
+        raise
+    for name, text in pages.render(document, against).items():
+        write(out / name, text)
+    write(out / "report.json", json.dumps(document, allow_nan=False) + "\n")
+
+
+def _progress() -> Progress:
+    """A bar of the time that is left, on the standard error; silent where no terminal is."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[passes]} cases"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+
+
+def _console() -> Console:
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH)

@@ -1,0 +1,51 @@
+"""Reads the public JSON back, from a file that anyone may have written."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.errors import UsageError
+
+SCHEMA = Path(__file__).parent / "verdict.schema.json"
+LARGEST = 64 << 20  # bytes of a file: ten times 4,000 findings
+
+
+def read_verdict(path: Path) -> dict[str, Any]:
+    """The verdict in the file at `path`, checked against the schema.
+
+    Raises:
+        UsageError: there is none, it isn't one, or jsonschema isn't installed.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path}: larger than any verdict ({LARGEST >> 20} MiB)")
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON: {error}") from None
+    try:
+        import jsonschema
+    except ImportError:
+        raise UsageError("reports need more packages: pip install 'keeprate[report]'") from None
+    schema = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    wrong = jsonschema.exceptions.best_match(schema.iter_errors(data))
+    if wrong is not None:
+        text = wrong.message if len(wrong.message) < 200 else f"{wrong.message[:200]} …"
+        raise UsageError(f"{path}: not a verdict of keeprate, at {wrong.json_path}: {text}")
+    assert isinstance(data, dict)
+    return data
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is out of range")
+    return value

@@ -1,0 +1,149 @@
+"""The report: public JSON in, a page of HTML and one of Markdown out. What a ledger or a gate showed is in the JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from reports import numbers, plots
+from reports.comparison import compare
+from reports.reading import MARKS, WORDS, Finding, Group, Reading, family, part, place, status_of
+
+TEMPLATES = Path(__file__).parent / "templates"
+WATCHED = 5  # kept ones
+WORTH_WATCHING = 1 / 3  # of what breaks a finding: a faithful one gets there about once in a thousand
+
+
+def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[str, str]:
+    """The pages, by file name.
+
+    Args:
+        data: public JSON, checked against its schema.
+        against: the same of what it is compared with.
+    """
+    reading = Reading(data)
+    ledger = reading.ledger
+    names = {
+        "reading": reading,
+        "data": data,
+        "ledger": ledger,
+        "version": ledger["versions"][0] if ledger else None,
+        "worse": ledger is not None and any(change["now"] in ("broken", "error") for change in ledger["changes"]),
+        "comparison": compare(reading, Reading(against)) if against is not None else None,
+        "words": WORDS,
+        "marks": MARKS,
+        "by_operator": _by_operator(reading),
+        **_functions(),
+    }
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(("html.j2",), default_for_string=True),
+        undefined=StrictUndefined,
+    )
+    return {
+        "index.html": templates.get_template("page.html.j2").render(**names, **_shown(reading)),
+        "report.md": templates.get_template("page.md.j2").render(**names).strip() + "\n",
+    }
+
+
+def _shown(reading: Reading) -> dict[str, Any]:
+    """What only the page of HTML has: plots, and the findings that are told in full."""
+    ledger = reading.ledger or {"history": {}, "laws": {}, "runs": []}
+    cards = reading.leading
+    watched = [item for item in reading.watched if part(item) >= WORTH_WATCHING][:WATCHED]
+    drawn = {
+        item["id"]: Markup(plots.finding(item, ledger["history"].get(item["id"], ())))  # noqa: S704 - escaped there
+        for item in (*(item for item, _ in cards), *watched)
+        if item["estimate"] is not None
+    }
+    p_values = [item["p_value"] for item in reading.findings if item["p_value"] is not None]
+    several = len({point["night"] for points in ledger["laws"].values() for point in points}) > 1
+    return {
+        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
+        "cards": cards,
+        "others_in": lambda item: dict.fromkeys(
+            other["op"] for other in reading.failing if family(other) == family(item)
+        ),
+        "watched": watched,
+        "plots": drawn,
+        "nights": Markup(plots.evidence_by_night(ledger["laws"])) if several else None,  # noqa: S704
+        "qq": Markup(plots.qq(p_values)) if len(p_values) > 1 else None,  # noqa: S704
+        "speed": Markup(plots.speed(ledger["runs"][-60:])) if len(ledger["runs"]) > 1 else None,  # noqa: S704
+    }
+
+
+def _functions() -> dict[str, Any]:
+    """What the templates call."""
+    return {
+        "status_of": status_of,
+        "family": family,
+        "place": place,
+        "count": numbers.count,
+        "figure": numbers.figure,
+        "short": numbers.short,
+        "rows": _rows,
+        "because": _because,
+        "anchor": _anchor,
+        "cell": _cell,
+    }
+
+
+def _rows(item: Finding) -> list[tuple[str, str]]:
+    """A finding as labels and texts: effect, then evidence."""
+    detail = item["detail"] or {}
+    rows = [("because", detail["reason"])] if "reason" in detail else []
+    if "wrong" in detail:
+        share = 100 * detail["wrong"] / max(1, detail["checked"])
+        rows.append(("wrong", f"{detail['wrong']:,} of {detail['checked']:,} ({share:.3g} %)"))
+        rows += (detail["first"] or {}).items()
+    if item["known"] is not None:
+        rows.append(("known", item["known"]))
+    if item["estimate"] is None:
+        return rows
+    low, high = item["interval"]
+    if detail.get("where"):
+        rows.append(("where", detail["where"]))
+    seen = f"{numbers.figure(item['estimate'])}, between {numbers.figure(low)} and {numbers.figure(high)}"
+    rows += [
+        ("promised", numbers.figure(item["expected"])),
+        ("seen", f"{seen}, in {item['n']:,} draws"),
+        ("off by", numbers.off(item)),
+        (
+            "evidence",
+            f"log₁₀ e = {numbers.short(item['log10_e'])}, broken from {numbers.short(item['threshold_log10_e'])} on; "
+            f"p = {numbers.short(item['p_value'])}",
+        ),
+    ]
+    return rows
+
+
+def _because(item: Finding) -> str:
+    """Why a finding has no numbers, or what was wrong first, in one line."""
+    detail = item["detail"] or {}
+    first = "; ".join(f"{label} {text}" for label, text in (detail.get("first") or {}).items())
+    return str(detail.get("reason") or first)
+
+
+def _anchor(text: str) -> str:
+    """Where the page shows the findings of the group of a finding."""
+    op, law = text.split("/")[:2]
+    return Group(op, law.partition(":")[0], ()).anchor
+
+
+def _by_operator(reading: Reading) -> list[tuple[str, dict[str, int]]]:
+    found: dict[str, dict[str, int]] = {}
+    for group in reading.groups.values():
+        counts = found.setdefault(group.op, dict.fromkeys(WORDS, 0))
+        for status, number in group.counts.items():
+            counts[status] += number
+    return list(found.items())
+
+
+def _cell(text: str) -> str:
+    """Text that is nothing but text in Markdown, in a table too."""
+    return re.sub(r"([\\`*_\[\]<>|#~!&])", r"\\\1", " ".join(str(text).split()))

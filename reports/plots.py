@@ -1,0 +1,202 @@
+"""Plots, as SVG that takes its colours from the page, so that it is right in the light and in the dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import count, pairwise
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Stand-ins, replaced by the page's own colours.
+INK, FAINT, GRID, KEPT, BROKEN, SEEN = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+COLOURS = {INK: "ink", FAINT: "faint", GRID: "rule", KEPT: "kept", BROKEN: "broken", SEEN: "seen"}
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "keeprate",
+    "font.size": 9,
+    "font.family": "sans-serif",
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+}
+LABELLED = 3  # lines that are told by name
+POINTS = 300  # of a QQ plot
+_number = count(1)
+
+
+def evidence_by_night(laws: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A line for each law: the most evidence of any of its findings, as a part of what would break it."""
+    nights = sorted({point["night"] for points in laws.values() for point in points})
+    where = {night: number for number, night in enumerate(nights)}
+    ranked = sorted(laws, key=lambda law: laws[law][-1]["part"])
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes(7.2, 2.9)
+        ends: list[float] = []
+        for number, law in enumerate(ranked):
+            x = [where[point["night"]] for point in laws[law]]
+            y = [max(-0.5, point["part"]) for point in laws[law]]
+            told = number >= len(ranked) - LABELLED
+            colour = BROKEN if y[-1] >= 1 else SEEN if told else FAINT
+            axes.plot(
+                x,
+                y,
+                color=colour,
+                linewidth=1.6 if told else 0.7,
+                alpha=1 if told else 0.55,
+                marker="o",
+                markersize=2.4,
+            )
+            if told:
+                ends.append(y[-1])
+        highest = max(1.15, *(point["part"] * 1.1 for points in laws.values() for point in points))
+        if highest > 3:
+            axes.set_yscale("symlog", linthresh=1)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_ylim(-0.55, highest)
+        axes.axhline(1, color=BROKEN, linewidth=1, linestyle=(0, (5, 3)))
+        axes.annotate(
+            "broken from here on", (0, 1), xytext=(0, 3), textcoords="offset points", color=BROKEN, fontsize=8
+        )
+        figure.draw_without_rendering()
+        heights = axes.transAxes.inverted().transform(axes.transData.transform([(0, end) for end in ends]))[:, 1]
+        for height, law in zip(_apart(heights.tolist(), 0.07), ranked[-LABELLED:], strict=True):
+            axes.annotate(
+                law, (1, height), xycoords="axes fraction", xytext=(5, -3), textcoords="offset points", fontsize=8
+            )
+        ticks = sorted({round(tick) for tick in np.linspace(0, len(nights) - 1, min(6, len(nights)))})
+        axes.set_xticks(ticks, [nights[tick] for tick in ticks])
+        axes.set_ylabel("evidence / what breaks it")
+        axes.set_xlim(-0.3, max(len(nights) - 0.7, 0.5))
+    last = ", ".join(f"{law} {laws[law][-1]['part']:.2f}" for law in reversed(ranked[-LABELLED:]))
+    return _svg(figure, f"Evidence by night, as a part of what breaks a law. Most at the end: {last}.")
+
+
+def finding(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
+    """What was seen beside what was promised, and, where there are nights, the evidence as draws were added."""
+    points = [point for point in history if point["n"] is not None and point["log10_e"] is not None]
+    both = len(points) > 1
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes(5.6 if both else 3.4, 1.75, 2 if both else 1)
+        left = axes[0] if both else axes
+        low, high = item["interval"]
+        broken = item["status"] == "broken"
+        left.axvline(item["expected"], color=INK, linewidth=1.2)
+        left.plot([low, high], [0, 0], color=BROKEN if broken else SEEN, linewidth=5, alpha=0.35, solid_capstyle="butt")
+        left.plot([item["estimate"]], [0], "o", color=BROKEN if broken else SEEN, markersize=6)
+        left.annotate("promised", (item["expected"], 0.75), ha="center", fontsize=8, color=INK)
+        left.annotate("seen", (item["estimate"], -0.8), ha="center", fontsize=8, color=BROKEN if broken else SEEN)
+        left.set_ylim(-1.1, 1.1)
+        left.set_yticks([])
+        left.spines["left"].set_visible(False)
+        left.locator_params(axis="x", nbins=3)
+        left.ticklabel_format(axis="x", useOffset=False)
+        left.margins(x=0.2)
+        left.set_xlabel("what cannot be excluded")
+        if both:
+            right = axes[1]
+            right.plot(
+                [point["n"] / 1e6 for point in points],
+                [point["log10_e"] for point in points],
+                color=SEEN,
+                marker="o",
+                markersize=3,
+            )
+            right.axhline(item["threshold_log10_e"], color=BROKEN, linewidth=1, linestyle=(0, (5, 3)))
+            right.set_xlabel("million draws")
+            right.set_ylabel("log₁₀ e")
+            right.locator_params(axis="x", nbins=4)
+    nights = f" Evidence over {len(points)} nights, log10 e at the end {item['log10_e']:.3g}." if both else ""
+    text = f"Promised {item['expected']:.6g}, seen {item['estimate']:.6g}, between {low:.6g} and {high:.6g}.{nights}"
+    return _svg(figure, text)
+
+
+def qq(p_values: Sequence[float]) -> str:
+    """Observed p-values against those of a faithful backend."""
+    seen = np.sort(np.maximum(np.array(p_values, dtype=float), 1e-300))
+    expected = (np.arange(len(seen)) + 0.5) / len(seen)
+    chosen = np.unique(np.round(np.geomspace(1, len(seen), min(POINTS, len(seen)))).astype(int)) - 1
+    x, y = -np.log10(expected[chosen]), -np.log10(seen[chosen])
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes(3.6, 3.2)
+        end = float(x.max()) * 1.05
+        axes.plot([0, end], [0, end], color=FAINT, linewidth=0.8)
+        axes.plot(x, y, "o", color=SEEN, markersize=2.6)
+        if y.max() > 4 * end:
+            axes.set_yscale("symlog", linthresh=end)
+        axes.set_xlabel("−log₁₀ p, if all were kept")
+        axes.set_ylabel("−log₁₀ p, as seen")
+    return _svg(
+        figure, f"QQ plot of {len(seen):,} p-values; the smallest is {seen[0]:.2g}, about {expected[0]:.2g} is usual."
+    )
+
+
+def speed(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Draws a second, run by run."""
+    rates = [run["draws"] / max(run["seconds"], 1e-3) / 1e6 for run in runs]
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes(3.6, 3.2)
+        axes.bar(range(len(runs)), rates, color=SEEN, width=0.7, alpha=0.8)
+        axes.set_ylabel("million draws a second")
+        ticks = sorted({round(tick) for tick in np.linspace(0, len(runs) - 1, min(3, len(runs)))})
+        axes.set_xticks(ticks, [runs[tick]["night"] for tick in ticks])
+        axes.set_xlim(-0.8, max(len(runs) - 0.2, 1.8))
+    return _svg(figure, f"Speed of {len(runs)} runs; the last drew {rates[-1]:.3g} million a second.")
+
+
+def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    made = figure.subplots(1, columns)
+    for axes in np.atleast_1d(made):
+        assert isinstance(axes, Axes)
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        axes.patch.set_alpha(0)
+    figure.patch.set_alpha(0)
+    return figure, made
+
+
+def _apart(heights: Sequence[float], distance: float) -> list[float]:
+    """`heights`, each moved up until it is `distance` from those below, in the order given."""
+    order = sorted(range(len(heights)), key=lambda index: heights[index])
+    found = list(heights)
+    for lower, upper in pairwise(order):
+        found[upper] = max(found[upper], found[lower] + distance)
+    return found
+
+
+def _svg(figure: Figure, text: str) -> str:
+    """The figure as inline SVG, with `text` for those who can't see it."""
+    out = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    number = next(_number)
+    needed = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="s{number}{found[1]}"' if found[1] in needed else "", svg)
+    svg = re.sub(r"(url\(#|href=\"#)", rf"\g<1>s{number}", svg)
+    for colour, name in COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
+    wide = float(width) * 1.3
+    head = (
+        f'<svg role="img" viewBox="0 0 {width} {height}" style="max-width:{wide:.0f}px"><title>{escape(text)}</title>'
+    )
+    return re.sub(r"\n\s*", "\n", head + svg[svg.index(">", svg.index("<svg")) + 1 :])

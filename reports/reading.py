@@ -1,0 +1,251 @@
+"""The public JSON as a page needs it: counts, words, and groups of findings by operator and law."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+Finding = Mapping[str, Any]
+JUDGED = ("kept", "broken", "error")
+WORDS = {
+    "kept": "kept",
+    "broken": "broken",
+    "error": "error",
+    "known": "known",
+    "unreadable": "unreadable",
+    "not_offered": "not offered",
+    "not_implemented": "absent",
+}
+MARKS = {
+    "kept": "✓",
+    "broken": "✕",
+    "error": "!",
+    "known": "~",
+    "unreadable": "?",
+    "not_offered": "–",
+    "not_implemented": "–",
+}
+# From what must be seen first to what is only said.
+URGENCY = ("broken", "error", "known", "unreadable", "kept", "not_offered", "not_implemented")
+
+
+def status_of(finding: Finding) -> str:
+    """The status, where `known` stands for a known deviation that was seen."""
+    if finding["status"] in ("broken", "error") and finding["known"] is not None:
+        return "known"
+    return str(finding["status"])
+
+
+def family(finding: Finding) -> str:
+    """The law without its parameter."""
+    return str(finding["law"]).partition(":")[0]
+
+
+def place(finding: Finding) -> str:
+    """Where a finding was judged, in words: what its group doesn't say already."""
+    _, law, dtype, p, shape, context = str(finding["id"]).split("/")
+    parts = [law.partition(":")[2], dtype, p, shape, context if context != "eager" else ""]
+    return " ".join(part for part in parts if part not in ("", "-")) or "every dtype and p"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The findings of one law for one operator."""
+
+    op: str
+    law: str
+    findings: Sequence[Finding]
+
+    @property
+    def anchor(self) -> str:
+        """Where the page shows them."""
+        return f"{self.op}.{self.law}"
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Findings by status."""
+        return Counter(status_of(finding) for finding in self.findings)
+
+    @property
+    def status(self) -> str:
+        """The most urgent status among them."""
+        return next(status for status in URGENCY if self.counts[status])
+
+    @property
+    def number(self) -> int:
+        """How many of them have this status."""
+        return self.counts[self.status]
+
+    @property
+    def label(self) -> str:
+        """All of it in words."""
+        parts = [f"{self.counts[status]} {WORDS[status]}" for status in URGENCY if self.counts[status]]
+        return f"{self.op}, {self.law}: {', '.join(parts)}"
+
+    @property
+    def shown(self) -> list[Finding]:
+        """What gets a row: everything that was looked at, the most urgent and the most evident first."""
+        looked = [finding for finding in self.findings if status_of(finding) not in ("not_offered", "not_implemented")]
+        return sorted(looked, key=lambda item: (URGENCY.index(status_of(item)), -part(item)))
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why the others were not judged, and how many."""
+        found = Counter(
+            (finding["detail"] or {}).get("reason", "no reason given")
+            for finding in self.findings
+            if status_of(finding) in ("not_offered", "not_implemented")
+        )
+        return sorted(found.items())
+
+
+def part(finding: Finding) -> float:
+    """Log10 of the evidence, as a part of what breaks the finding; 0 where no e-value decides."""
+    if finding["log10_e"] is None or not finding["threshold_log10_e"]:
+        return 0.0
+    return float(finding["log10_e"] / finding["threshold_log10_e"])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A document of public JSON, read for showing."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """In the order of the plan."""
+        found: Sequence[Finding] = self.data["findings"]
+        return found
+
+    @property
+    def ledger(self) -> Mapping[str, Any] | None:
+        """What a ledger adds; None for a single gate."""
+        return self.data.get("ledger")
+
+    @property
+    def verdict(self) -> str:
+        """`conforms`, `broken` or `none`."""
+        return str(self.data["verdict"])
+
+    @property
+    def backend(self) -> str:
+        """Who was judged, with its version."""
+        return versioned(self.data["backend"])
+
+    @property
+    def reference(self) -> str:
+        """Against whom."""
+        return versioned(self.data["reference"])
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Findings by status."""
+        return Counter(status_of(finding) for finding in self.findings)
+
+    @property
+    def judged(self) -> int:
+        """Promises that were judged."""
+        return sum(finding["status"] in JUDGED for finding in self.findings)
+
+    @cached_property
+    def groups(self) -> dict[tuple[str, str], Group]:
+        """By operator and law."""
+        found: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            found.setdefault((finding["op"], family(finding)), []).append(finding)
+        return {key: Group(*key, items) for key, items in found.items()}
+
+    @cached_property
+    def ops(self) -> list[str]:
+        """Operators that the backend has, in the order of the plan."""
+        return list(dict.fromkeys(op for (op, _), group in self.groups.items() if group.status != "not_implemented"))
+
+    @property
+    def absent(self) -> list[str]:
+        """Operators that it hasn't."""
+        return [op for op in dict.fromkeys(op for op, _ in self.groups) if op not in self.ops]
+
+    @property
+    def laws(self) -> list[str]:
+        """Laws that were planned, causes before consequences where the document says so."""
+        present = dict.fromkeys(law for _, law in self.groups)
+        order = [law for law in self.data.get("laws", {}) if law in present]
+        return [*order, *(law for law in present if law not in order)]
+
+    def words(self, law: str) -> Mapping[str, str]:
+        """What the document says of a law; empty words where it is silent."""
+        said: Mapping[str, str] = self.data.get("laws", {}).get(
+            law, {"promise": "", "catches": "", "blind": "", "source": ""}
+        )
+        return said
+
+    @property
+    def draws(self) -> int:
+        """Draws of the headline law, in all findings."""
+        headline = self.data.get("headline", "")
+        return sum(finding["n"] or 0 for finding in self.findings if family(finding) == headline)
+
+    @cached_property
+    def failing(self) -> list[Finding]:
+        """What broke and was not known: causes before consequences, plain calls first, then by evidence."""
+        order = {law: number for number, law in enumerate(self.laws)}
+        found = [finding for finding in self.findings if status_of(finding) in ("broken", "error")]
+        return sorted(found, key=lambda item: (order[family(item)], item["context"] != "eager", -part(item)))
+
+    @property
+    def leading(self) -> list[tuple[Finding, int]]:
+        """Of each law that failed its first finding, and how many more there are."""
+        counts = Counter(family(finding) for finding in self.failing)
+        first: dict[str, Finding] = {}
+        for finding in self.failing:
+            first.setdefault(family(finding), finding)
+        return [(finding, counts[law] - 1) for law, finding in first.items()]
+
+    @property
+    def watched(self) -> list[Finding]:
+        """Kept findings with the most evidence against them."""
+        kept = [finding for finding in self.findings if finding["status"] == "kept" and part(finding) > 0]
+        return sorted(kept, key=part, reverse=True)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict."""
+        name = self.data["backend"]["name"]
+        if self.verdict == "none":
+            why = "the reference itself failed" if self.data["reference"]["failures"] else "nothing was judged"
+            return f"No verdict on {name}: {why}."
+        kept = self.counts["kept"]
+        if not self.failing:
+            known = self.counts["known"]
+            if not known:
+                return f"{name} keeps all {kept:,} promises."
+            several = "s" * (known > 1)
+            return f"{name} keeps {kept:,} of {self.judged:,} promises, {known:,} known deviation{several} apart."
+        ops = list(dict.fromkeys(finding["op"] for finding in self.failing))
+        law = family(self.failing[0])
+        return f"{name} breaks {len(self.failing):,} of {self.judged:,} promises: first of all {law}, in {listed(ops)}."
+
+    @property
+    def chance(self) -> str:
+        """How often a faithful backend would fail, in words."""
+        alpha = self.data["alpha"]
+        odds = {1e-6: "once in a million", 1e-3: "once in a thousand", 1e-9: "once in a billion"}
+        return odds.get(alpha, f"with probability {alpha:g}")
+
+
+def versioned(side: Mapping[str, Any]) -> str:
+    """A name with its version."""
+    return " ".join(filter(None, (side["name"], side["version"])))
+
+
+def listed(words: Iterable[str], most: int = 3) -> str:
+    """`a, b and c`; those beyond `most` are counted."""
+    found = list(words)
+    if len(found) > most:
+        return f"{', '.join(found[:most])} and {len(found) - most} more"
+    *first, last = found
+    return f"{', '.join(first)} and {last}" if first else last

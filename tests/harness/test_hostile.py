@@ -1,0 +1,247 @@
+"""Files that somebody else made: a ledger or a verdict that is no such thing is refused in one sentence."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from harness.amounts import pack
+from harness.backend import Offer
+from harness.check import passed
+from harness.engine import Result
+from harness.gate import environment
+from harness.ledger import Ledger
+from harness.nightly import standing
+from harness.question import ask
+from harness.schema import MIGRATIONS
+from harness.tally import Tally
+
+HERE = Path(__file__).parent
+COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
+OFFER = Offer("<script>alert(1)</script>", "1", "thumb", ("float32",), ("spin", "toss"))
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory):
+    """A ledger of one run over every case of a coin, and the verdict of a gate."""
+    folder = tmp_path_factory.mktemp("sound")
+    question = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
+    with Ledger(folder / "night.db", create=True) as ledger:
+        run = ledger.begin(question, (OFFER, None), environment(), kind="nightly", workers=1)
+        for case in question.suite.plan("quick"):
+            fair, lands = case.findings
+            tally = Tally(("heads", "tails"), (round(1000 * case.p), 1000 - round(1000 * case.p)), (case.p, 1 - case.p))
+            ledger.add(run, Result("backend", case.id, {fair: tally, lands: passed(1000)}), 1.0)
+        verdict, _ = standing(
+            question,
+            (OFFER, None),
+            ledger,
+            run.subjects,
+            {"seconds": 1.0, "workers": 1, "host": "h", "started": "2026-01-01T00:00:00Z"},
+        )
+        ledger.close_night(run, verdict)
+    (folder / "v.json").write_text(verdict.to_json(), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def bad(sound, tmp_path):
+    """A copy of the sound ledger, changed by SQL that no ledger allows."""
+
+    def change(*statements, parameters=()):
+        path = tmp_path / "bad.db"
+        shutil.copy(sound / "night.db", path)
+        with sqlite3.connect(path) as db:
+            db.execute("PRAGMA ignore_check_constraints = ON")
+            db.execute("PRAGMA writable_schema = ON")
+            for statement in statements:
+                db.execute(statement, parameters)
+        db.close()
+        return path
+
+    return change
+
+
+def assert_refused(run, *words):
+    assert run.code == 2, run.out + run.err
+    assert "Traceback" not in run.err
+    for word in words:
+        assert word in " ".join(run.err.split())
+
+
+def test_the_sound_one_is_taken(command, sound, tmp_path):
+    for options in (["--ledger", sound / "night.db", "--suite", COIN], ["--json", sound / "v.json"]):
+        assert command("report", *options, "--out", tmp_path / "out").code == 0
+
+
+REPORTED = [
+    (
+        ["CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM run; END"],
+        ["not the schema of a ledger", "trigger 't'"],
+    ),
+    (["CREATE VIEW v AS SELECT 1"], ["not the schema of a ledger", "view 'v'"]),
+    (["CREATE TABLE more (x)"], ["not the schema of a ledger", "table 'more'"]),
+    (["DROP TABLE remark"], ["not the schema of a ledger", "table 'remark'"]),
+    (
+        ["UPDATE sqlite_master SET sql = replace(sql, 'CHECK (seeds > 0)', '') WHERE name = 'run'"],
+        ["not the schema", "'run'"],
+    ),
+    (
+        [f"PRAGMA user_version = {len(MIGRATIONS) + 1}"],
+        [f"schema {len(MIGRATIONS) + 1} is newer than this keeprate reads"],
+    ),
+    (["PRAGMA user_version = 0"], ["it is not a ledger of keeprate. Nothing was changed"]),
+    (["PRAGMA user_version = -1"], ["it is not a ledger of keeprate. Nothing was changed"]),
+    (["PRAGMA application_id = 7"], ["it is not a ledger of keeprate. Nothing was changed"]),
+    (["UPDATE run SET seeds = -5"], ["the ledger is damaged", "run"]),
+    (["UPDATE run SET draws = -1"], ["the ledger is damaged", "run"]),
+    (["UPDATE run SET draws = 9000000000000000000"], ["the ledger is damaged", "run"]),
+    (["UPDATE run SET seconds = 9e999"], ["the ledger is damaged", "run"]),
+    (["UPDATE run SET night = '<script>'"], ["the ledger is damaged", "run"]),
+    (["UPDATE night SET status = 'fine'"], ["the ledger is damaged", "night"]),
+    (["UPDATE night SET log10_e = 9e999"], ["the ledger is damaged", "night"]),
+    (["UPDATE plan SET alpha = 2"], ["the ledger is damaged", "plan"]),
+    (["UPDATE look SET finding = 999 WHERE id = 1"], ["the ledger is damaged", "a row of look belongs to no finding"]),
+    (["UPDATE look SET total = x'00'"], ["is no evidence", "cut off"]),
+    (["UPDATE form SET text = '{}' || id"], ["is no evidence"]),
+    (["UPDATE subject SET offer = '{\"name\": 7}'"], ["what a backend offered is not to be read"]),
+    (["UPDATE subject SET offer = '[]'"], ["what a backend offered is not to be read"]),
+    (["UPDATE plan SET suite = '/tmp/evil.py'"], ["its evidence is that of suite '/tmp/evil.py', not of", "--suite"]),
+    (["UPDATE plan SET digest = '00000000000000000000000000000000'"], ["drawn by another plan"]),
+    (["DELETE FROM pass"], ["is no evidence"]),
+    (["DELETE FROM recent", "DELETE FROM run"], ["nothing was ever judged"]),
+]
+
+
+@pytest.mark.parametrize(("statements", "words"), REPORTED, ids=[" ".join(words) for _, words in REPORTED])
+def test_a_ledger_that_is_none_is_refused(command, bad, tmp_path, statements, words):
+    path = bad(*statements)
+    before = path.read_bytes()
+    assert_refused(command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out"), *words)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [[[-1, 3]], [[2**63, 0]], [[1e300, 1]], [[None, 1]], "x", [[1, 2], [3, 4]]],
+    ids=lambda value: str(value)[:20],
+)
+def test_counts_that_can_not_be_are_refused(command, bad, tmp_path, counts):
+    path = bad("UPDATE look SET total = ?", parameters=(pack({"counts": counts}),))
+    assert_refused(command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out"), "is no evidence")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 100, 5000, -4096])
+def test_a_ledger_that_was_cut_off_is_refused(command, sound, tmp_path, keep):
+    path = tmp_path / "cut.db"
+    path.write_bytes((sound / "night.db").read_bytes()[:keep])
+    for words in (
+        ["report", "--ledger", path, "--out", tmp_path / "out"],
+        ["merge", path, "--into", tmp_path / "c.db"],
+    ):
+        assert_refused(command(*words), "cut.db")
+
+
+def test_a_database_of_someone_else_is_not_written_to(command, tmp_path, coin, coins):
+    path = tmp_path / "theirs.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    before = path.read_bytes()
+    gate = ["--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "--ledger", path]
+    assert_refused(command("gate", *gate), "it is not a ledger of keeprate. Nothing was changed")
+    assert_refused(command("nightly", *gate), "it is not a ledger of keeprate. Nothing was changed")
+    assert path.read_bytes() == before
+
+
+def test_names_in_a_ledger_are_text_on_the_page(command, bad, tmp_path):
+    path = bad("UPDATE run SET host = ?", parameters=(SCRIPT,))
+    run = command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out")
+    assert run.code == 0, run.err
+    page, markdown = ((tmp_path / "out" / name).read_text(encoding="utf-8") for name in ("index.html", "report.md"))
+    assert SCRIPT not in page and "&lt;script&gt;" in page
+    assert "<script>" not in markdown and r"\<script\>" in markdown
+
+
+@pytest.fixture
+def verdict_file(sound, tmp_path):
+    """The verdict of a gate, with a key changed; a path like `findings.0.n`."""
+
+    def write(where, value):
+        data = json.loads((sound / "v.json").read_text(encoding="utf-8"))
+        *path, last = where.split(".")
+        place = data
+        for key in path:
+            place = place[int(key) if key.isdigit() else key]
+        place[last] = value
+        (tmp_path / "v.json").write_text(json.dumps(data), encoding="utf-8")
+        return tmp_path / "v.json"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("schema", 2),
+        ("verdict", "fine"),
+        ("alpha", 0),
+        ("alpha", float("nan")),
+        ("findings.0.n", -1),
+        ("findings.0.n", 10**400),
+        ("findings.0.n", 1.5),
+        ("findings.0.estimate", float("inf")),
+        ("findings.0.p_value", 2),
+        ("findings.0.interval", [0.5]),
+        ("findings.0.interval", [None, None]),
+        ("findings.0.id", f"toss/fair/float32/{SCRIPT}/-/eager"),
+        ("findings.0.id", "fair"),
+        ("findings.0.status", SCRIPT),
+        ("findings.0.more", 1),
+        ("findings", {}),
+        ("ledger", {}),
+        ("backend", SCRIPT),
+    ],
+)
+def test_a_verdict_that_is_none_is_refused(command, verdict_file, tmp_path, where, value):
+    path = verdict_file(where, value)
+    assert_refused(command("report", "--json", path, "--out", tmp_path / "out"), "v.json: not")
+    assert_refused(command("report", "--json", path, "--against", path, "--out", tmp_path / "out"), "v.json: not")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\xff\xfe", '{"schema": 1e999}', "null"])
+def test_a_file_that_is_no_verdict_is_refused(command, tmp_path, text):
+    (tmp_path / "v.json").write_bytes(text.encode("latin-1"))
+    assert_refused(command("report", "--json", tmp_path / "v.json", "--out", tmp_path / "out"), "v.json: not")
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("backend.name", SCRIPT),
+        ("reference.failures", [SCRIPT]),
+        ("environment.platform", SCRIPT),
+        ("laws.fair.promise", SCRIPT),
+        ("findings.0.replay", SCRIPT),
+        ("findings.0.op", SCRIPT),
+        ("findings.0.law", SCRIPT),
+        ("findings.0.estimate", 1e100),
+        ("findings.0.interval", [1e100, -1e100]),
+        ("findings.0.log10_e", 1e15),
+        ("findings.0.threshold_log10_e", 1e-300),
+        ("findings.0.n", 10**18),
+    ],
+)
+@pytest.mark.parametrize("status", ["kept", "broken"])
+def test_what_a_verdict_may_say_is_harmless(command, verdict_file, tmp_path, where, value, status):
+    path = verdict_file(where, value)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["findings"][0]["status"] = status
+    path.write_text(json.dumps(data), encoding="utf-8")
+    run = command("report", "--json", path, "--out", tmp_path / "out")
+    assert run.code == 0, run.err
+    pages = [(tmp_path / "out" / name).read_text(encoding="utf-8") for name in ("index.html", "report.md")]
+    assert all(SCRIPT not in page for page in pages)

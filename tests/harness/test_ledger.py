@@ -1,0 +1,361 @@
+"""The ledger: evidence adds up over runs, versions are apart, and no ending of a run loses what was kept."""
+
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.amounts import join, split
+from harness.backend import Offer
+from harness.check import failed
+from harness.engine import Result
+from harness.errors import UsageError
+from harness.evidence import add
+from harness.gate import environment
+from harness.ledger import APART, Ledger
+from harness.names import find
+from harness.nightly import draw, standing
+from harness.question import ask, jobs
+from harness.tally import Tally
+from harness.workers import InProcess
+
+HERE = Path(__file__).parent
+COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
+CONSOLE_SCRIPT = str(Path(sys.executable).with_name("keeprate"))
+KILLS = 50
+OFFER = Offer("coin", "1", "thumb", ("float32",), ("spin", "toss"))
+CASE = "toss/throws/float32/p0.5/-/eager"
+FAIR = "toss/fair/float32/p0.5/-/eager"
+LANDS = "toss/lands/float32/-/-/eager"
+
+
+@pytest.fixture
+def question():
+    return ask(f"{COINS}:Fair", suite=COIN, profile="quick")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "night.db", create=True) as book:
+        yield book
+
+
+def begin(ledger, question, *, version="1", kind="nightly", seed=None):
+    return ledger.begin(
+        question, (replace(OFFER, version=version), None), environment(), kind=kind, workers=1, seed=seed
+    )
+
+
+def result(heads, tails=10, **more):
+    return Result(
+        "backend", CASE, {FAIR: Tally(("heads", "tails"), (heads, tails), (0.5, 0.5), departure="rate")}, **more
+    )
+
+
+def counts(ledger, subject, case=CASE, finding=FAIR):
+    return ledger.results(subject)[case].evidence[finding].counts.tolist()
+
+
+def throw(question, ledger, kind="Fair", seconds=0.3, **options):
+    """A night of a coin in this process."""
+    backend = find(f"{COINS}:{kind}", group="keeprate.backends", kind="backend")
+    return draw(question, InProcess(backend, question.suite, question.names), ledger, seconds, **options)
+
+
+# Adding
+
+
+def test_evidence_of_two_runs_adds(ledger, question):
+    first, second = begin(ledger, question), begin(ledger, question)
+    assert first.subjects == second.subjects
+    for run, heads in ((first, 5), (second, 6), (second, 7)):
+        total = ledger.add(run, result(heads), 1.0)
+    assert counts(ledger, first.subjects["backend"]) == [[18, 30]]
+    assert total[FAIR].counts.tolist() == [[18, 30]]
+    assert ledger.drawn(first.subjects["backend"]) == (2, 48)
+    apart = {
+        run: json.loads(join_text(amounts)) for run, amounts in ledger.db.execute("SELECT run, amounts FROM recent")
+    }
+    assert apart == {first.id: {"counts": [[5, 10]]}, second.id: {"counts": [[13, 20]]}}
+
+
+def join_text(amounts):
+    import zlib
+
+    return zlib.decompress(amounts)
+
+
+def test_what_a_night_draws_is_what_its_cases_give(ledger, question):
+    night = throw(question, ledger)
+    assert night.passes >= 4 and not night.pending
+    subject = ledger.db.execute("SELECT id FROM subject").fetchone()[0]
+    seed = ledger.db.execute("SELECT first_seed FROM run").fetchone()[0]
+    backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
+    runner, passes = InProcess(backend, question.suite, question.names), ledger.passes(subject)
+    for job in jobs(question, OFFER):
+        again = list(runner.map(replace(job, seed=seed + number) for number in range(passes[job.case.id])))
+        for finding, evidence in again[0].evidence.items():
+            for other in again[1:]:
+                evidence = add(evidence, other.evidence[finding])
+            assert ledger.results(subject)[job.case.id].evidence[finding] == evidence
+
+
+def test_a_version_begins_anew_and_the_old_one_remains(ledger, question):
+    old, new = begin(ledger, question), begin(ledger, question, version="2")
+    ledger.add(old, result(5), 1.0)
+    ledger.add(new, result(9), 1.0)
+    assert counts(ledger, old.subjects["backend"]) == [[5, 10]]
+    assert counts(ledger, new.subjects["backend"]) == [[9, 10]]
+
+
+def test_another_plan_has_evidence_of_its_own(ledger, question):
+    other = ask(f"{COINS}:Fair", suite=COIN, profile="gate")
+    narrower = ask(f"{COINS}:Fair", suite=COIN, profile="quick", alpha=1e-9)
+    runs = [begin(ledger, each) for each in (question, other, narrower)]
+    assert len({run.subjects["backend"] for run in runs}) == 3
+
+
+def test_cells_that_were_counted_otherwise_are_refused_and_nothing_changes(ledger, question):
+    run = begin(ledger, question)
+    ledger.add(run, result(5), 1.0)
+    bent = Result("backend", CASE, {FAIR: Tally(("heads", "tails"), (1, 1), (0.4, 0.6), departure="rate")})
+    with pytest.raises(UsageError, match="counted otherwise by an earlier keeprate"):
+        ledger.add(run, bent, 1.0)
+    assert counts(ledger, run.subjects["backend"]) == [[5, 10]]
+    assert ledger.drawn(run.subjects["backend"]) == (1, 15)
+
+
+def test_a_remark_is_of_the_latest_pass(ledger, question):
+    run = begin(ledger, question)
+    subject = run.subjects["backend"]
+    ledger.add(run, result(5, unreadable={LANDS: "lands is broken here"}), 1.0)
+    assert ledger.results(subject)[CASE].unreadable == {LANDS: "lands is broken here"}
+    ledger.add(run, Result("backend", CASE, error="the worker process exited with code 9"), 1.0)
+    assert ledger.results(subject)[CASE].error == "the worker process exited with code 9"
+    assert ledger.results(subject)[CASE].unreadable == {}
+    ledger.add(run, result(5), 1.0)
+    assert ledger.results(subject)[CASE].error == ""
+    assert ledger.db.execute("SELECT errors FROM run").fetchall() == [(1,)]
+
+
+def test_a_counterexample_is_kept(ledger, question):
+    run = begin(ledger, question)
+    for number in (3, 4):
+        ledger.add(run, Result("backend", CASE, {LANDS: failed(10, 1, first=f"throw {number} stands")}), 1.0)
+    check = ledger.results(run.subjects["backend"])[CASE].evidence[LANDS]
+    assert (check.checked, check.wrong, check.first) == (20, 2, {"first": "throw 3 stands"})
+
+
+def test_only_the_latest_runs_are_kept_apart(ledger, question):
+    runs = []
+    for _ in range(APART + 3):
+        runs.append(begin(ledger, question))
+        ledger.add(runs[-1], result(1, 1), 1.0)
+    kept = {run for (run,) in ledger.db.execute("SELECT DISTINCT run FROM recent")}
+    assert kept == {run.id for run in runs[-APART:]}
+    assert counts(ledger, runs[0].subjects["backend"]) == [[APART + 3, APART + 3]]
+
+
+# Seeds
+
+
+def test_no_two_runs_have_a_seed_in_common(ledger, question):
+    first = begin(ledger, question, seed=1000)
+    with pytest.raises(UsageError, match=r"seed 1500 belongs to the run of \d{4}-\d\d-\d\d, whose evidence is there"):
+        begin(ledger, question, seed=1500)
+    with pytest.raises(UsageError, match="seed 900 belongs to the run"):
+        begin(ledger, question, seed=900)
+    assert begin(ledger, question, kind="gate", seed=999).first_seed == 999
+    assert begin(ledger, question).first_seed != first.first_seed
+    begin(ledger, question, version="2", seed=1000)  # no evidence is shared with another version
+
+
+def test_a_gate_does_not_add_the_same_seed_twice(keeprate, question):
+    gate = [
+        "gate",
+        "--backend",
+        f"{COINS}:Fair",
+        "--suite",
+        COIN,
+        "--profile",
+        "quick",
+        "--ledger",
+        "n.db",
+        "--seed",
+        7,
+    ]
+    assert keeprate(*gate).code == 0
+    run = keeprate(*gate)
+    assert run.code == 2
+    assert "seed 7 belongs to the run of" in " ".join(run.err.split())
+
+
+# Several at once, and sudden ends
+
+
+def test_several_writers_at_once_lose_nothing(tmp_path, question):
+    path = tmp_path / "night.db"
+
+    def write():
+        with Ledger(path, create=True) as book:
+            run = begin(book, question)
+            for _ in range(25):
+                book.add(run, result(1, 2), 1.0)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with Ledger(path) as book:
+        assert counts(book, 1) == [[100, 200]]
+        assert book.drawn(1) == (4, 300)
+
+
+def assert_adds_up(ledger):
+    """Every table says the same of what was drawn: the totals, the runs one by one, the passes."""
+    planned = {case.id: case.draws for case in ask(f"{COINS}:Fair", suite=COIN, profile="quick").suite.plan("quick")}
+    passes = ledger.passes(1)
+    for case, found in ledger.results(1).items():
+        for evidence in found.evidence.values():
+            assert (evidence.n if isinstance(evidence, Tally) else evidence.checked) == passes[case] * planned[case]
+    rows = ledger.db.execute(
+        "SELECT look, form.text, amounts, total FROM recent JOIN look ON look.id = look JOIN form ON form.id = form"
+    )
+    apart, whole = {}, {}
+    for look, form, amounts, total in rows:
+        evidence = join(form, amounts)
+        apart[look] = add(apart[look], evidence) if look in apart else evidence
+        whole[look] = join(form, total)
+    assert apart == whole
+    draws = ledger.db.execute("SELECT sum(cases), sum(draws) FROM run").fetchone()
+    assert draws == (sum(passes.values()), sum(number * planned[case] for case, number in passes.items()))
+
+
+def test_kill_9_at_any_moment_loses_the_case_in_flight_at_most(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.ledger.APART", 10**6)  # of this process, which only reads
+    command = [
+        CONSOLE_SCRIPT,
+        "nightly",
+        "--backend",
+        f"{COINS}:Fair",
+        "--suite",
+        COIN,
+        "--profile",
+        "quick",
+        "-n",
+        "1",
+    ]
+    moments = random.Random()
+    before = 0
+    for number in range(KILLS):
+        path = tmp_path / f"{number // 25}.db"  # fewer runs than are kept apart
+        run = subprocess.Popen([*command, "--ledger", path, "--budget", "60s"], stdout=subprocess.DEVNULL)
+        time.sleep(moments.uniform(0.3, 2.0))
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        if path.exists() and path.stat().st_size:
+            with Ledger(path) as ledger:
+                assert_adds_up(ledger) if ledger.db.execute("SELECT 1 FROM run").fetchone() else None
+                before = max(before, ledger.db.execute("SELECT coalesce(sum(cases), 0) FROM run").fetchone()[0])
+    assert before > 0  # some had begun
+
+
+def test_ctrl_c_keeps_what_was_drawn_and_concludes(tmp_path):
+    command = [
+        CONSOLE_SCRIPT,
+        "nightly",
+        "--backend",
+        f"{COINS}:Fair",
+        "--suite",
+        COIN,
+        "--profile",
+        "quick",
+        "-n",
+        "1",
+    ]
+    run = subprocess.Popen(
+        [*command, "--ledger", "n.db", "--budget", "60s"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    wait_for_cases(tmp_path / "n.db", 8)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 0, out + err
+    assert "CONFORMS" in out
+    assert "interrupted; " in out
+    with Ledger(tmp_path / "n.db") as ledger:
+        assert_adds_up(ledger)
+        assert ledger.latest(1)[FAIR][0] == "kept"
+
+
+def wait_for_cases(path, number):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+                if (db.execute("SELECT sum(cases) FROM run").fetchone()[0] or 0) >= number:
+                    return
+        except sqlite3.Error:
+            pass  # not there yet
+        time.sleep(0.05)
+    raise TimeoutError(f"{number} cases")
+
+
+# Verdicts over nights
+
+
+def test_a_promise_is_judged_once_each_of_its_cases_was_looked_at(ledger, question):
+    run = begin(ledger, question)
+    ledger.add(run, result(10_000, 10_000), 1.0)
+    verdict, pending = standing(question, (OFFER, None), ledger, run.subjects, {})
+    assert [finding.id for finding in verdict] == [FAIR]
+    assert pending == len(question.promises) - 1
+
+
+def test_a_broken_promise_is_not_drawn_again(ledger, question):
+    first = throw(question, ledger, "Bent", seconds=1.0)
+    assert first.verdict.verdict == "broken"
+    subject = 1
+    passes = ledger.passes(subject)
+    second = throw(question, ledger, "Bent", seconds=0.3)
+    assert second.verdict.verdict == "broken"
+    again = ledger.passes(subject)
+    for case, number in passes.items():
+        assert again[case] == number if case.startswith("toss") else again[case] > number
+
+
+def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, question, monkeypatch):
+    coin = find(f"{COINS}:Bent", group="keeprate.backends", kind="backend")
+    # A pass throws 200,000 times: 0.004 off is 3.6 standard errors, and 9 are needed. Twenty passes show 16.
+    monkeypatch.setattr(type(coin), "chance_too_much", 0.004)
+    suite, names = question.suite, question.names
+    verdicts = []
+    for job in [job for job in jobs(question, OFFER) if job.case.id == CASE]:
+        for number in range(20):
+            run = begin(ledger, question)
+            for found in InProcess(coin, suite, names).map([replace(job, seed=run.first_seed)]):
+                ledger.add(run, found, 1.0)
+            verdict, _ = standing(question, (OFFER, None), ledger, run.subjects, {})
+            verdicts.append({finding.id: finding.status for finding in verdict}[FAIR])
+            assert number < 19 or verdicts[-1] == "broken"
+    assert verdicts == sorted(verdicts, reverse=True)  # kept, then broken for good
+
+
+def test_the_ledger_holds_no_pickle(ledger, question):
+    ledger.add(begin(ledger, question), result(5), 1.0)
+    for _, amounts in ledger.db.execute("SELECT id, total FROM look"):
+        assert json.loads(join_text(amounts)) == {"counts": [[5, 10]]}
+    assert split(Tally(("a", "b"), (1, 1), (0.5, 0.5)))[0].startswith("{")
+    assert "pickle" not in sys.modules["harness.ledger"].__dict__

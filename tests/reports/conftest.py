@@ -1,0 +1,44 @@
+"""Documents to show: made of real verdicts of a coin, on one night and over several."""
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.chronicle import tell
+from harness.ledger import Ledger
+from harness.names import find
+from harness.nightly import draw
+from harness.question import ask
+from harness.workers import InProcess
+
+HARNESS = Path(__file__).parent.parent / "harness"
+COIN, COINS = str(HARNESS / "coin.py"), str(HARNESS / "coins.py")
+
+
+def night(path, kind, ago):
+    """Half a second of a coin, that many nights ago."""
+    question = ask(f"{COINS}:{kind}", suite=COIN, profile="quick")
+    backend = find(question.backend, group="keeprate.backends", kind="backend")
+    with Ledger(path, create=True) as ledger:
+        draw(question, InProcess(backend, question.suite, question.names), ledger, 0.3)
+        today = ledger.db.execute("SELECT max(night) FROM run").fetchone()[0]
+        then = datetime.date.fromisoformat(today) - datetime.timedelta(ago)
+        for update in ("UPDATE run SET night = ? WHERE night = ?", "UPDATE night SET night = ? WHERE night = ?"):
+            ledger.db.execute(update, (then.isoformat(), today))
+    return path
+
+
+@pytest.fixture(scope="session")
+def documents(tmp_path_factory):
+    """By name: a faithful coin over five nights, a bent one that was straight before, and one on its edge."""
+    folder = tmp_path_factory.mktemp("documents")
+    found = {}
+    for name, kinds in {"faithful": ["Fair"] * 5, "turned": ["Fair", "Fair", "Bent"], "edge": ["OnEdge"]}.items():
+        path = folder / f"{name}.db"
+        for ago, kind in reversed(list(enumerate(reversed(kinds)))):
+            night(path, kind, ago)
+        with Ledger(path) as ledger:
+            found[name] = json.loads(json.dumps(tell(ledger, COIN)))
+    return found

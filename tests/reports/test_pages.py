@@ -1,0 +1,189 @@
+"""What the pages say, and what they never do: fetch, run scripts, or trust a name."""
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from reports.pages import render
+from reports.reading import Reading
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "harness" / "verdict.schema.json").read_text(encoding="utf-8"))
+LARGEST = 1_500_000  # bytes of a page, for 4,000 findings
+VOID = {"meta", "link", "br", "wbr", "hr", "img", "input", "path", "use", "rect"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and ids of a page, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.words = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        values = dict(attrs)
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values["href"]] if tag == "a" else []
+        assert not [name for name in values if name.startswith("on")], tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def page(document, against=None):
+    return Page(render(document, against)["index.html"])
+
+
+@pytest.fixture(params=["faithful", "turned", "edge"])
+def document(documents, request):
+    return documents[request.param]
+
+
+def test_what_a_ledger_tells_is_public_json(document):
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+
+
+def test_the_page_needs_nothing_from_anywhere_and_runs_nothing(document):
+    text = render(document, None)["index.html"]
+    assert set(re.findall(r"\b(?:https?:)?//[^\s\"'<)]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert not {"script", "iframe", "object", "embed", "form", "base"} & set(Page(text).tags)
+    assert "default-src 'none'" in text
+    assert "url(" not in re.sub(r"url\(#\w+\)", "", text)
+
+
+def test_every_link_leads_somewhere_and_no_id_comes_twice(document):
+    found = page(document)
+    assert len(set(found.ids)) == len(found.ids)
+    assert found.links
+    assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
+
+
+def test_plots_have_text(documents):
+    text = render(documents["faithful"], None)["index.html"]
+    plots = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(plots) == 3  # nights, p-values, speed
+    for plot in plots:
+        assert 'role="img"' in plot
+        assert len(re.search(r"<title>(.*?)</title>", plot)[1]) > 40
+
+
+def test_the_first_words_are_the_verdict(documents):
+    said = {name: page(document).text for name, document in documents.items()}
+    assert (
+        "✓ conforms coin keeps all 6 promises. A backend that keeps every promise is called broken" in said["faithful"]
+    )
+    assert "at most once in a million — over all nights of this version together" in said["faithful"]
+    assert "✕ broken coin breaks 2 of 6 promises: first of all fair, in toss." in said["turned"]
+    assert "✕ broken coin breaks 1 of 4 promises: first of all lands, in toss." in said["edge"]
+
+
+def test_what_is_new_since_last_night_is_said(documents):
+    assert "Nothing is new since the night before." in page(documents["faithful"]).text
+    turned = page(documents["turned"]).text
+    assert "New since the night before ✕ broken toss/fair/float32/p0.5/-/eager , was kept" in turned
+    assert "The first night of this version" in page(documents["edge"]).text
+
+
+def test_a_broken_promise_is_told_in_full(documents):
+    text = page(documents["turned"]).text
+    for words in (
+        "A coin falls on heads as often as it says.",
+        "promised 0.",
+        "broken from",
+        "often a bent coin",
+        "keeprate replay toss/fair/float32/p0.",
+        "times what would still be caught",
+        "1 more of this law, in toss",
+    ):
+        assert words in text
+    edge = page(documents["edge"]).text
+    assert "stands on its edge" in edge and re.search(r"wrong \d+ of [\d,]+", edge)
+    assert "unreadable" in edge
+
+
+def test_what_was_not_judged_is_said(documents):
+    document = copy.deepcopy(documents["faithful"])
+    for finding in document["findings"]:
+        if finding["op"] == "spin":
+            finding.update(status="not_implemented", detail={"reason": "the backend has no spin"})
+            finding.update(
+                dict.fromkeys(
+                    (
+                        "statistic",
+                        "p_value",
+                        "log10_e",
+                        "threshold_log10_e",
+                        "n",
+                        "estimate",
+                        "expected",
+                        "interval",
+                        "detectable",
+                    )
+                )
+            )
+    assert "Not implemented, and so not judged: spin." in page(document).text
+
+
+def test_a_comparison_says_what_changed_first(documents):
+    text = page(documents["turned"], documents["faithful"]).text
+    assert text.index("Compared with coin 1, conforms") < text.index("What broke")
+    assert "2 newly broken; 4 findings stand as they stood." in text
+    assert "2 mended; 4 findings stand as they stood." in page(documents["faithful"], documents["turned"]).text
+    assert "nothing changed; 6 findings stand" in page(documents["faithful"], documents["faithful"]).text
+
+
+def test_markdown_has_the_verdict_and_what_broke(documents):
+    text = render(documents["turned"], None)["report.md"]
+    assert text.startswith("## ✕ coin breaks 2 of 6 promises")
+    assert "| toss/fair/float32/p0.5/-/eager | 0.5" in text
+    assert "| toss | 1 | 2 | 0 | 0 |" in text
+    assert render(documents["faithful"], None)["report.md"].startswith("## ✓ coin keeps all 6 promises")
+
+
+def test_four_thousand_findings_fit_on_a_page(documents):
+    document = copy.deepcopy(documents["turned"])
+    document["ledger"]["history"] = {}
+    patterns = document["findings"]
+    document["findings"] = []
+    for number in range(4000):
+        finding = copy.deepcopy(patterns[number % len(patterns)])
+        op, law = f"operator_{number % 10}", ("fair", "lands")[number % 2] + f":{number}"
+        finding["op"], finding["law"] = op, law
+        finding["id"] = f"{op}/{law}/float32/p0.5/64x1024/compile+checkpoint"
+        document["findings"].append(finding)
+    text = render(document, None)["index.html"]
+    assert text.count("<tr>") >= 4000
+    assert len(text.encode()) < LARGEST
+
+
+def test_a_gate_without_laws_or_headline_is_shown_too(documents):
+    document = {key: value for key, value in documents["turned"].items() if key not in ("ledger", "laws", "headline")}
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert "profile quick" in page(document).text
+
+
+def test_a_run_that_could_not_begin_says_why(documents):
+    document = {key: value for key, value in documents["faithful"].items() if key != "ledger"}
+    document |= {"findings": [], "verdict": "none", "run": {"error": "backend x can't be loaded"}}
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    text = page(document).text
+    assert "No verdict on coin: nothing was judged." in text and "backend x can't be loaded" in text
+
+
+@pytest.mark.parametrize("alpha", [1e-6, 1e-3, 0.01])
+def test_the_promise_is_put_in_words(documents, alpha):
+    chance = Reading({**documents["faithful"], "alpha": alpha}).chance
+    assert chance == {1e-6: "once in a million", 1e-3: "once in a thousand"}.get(alpha, "with probability 0.01")
