@@ -5,7 +5,8 @@ the backend and yields samples of bounded memory, `laws` are the functions that 
 `reference`, the name of the backend that is judged first; `weights`, the share of the error budget of each law; and
 `headline`, the law whose power a verdict's table shows, with `detects(case, alpha)`, the smallest departure from it
 that a case as planned would catch at a share `alpha` of the error budget; `check(backend)`, which looks at the adapter
-alone; `template`, the path of a backend to begin with; and `defects`, real ones that its laws would have caught.
+alone; `template`, the path of a backend to begin with; `defects`, real ones that its laws would have caught; and
+`causes`, known faults that a verdict is compared with.
 """
 
 from __future__ import annotations
@@ -100,6 +101,25 @@ class Defect:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """A known fault, and what it is recognised by.
+
+    Args:
+        name: what it is called where it was judged.
+        kind: faults of one kind have this in common.
+        says: what is wrong, in words.
+        defect: a real defect that it stands for, and its public thread; empty for none.
+        traits: as `harness.diagnosis` finds them in a verdict over it.
+    """
+
+    name: str
+    kind: str
+    says: str
+    defect: str
+    traits: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Suite:
     """A family of operators to judge, whatever it was loaded from."""
 
@@ -114,6 +134,7 @@ class Suite:
     check: Callable[[Any], Iterator[Look]]
     template: Path | None
     defects: Sequence[Defect]
+    causes: Sequence[Cause]
 
     def judges_reference(self, case: Case) -> bool:
         """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
@@ -171,6 +192,7 @@ def load_suite(name: str) -> Suite:
         check=getattr(found, "check", lambda backend: iter(())),
         template=getattr(found, "template", None),
         defects=getattr(found, "defects", ()),
+        causes=getattr(found, "causes", ()),
     )
 
 
