@@ -127,15 +127,18 @@ def departures(item: Tally, size: float) -> Iterator[np.ndarray]:
     yield from (way for way in ways if way.min() > 0 and way.max() < 1)
 
 
-def caught(item: Tally, share: float, times: int, random: np.random.Generator) -> tuple[float, float]:
+def caught(item: Tally, share: float, times: int, random: np.random.Generator) -> tuple[float, float | None]:
     """The departure that is called detectable, and the part of `times` samples with it that break, the least one."""
     size, threshold = item.detectable(share), -math.log10(share)
     if item.counts.shape == (1, 2):
         return size, exactly_caught(item, size, share)
     draws = item.counts.sum(axis=1)
     worst = int(draws.argmin())
+    ways = list(departures(alone(item, worst), size))
+    if not ways:  # nothing is detectable: no departure of that size leaves probabilities
+        return size, None
     least = 1.0
-    for way in departures(replace_group(item, worst), size):
+    for way in ways:
         broken = 0
         for _ in range(times):
             counts = random.multinomial(draws, item.probabilities)
@@ -154,7 +157,7 @@ def exactly_caught(item: Tally, size: float, share: float) -> float:
     return min(float(binom.pmf(counts[breaks], item.n, rate + sign * size).sum()) for sign in (1, -1))
 
 
-def replace_group(item: Tally, group: int) -> Tally:
+def alone(item: Tally, group: int) -> Tally:
     """One group of a tally, alone."""
     return Tally(item.cells, item.counts[group], item.probabilities[group], departure=item.departure)
 
@@ -219,7 +222,8 @@ def main() -> None:
             row["detectable"], row["caught"] = caught(item, ALPHA * looks[law][0].share, arguments.power, random)
         laws[law] = row
         told = [f"{mean:.6f}", most, row["ks"], row["ks_p"], f"{row['below_0.01']:.2%}", row["largest_log10_e"]]
-        told += [f"{row['detectable']:.2g}", f"{row['caught']:.1%}"] if "caught" in row else ["-", "-"]
+        power = row.get("caught")
+        told += [f"{row['detectable']:.2g}", f"{power:.1%}"] if power is not None else ["-", "-"]
         print(f"{law:<20}" + "".join(f"{one:>10}" for one in told), flush=True)
     promise, case = looks["keep_rate"]
     draws = [race(suite, case, str(promise.id), secrets.randbits(62)) for _ in range(arguments.races)]
