@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv gate test lint clean
+.PHONY: help venv gate test lint mutants calibrate compare clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -33,6 +33,16 @@ lint: $(READY)  ## style, strict types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutants: $(READY)  ## judge every faulty backend; writes docs/kill-matrix.md and the key of likely causes
+	$(BIN)/python benchmarks/kill_matrix.py $(ARGS)
+	$(BIN)/python benchmarks/likely_causes.py
+
+calibrate: $(READY)  ## does the evidence do as it promises? writes docs/calibration.json
+	$(BIN)/python benchmarks/calibrate.py $(ARGS)
+
+compare: $(READY)  ## the tests that people use today, over the same mutants; writes docs/comparison.svg
+	$(BIN)/python benchmarks/comparison.py $(ARGS)
 
 clean:  ## remove the environment and everything that tools leave behind
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

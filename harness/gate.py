@@ -102,6 +102,7 @@ def conclude(
         findings=tuple(finding for finding, _ in pairs),
         laws=question.suite.laws,
         headline=question.suite.headline,
+        causes=question.suite.causes,
         run=run,
     )
 

@@ -7,7 +7,8 @@ the backend and yields samples of bounded memory, `laws` are the functions that 
 that a case as planned would catch at a share `alpha` of the error budget; `check(backend)`, which looks at the adapter
 alone; `template`, the path of a backend to begin with; `defects`, real ones that its laws would have caught;
 `picture(case, backend, seed)`, lines of text that show what was drawn; and `demonstrate(case, law, seed)`, source
-of a Python function `show(backend)` that prints how the law fares there.
+of a Python function `show(backend)` that prints how the law fares there; and `causes`, known faults that a verdict is
+compared with.
 """
 
 from __future__ import annotations
@@ -102,6 +103,25 @@ class Defect:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """A known fault, and what it is recognised by.
+
+    Args:
+        name: what it is called where it was judged.
+        kind: faults of one kind have this in common.
+        says: what is wrong, in words.
+        defect: a real defect that it stands for, and its public thread; empty for none.
+        traits: as `harness.diagnosis` finds them in a verdict over it.
+    """
+
+    name: str
+    kind: str
+    says: str
+    defect: str
+    traits: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Suite:
     """A family of operators to judge, whatever it was loaded from."""
 
@@ -118,6 +138,7 @@ class Suite:
     defects: Sequence[Defect]
     picture: Callable[[Case, Any, int], list[str]]
     demonstrate: Callable[[Case, str, int], str] | None
+    causes: Sequence[Cause]
 
     def judges_reference(self, case: Case) -> bool:
         """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
@@ -177,6 +198,7 @@ def load_suite(name: str) -> Suite:
         defects=getattr(found, "defects", ()),
         picture=getattr(found, "picture", lambda case, backend, seed: []),
         demonstrate=getattr(found, "demonstrate", None),
+        causes=getattr(found, "causes", ()),
     )
 
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.case import ANY
+from harness.diagnosis import likely, marks_of, traits_of
 from harness.finding import Finding
 from harness.suite import Law
 
@@ -37,6 +38,8 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     failing = [finding for finding in verdict if finding.fails and failures]
     for text in failure_texts(failing, verdict.findings, verdict.laws):
         console.print(escape(text), highlight=False, soft_wrap=True)
+    for line in _causes(verdict):
+        console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(_table(verdict))
     for line in remarks(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
@@ -68,6 +71,19 @@ def by_law(findings: Iterable[Finding], laws: Mapping[str, Law]) -> dict[str, li
     for finding in sorted(findings, key=lambda finding: order[_family(finding)]):
         families.setdefault(_family(finding), []).append(finding)
     return families
+
+
+def _causes(verdict: Verdict) -> Iterable[str]:
+    """Known faults that break the same laws, most alike first; nothing where none is alike enough."""
+    alike = likely(traits_of(marks_of(finding for finding in verdict if finding.known is None)), verdict.causes)
+    if not alike:
+        return
+    yield "Looks like one of these; a guess, from what known faults break:"
+    for likeness, cause in alike:
+        real = f" Shipped by {cause.defect}." if cause.defect else ""
+        text = f"{cause.says}. {likeness:.0%} alike.{real}"
+        yield textwrap.fill(text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+    yield ""
 
 
 def _others(group: Sequence[Finding]) -> str:

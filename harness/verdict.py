@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.finding import Finding
-from harness.suite import Law
+from harness.suite import Cause, Law
 from harness.text import verdict_text
 
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
@@ -26,6 +26,7 @@ class Verdict:
         findings: in the order of the plan.
         laws: the laws behind the findings, for the words in messages.
         headline: the law whose draws and power stand in the table; empty for none.
+        causes: known faults that what broke is compared with.
         run: what differs between two runs of one seed: times, workers, host.
     """
 
@@ -38,6 +39,7 @@ class Verdict:
     findings: tuple[Finding, ...]
     laws: Mapping[str, Law]
     headline: str
+    causes: Sequence[Cause] = ()
     run: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.case import Case
-from harness.suite import Defect
+from harness.suite import Cause, Defect
 from specs.adapter import check
 from specs.laws import channels, gradient, independence, modes, moments, outcomes, rate, streams
 from specs.plan import WEIGHTS, detects, plan
@@ -24,6 +24,11 @@ template = HERE / "template.py"
 defects = tuple(
     Defect(row["id"], row["source"], row["wrong"], row["where"], tuple(row["laws"]))
     for row in json.loads((HERE / "defects.json").read_text(encoding="utf-8"))
+)
+# Made by `make mutants`: what each mutant breaks.
+causes = tuple(
+    Cause(row["name"], row["kind"], row["says"], row["defect"], frozenset(row["traits"]))
+    for row in json.loads((HERE / "causes.json").read_text(encoding="utf-8"))
 )
 laws = (
     outcomes.outcomes,
@@ -105,6 +110,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
 
 
 __all__ = [
+    "causes",
     "check",
     "defects",
     "demonstrate",

@@ -1,0 +1,76 @@
+"""The mutants of `tests/mutants`, and how each is judged: what tests and benchmarks share."""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.gate import answer, runner_for
+from harness.names import find
+from harness.question import Question, ask
+from harness.verdict import Verdict
+from harness.workers import InProcess
+
+FOLDER = Path(__file__).parent / "mutants"
+
+
+def mutants() -> Iterator[tuple[str, type]]:
+    """Each mutant and its name, kind:class; a kind is a module."""
+    for path in sorted(FOLDER.glob("*.py")):
+        module = find(str(path), group="", kind="module")
+        for name, item in vars(module).items():
+            if inspect.isclass(item) and hasattr(item, "meant_for") and item.__module__ == module.__name__:
+                yield f"{path.stem}:{name}", item
+
+
+def laws_of(mutant: type) -> set[str]:
+    """The laws that are meant for it."""
+    return {mutant.meant_for} if isinstance(mutant.meant_for, str) else set(mutant.meant_for)
+
+
+def places_of(mutant: type) -> tuple[str, ...]:
+    """The contexts in which it is faulty; none where it is in all."""
+    where = getattr(mutant, "where", ())
+    return (where,) if isinstance(where, str) else where
+
+
+def profile_of(mutant: type) -> str:
+    """The quickest profile that promises to fail it."""
+    return getattr(mutant, "profile", "quick")
+
+
+def asked_of(mutant: type, op: str, profile: str) -> Question:
+    """What it is asked: called plainly, and in the contexts that have a part of where it is faulty."""
+    dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
+    where = places_of(mutant)
+    name = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else ""
+    question = ask(name, profile=profile, ops=[op], dtypes=dtypes)
+    parts = {"eager", "grad", *(part for place in where for part in place.split("+"))}
+    return question.among(
+        {text: one for text, one in question.promises.items() if not parts.isdisjoint(one.id.context.split("+"))}
+    )
+
+
+def judged(mutant: type, question: Question) -> Verdict:
+    """The verdict over it."""
+    if question.backend:
+        return answer(question, runner_for(question, 1))
+    # In this process, as an object: a child of its own would take longer than the judging.
+    return answer(question, InProcess(mutant(), question.suite, question.names))
+
+
+def alone(question: Question) -> Question:
+    """The same question, with the reference left unjudged: the faithful backends' gates judge it."""
+    return replace(question, suite=replace(question.suite, reference=""))
+
+
+def faithful() -> dict[str, Any]:
+    """The faithful backends by name, and the plain one that all of them, and all mutants, begin from."""
+    module = find(str(FOLDER / "faithful.py"), group="", kind="module")
+    found = {
+        name: item
+        for name, item in vars(module).items()
+        if inspect.isclass(item) and hasattr(item, "dropout") and item.__module__ == module.__name__
+    }
+    return {"Plain": find(str(FOLDER / "plain.py"), group="", kind="module").Plain, **found}
