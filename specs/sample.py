@@ -24,7 +24,7 @@ from specs.outcome import Mask, Outcomes, exactly
 from specs.repeats import Repeats
 from specs.rounding import Floats
 
-CHUNK = 3 << 19  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
+CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
 HELD = 1 << 18  # elements of outputs that are made before the first of them is read
 BLOCK = 1 << 17  # elements that are compared at once where equality fails
 SEARCHED = 1 << 15  # entries in which a lag is looked for
