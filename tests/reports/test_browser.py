@@ -28,7 +28,7 @@ def browser():
 @pytest.fixture(params=["turned", "edge"])
 def path(documents, request, tmp_path):
     document = copy.deepcopy(documents[request.param])
-    document["reference"]["failures"] = ["a/" + "name_without_a_place_to_break" * 5] * 9
+    document["reference"]["failures"] = ["a/" + "name_without_a_place_to_break" * 5]
     pages = render(document, documents["faithful"] if request.param == "turned" else None)
     (tmp_path / "index.html").write_text(pages["index.html"], encoding="utf-8")
     return tmp_path / "index.html"
