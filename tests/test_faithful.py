@@ -1,6 +1,5 @@
 """Faithful backends that draw, compare, fill and round differently: each must pass, whatever the seed."""
 
-import inspect
 from pathlib import Path
 
 import pytest
@@ -8,18 +7,16 @@ import pytest
 import keeprate
 from harness.names import find
 
-FOLDER = Path(__file__).parent / "mutants"
+mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 
 
-def faithful():
-    yield pytest.param(str(FOLDER / "plain.py:Plain"), id="Plain")
-    module = find(str(FOLDER / "faithful.py"), group="", kind="module")
-    for name, item in vars(module).items():
-        if inspect.isclass(item) and hasattr(item, "dropout") and item.__module__ == module.__name__:
-            yield pytest.param(str(FOLDER / f"faithful.py:{name}"), id=name)
+def named():
+    for name in mutation.faithful():
+        file = "plain.py" if name == "Plain" else "faithful.py"
+        yield pytest.param(f"{mutation.FOLDER / file}:{name}", id=name)
 
 
-@pytest.mark.parametrize("backend", list(faithful()))
+@pytest.mark.parametrize("backend", list(named()))
 def test_a_faithful_backend_passes(backend):
     # Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee.
     verdict = keeprate.judge(backend, profile="quick", workers=1)
