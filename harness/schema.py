@@ -158,7 +158,7 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
-            if not fresh:
+            if not fresh and not (create and _is_empty(connection)):  # another run may be about to fill it
                 _recognise(connection, path)
             if create or write:
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -184,6 +184,12 @@ def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """True for a database of nobody, with nothing in it."""
+    mark = connection.execute("PRAGMA application_id").fetchone()[0]
+    return not mark and not _version(connection) and not _objects(connection)
 
 
 def _recognise(connection: sqlite3.Connection, path: Path) -> None:

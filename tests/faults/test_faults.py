@@ -14,7 +14,8 @@ from harness.question import ask
 
 HERE = Path(__file__).parent
 COIN = str(HERE.parent / "harness" / "coin.py")
-LIMIT = 3.0  # seconds: a worker starts in half of one, where nothing else runs
+HANGS, OTHERS = 5.0, 60.0  # limits in seconds; a worker starts in half of one, but the machine may be busy
+SLACK = 60.0  # how soon a hang is noticed is measured by benchmarks/hangs.py; here it only has to end
 
 
 def faults(*modules):
@@ -26,11 +27,15 @@ def faults(*modules):
                 yield pytest.param(f"{HERE / name}.py:{label}", item.says, id=f"{name}:{label}")
 
 
+def limit_of(backend):
+    return HANGS if "hangs.py" in backend or "Hangs" in backend else OTHERS
+
+
 def judged(backend):
     """The verdict, and the seconds that each case took."""
     question = ask(backend, suite=COIN, profile="quick")
     times = [time.monotonic()]
-    runner = runner_for(question, 1, case_timeout=LIMIT, memory="500M")
+    runner = runner_for(question, 1, case_timeout=limit_of(backend), memory="500M")
     verdict = answer(question, runner, lambda done, total: times.append(time.monotonic()))
     return verdict, [later - earlier for earlier, later in itertools.pairwise(times)]
 
@@ -52,7 +57,7 @@ def test_a_fault_ends_its_own_case_in_time_and_alone(backend, says, left_behind)
         if finding.status == "error":
             assert finding.detail["reason"].startswith(says)
             assert finding.id in finding.replay
-    assert seconds[1] < LIMIT + 2
+    assert seconds[1] < limit_of(backend) + SLACK
     assert left_behind() == ([], [])
 
 
@@ -62,7 +67,7 @@ def test_a_fault_while_loading_gives_no_verdict(backend, says, left_behind):
     with pytest.raises(NoVerdictError) as refused:
         judged(backend)
     assert says in str(refused.value)
-    assert time.monotonic() - started < LIMIT + 2
+    assert time.monotonic() - started < limit_of(backend) + SLACK
     assert left_behind() == ([], [])
 
 

@@ -32,7 +32,7 @@ def seconds(process):
 
 
 def until(condition):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -52,7 +52,7 @@ def test_a_signal_ends_the_run_and_its_workers(left_behind, signals, code, says)
     for number in signals:
         process.send_signal(number)
         time.sleep(0.01)
-    out, err = process.communicate(timeout=5)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err.lstrip()) == (code, "", says)  # a new line after the ^C of a terminal
     assert left_behind() == ([], [])
 
@@ -61,5 +61,5 @@ def test_a_signal_ends_the_run_and_its_workers(left_behind, signals, code, says)
 def test_a_killed_run_takes_its_workers_along(left_behind):
     process = hanging("IgnoresSignals")
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=5)
+    process.communicate(timeout=60)
     assert left_behind() == ([], [])
