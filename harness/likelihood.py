@@ -45,10 +45,13 @@ def log_ratio(counts: Array, q: Array, concentrations: Array) -> Array:
 def _remainder(x: Array) -> Array:
     """Of Stirling's formula: lnGamma(x) - ((x - 1/2) ln x - x + ln(2 pi)/2), to 1e-11."""
     y = 1 / np.maximum(x, 16)
-    series = y * (1 / 12 - y**2 * (1 / 360 - y**2 / 1260))
-    few = x[x < 16]
-    series[x < 16] = gammaln(few) - (few - 0.5) * np.log(few) + few - math.log(2 * math.pi) / 2
-    return series
+    square = y * y
+    series = y * (1 / 12 - square * (1 / 360 - square / 1260))
+    small = x < 16
+    if small.any():
+        few = x[small]
+        series[small] = gammaln(few) - (few - 0.5) * np.log(few) + few - math.log(2 * math.pi) / 2
+    return np.asarray(series)
 
 
 def cell_log_e(counts: Array, draws: Array, q: Array, prior: Prior) -> Array:
