@@ -38,7 +38,7 @@ def main() -> None:
             answer(question, runner, lambda done, total, times=times: times.append(time.monotonic()))
             late.append(max(later - earlier for earlier, later in itertools.pairwise(times)) - limit)
             print(f"{name:<24}{late[-1]:6.2f} s", flush=True)
-    print(f"{len(late)} hangs, noticed {min(late):.2f} to {max(late):.2f} s after their limit of {limit:g} s")
+    print(f"{len(late)} hangs, noticed at most {max(late):.2f} s after their limit of {limit:g} s")
 
 
 if __name__ == "__main__":

@@ -225,12 +225,13 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """Strings, integers and floats, in lists; probabilities are one row if all groups have the same."""
-        rows = np.unique(self.probabilities, axis=0)
+        first = self.probabilities[:1]
+        rows = first if (self.probabilities == first).all() else self.probabilities
         return {
             "type": "tally",
             "cells": list(self.cells),
             "counts": self.counts.tolist(),
-            "probabilities": (rows if len(rows) == 1 else self.probabilities).tolist(),
+            "probabilities": rows.tolist(),
             "groups": list(self.groups),
             "departure": self.departure,
         }
