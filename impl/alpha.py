@@ -56,6 +56,5 @@ def feature_alpha_dropout_(
 def _mapped(x: mx.array, kept: mx.array, p: float) -> mx.array:
     # a·(x, or −LIMIT where dropped) + LIMIT·a·p. PyTorch rounds each product and sum to x's dtype.
     a = 1 / math.sqrt((LIMIT * LIMIT * p + 1) * (1 - p))
-    offset = mx.array(LIMIT * a * p, x.dtype)
-    dropped = mx.array(-LIMIT * a, x.dtype) + offset
-    return x * where_kept(kept, a, x.dtype) + mx.where(kept, offset, dropped)
+    limits = where_kept(1 - kept, -LIMIT * a, x.dtype)
+    return x * where_kept(kept, a, x.dtype) + limits + mx.array(LIMIT * a * p, x.dtype)

@@ -63,14 +63,14 @@ def unbatched_channels(x: mx.array) -> tuple[int, ...]:
 
 
 def draw(shape: tuple[int, ...], p: float, key: mx.array | None = None) -> mx.array:
-    """Independent draws, True (kept) with probability 1 − p, to within 2⁻³².
+    """Independent draws, 1 (kept) with probability 1 − p, to within 2⁻³², and 0 (dropped).
 
     Args:
         shape: the mask's shape.
         p: probability of dropping, from 0 to 1, both excluded.
         key: what the mask follows from; None takes the next one of `impl.random`.
     Returns:
-        (shape) bool.
+        (shape) uint32.
     """
     if key is None:
         key = next_key()
@@ -79,11 +79,13 @@ def draw(shape: tuple[int, ...], p: float, key: mx.array | None = None) -> mx.ar
     # mx.random.bernoulli rounds its words to float32, and keeps up to 8e-8 too many; sub-keys are words.
     size = math.prod(shape)
     words = mx.random.split(key, (size + 1) // 2).flatten()[:size].reshape(shape)
-    return words >= mx.array(min(round(p * 2**32), 2**32 - 1), mx.uint32)
+    # Arithmetic on the words is written over them; a comparison would need an array of its own, and so would its cast.
+    least, one = mx.array(min(max(round(p * 2**32), 1), 2**32 - 1), mx.uint32), mx.array(1, mx.uint32)
+    return mx.minimum(mx.maximum(words, least - one) - (least - one), one)
 
 
 def where_kept(kept: mx.array, value: float, dtype: mx.Dtype) -> mx.array:
-    """`value`, rounded to `dtype`, where kept, and 0 elsewhere.
+    """`value`, rounded to `dtype`, where `kept` is 1, and 0 where it is 0.
 
     Raises:
         TypeError: `dtype` is no real floating type.
