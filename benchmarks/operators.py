@@ -1,19 +1,22 @@
 """How fast the MLX operators are: ratios within one run against mlx.nn, PyTorch on the same cores, and the limits.
 
-    python benchmarks/operators.py                        the figures at 2²⁴ float32 elements
+    python benchmarks/operators.py                        the figures of docs/mlx.md, at 2²⁴ float32 elements
     python benchmarks/operators.py --all --plot out.svg   every operator, dtype and size, forward and back, compiled
 
 Contenders take turns, in another order in each round, so a ratio means something on a noisy machine; shown is the
-median of the rounds' ratios with its quartiles. Memory is what `mx.get_peak_memory` says of one call. A plot takes
-matplotlib, which the extra `report` installs.
+median of the rounds' ratios with its quartiles. MLX's CPU back end uses one thread, so PyTorch has one too unless
+--threads says otherwise. Memory is what `mx.get_peak_memory` says of one call. A plot takes matplotlib, which the
+extra `report` installs.
 """
 
 import argparse
+import itertools
 import json
 import math
 import random
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import mlx.core as mx
@@ -48,12 +51,17 @@ def shape_of(op, size):
     return (size // channels // spatial, *[1] * (rank - 3), spatial, channels)
 
 
-def mlx_call(fn, x, mode):
-    """A function that calls `fn` once, and returns when the result is there."""
-    if mode == "forward":
-        return lambda: mx.eval(fn(x))
-    ones = mx.ones_like(x)
-    return lambda: mx.eval(mx.vjp(fn, [x], [ones]))
+def mlx_call(fn, x, mode, compiler=None):
+    """A function that calls `fn` once, back as well if `mode` says so, compiled as a whole by `compiler`, and waits."""
+    if mode == "both":
+        ones = mx.ones_like(x)
+
+        def passes(x):
+            return mx.vjp(fn, [x], [ones])
+
+    call = fn if mode == "forward" else passes
+    call = compiler(call) if compiler else call
+    return lambda: mx.eval(call(x))
 
 
 def torch_call(fn, op, shape, dtype, mode):
@@ -76,11 +84,11 @@ def contenders(op, dtype, size, mode):
     def operator(x):
         return ours(x, P, True)
 
-    calls = {"ours": mlx_call(operator, x, mode), "ours compiled": mlx_call(transforms.compile(operator), x, mode)}
+    calls = {"ours": mlx_call(operator, x, mode), "ours compiled": mlx_call(operator, x, mode, transforms.compile)}
     if layer is not None:
+        stateful = partial(mx.compile, inputs=mx.random.state, outputs=mx.random.state)
         calls["mlx.nn"] = mlx_call(layer(P), x, mode)
-        state = mx.random.state
-        calls["mlx.nn compiled"] = mlx_call(mx.compile(layer(P), inputs=state, outputs=state), x, mode)
+        calls["mlx.nn compiled"] = mlx_call(layer(P), x, mode, stateful)
     if not (op.endswith("_") and mode == "both"):  # PyTorch writes to no leaf that requires grad
         calls["torch"] = torch_call(theirs, op, shape, dtype, mode)
     if mode == "forward":
@@ -91,28 +99,27 @@ def contenders(op, dtype, size, mode):
 
 
 def measure(calls, rounds, seconds=0.02):
-    """Name to (median, lower quartile, upper quartile) of its time over ours."""
+    """Name to the seconds that a call of it took in each round."""
     repeats = {}
     for name, call in calls.items():
         call()
         started = time.perf_counter()
         call()
         repeats[name] = max(1, math.ceil(seconds / (time.perf_counter() - started + 1e-9)))
-    ratios = {name: [] for name in calls}
+    times = {name: [] for name in calls}
     for _ in range(rounds):
-        times = {}
         for name in random.sample(list(calls), len(calls)):
             started = time.perf_counter()
             for _ in range(repeats[name]):
                 calls[name]()
-            times[name] = (time.perf_counter() - started) / repeats[name]
-        for name, spent in times.items():
-            ratios[name].append(spent / times["ours"])
-    return {name: quartiles(values) for name, values in ratios.items()}
+            times[name].append((time.perf_counter() - started) / repeats[name])
+    return times
 
 
-def quartiles(values):
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+def over(times, one, other="ours"):
+    """Median, lower and upper quartile of the rounds' ratios: the time of `one` over that of `other`."""
+    ratios = [mine / theirs for mine, theirs in zip(times[one], times[other], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return middle, low, high
 
 
@@ -126,31 +133,24 @@ def peak(call):
 
 
 def figures(size, rounds):
-    """What the README states, at `size` float32 elements."""
-    rows = []
+    """What docs/mlx.md states, at `size` float32 elements."""
 
     def row(what, ratio):
-        rows.append((what, *ratio))
         print(f"{what:60s} {ratio[0]:6.2f}   {ratio[1]:.2f} to {ratio[2]:.2f}", flush=True)
 
-    def inverse(ratio):
-        return 1 / ratio[0], 1 / ratio[2], 1 / ratio[1]
-
     one = contenders("dropout", "float32", size, "forward")
-    found = measure(one, rounds)
-    row("mlx.nn.Dropout, its time over that of dropout", found["mlx.nn"])
-    row("torch.nn.functional.dropout, its time over that of dropout", found["torch"])
-    row(
-        "the same compiled, mlx.nn.Dropout over dropout",
-        tuple(value / found["ours compiled"][0] for value in found["mlx.nn compiled"]),
-    )
-    two = measure(contenders("dropout2d", "float32", size, "forward"), rounds)
-    row("dropout2d, its time over that of x * y", inverse(two["x * y"]))
-    three = measure(contenders("alpha_dropout", "float32", size, "forward"), rounds)
-    row("alpha_dropout, its time over that of dropout", inverse(three["dropout"]))
+    times = measure(one, rounds)
+    row("mlx.nn.Dropout, its time over that of dropout", over(times, "mlx.nn"))
+    row("torch.nn.functional.dropout, its time over that of dropout", over(times, "torch"))
+    row("the same compiled, mlx.nn.Dropout over dropout", over(times, "mlx.nn compiled", "ours compiled"))
+    times = measure(contenders("dropout2d", "float32", size, "forward"), rounds)
+    row("dropout2d, its time over that of x * y", over(times, "ours", "x * y"))
+    times = measure({**contenders("alpha_dropout", "float32", size, "forward"), "mlx.nn": one["mlx.nn"]}, rounds)
+    row("alpha_dropout, its time over that of dropout", over(times, "ours", "dropout"))
+    row("alpha_dropout, its time over that of mlx.nn.Dropout", over(times, "ours", "mlx.nn"))
+    row("torch.nn.functional.alpha_dropout over alpha_dropout", over(times, "torch"))
     memory = peak(one["ours"]) / peak(one["mlx.nn"])
     row("peak memory of dropout over that of mlx.nn.Dropout", (memory, memory, memory))
-    return rows
 
 
 def everything(rounds, path):
@@ -160,30 +160,46 @@ def everything(rounds, path):
         for dtype in DTYPES:
             for size in SIZES:
                 for mode in ("forward", "both"):
-                    found = measure(contenders(op, dtype, size, mode), rounds)
-                    rows.append({"op": op, "dtype": dtype, "size": size, "mode": mode, "over ours": found})
-                    print(json.dumps(rows[-1]), flush=True)
+                    calls = contenders(op, dtype, size, mode)
+                    times = measure(calls, rounds)
+                    row = {"op": op, "dtype": dtype, "size": size, "mode": mode}
+                    row["over ours"] = {name: over(times, name) for name in calls}
+                    row["peak bytes an element"] = {
+                        name: round(peak(call) / size, 3) for name, call in calls.items() if name != "torch"
+                    }
+                    rows.append(row)
+                    print(json.dumps(row), flush=True)
     if path is not None:
         plot(rows, path)
 
 
 def plot(rows, path):
-    """Time over ours against size, float32 forward, a panel for each operator."""
+    """Time over ours against size: a row of panels for each operator, a column for each dtype."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(2, 4, figsize=(14, 6), sharex=True, sharey=True, layout="constrained")
-    for axis, op in zip(axes.flat, OPERATORS, strict=True):
-        mine = [row for row in rows if (row["op"], row["dtype"], row["mode"]) == (op, "float32", "forward")]
-        for name in ("mlx.nn", "torch", "ours compiled", "x * y"):
-            points = [(row["size"], *row["over ours"][name]) for row in mine if name in row["over ours"]]
-            if points:
-                sizes, middles, lows, highs = zip(*points, strict=True)
-                axis.plot(sizes, middles, marker="o", label=name)
-                axis.fill_between(sizes, lows, highs, alpha=0.2)
+    shown = ("mlx.nn", "mlx.nn compiled", "torch", "ours compiled", "x * y", "bernoulli")
+    figure, axes = pyplot.subplots(
+        len(OPERATORS), len(DTYPES), figsize=(11, 20), sharex=True, sharey=True, layout="constrained"
+    )
+    for (op, dtype), axis in zip(itertools.product(OPERATORS, DTYPES), axes.flat, strict=True):
+        for mode, line in (("forward", "-"), ("both", ":")):
+            mine = [row for row in rows if (row["op"], row["dtype"], row["mode"]) == (op, dtype, mode)]
+            for number, name in enumerate(shown):
+                points = [(row["size"], *row["over ours"][name]) for row in mine if name in row["over ours"]]
+                if points:
+                    sizes, middles, lows, highs = zip(*points, strict=True)
+                    label = name if mode == "forward" else None
+                    axis.plot(sizes, middles, line, color=f"C{number}", marker="o", markersize=3, label=label)
+                    axis.fill_between(sizes, lows, highs, color=f"C{number}", alpha=0.2)
         axis.axhline(1, color="black", linewidth=0.8)
-        axis.set(title=op, xscale="log", yscale="log", xlabel="elements", ylabel="time over ours")
-    axes.flat[0].legend()
-    figure.suptitle("Above the line: slower than the operators of impl (float32, forward, median and quartiles)")
+        axis.set_title(f"{op}, {dtype}", fontsize=9)
+        axis.set(xscale="log", yscale="log")
+    for axis in axes[-1]:
+        axis.set_xlabel("elements")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("time over ours")
+    figure.suptitle("Above the line: slower than the operators of impl\nsolid: forward; dotted: forward and back")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(shown))
     figure.savefig(path)
 
 
@@ -193,7 +209,7 @@ def main():
     parser.add_argument("--plot", type=Path, help="with --all: where to draw the ratios")
     parser.add_argument("--size", type=int, default=2**24)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch; MLX has one")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch; MLX has one")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if arguments.all:
