@@ -17,7 +17,7 @@ from harness.moments import UNIT
 from specs import reference
 from specs.bench import Bench
 from specs.bits import WORD, Bits, readable
-from specs.compare import compare
+from specs.compare import compare, same
 from specs.contracts import CONTRACTS
 from specs.inputs import PROBES, indices, laid_out, probes
 from specs.outcome import Mask, Outcomes, exactly
@@ -39,7 +39,7 @@ class Sums:
         draws: (values,) how often each probe value was drawn for.
         outcomes: PyTorch's, of the probe values.
         total, squares: Σy and Σy² in units of 2⁻⁴⁰.
-        inexact: outputs that are not bit for bit one of PyTorch's outcomes.
+        inexact: outputs in the sum that are not bit for bit one of PyTorch's outcomes.
     """
 
     draws: npt.NDArray[np.int64]
@@ -168,7 +168,7 @@ class Reader:
         """The masks of `calls` calls, or of `outputs` that were made before."""
         bits = Bits.empty(calls, self._mask_shape)
         outcomes, constancy, repeats = Check(0, 0), Check(0, 0), Check(0, 0)
-        total = squares = 0
+        total = squares = inexact = 0
         unreadable = ""
         for number, y in enumerate(self._outputs(calls, outputs)):
             mask, outcome = self._mask(y)
@@ -176,6 +176,7 @@ class Reader:
             if self._sums_wanted and y.shape == self._which.shape:
                 one, two = _exact_sums(y[self._summed])
                 total, squares = total + one, squares + two
+                inexact += 0 if outcome.exact == outcome.checked else self._inexact(y[self._summed])
             if mask is None:
                 unreadable = "no mask could be read: outcomes is broken here"
                 continue
@@ -196,7 +197,7 @@ class Reader:
             constancy=constancy if self._contract.by_channel else None,
             purity=purity,
             repeats=repeats,
-            sums=self._sums(calls, total, squares, outcomes) if self._sums_wanted else None,
+            sums=Sums(calls * self._draws, self._table, total, squares, inexact) if self._sums_wanted else None,
             unreadable=unreadable,
         )
 
@@ -261,10 +262,10 @@ class Reader:
             compressed.size, int(torn.sum()), first=f"channel {at} is kept in one place and dropped in another"
         )
 
-    def _sums(self, calls: int, total: int, squares: int, outcomes: Check) -> Sums | None:
-        if not outcomes.checked:
-            return None
-        return Sums(calls * self._draws, self._table, total, squares, outcomes.checked - outcomes.exact)
+    def _inexact(self, y: npt.NDArray[Any]) -> int:
+        """How many of the elements that are summed are not bit for bit one of PyTorch's outcomes."""
+        allowed, values = self._table.take(self._which[self._summed]), y.astype(np.float64)
+        return int(np.count_nonzero(~(same(values, allowed.kept) | same(values, allowed.dropped))))
 
     def _purity(self) -> Check:
         y = self.bench.raw(self._native)

@@ -25,10 +25,16 @@ def moments(sample: Masks, which: str) -> Moments:
     sums = sample.sums
     if sums is None:
         raise Unreadable("no output could be read: outcomes is broken here")
-    kept, dropped = sums.outcomes.kept, sums.outcomes.dropped
+    allowed = sums.outcomes
+    kept, dropped = allowed.kept, allowed.dropped
     off = max(
-        np.max(sums.outcomes.kept_high - sums.outcomes.kept_low),
-        np.max(sums.outcomes.dropped_high - sums.outcomes.dropped_low),
+        np.max(farther - nearer)
+        for nearer, farther in (
+            (kept, allowed.kept_high),
+            (allowed.kept_low, kept),
+            (dropped, allowed.dropped_high),
+            (allowed.dropped_low, dropped),
+        )
     )
     if which == "variance":
         off = off * (2 * max(np.max(np.abs(kept)), np.max(np.abs(dropped))) + off)

@@ -8,8 +8,10 @@ import pytest
 
 from harness.case import Case
 from harness.errors import BackendError
+from harness.moments import UNIT
 from specs.contracts import CONTRACTS
 from specs.gradients import gradients
+from specs.laws.moments import moments
 from specs.sample import Masks, masks
 from specs.suite import sample
 
@@ -69,6 +71,18 @@ def test_another_rounding_is_read_as_well_and_counted_as_inexact():
     assert not one.outcomes.broken
     assert 0 < one.outcomes.exact < one.outcomes.checked
     assert one.mask.draws == 1024
+
+
+def test_a_sum_is_forgiven_two_ulp_for_each_of_its_inexact_outputs_and_no_more():
+    def operator(x, random):
+        kept = random.random((*x.shape[:2], 1, 1)) < 0.7
+        return np.where(kept, x / np.float32(0.7), np.float32(0))
+
+    where = {"op": "dropout2d", "shape": (4, 32, 3, 5), "draws": 256}
+    (one, *_) = collected(backend(operator, op="dropout2d"), **where)
+    assert 0 < one.sums.inexact < one.sums.draws.sum()  # of one element of each channel, for one is summed
+    two_ulp = 2 * 2.0**-19  # of the largest output, 16/0.7
+    assert moments(one, "mean").slack == (one.sums.inexact * round(two_ulp / UNIT),)
 
 
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
