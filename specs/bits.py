@@ -186,8 +186,9 @@ class Bits:
         return {}
 
     def leading_drops(self) -> npt.NDArray[np.uint8]:
-        """For each word the number of entries before its first kept one; 64 if there is none."""
-        leading: Words = self.words - np.uint64(1) & ~self.words
+        """For each whole word the number of entries before its first kept one; 64 if there is none."""
+        words = self.words[:, : self.entries // WORD]
+        leading: Words = words - np.uint64(1) & ~words
         return np.bitwise_count(leading)
 
 

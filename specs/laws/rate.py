@@ -47,6 +47,7 @@ def positions(sample: Masks) -> Tally:
     mask. Blind to favours that change from call to call.
     """
     bits = sample.mask
+    assert bits.entries % WORD == 0, f"positions of a mask of {bits.entries} entries, which {WORD} does not divide"
     head, tail = FIRST // WORD, LAST // WORD
     ends = np.concatenate([bits.words[:, :head], bits.words[:, -tail:]], axis=1)
     single = np.unpackbits(ends.view(np.uint8), axis=1, bitorder="little").sum(axis=0, dtype=np.int64)
@@ -91,6 +92,7 @@ def segments(sample: Masks) -> Tally:
     at.
     """
     bits = sample.mask
+    assert bits.entries % WORD == 0, f"segments of a mask of {bits.entries} entries, which {WORD} does not divide"
     kept, draws = _by_part(bits.by_word), bits.calls * _part_sizes(bits.words.shape[1])
     labels = tuple(f"part {place + 1} of {PARTS}" for place in range(PARTS))
     return Tally(KEPT, np.stack([kept, draws - kept], axis=1), _probabilities(sample), labels, departure="rate")

@@ -82,3 +82,10 @@ def test_columns_and_windows_count_what_is_there(fresh_seed):
 def test_leading_drops_end_at_the_first_kept_entry():
     words = np.array([0, 1, 2, 8, 2**63, 2**64 - 1], dtype=np.uint64)
     assert Bits(words[None], (384,)).leading_drops().tolist() == [[64, 0, 1, 3, 63, 0]]
+
+
+def test_runs_leave_out_what_pads_the_last_word():
+    bits = Bits.empty(2, (100,))
+    for call in range(2):
+        bits.put(call, np.ones(100, dtype=bool))
+    assert bits.leading_drops().tolist() == [[0], [0]]
