@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from harness.case import Case, shape_text
+from harness.check import Check, passed
 from harness.errors import BackendError
 from specs import reference
 from specs.bench import Bench
+from specs.compare import compare
 from specs.contracts import CONTRACTS, Contract
-from specs.inputs import cotangent, filled, laid_out, thousand, with_specials
+from specs.inputs import cotangent, filled, indices, laid_out, many_thousands, probes, thousand, with_specials
 from specs.outcome import Outcomes, exactly, with_selected
 from specs.rounding import Floats
 
@@ -72,6 +74,14 @@ class Calls:
     dtype: str
     observations: tuple[Observation, ...]
     equal: int = 0
+
+    @property
+    def purity(self) -> Check | None:
+        """Whether each input is what it was; None for operators that write to it."""
+        if self.contract.writes:
+            return None
+        seen = [one for one in self.observations if one.x.size]
+        return sum((compare(one.after, one.x, exactly(one.x), f"{one.what}: the input") for one in seen), passed())
 
 
 def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
@@ -268,13 +278,16 @@ def inplace(bench: Bench) -> Iterator[Observation]:
 
 def seeding(bench: Bench) -> Iterator[Observation]:
     """The same call after seeding alike, after seeding otherwise, and with calls between that must draw nothing."""
-    x = filled(bench.contract, bench.dtype, thousand(bench.contract))
+    contract, dtype = bench.contract, bench.dtype
+    x, large = (filled(contract, dtype, shape(contract)) for shape in (thousand, many_thousands))
+    values = probes(contract, dtype)
+    of_large = reference.table(contract, dtype, 0.5, values).take(indices(large.shape))
 
     def observed(what: str, value: int, *before: tuple[float, bool], on: Floats = x) -> Observation:
         bench.seed(value)
         for p, train in before:
             _observe(bench, what, x, None, partial(bench.call, p=p, train=train))
-        expected = reference.outcomes(bench.contract, bench.dtype, 0.5, on)
+        expected = of_large if on is large else reference.outcomes(contract, dtype, 0.5, on)
         return _observe(bench, what, on, expected, partial(bench.call, p=0.5))
 
     yield observed("after seed 1", 1)
@@ -284,6 +297,10 @@ def seeding(bench: Bench) -> Iterator[Observation]:
     yield observed("same: seed 1, then a call at p = 0", 1, (0.0, True))
     yield observed("other: seed 1, then a call in training", 1, (0.5, True))
     yield observed("same: seed 1, other data", 1, on=-x)
+    yield observed("after seed 1, on 131,072 entries", 1, on=large)
+    yield observed("same: seed 1 again, on 131,072 entries", 1, on=large)
+    yield observed("same: seed 1 once more, on 131,072 entries", 1, on=large)
+    yield observed("other: seed 2, on 131,072 entries", 2, on=large)
 
 
 def modes(bench: Bench) -> Iterator[Observation]:

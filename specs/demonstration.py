@@ -238,6 +238,8 @@ for rank in {refused}:
     "purity": """x = native(np.ones(shape))
 for _ in range(calls):
     function(x)
+for p, train in ((p, False), (0.0, True), (1.0, True)):
+    operator(x, train)
 print(f"the input, all 1, is now {np.unique(read(x))[:6].tolist()} ([1.0])")
 """,
     "modes": """switch = {switch}

@@ -57,6 +57,11 @@ def thousand(contract: Contract) -> tuple[int, ...]:
     return (32, 32) + (2,) * (max(contract.ranks) - 2 if contract.by_channel else 0)
 
 
+def many_thousands(contract: Contract) -> tuple[int, ...]:
+    """A shape of 131,072 mask entries: more than the 10,000 from which on frameworks share them out to threads."""
+    return (128, 1024) + (1,) * (max(contract.ranks) - 2 if contract.by_channel else 0)
+
+
 def with_specials(x: AnyArray, every: int, specials: Sequence[float] = SPECIAL) -> AnyArray:
     """A copy of `x` in which each `every`-th element in row-major order is one of `specials` by turns."""
     copy = x.copy()

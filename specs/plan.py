@@ -88,6 +88,7 @@ STUDIES = (  # of single calls in `eager`: one finding for each operator and dty
     "inplace",
     "seeding",
 )
+UNWRITTEN = ("evaluation", "endpoints", "strides")  # those that look at the input after the calls as well
 OF_GRADIENTS = ("evaluation", "endpoints", "dtype")  # those that look at gradients too
 MIXED = ("blocks:4", "calls:0", "no_mask_twice")  # laws of independence in the other contexts
 SWITCHED = ("eager", "compile", "module", "compile+module")  # where a mode can change between two calls
@@ -102,6 +103,7 @@ RANKED = {  # a shape of each rank, batched
 SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
 LAYOUTS = ("step2", "transposed", "stride0")
 ROWS = 3  # passes where a few are enough: as many as a mapped call has rows
+BLOCKS = (1 << 20) + 7  # elements of a gradient that no grid of 1,024 blocks of 1,024 threads covers
 LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096, "deep": (1 << 24) + 4096}
 
 
@@ -247,12 +249,17 @@ class _Planner:
     def _gradients(self) -> Iterator[Case]:
         """Passes forward and back, in all dtypes together."""
         shape = (128, 130) if not self.contract.by_channel else self._shape(64, 66, spatial=3)
-        laws = ["outcomes", "gradient", "keep_rate"] + ["purity"] * (not self.contract.writes)
+        laws = ["outcomes", "gradient", "keep_rate", "blocks:4", f"neighbours:{shape[1]}", "no_mask_twice"]
+        laws += ["purity"] * (not self.contract.writes)
         for p in MAIN:
             looks = [*laws, "data"] if p == 0.3 and not self.contract.by_channel else laws
             findings = [self._id(law, ANY, shape, "grad", dtype=ANY) for law in looks]
             number = draws(p, self._lesser)
             yield self._case("gradients", p, shape, number, number // 10, findings, [], "grad", needs=("vjp",))
+        if self.dtype == "float32":  # a large gradient takes long to replay
+            shape = (BLOCKS,) if not self.contract.by_channel else self._shape(1, BLOCKS, spatial=1)
+            findings = [self._id(law, ANY, None, "grad", dtype=ANY) for law in ("outcomes", "gradient")]
+            yield self._case("gradients", 0.3, shape, BLOCKS, None, findings, [], "grad", needs=("vjp",))
 
     def _many(self) -> Iterator[Case]:
         """p = 0 and p = 1 in training, in all dtypes together: nothing is dropped, and all is."""
@@ -279,7 +286,9 @@ class _Planner:
         """Single calls, for the laws that need no statistics."""
         for study in STUDIES:
             needs = (self.contract.inplace,) if study == "inplace" and not self.contract.writes else ()
-            yield self._single(study, self._id(study, ANY, None), needs=needs)
+            unwritten = study in UNWRITTEN and not self.contract.writes
+            also = (self._pooled("purity", "eager"),) if unwritten else ()
+            yield self._single(study, self._id(study, ANY, None), also=also, needs=needs)
         for study in OF_GRADIENTS:
             yield self._single(f"{study}_of_gradient", self._id(study, ANY, None, "grad"), "grad", needs=("vjp",))
 
@@ -289,10 +298,11 @@ class _Planner:
         finding: str,
         context: str = "eager",
         *,
+        also: tuple[str, ...] = (),
         needs: tuple[str, ...] = (),
         for_reference: int | None = 0,
     ) -> Case:
-        return self._case(study, None, (), 0, for_reference, [finding], [], context, needs=needs)
+        return self._case(study, None, (), 0, for_reference, [finding, *also], [], context, needs=needs)
 
     def _context(self, context: Context) -> Iterator[Case]:
         """The whole grid of p under the backend's transforms and layers, in all dtypes together."""

@@ -140,7 +140,8 @@ def all_lags(sample: Masks) -> Tally:
     """No lag correlates entries: the one that looks worst is looked at again, on other draws.
 
     Finds the largest autocorrelation of the first masks by FFT, then counts pairs at this lag in all later ones.
-    Catches periods that no fixed lag meets. Blind to dependence that no pair shows.
+    Catches periods that no fixed lag meets. Blind to lags above 32,704, which are not searched, and to dependence that
+    no pair shows.
     """
     bits = sample.mask
     return pair_tally((0, 0, 0) if sample.suspect is None else bits.pairs(sample.suspect), sample.p)

@@ -101,11 +101,12 @@ def concurrency(sample: Calls) -> Check:
 
 
 @law(source="torch.nn.functional.dropout, inplace=False: the input is not written to")
-def purity(sample: Masks | Gradients) -> Check:
+def purity(sample: Masks | Gradients | Calls) -> Check:
     """The input of an operator that is not in-place is not written to.
 
-    Compares the input after the calls with what it was. Catches an in-place product inside an operator that returns a
-    new array. Blind to writes that come after the operator has returned.
+    Compares the input after the calls with what it was: in training and in evaluation, at p = 0 and p = 1, on strided
+    inputs. Catches an in-place product inside an operator that returns a new array, zeros written to the input at
+    p = 1, a write after the operator has returned. Blind to what is written back before the input is read again.
     """
     if sample.purity is None:
         raise Unreadable("the operator writes to its input by contract")

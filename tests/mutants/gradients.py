@@ -124,3 +124,70 @@ class WideGradient(Plain):
 
     def gradient(self, out, cotangent):
         return Array(super().gradient(out, cotangent).values.astype(np.float64), "float64")
+
+
+class ZeroPastAMillion(Plain):
+    """The gradient is 0 past 2²⁰ elements: a grid of 1,024 blocks of 1,024 threads. N3, N4."""
+
+    meant_for = "gradient"
+    ops = ("dropout", "feature_alpha_dropout")
+
+    def gradient(self, out, cotangent):
+        gradient = super().gradient(out, cotangent)
+        gradient.values.reshape(-1)[1 << 20 :] = 0
+        return gradient
+
+
+class Differentiated(Plain):
+    """A backend whose hooks can tell that a gradient is asked for."""
+
+    differentiated = False
+
+    def vjp(self, fn, x, cotangent):
+        self.differentiated = True
+        try:
+            return super().vjp(fn, x, cotangent)
+        finally:
+            self.differentiated = False
+
+
+class ForwardInFours(Differentiated):
+    """Where a gradient is asked for, four neighbours share a draw. C1."""
+
+    meant_for = "blocks"
+    ops = ("dropout",)
+    where = "grad"
+
+    def uniform(self, size):
+        return np.repeat(super().uniform(-(-size // 4)), 4)[:size] if self.differentiated else super().uniform(size)
+
+
+class ForwardOfTheFirst(Differentiated):
+    """Where a gradient is asked for, every pass has the mask of the first. A4, A5."""
+
+    meant_for = "no_mask_twice"
+    ops = ("dropout2d", "dropout")
+    where = "grad"
+
+    def seed(self, value):
+        super().seed(value)
+        self.masks = {}
+
+    def draw(self, shape, p):
+        if not self.differentiated:
+            return super().draw(shape, p)
+        if (shape, p) not in self.masks:
+            self.masks[shape, p] = super().draw(shape, p)
+        return self.masks[shape, p]
+
+
+class ForwardOfOneSample(Differentiated):
+    """Where a gradient is asked for, all samples of a batch share one mask. B7."""
+
+    meant_for = "neighbours"
+    ops = ("dropout", "feature_dropout")
+    where = "grad"
+
+    def draw(self, shape, p):
+        one = (1, *shape[1:]) if shape and self.differentiated else shape
+        return np.broadcast_to(super().draw(one, p), shape)

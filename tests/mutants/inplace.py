@@ -66,3 +66,29 @@ class WritesInTheGradient(Plain):
         out, gradient = super().vjp(fn, x, cotangent)
         x.values[...] = out.values
         return out, gradient
+
+
+class ZeroesItsInput(Plain):
+    """At p = 1 the input is set to zero, where a new array was asked for. L3."""
+
+    meant_for = "purity"
+    ops = ("dropout", "dropout2d")
+
+    def all_dropped(self, x):
+        values, slope = super().all_dropped(x)
+        x.values[...] = 0
+        return values, slope
+
+
+class WritesInEvaluation(Plain):
+    """In evaluation NaN in the input is set to zero, once the output was copied. L3."""
+
+    meant_for = "purity"
+    ops = ("feature_dropout",)
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        out = super().apply(x, p, train, inplace, shape_of_mask, formula)
+        if not train and not inplace:
+            out = Array(x.values.copy(), x.dtype)
+            x.values[np.isnan(x.values)] = 0
+        return out

@@ -118,3 +118,17 @@ class DrawsAtZero(Plain):
     def all_kept(self, x):
         self.draw(x.values.shape, 0)
         return x
+
+
+class ThreadsTakeWork(Plain):
+    """Above 10,000 entries sixteen threads share the work, and take its parts as they come. O4."""
+
+    meant_for = "seeding"
+    ops = ("dropout", "dropout2d")
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        if size <= 10_000:
+            return numbers
+        parts = np.array_split(numbers, 16)
+        return np.concatenate([parts[part] for part in np.random.default_rng().permutation(16)])
