@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 from plain import LIMIT, Plain, rounded
+from rate import LargeDropped as Large
 
 
 class RatesExchanged(Plain):
@@ -79,3 +81,15 @@ class PlainDropout(Plain):
 
     def mapped(self, x, mask, p):
         return self.scaled(x, mask, p)
+
+
+class LargeDropped(Large):
+    """Drops entries above 1 in size 1 % more often, the others less. No row: nobody has reported it yet."""
+
+    meant_for = "moments:variance"
+    ops = ("alpha_dropout",)
+    profile = "gate"
+    part = 0.01
+
+    def odd(self, values):
+        return np.abs(values) > 1

@@ -1,5 +1,8 @@
 """Masks at another granularity than the contract's."""
 
+import math
+
+import numpy as np
 from plain import Plain
 
 
@@ -53,3 +56,17 @@ class NoRankRefused(Plain):
 
     def channels(self, x):
         return super().channels(x) if x.values.ndim > 1 else x.values.shape
+
+
+class PlanesInBlocks(Plain):
+    """Planes of more than 1,024 elements are drawn in blocks of 1,024. N3, M1."""
+
+    meant_for = "constancy"
+    ops = ("dropout2d",)
+
+    def mask(self, x, shape, p):
+        plane = math.prod(x.values.shape[2:])
+        if plane <= 1024:
+            return super().mask(x, shape, p)
+        blocks = self.draw((*shape[:2], -(-plane // 1024)), p)
+        return np.repeat(blocks, 1024, axis=2)[:, :, :plane].reshape(x.values.shape)

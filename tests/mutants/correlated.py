@@ -157,3 +157,18 @@ class ColumnsAlike(Plain):
         if len(shape) > 1:
             mask[1::2, ..., ::4] = mask[: math.floor(shape[0] / 2) * 2 : 2, ..., ::4]
         return mask
+
+
+class TwoOfSixtyFour(Plain):
+    """In one of forty stretches of 64 draws the second is the first again. C5."""
+
+    meant_for = "runs"
+    ops = ("dropout",)
+    profile = "gate"
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        stretches = numbers[: size // 64 * 64].reshape(-1, 64)
+        again = super().uniform(len(stretches)) < 1 / 40
+        stretches[again, 1] = stretches[again, 0]
+        return numbers

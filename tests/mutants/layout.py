@@ -72,3 +72,13 @@ class ScalarGivesVector(Plain):
 
     def result(self, x, values, slope):
         return super().result(x, np.atleast_1d(values), slope)
+
+
+class SignLost(ReadAsFlat):
+    """The sign of a negative stride is lost: the axis is read from its other end. N1."""
+
+    ops = ("dropout",)
+
+    def read(self, x):
+        backwards = tuple(slice(None, None, -1 if stride < 0 else 1) for stride in x.values.strides)
+        return x.values[backwards]

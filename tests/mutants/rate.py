@@ -209,3 +209,28 @@ class ZeroDropped(LargeDropped):
 
     def odd(self, values):
         return values == 0
+
+
+class LastKept(Plain):
+    """The last entry of each call is kept. N3."""
+
+    meant_for = "positions"
+    ops = ("dropout",)
+    profile = "gate"
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p).reshape(-1)
+        mask[-1:] = True
+        return mask.reshape(shape)
+
+
+class StretchKept(Plain):
+    """Past 2²¹ entries a stretch of 8,192 is kept: one block of threads does nothing. N5."""
+
+    meant_for = "segments"
+    ops = ("dropout",)
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p).reshape(-1)
+        mask[1 << 21 : (1 << 21) + 8192] = True
+        return mask.reshape(shape)

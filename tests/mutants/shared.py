@@ -176,3 +176,58 @@ class StateReadLate(Lazy):
 
     def made(self, x, p, formula, state, shape):
         return super().made(x, p, formula, self.state, shape)
+
+
+class MovedFromTheCallBefore(Plain):
+    """One entry in sixteen, another sixteenth in each call, is the one before it in the call before. C2, C3."""
+
+    meant_for = "calls"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.last, self.calls = np.empty(0), 0
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        self.calls += 1
+        if self.last.size == size:
+            start = -self.calls % 16
+            numbers[1:][start::16] = self.last[:-1][start::16]
+        self.last = numbers
+        return numbers
+
+
+class ReplaysThreeBefore(Plain):
+    """Each sixteenth call replays the one three before it. C4."""
+
+    meant_for = "no_mask_twice"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.calls, self.before = 0, []
+
+    def draw(self, shape, p):
+        mask, self.calls = super().draw(shape, p), self.calls + 1
+        if self.calls % 16 == 0 and self.before[0].shape == mask.shape:
+            mask = self.before[0]
+        self.before = [*self.before[-2:], mask]
+        return mask
+
+
+class LaterOneFirst(Lazy):
+    """A mask that is read after one that was made later is that one. A5, O7."""
+
+    meant_for = "reading_order"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.read = self.state
+
+    def made(self, x, p, formula, state, shape):
+        if self.read[0] == state[0] and self.read[1] > state[1]:
+            state = self.read
+        self.read = state
+        return super().made(x, p, formula, state, shape)
