@@ -361,12 +361,13 @@ class _Planner:
             )
 
     def _threads(self) -> Iterator[Case]:
-        """Each call in a fresh thread, and some in threads that run at the same time."""
+        """The whole grid of p with each call in a fresh thread, and some calls in threads that run at the same time."""
         shape = self._shape(64, 256)
-        laws = ["outcomes", "keep_rate", "streams:thread", "no_mask_twice"] + ["constancy"] * self.contract.by_channel
-        findings = [self._pooled(law, "thread") for law in laws]
+        exact = ["outcomes", "keep_rate"] + ["constancy"] * self.contract.by_channel
         few = 2 * ROWS * prod(self.contract.mask_shape(shape))
-        for p in MAIN:
+        for p in self._aim.grid:
+            laws = [*exact, "streams:thread", "no_mask_twice"] if p in MAIN else exact
+            findings = [self._pooled(law, "thread") for law in laws]
             number = max(few, draws(p, self._lesser))
             yield self._case("masks", p, shape, number, None, findings, [], "thread")
         yield self._single("concurrency", self._pooled("concurrency", "thread"), "thread", for_reference=None)

@@ -71,6 +71,12 @@ def test_contexts_look_at_the_whole_grid_in_every_dtype():
             assert any(case.study.startswith("endpoints") for case in mine)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fresh_threads_look_at_the_whole_grid(dtype):
+    cases = [case for case in plan("gate") if (case.op, case.dtype, case.context) == ("dropout", dtype, "thread")]
+    assert {case.p for case in cases if case.study == "masks"} == {*MAIN, *ENDS}
+
+
 def test_the_reference_is_judged_plainly_and_in_passes_alone():
     assert {case.context for case in plan("quick") if case.reference_draws is not None} == {"eager", "grad"}
 
