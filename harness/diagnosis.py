@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.case import ANY
+from harness.evidence import Evidence
 from harness.finding import Finding
+from harness.moments import Moments
 from harness.suite import Cause
+from harness.tally import Tally
 
 PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 MOST, FEW = 0.9, 0.01  # parts of the checked elements: nearly all are wrong, or hardly any
 ENDS = 0.02  # of the rarer outcome: rates where rounding hides
+UNREAD = {"outcomes", "constancy", "purity"}  # where one of these is broken, what masks show follows from that
+UNMASKED = {"moments", "gradient"}  # judged all the same
+NUMBER = r"(-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan))"
+NEARLY = 0.01  # of the right value: off by rounding, not by another formula
 NAMED = 3  # causes that are named, at most
 LIKENESS = 0.25  # the most alike cause, below which nothing is said
 
@@ -27,9 +35,12 @@ class Mark:
         law: with its parameter, as in `neighbours:64`.
         p, dtypes: those where it broke, of findings that don't pool them.
         draws: the fewest draws, or checked elements, of a broken finding; None where none were counted.
-        off: how far the furthest rate was off; None of a law without one.
+        off: how far the furthest rate was off, the strongest correlation, or by how much the outer ones of many cells
+            were too full; None of a law that counts nothing.
         wrong: the largest part of checked elements that were wrong; None of a law that checks none.
         errors: findings among the broken that ended in an error.
+        call, gave: of the first counterexample, the call that it is from and what it gave, without what is particular
+            to it.
     """
 
     law: str
@@ -42,10 +53,12 @@ class Mark:
     draws: int | None = None
     off: float | None = None
     wrong: float | None = None
+    call: str = ""
+    gave: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, what is empty left out."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, (), 0)}
+        return {key: value for key, value in asdict(self).items() if value not in (None, (), 0, "")}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Mark:
@@ -67,8 +80,9 @@ def _mark(law: str, context: str, group: list[Finding]) -> Mark:
     broken = [finding for finding in group if finding.status != "kept"]
     details = [finding.detail or {} for finding in broken]
     draws = [count for one, detail in zip(broken, details, strict=True) if (count := one.n or detail.get("checked"))]
-    off = [one.estimate - one.expected for one in broken if one.estimate is not None and one.expected is not None]
+    off = [effect(one.evidence) for one in broken if one.evidence is not None]
     wrong = [detail["wrong"] / max(1, detail["checked"]) for detail in details if "wrong" in detail]
+    first: dict[str, str] = next((detail["first"] for detail in details if detail.get("first")), {})
     return Mark(
         law,
         context,
@@ -80,7 +94,58 @@ def _mark(law: str, context: str, group: list[Finding]) -> Mark:
         min(draws, default=None),
         float(f"{max(off, key=abs):.3g}") if off else None,
         float(f"{max(wrong):.3g}") if wrong else None,
+        call_of(first),
+        gave_of(first),
     )
+
+
+def effect(evidence: Evidence) -> float:
+    """How far what was counted is off, with a sign that does not depend on which cell is furthest.
+
+    Of a rate or a mean, the furthest one's departure. Of pairs, their correlation. Of many cells, by how much of the
+    draws the outer two are too full: a spread that is too wide, draws that are shared.
+    """
+    if isinstance(evidence, Moments) or (isinstance(evidence, Tally) and evidence.departure == "rate"):
+        return evidence.estimate - evidence.expected
+    assert isinstance(evidence, Tally)
+    expected = evidence.counts.sum(axis=1, keepdims=True) * evidence.probabilities
+    if evidence.departure == "correlation":
+        return float(1 - evidence.counts[:, 1].sum() / expected[:, 1].sum())
+    return float((evidence.counts - expected)[:, [0, -1]].sum() / evidence.n)
+
+
+def call_of(first: Mapping[str, str]) -> str:
+    """The call of a counterexample: its words, of p whether it is 0, 1, between them or outside, and what was empty."""
+    text = re.sub(f"p = {NUMBER}", _place_of_p, first.get("call", ""))
+    return " ".join(re.sub(r"\d+(?:x\d+)*", _emptiness, text).split())
+
+
+def _place_of_p(match: re.Match[str]) -> str:
+    p = float(match[1])
+    return {0.0: "p is zero", 1.0: "p is one"}.get(p, "p is between" if 0 < p < 1 else "p is outside")
+
+
+def _emptiness(match: re.Match[str]) -> str:
+    return "empty" if "0" in match[0].split("x") else ""
+
+
+def gave_of(first: Mapping[str, str]) -> str:
+    """What a counterexample gave: how its value differs, or its words where it is none."""
+    text = first.get("first", "")
+    if " raised " in text:
+        return "an exception"
+    if text.startswith("shape "):
+        return "another shape"
+    if not (values := re.match(f"input {NUMBER} (?:at .* )?gave {NUMBER}$", text)):
+        return " ".join(re.sub(r"[^a-z ]", " ", text).split())
+    x, y = map(float, values.groups())
+    right = [float(number) for number in re.findall(NUMBER, first.get("PyTorch", ""))]
+    if math.isnan(y) or math.isinf(y):
+        return "NaN" if math.isnan(y) else "infinity"
+    if y == 0 or y == x:
+        return "zero" if y == 0 else "its input"
+    near = any(abs(y - one) < NEARLY * max(abs(y), abs(one)) for one in right if math.isfinite(one))
+    return "nearly the right value" if near else "another value"
 
 
 def traits_of(marks: Iterable[Mark]) -> frozenset[str]:
@@ -97,10 +162,18 @@ def traits_of(marks: Iterable[Mark]) -> frozenset[str]:
         parts = min((context.count("+") for context in contexts), default=0)
         simplest = {context for context in contexts if context.count("+") == parts}
         traits = {f"in {context}" for context in simplest}
+    unread = {mark.context for mark in marks if mark.law in UNREAD}
     for mark in marks:
-        if mark.context in simplest:
+        follows = mark.context in unread and _is_of_masks(mark)
+        if mark.context in simplest and not follows:
             traits |= set(_traits(mark))
     return frozenset(traits)
+
+
+def _is_of_masks(mark: Mark) -> bool:
+    """Whether the law looks at masks: all that count do, and one that compares them."""
+    family = mark.law.partition(":")[0]
+    return family == "no_mask_twice" or (mark.wrong is None and mark.off is not None and family not in UNMASKED)
 
 
 def _traits(mark: Mark) -> Iterator[str]:
@@ -115,6 +188,10 @@ def _traits(mark: Mark) -> Iterator[str]:
         yield f"{family}{place}: {'above' if mark.off > 0 else 'below'}"
     if mark.wrong:
         yield f"{family}{place}: {'all' if mark.wrong > MOST else 'some' if mark.wrong > FEW else 'few'} wrong"
+    if mark.call:
+        yield f"{family}{place}: {mark.call}"
+    if mark.gave:
+        yield f"{family}{place}: gave {mark.gave}"
     for p in mark.p:
         rarer = min(p, 1 - p)
         yield f"{family}{place}: {'at the ends' if rarer < ENDS else 'in between'}"

@@ -280,7 +280,7 @@ def _check(probabilities: npt.ArrayLike, shape: tuple[int, int]) -> Array:
 _checked = functools.lru_cache(maxsize=1024)(_check)  # the same few promises are counted chunk after chunk
 
 
-@functools.cache  # it depends on the plan alone, and many findings share theirs
+@functools.lru_cache(maxsize=4096)  # it depends on the plan alone, and many findings share theirs
 def _detectable(draws: bytes, q: bytes, cells: int, departure: Departure, alpha: float, power: float) -> float:
     table = np.frombuffer(q).reshape(-1, cells)
     test = cell_test(len(table), cells, alpha)

@@ -1,7 +1,10 @@
 """Likely causes: what is alike, what is too little alike to be named, and how a verdict says it."""
 
-from harness.diagnosis import LIKENESS, Mark, likely, traits_of
+import pytest
+
+from harness.diagnosis import LIKENESS, Mark, call_of, effect, gave_of, likely, traits_of
 from harness.suite import Cause
+from harness.tally import Tally
 
 FROZEN = traits_of([Mark("calls:0", "compile", 1, 1, off=0.2), Mark("no_mask_twice", "compile", 1, 1, wrong=0.5)])
 
@@ -50,3 +53,49 @@ def test_a_mark_is_read_as_it_was_written():
     mark = Mark("keep_rate", "eager", 15, 9, 0, (0.1,), ("float32",), 4096, -0.002)
     again = Mark.from_json({key: tuple(x) if isinstance(x, list) else x for key, x in mark.to_json().items()})
     assert again == mark
+
+
+@pytest.mark.parametrize(
+    ("first", "call", "gave"),
+    [
+        (
+            {"call": "p = -1e-09, evaluation", "first": "was taken, and gave a result", "PyTorch": "refuses it"},
+            "p is outside, evaluation",
+            "was taken and gave a result",
+        ),
+        ({"call": "evaluation at p = 0", "first": "input -inf at (0, 1) gave nan"}, "evaluation at p is zero", "NaN"),
+        ({"call": "training at p = 1", "first": "input 2 gave 2", "PyTorch": "0"}, "training at p is one", "its input"),
+        (
+            {"first": "input 0.5 at (0, 7) gave 0.625", "PyTorch": "kept 0.62500001, dropped -1.45"},
+            "",
+            "nearly the right value",
+        ),
+        ({"first": "input 0.5 gave 5", "PyTorch": "kept 0.6, dropped 0"}, "", "another value"),
+        ({"call": "rank 1, training", "first": "dropout raised ValueError: 3"}, "rank , training", "an exception"),
+        (
+            {"call": "training on shape 0x4", "first": "shape (1,) for an input of shape (0, 4)"},
+            "training on shape empty",
+            "another shape",
+        ),
+        ({"first": "input x gave y"}, "", "input x gave y"),
+        ({}, "", ""),
+    ],
+)
+def test_a_counterexample_is_known_again_without_what_is_particular_to_it(first, call, gave):
+    assert (call_of(first), gave_of(first)) == (call, gave)
+
+
+def test_the_sign_of_an_effect_does_not_depend_on_the_furthest_cell():
+    cells, q = ("both", "one", "none"), (0.49, 0.42, 0.09)
+    for counts in ((5000, 4100, 900), (4900, 4100, 1000)):  # fewer unlike pairs, whichever of the alike are more
+        assert effect(Tally(cells, counts, q, departure="correlation")) == pytest.approx(1 - 4100 / 4200)
+    narrow = Tally(("low", "middle", "high"), (10, 80, 10), (0.25, 0.5, 0.25))
+    assert effect(narrow) == pytest.approx(-0.3)
+    assert effect(Tally(("kept", "dropped"), (60, 40), (0.7, 0.3), departure="rate")) == pytest.approx(-0.1)
+
+
+def test_what_masks_show_follows_from_outcomes_that_are_wrong():
+    wrong, rate = Mark("outcomes", "eager", 9, 9, wrong=1.0), Mark("keep_rate", "eager", 15, 9, off=-0.2)
+    assert traits_of([wrong, rate]) == traits_of([wrong])
+    moments = Mark("moments:mean", "eager", 1, 1, off=0.2)
+    assert traits_of([wrong, moments]) > traits_of([wrong])
