@@ -13,7 +13,6 @@ import argparse
 import functools
 import multiprocessing
 import os
-import re
 import secrets
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -28,9 +27,12 @@ from harness.case import Promise
 from harness.check import Check
 from harness.engine import Job, run
 from harness.finding import weigh
+from harness.names import find
 from harness.question import ALPHA
 from harness.suite import Suite, load_suite
 from specs import simulated
+
+mutation = find(str(Path(__file__).parents[1] / "tests" / "mutation.py"), group="", kind="module")
 
 
 @functools.cache
@@ -59,16 +61,9 @@ def judge(profile: str, seed: int) -> tuple[int, int, float]:
     return len(promises), broken, largest
 
 
-def faithful() -> list[str]:
-    """The names of the faithful backends."""
-    folder = Path(__file__).parents[1] / "tests" / "mutants"
-    classes = re.findall(r"^class (\w+)\((?:Plain|Keyed)\)", (folder / "faithful.py").read_text(), re.MULTILINE)
-    return [f"{folder}/plain.py:Plain", *(f"{folder}/faithful.py:{name}" for name in classes)]
-
-
 def real(profile: str, runs: int, workers: int) -> None:
     """Judges the faithful backends by turns, `workers` at a time."""
-    names = list(islice(cycle(faithful()), runs))
+    names = list(islice(cycle(map(mutation.address, mutation.faithful().values())), runs))
     failed = 0
     with ThreadPoolExecutor(workers) as pool:
         verdicts = pool.map(lambda name: keeprate.judge(name, profile=profile, workers=1), names)

@@ -6,21 +6,21 @@ What breaks where is also the key of the likely causes that a verdict names: spe
 
 Each mutant of `tests/mutants` is judged at `gate` and at `quick`, with fresh seeds, on the first operator that it
 breaks, in float32 unless it chose its dtypes, called plainly and in the contexts that have a part of where it is
-faulty. The reference is not judged again for each. What was judged before and has not changed since is kept, so an
-interrupted run goes on where it ended; `--again` begins anew. The last line says how many each profile failed.
+faulty. The reference is judged once, by every law, before the first of them. What was judged before and has not changed
+since is kept, so an interrupted run goes on where it ended; `--again` begins anew. The last line says how many each
+profile failed.
 """
 
 import argparse
 import functools
-import hashlib
-import inspect
 import json
 import multiprocessing
 import os
-import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,11 @@ import torch
 
 from harness.case import ANY
 from harness.diagnosis import Mark, marks_of, traits_of
+from harness.finding import outcome
 from harness.names import find
+from harness.question import ask, jobs, offered
 from harness.suite import load_suite
+from harness.workers import InProcess
 
 ROOT = Path(__file__).parents[1]
 MATRIX, PAGE = ROOT / "docs" / "kill-matrix.json", ROOT / "docs" / "kill-matrix.md"
@@ -44,12 +47,15 @@ Made by `make mutants`; not to be edited. A mutant is a faulty backend of [`test
 fault that somebody shipped or could have. Each was judged once at `gate` and once at `quick`, with fresh seeds, on the
 first operator that it breaks, in float32 unless the fault is of another dtype, called plainly and in the contexts where
 it is faulty. A case stops drawing once one of its findings is broken, so a law that is slower than another may be blank
-where it would have spoken later. The reference was not judged again for each mutant."""
+where it would have spoken later. The reference was judged once, with the draws that a gate gives it, and kept every
+promise."""
 CELLS = """\
 ## Mutant by law
 
-A cell is the fewest draws (deterministic laws: elements or calls) after which a finding of the law was broken; × where
-none were counted, as in a case that ended in an error. Laws that broke nothing in a table are left out."""
+A cell is the fewest draws (deterministic laws: elements or calls) that a broken finding of the law had been given when
+its cases ended. A case ends early once a finding of its own is broken; a finding that pools several cases has the draws
+of them all, so it may have been broken long before. × where none were counted, as in a case that ended in an error.
+Laws that broke nothing in a table are left out."""
 
 mutation = find(str(ROOT / "tests" / "mutation.py"), group="", kind="module")
 
@@ -59,10 +65,28 @@ def all_mutants() -> dict[str, Any]:
     return dict(mutation.mutants())
 
 
-def source(mutant: Any) -> str:
-    """A digest of what the mutant is written in, its bases included."""
-    texts = [inspect.getsource(one) for one in mutant.__mro__[:-1]]
-    return hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
+def reference_keeps_its_promises() -> int:
+    """How many promises the reference kept, with the draws that a gate gives it.
+
+    Raises:
+        SystemExit: it broke one, so that no verdict would be worth anything.
+    """
+    torch.set_num_threads(1)
+    question = ask("", profile="gate")
+    runner = InProcess(mutation.faithful()["Plain"](), question.suite, question.names)
+    offer, _ = runner.offers()
+    todo = [job for job in jobs(question, offer) if job.role == "reference"]
+    results = {result.case: result for result in runner.map(todo)}
+    failures, kept = [], 0
+    for text, promise in question.promises.items():
+        cases = tuple(case for case in offered(promise, offer) if question.suite.judges_reference(case))
+        if cases:
+            status, why = outcome(replace(promise, cases=cases), results, question.alpha)
+            kept += status == "kept"
+            failures += [f"{text}: {status}, {why}"] if status != "kept" else []
+    if failures:
+        raise SystemExit(f"the reference doesn't keep its promises: {'; '.join(failures[:3])}")
+    return kept
 
 
 def judge(name: str) -> dict[str, Any]:
@@ -70,12 +94,11 @@ def judge(name: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     mutant = all_mutants()[name]
     op = mutant.ops[0]
-    says = inspect.getdoc(mutant).splitlines()[0]
     row: dict[str, Any] = {
-        "says": re.sub(r"( [A-P]\d+,?)+( \(.*\))?\.$| No row: .*$", "", says).removesuffix("."),
-        "defects": re.findall(r"\b[A-P]\d+\b", says.rpartition(".")[0].rpartition(".")[2]),
+        "says": mutation.says(mutant),
+        "defects": mutation.defects_of(mutant),
         "op": op,
-        "source": source(mutant),
+        "source": mutation.source(mutant),
     }
     for profile in PROFILES:
         started = time.process_time()
@@ -134,6 +157,7 @@ def page(rows: dict[str, Any]) -> str:
             if len(laws := families(row[profile]["marks"])) == 1:
                 sole[next(iter(laws))].setdefault(profile, []).append(name)
     idle = [law for law in order if not sole[law]]
+    names = shortened(rows)
     seconds = sum(row[profile]["seconds"] for row in rows.values() for profile in PROFILES)
     idle_at_all = [law for law in order if not any(law in laws for laws in caught.values())]
     lines = [
@@ -152,9 +176,13 @@ def page(rows: dict[str, Any]) -> str:
         "|---|---|---|",
         *(
             f"| {law} | {sum(law in laws for laws in caught.values())} | "
-            f"{', '.join(dict.fromkeys(name.partition(':')[2] for names in sole[law].values() for name in names))} |"
+            f"{', '.join(dict.fromkeys(names[name] for found in sole[law].values() for name in found))} |"
             for law in order
         ),
+        "",
+        "Shipped defects that no mutant stands for: "
+        + "; ".join(f"{defect}, {reason}" for defect, reason in mutation.NOT_WRITTEN.items())
+        + ".",
         "",
         CELLS,
     ]
@@ -163,6 +191,12 @@ def page(rows: dict[str, Any]) -> str:
         laws = [law for law in order if any(law in caught[name] for name in mine)]
         lines += ["", f"### {kind}", "", *table(mine, laws)]
     return "\n".join(lines) + "\n"
+
+
+def shortened(rows: Iterable[str]) -> dict[str, str]:
+    """The mutants' names without their kinds, where no other kind has the same."""
+    count = Counter(name.partition(":")[2] for name in rows)
+    return {name: name if count[last := name.partition(":")[2]] > 1 else last for name in rows}
 
 
 def listed(names: Iterable[str]) -> str:
@@ -203,8 +237,10 @@ def main() -> None:
     before = json.loads(MATRIX.read_text(encoding="utf-8")) if MATRIX.exists() and not arguments.again else {}
     wanted = arguments.only.split(",") if arguments.only else list(all_mutants())
     rows = {name: row for name, row in before.items() if name in all_mutants()}
-    rows = {name: row for name, row in rows.items() if row["source"] == source(all_mutants()[name])}
+    rows = {name: row for name, row in rows.items() if row["source"] == mutation.source(all_mutants()[name])}
     todo = [name for name in wanted if name not in rows or arguments.only]
+    if todo and not arguments.only:
+        print(f"the reference keeps {reference_keeps_its_promises():,} promises", flush=True)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.workers, mp_context=context) as pool:
         futures = {pool.submit(judge, name): name for name in todo}

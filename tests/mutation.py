@@ -1,6 +1,8 @@
 """The mutants of `tests/mutants`, and how each is judged: what tests and benchmarks share."""
 
+import hashlib
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,13 @@ from harness.verdict import Verdict
 from harness.workers import InProcess
 
 FOLDER = Path(__file__).parent / "mutants"
+NOT_WRITTEN = {  # the defects that no mutant stands for
+    "B4": "it takes several devices",
+    "H3": "the fault was a test's, not an operator's",
+    "I6": "a backend is always given the training flag",
+    "J3": "both are right: a dropped infinity is NaN where one multiplies, and 0 where one selects",
+    "P1": "no operator here returns its mask",
+}
 
 
 def mutants() -> Iterator[tuple[str, type]]:
@@ -22,6 +31,24 @@ def mutants() -> Iterator[tuple[str, type]]:
         for name, item in vars(module).items():
             if inspect.isclass(item) and hasattr(item, "meant_for") and item.__module__ == module.__name__:
                 yield f"{path.stem}:{name}", item
+
+
+def source(mutant: type) -> str:
+    """A digest of what the mutant is written in, its bases included."""
+    texts = [inspect.getsource(one) for one in mutant.__mro__[:-1]]
+    return hashlib.blake2b("\n".join(texts).encode(), digest_size=6).hexdigest()
+
+
+def defects_of(mutant: type) -> list[str]:
+    """The defects that it stands for, as its first line names them behind the last full stop."""
+    *_, named = inspect.getdoc(mutant).splitlines()[0].removesuffix(".").rpartition(".")
+    return re.findall(r"\b[A-P]\d+\b", named)
+
+
+def says(mutant: type) -> str:
+    """Its fault in words, without the defects that it stands for."""
+    first = inspect.getdoc(mutant).splitlines()[0]
+    return re.sub(r"( [A-P]\d+,?)+( \(.*\))?\.$| No row: .*$", "", first).removesuffix(".")
 
 
 def laws_of(mutant: type) -> set[str]:
@@ -74,3 +101,8 @@ def faithful() -> dict[str, Any]:
         if inspect.isclass(item) and hasattr(item, "dropout") and item.__module__ == module.__name__
     }
     return {"Plain": find(str(FOLDER / "plain.py"), group="", kind="module").Plain, **found}
+
+
+def address(backend: type) -> str:
+    """The name that a backend of this folder is judged by."""
+    return f"{inspect.getfile(backend)}:{backend.__name__}"

@@ -10,13 +10,10 @@ from harness.names import find
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 
 
-def named():
-    for name in mutation.faithful():
-        file = "plain.py" if name == "Plain" else "faithful.py"
-        yield pytest.param(f"{mutation.FOLDER / file}:{name}", id=name)
+NAMED = [pytest.param(mutation.address(backend), id=name) for name, backend in mutation.faithful().items()]
 
 
-@pytest.mark.parametrize("backend", list(named()))
+@pytest.mark.parametrize("backend", NAMED)
 def test_a_faithful_backend_passes(backend):
     # Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee.
     verdict = keeprate.judge(backend, profile="quick", workers=1)

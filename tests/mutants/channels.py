@@ -38,6 +38,16 @@ class UnbatchedAsBatched(Plain):
         return self.channels(x)
 
 
+class StepByStep(Plain):
+    """Variational dropout draws a mask for each step. No row: the reference's note on reuse of masks."""
+
+    meant_for = "constancy"
+    ops = ("variational_dropout",)
+
+    def variational_dropout(self, x, p, train):
+        return self.dropout(x, p, train)
+
+
 class BatchedAsUnbatched(Plain):
     """Rank 3 in `dropout2d` is read as one sample: (N, C, L) drops whole samples. M2."""
 

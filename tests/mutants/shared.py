@@ -17,16 +17,6 @@ class OneForTheBatch(Plain):
         return np.broadcast_to(super().draw((1, *shape[1:]) if shape else shape, p), shape)
 
 
-class StepByStep(Plain):
-    """Variational dropout draws a mask for each step. No row: the reference's note on reuse of masks."""
-
-    meant_for = "constancy"
-    ops = ("variational_dropout",)
-
-    def variational_dropout(self, x, p, train):
-        return self.dropout(x, p, train)
-
-
 class WholeSamples(Plain):
     """Drops whole samples: all channels of a sample share one draw. M2."""
 
