@@ -1,7 +1,10 @@
 """The plan keeps its own promises: draws by formula, one budget, few findings, no lazy settings."""
 
 from collections import Counter
+from dataclasses import replace
+from math import prod
 
+import numpy as np
 import pytest
 
 from harness.backend import DTYPES
@@ -10,6 +13,7 @@ from harness.suite import load_suite
 from specs.calls import STUDIES as FUNCTIONS
 from specs.contexts import CONTEXTS
 from specs.contracts import CONTRACTS
+from specs.inputs import PROBES, cotangent, filled
 from specs.plan import ENDS, MAIN, RARE, WEIGHTS, detects, plan
 from specs.suite import laws
 
@@ -81,15 +85,56 @@ def test_the_reference_is_judged_plainly_and_in_passes_alone():
     assert {case.context for case in plan("quick") if case.reference_draws is not None} == {"eager", "grad"}
 
 
-def test_no_setting_is_one_in_which_faults_hide():
-    masks = [case for case in plan("quick") if case.study == "masks"]
+def hiding_places(cases):
+    """Settings in which faults hid, where a law looks at nothing else."""
+    looks = {}
+    for case in cases:
+        for text in case.findings:
+            law = FindingId.parse(text).family
+            looks.setdefault((case.op, case.dtype, law, case.context), []).append(case)
+    for (op, dtype, law, context), mine in looks.items():
+        where = f"{law} of {op} in {dtype} under {context}"
+        if {case.p for case in mine} == {0.5}:
+            yield f"{where}: p = 1/2 alone"
+        batched = [case for case in mine if case.shape and CONTRACTS[op].channel_axis(len(case.shape)) == 1]
+        if batched and all(case.shape[0] == 1 for case in batched):
+            yield f"{where}: batches of one alone"
+        if law in ("outcomes", "keep_rate") and context == "eager" and not CONTRACTS[op].optional:
+            if not {case.strides for case in mine} > {""}:
+                yield f"{where}: contiguous inputs alone"
+            if not any(case.shape and case.shape[0] in (2, 3) for case in mine):
+                yield f"{where}: no odd or small batch"
+            if not any(case.draws > 2**21 for case in mine):
+                yield f"{where}: short calls alone"
+
+
+@EVERY
+def test_no_law_looks_only_where_faults_hide(profile):
+    assert list(hiding_places(plan(profile))) == []
+
+
+@pytest.mark.parametrize(
+    ("lazy", "says"),
+    [
+        (lambda case: replace(case, p=0.5), "p = 1/2 alone"),
+        (lambda case: replace(case, shape=(1, *case.shape[1:])), "batches of one alone"),
+        (lambda case: replace(case, strides=""), "contiguous inputs alone"),
+        (lambda case: replace(case, shape=(64, *case.shape[1:])), "no odd or small batch"),
+        (lambda case: replace(case, draws=4096), "short calls alone"),
+    ],
+)
+def test_a_plan_that_looks_only_where_faults_hide_is_found_out(lazy, says):
+    found = list(hiding_places(map(lazy, plan("quick"))))
+    assert any(one.endswith(says) for one in found)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_input_and_no_cotangent_is_one_value_alone(dtype):
     for name, contract in CONTRACTS.items():
-        if contract.optional:
-            continue
-        mine = [case for case in masks if case.op == name]
-        assert {case.p for case in mine} > {0.1, 0.3, 0.9, 1e-6, 0.999}  # never 1/2 alone
-        assert any(case.shape[0] in (2, 3) for case in mine)  # odd batches
-        assert any(len(case.shape) == 5 for case in mine) or contract.by_channel
-        assert any(case.strides for case in mine)
-        assert any(case.draws > 2**21 for case in mine)
-        assert all(len(set(contract.mask_shape(case.shape))) > 0 for case in mine)
+        shapes = {case.shape for case in plan("quick") if case.op == name and PROBES <= prod(case.shape) <= 1 << 17}
+        for shape in shapes - {()}:
+            assert len(np.unique(filled(contract, dtype, shape))) == PROBES
+            ct = cotangent(shape, dtype, seed=0)
+            assert len(np.unique(ct)) > PROBES // 2
+            assert (ct > 0).any()
+            assert (ct < 0).any()
