@@ -5,8 +5,10 @@
 
 Simulated, every mask is drawn by NumPy with a fresh seed, so each plan is a faithful backend's run without the backend.
 Real runs go through the faithful backends of `tests/mutants` by turns, each in a worker of its own with a fresh seed. A
-false alarm is a finding called broken; at the budget of 1e-6 a run none of which fails is what is expected. The last
-line says how many failed; of simulated ones also the largest evidence that any faithful mask gave.
+false alarm is a finding called broken; at the budget of 1e-6 a run none of which fails is what is expected. Of real
+runs the p-values are compared with uniform ones as well, law by law: Kolmogorov-Smirnov, and how many are below 1 %; of
+findings alone that expect 100 draws or more in each cell, for p-values of few draws are coarse. The last line says how
+many failed; of simulated ones also the largest evidence that any faithful mask gave.
 """
 
 import argparse
@@ -22,15 +24,21 @@ from pathlib import Path
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
+from scipy.stats import kstest
+
 import keeprate
 from harness.case import Promise
 from harness.check import Check
 from harness.engine import Job, run
 from harness.finding import weigh
+from harness.moments import Moments
 from harness.names import find
 from harness.question import ALPHA
 from harness.suite import Suite, load_suite
+from harness.tally import Tally
 from specs import simulated
+
+FINE = 100  # draws that are expected in each cell
 
 mutation = find(str(Path(__file__).parents[1] / "tests" / "mutation.py"), group="", kind="module")
 
@@ -63,14 +71,30 @@ def judge(profile: str, seed: int) -> tuple[int, int, float]:
 
 def real(profile: str, runs: int, workers: int) -> None:
     """Judges the faithful backends by turns, `workers` at a time."""
+    p_values: dict[str, list[float]] = {}
     names = list(islice(cycle(map(mutation.address, mutation.faithful().values())), runs))
     failed = 0
     with ThreadPoolExecutor(workers) as pool:
         verdicts = pool.map(lambda name: keeprate.judge(name, profile=profile, workers=1), names)
         for number, (name, verdict) in enumerate(zip(names, verdicts, strict=True), start=1):
             failed += not verdict.conforms
+            for finding in verdict:
+                if finding.evidence is not None and is_fine(finding.evidence):
+                    p_values.setdefault(finding.law.partition(":")[0], []).append(finding.evidence.p_value)
             print(f"{number:4d} {Path(name).name} seed {verdict.seed}: {verdict.verdict}", flush=True)
+    print(f"{'law':<20}{'p-values':>10}{'KS':>10}{'its p':>10}{'p < 0.01':>10}")
+    for law, values in p_values.items():
+        test = kstest(values, "uniform")
+        below = sum(value < 0.01 for value in values) / len(values)
+        print(f"{law:<20}{len(values):>10,}{test.statistic:>10.4f}{test.pvalue:>10.2g}{below:>10.2%}")
     print(f"{failed} of {runs} real runs failed")
+
+
+def is_fine(evidence: Tally | Moments) -> bool:
+    """Whether its p-value can take so many values that it may be uniform."""
+    if isinstance(evidence, Moments):
+        return True
+    return bool((evidence.counts.sum(axis=1, keepdims=True) * evidence.probabilities).min() >= FINE)
 
 
 def main() -> None:

@@ -123,7 +123,7 @@ def p_values() -> None:
         values = row["p_values"]
         axis.plot((np.arange(len(values)) + 0.5) / len(values), values, linewidth=0.8, label=law)
     axis.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
-    axis.legend(frameon=False, fontsize=7, ncols=2)
+    axis.legend(frameon=False, fontsize=6, ncols=3)
     save(drawn, "p-values")
 
 
