@@ -28,7 +28,7 @@ from harness.forecast import forecast, show_plan
 from harness.gate import answer_in_full, counted, no_verdict, runner_for
 from harness.known import known_text
 from harness.names import installed
-from harness.nightly_cli import attach, executor_option, ledger_option, recorded
+from harness.nightly_cli import attach, executor_option, ledger_option, recorded, refuse_unrecorded
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
 from harness.suite import PROFILES, load_suite
 from harness.text import WIDTH, failure_text, filled, show
@@ -177,6 +177,7 @@ def gate(
             if item.status in ("broken", "error")
         ]
         write(write_known, known_text(broken))
+    refuse_unrecorded(runner)
     sys.exit(verdict.exit_code)
 
 

@@ -1,7 +1,7 @@
 """The ledger: evidence of many runs, added up for each version of a backend, in one SQLite file.
 
 Every case is one transaction, so that whatever ends a run, the case in flight is lost at most, and several runs may
-write at once. What a run adds is kept apart for the latest runs as well, so that ledgers that share some can be merged.
+write at once. What a run adds is kept apart for the latest nights, so that ledgers that share some can be merged.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import hashlib
 import json
 import platform
 import secrets
+import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,19 @@ from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence import Evidence, add
+from harness.files import check_writable
 from harness.moments import Moments
 from harness.question import Question
 from harness.schema import connect
 from harness.tally import Tally
 from harness.verdict import Verdict
 
-APART = 30  # runs of one subject whose amounts are kept apart: a month of nights
+APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
 SEEDS = 1 << 20  # that a nightly run takes for itself: more passes than any case will see in a night
+
+
+class UnwritableError(UsageError):
+    """The ledger takes no more: its disk is full, or somebody holds it."""
 
 
 @dataclass(frozen=True)
@@ -50,37 +57,59 @@ class Run:
 
 
 class Ledger:
-    """An open ledger; close it, or use it in a `with`."""
+    """A ledger; close it, or use it in a `with`, which says in one sentence what SQLite complains of."""
 
     def __init__(self, path: Path, *, create: bool = False, write: bool = False) -> None:
-        """Opens a checked file.
+        """Opens a checked file; one that isn't there is made when a run begins.
 
         Raises:
-            UsageError: there is no ledger at `path`, or it is none that can be trusted.
+            UsageError: there is no ledger at `path`, none can be made there, or it is none that can be trusted.
         """
         self.path = path
-        self.db = connect(path, create=create, write=write)
+        self._mode = {"create": create, "write": write}
+        if create:
+            check_writable(path)
+        if not create or path.exists():
+            _ = self.db
+
+    @cached_property
+    def db(self) -> sqlite3.Connection:
+        """The file, opened when it is first asked for."""
+        return connect(self.path, **self._mode)
 
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise UsageError(f"{self.path}: the ledger can't be read: {error}") from None
 
     def close(self) -> None:
         """Closes the file, which is whole in any case."""
-        self.db.close()
+        if "db" in self.__dict__:
+            self.db.close()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One transaction: all of it or nothing."""
-        self.db.execute("BEGIN IMMEDIATE")
+        """One transaction: all of it or nothing.
+
+        Raises:
+            UnwritableError: the file takes no more.
+        """
         try:
-            yield
-        except BaseException:
-            self.db.execute("ROLLBACK")
-            raise
-        self.db.execute("COMMIT")
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:  # where a disk is full, SQLite may have ended it itself
+                    self.db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise UnwritableError(
+                f"{self.path}: the ledger can't be written: {error}. What it held before is kept"
+            ) from None
 
     def begin(
         self,
@@ -92,13 +121,14 @@ class Ledger:
         workers: int,
         seed: int | None = None,
     ) -> Run:
-        """Enters a run, with seeds that no other run of this backend has.
+        """Enters a run, with seeds that no other run of this backend has, nor of another beside the same reference.
 
         Args:
             seed: the first of its seeds; one that is free if None.
 
         Raises:
             UsageError: another run had one of the seeds.
+            UnwritableError: the file takes no more.
         """
         seeds = SEEDS if kind == "nightly" else 1
         night = time.strftime("%Y-%m-%d", time.gmtime())
@@ -110,7 +140,7 @@ class Ledger:
                 if offer is not None
             }
             first = secrets.randbits(62) if seed is None else seed
-            while other := self.overlap(subjects["backend"], first, seeds):
+            while other := self.overlap(subjects.values(), first, seeds):
                 if seed is not None:
                     raise UsageError(
                         f"{self.path}: seed {seed} belongs to the run of {other}, whose evidence is there already. "
@@ -146,6 +176,7 @@ class Ledger:
 
         Raises:
             UsageError: an earlier keeprate counted other cells there.
+            UnwritableError: the file takes no more.
         """
         subject = run.subjects[result.role]
         with self.writing():
@@ -158,6 +189,10 @@ class Ledger:
                 'INSERT INTO pass (subject, "case", passes) VALUES (?, ?, 1) '
                 "ON CONFLICT DO UPDATE SET passes = passes + 1",
                 (subject, result.case),
+            )
+            self.db.execute(
+                "INSERT INTO recent_pass VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET passes = passes + 1",
+                (run.id, subject, result.case),
             )
             draws = max((item.n for item in result.evidence.values() if isinstance(item, Tally | Moments)), default=0)
             self.db.execute(
@@ -313,20 +348,27 @@ class Ledger:
         assert added is not None
         return added
 
-    def overlap(self, subject: int, first: int, seeds: int) -> str | None:
-        """The night of a run of `subject` that has one of the seeds."""
+    def overlap(self, subjects: Collection[int], first: int, seeds: int) -> str | None:
+        """The night of a run that judged one of `subjects`, the reference among them, with one of the seeds."""
+        marks = ", ".join("?" * len(subjects))
         found = self.db.execute(
-            "SELECT night FROM run WHERE backend = ? AND first_seed < ? AND first_seed + seeds > ?",
-            (subject, first + seeds, first),
+            f"SELECT night FROM run WHERE (backend IN ({marks}) OR reference IN ({marks})) "  # noqa: S608 - marks alone
+            "AND first_seed < ? AND first_seed + seeds > ?",
+            (*subjects, *subjects, first + seeds, first),
         ).fetchone()
         return found[0] if found else None
 
     def _forget(self, subject: int) -> None:
         """Drops what older runs added from what is kept apart; their amounts stay in the totals."""
-        self.db.execute(
-            "DELETE FROM recent WHERE run IN (SELECT id FROM run WHERE backend = ? ORDER BY id DESC LIMIT -1 OFFSET ?)",
-            (subject, APART),
-        )
+        for table in ("recent", "recent_pass"):
+            self.db.execute(
+                f"DELETE FROM {table} WHERE run IN ("  # noqa: S608 - a name of ours
+                "SELECT id FROM run WHERE backend = :subject AND kind = 'nightly' AND night NOT IN (SELECT DISTINCT "
+                "night FROM run WHERE backend = :subject AND kind = 'nightly' ORDER BY night DESC LIMIT :apart) UNION "
+                "SELECT id FROM (SELECT id FROM run WHERE backend = :subject AND kind = 'gate' "
+                "ORDER BY id DESC LIMIT -1 OFFSET :apart))",
+                {"subject": subject, "apart": APART},
+            )
 
 
 def digest_of(question: Question) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from harness.amounts import join, less, split
 from harness.errors import UsageError
 from harness.evidence import add
+from harness.files import check_writable
 from harness.ledger import Ledger
 
 
@@ -17,23 +20,26 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     """Writes a ledger with the evidence of all `sources`; returns how many runs it has.
 
     Raises:
-        UsageError: a source is no ledger, two runs share seeds, or `into` exists already.
+        UsageError: a source is no ledger, two runs share seeds, or `into` exists already or can't be written.
     """
+    check_writable(into)
     if into.exists():
         raise UsageError(f"'{into}' exists already, and was left as it is")
-    unfinished = into.with_name(f".{into.name}.merging")
-    unfinished.unlink(missing_ok=True)
     try:
-        with Ledger(unfinished, create=True) as target:
-            for path in sources:
-                with Ledger(path) as source, target.writing():
-                    _Absorption(target, source).all()
-            runs = int(target.db.execute("SELECT count(*) FROM run").fetchone()[0])
-            target.db.execute("PRAGMA journal_mode = DELETE")  # one file, whole, until somebody writes to it
-        unfinished.replace(into)
-    finally:
-        for left in (unfinished, *into.parent.glob(f"{unfinished.name}-*")):
-            left.unlink(missing_ok=True)
+        # In a folder that nobody else has or can guess, and put in its place only if nothing has come there meanwhile.
+        with tempfile.TemporaryDirectory(dir=into.resolve().parent, prefix=".merging.") as folder:
+            unfinished = Path(folder) / "ledger.db"
+            with Ledger(unfinished, create=True) as target:
+                for path in sources:
+                    with Ledger(path) as source, target.writing():
+                        _Absorption(target, source).all()
+                runs = int(target.db.execute("SELECT count(*) FROM run").fetchone()[0])
+                target.db.execute("PRAGMA journal_mode = DELETE")  # one file, whole, until somebody writes to it
+            os.link(unfinished, into)
+    except FileExistsError:
+        raise UsageError(f"'{into}' exists already, and was left as it is") from None
+    except OSError as error:
+        raise UsageError(f"can't write '{into}': {error.strerror}") from None
     return runs
 
 
@@ -77,7 +83,7 @@ class _Absorption:
         """Enters the source's runs; returns the keys of those that the target had.
 
         Raises:
-            UsageError: two different runs of one subject share a seed, or one run is in both with other contents.
+            UsageError: two runs of one backend or reference share a seed, or one run is in both with other contents.
         """
         shared, maps = set(), self._maps
         maps["run"] = {}
@@ -98,7 +104,8 @@ class _Absorption:
                     )
                 shared.add(key)
                 continue
-            if other := self._target.overlap(row["backend"], row["first_seed"], row["seeds"]):
+            judged = [subject for subject in (row["backend"], row["reference"]) if subject is not None]
+            if other := self._target.overlap(judged, row["first_seed"], row["seeds"]):
                 raise UsageError(
                     f"{self._source.path}: its run of {row['night']} shares seeds from {row['first_seed']} on with a "
                     f"run of {other}: that would count the same draws twice"
@@ -117,15 +124,10 @@ class _Absorption:
         if theirs <= both:  # nothing new
             return
         looks = self._take_looks(subject, mine, replace=bool(ours) and ours <= both)
+        self._take_passes(subject, mine, replace=bool(ours) and ours <= both)
         if both and not ours <= both:
-            self._take_away(both, looks)
-        self._take_recent({key for key in theirs if key not in both}, looks)
-        sign = "max(passes, excluded.passes)" if both else "passes + excluded.passes"
-        rows = self._source.db.execute('SELECT "case", passes FROM pass WHERE subject = ?', (subject,))
-        self._target.db.executemany(
-            f"INSERT INTO pass VALUES ({mine}, ?, ?) ON CONFLICT DO UPDATE SET passes = {sign}",  # noqa: S608
-            rows,
-        )
+            self._take_away(both, subject, looks)
+        self._take_recent({key for key in theirs if key not in both}, subject, looks)
         remarks = _dicts(self._source.db, "SELECT * FROM remark WHERE subject = ?", subject)
         self._target.db.executemany(
             "INSERT OR IGNORE INTO remark VALUES (?, ?, ?, ?, ?)",
@@ -162,6 +164,14 @@ class _Absorption:
             found[look["id"]] = old[0]
         return found
 
+    def _take_passes(self, subject: int, mine: int, *, replace: bool) -> None:
+        """Adds passes, or puts the source's in the place of the target's."""
+        total = "excluded.passes" if replace else "passes + excluded.passes"
+        self._target.db.executemany(
+            f"INSERT INTO pass VALUES ({mine}, ?, ?) ON CONFLICT DO UPDATE SET passes = {total}",  # noqa: S608
+            self._source.db.execute('SELECT "case", passes FROM pass WHERE subject = ?', (subject,)),
+        )
+
     def _insert_look(self, values: Mapping[str, Any]) -> int:
         row = self._target.db.execute(
             'INSERT INTO look (subject, "case", finding, form, total) '
@@ -171,43 +181,63 @@ class _Absorption:
         assert row is not None
         return row
 
-    def _take_away(self, both: set[str], looks: Mapping[int, int]) -> None:
+    def _take_away(self, both: set[str], subject: int, looks: Mapping[int, int]) -> None:
         """Subtracts what runs that both ledgers have now count twice.
 
         Raises:
             UsageError: neither ledger keeps what such a run added.
         """
+        runs = self._runs(self._source.db)
         for key in sorted(both):
-            run = self._runs(self._source.db)[key]
-            theirs = self._source.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (run["id"],)).fetchall()
-            rows = [(looks[look], amounts) for look, amounts in theirs if look in looks]
-            if not rows:
-                mine = self._maps["run"][run["id"]]
-                rows = self._target.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (mine,)).fetchall()
-                rows = [(look, amounts) for look, amounts in rows if look in set(looks.values())]
-            if not rows and run["cases"]:
+            run = runs[key]
+            mine = self._maps["run"][run["id"]]
+            if _keeps(self._source.db, run["id"]):
+                theirs = self._source.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (run["id"],))
+                rows = [(looks[look], amounts) for look, amounts in theirs if look in looks]
+                passes = _passes(self._source.db, run["id"], subject)
+            elif _keeps(self._target.db, mine):
+                own, known = set(looks.values()), self._target.db
+                found = known.execute("SELECT look, amounts FROM recent WHERE run = ?", (mine,)).fetchall()
+                rows = [(look, amounts) for look, amounts in found if look in own]
+                passes = _passes(known, mine, self._maps["subject"][subject])
+            elif run["cases"]:
                 raise UsageError(
                     f"{self._source.path}: its run of {run['night']} is in another ledger too, and so long ago that "
                     "neither keeps apart what it added. Merge ledgers earlier, or leave one out"
                 )
-            for look, amounts in rows:
-                (total,) = self._target.db.execute("SELECT total FROM look WHERE id = ?", (look,)).fetchone()
-                try:
-                    rest = less(total, amounts)
-                except ValueError as error:
-                    raise UsageError(
-                        f"{self._source.path}: its run of {run['night']} doesn't add up: {error}"
-                    ) from None
-                self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (rest, look))
+            else:
+                continue
+            self._subtract(run["night"], rows)
+            self._target.db.executemany(
+                'UPDATE pass SET passes = max(1, passes - ?) WHERE subject = ? AND "case" = ?',
+                [(number, self._maps["subject"][subject], case) for case, number in passes],
+            )
 
-    def _take_recent(self, keys: set[str], looks: Mapping[int, int]) -> None:
+    def _subtract(self, night: str, rows: Sequence[tuple[int, bytes]]) -> None:
+        for look, amounts in rows:
+            (total,) = self._target.db.execute("SELECT total FROM look WHERE id = ?", (look,)).fetchone()
+            try:
+                rest = less(total, amounts)
+            except ValueError as error:
+                raise UsageError(f"{self._source.path}: its run of {night} doesn't add up: {error}") from None
+            self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (rest, look))
+
+    def _take_recent(self, keys: set[str], subject: int, looks: Mapping[int, int]) -> None:
+        runs = self._runs(self._source.db)
         for key in keys:
-            old = self._runs(self._source.db)[key]["id"]
+            old = runs[key]["id"]
             rows = self._source.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (old,))
             mine = self._maps["run"][old]
             self._target.db.executemany(
                 "INSERT OR IGNORE INTO recent VALUES (?, ?, ?)",
                 [(mine, looks[look], amounts) for look, amounts in rows if look in looks],
+            )
+            self._target.db.executemany(
+                "INSERT OR IGNORE INTO recent_pass VALUES (?, ?, ?, ?)",
+                [
+                    (mine, self._maps["subject"][subject], case, passes)
+                    for case, passes in _passes(self._source.db, old, subject)
+                ],
             )
 
     def _take_nights(self) -> None:
@@ -224,6 +254,17 @@ class _Absorption:
 
     def _finding(self, row: int) -> int:
         return self._maps["finding"].get(row, 0)
+
+
+def _keeps(db: sqlite3.Connection, run: int) -> bool:
+    """Whether a ledger keeps apart what a run added."""
+    return db.execute("SELECT 1 FROM recent_pass WHERE run = ?", (run,)).fetchone() is not None
+
+
+def _passes(db: sqlite3.Connection, run: int, subject: int) -> list[tuple[str, int]]:
+    """The passes of a run over each case of a subject."""
+    query = 'SELECT "case", passes FROM recent_pass WHERE run = ? AND subject = ?'
+    return db.execute(query, (run, subject)).fetchall()
 
 
 def _dicts(db: sqlite3.Connection, query: str, *parameters: Any) -> list[dict[str, Any]]:

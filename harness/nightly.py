@@ -10,7 +10,7 @@ from harness.backend import Offer
 from harness.engine import Job, Result, decided
 from harness.evidence import Evidence
 from harness.gate import Docket, conclude, environment, refuse_faulty, run_of
-from harness.ledger import Ledger, Run
+from harness.ledger import Ledger, Run, UnwritableError
 from harness.planner import SUSPICIOUS, Place, choose
 from harness.question import Question, offered
 from harness.question import jobs as jobs_of
@@ -169,10 +169,14 @@ def standing(
 
 
 class Recording:
-    """A runner whose results are added to a ledger as they come: what `keeprate gate --ledger` runs."""
+    """A runner whose results are added to a ledger as they come: what `keeprate gate --ledger` runs.
+
+    A ledger that takes no more doesn't cost the verdict: `failure` says so once the run is over.
+    """
 
     def __init__(self, runner: Runner, question: Question, ledger: Ledger) -> None:
         self.isolated, self.count = runner.isolated, runner.count
+        self.failure: UnwritableError | None = None
         self._runner, self._question, self._ledger = runner, question, ledger
         self._offers: Offers | None = None
 
@@ -187,16 +191,40 @@ class Recording:
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in whatever order they come, each in the ledger before it is handed on."""
-        assert self._offers is not None
-        started, question, ledger = time.monotonic(), self._question, self._ledger
-        run = ledger.begin(question, self._offers, environment(), kind="gate", workers=self.count, seed=question.seed)
+        started, run = time.monotonic(), self._begin()
         for result in self._runner.map(jobs):
-            ledger.add(run, result, time.monotonic() - started)
+            if run is not None and self.failure is None:
+                self._add(run, result, time.monotonic() - started)
             yield result
-        verdict, _ = standing(question, self._offers, ledger, run.subjects, run_of(started, self.count))
-        ledger.close_night(run, verdict)
+        if run is not None and self.failure is None:
+            self._close_night(run, started)
 
     def close(self) -> None:
         """Ends everything that was started, and closes the ledger."""
         self._runner.close()
         self._ledger.close()
+
+    def _begin(self) -> Run | None:
+        assert self._offers is not None
+        asked = self._question
+        try:
+            return self._ledger.begin(
+                asked, self._offers, environment(), kind="gate", workers=self.count, seed=asked.seed
+            )
+        except UnwritableError as failure:
+            self.failure = failure
+            return None
+
+    def _add(self, run: Run, result: Result, seconds: float) -> None:
+        try:
+            self._ledger.add(run, result, seconds)
+        except UnwritableError as failure:
+            self.failure = failure
+
+    def _close_night(self, run: Run, started: float) -> None:
+        assert self._offers is not None
+        try:
+            took = run_of(started, self.count)
+            self._ledger.close_night(run, standing(self._question, self._offers, self._ledger, run.subjects, took)[0])
+        except UnwritableError as failure:
+            self.failure = failure

@@ -77,6 +77,16 @@ def recorded(question: Question, path: Path | None, *where: Any) -> Runner:
     return Recording(runner_of(question, *where), question, ledger)
 
 
+def refuse_unrecorded(runner: Runner) -> None:
+    """Says, once the verdict is out, that the ledger doesn't have all of it.
+
+    Raises:
+        UnwritableError: it hasn't.
+    """
+    if isinstance(runner, Recording) and runner.failure is not None:
+        raise runner.failure
+
+
 def seconds(text: str) -> float:
     """What `20m`, `90s` or `1.5h` stands for.
 

@@ -11,10 +11,11 @@ from harness.errors import UsageError
 APPLICATION = 0x6B656570  # "keep", in the file's header
 MAGIC = b"SQLite format 3\x00"
 LONGEST = 16 << 20  # bytes of any one value
+LARGEST = 1 << 30  # bytes of a file that is copied into memory: ten years of nights
 PATIENCE = 60.0  # seconds that a writer waits for another
 
 # Version n of the schema is what the first n of these make, one after another; a released one is never changed.
-# Version 1: the first.
+# Version 1: the first. Version 2: passes of the latest runs, one by one; pictures.
 MIGRATIONS = (
     """
     -- What is judged, and by which shares of the error budget: evidence adds within one plan alone.
@@ -131,6 +132,27 @@ MIGRATIONS = (
         PRIMARY KEY (subject, finding, night)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- How often each of the latest runs went through a case.
+    CREATE TABLE recent_pass (
+        run INTEGER NOT NULL REFERENCES run,
+        subject INTEGER NOT NULL REFERENCES subject,
+        "case" TEXT NOT NULL CHECK (length("case") BETWEEN 11 AND 500),
+        passes INTEGER NOT NULL CHECK (passes > 0),
+        PRIMARY KEY (run, subject, "case")
+    ) STRICT, WITHOUT ROWID;
+
+    -- Once at least, where version 1 didn't count.
+    INSERT INTO recent_pass SELECT DISTINCT run, subject, "case", 1 FROM recent JOIN look ON look.id = look;
+
+    -- What a broken finding looks like: rows of a mask of the backend, and of the reference, as JSON.
+    CREATE TABLE picture (
+        subject INTEGER NOT NULL REFERENCES subject,
+        finding INTEGER NOT NULL REFERENCES finding,
+        text TEXT NOT NULL CHECK (length(text) <= 20000),
+        PRIMARY KEY (subject, finding)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 
@@ -142,8 +164,6 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
     """
     if path.is_dir() or (not create and not path.is_file()):
         raise UsageError(f"no ledger '{path}'" + (": it is a folder" if path.is_dir() else ""))
-    if create and not path.resolve().parent.is_dir():
-        raise UsageError(f"can't write '{path}': there is no folder '{path.resolve().parent}'")
     fresh = not path.exists() or path.stat().st_size == 0
     if not fresh:
         with path.open("rb") as file:
@@ -153,18 +173,20 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
         if not (create or write):
-            connection = _copied(connection)
+            connection = _copied(connection, path)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
-            if not fresh and not (create and _is_empty(connection)):  # another run may be about to fill it
-                _recognise(connection, path)
+            filled = not create or not (fresh or _is_empty(connection))  # another run may be about to fill it
+            if filled:
+                _check(connection, path)
             if create or write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may
-                _migrate(connection)
-            _check(connection, path)
+            _migrate(connection)
+            if not filled:
+                _check(connection, path)
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             connection.close()
@@ -174,11 +196,15 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
     return connection
 
 
-def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _copied(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     """The same in memory: of a file that it can't write to, SQLite would leave the constraints unchecked."""
-    memory = sqlite3.connect(":memory:", isolation_level=None)
     with closing(connection):
+        pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        if pages * size > LARGEST:
+            raise UsageError(f"{path}: larger than any ledger ({LARGEST >> 20:,} MiB). Nothing was changed")
+        memory = sqlite3.connect(":memory:", isolation_level=None)
         connection.backup(memory)
+    memory.execute("PRAGMA temp_store = MEMORY")
     return memory
 
 

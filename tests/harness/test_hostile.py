@@ -112,7 +112,7 @@ REPORTED = [
     (["UPDATE plan SET suite = '/tmp/evil.py'"], ["its evidence is that of suite '/tmp/evil.py', not of", "--suite"]),
     (["UPDATE plan SET digest = '00000000000000000000000000000000'"], ["drawn by another plan"]),
     (["DELETE FROM pass"], ["is no evidence"]),
-    (["DELETE FROM recent", "DELETE FROM run"], ["nothing was ever judged"]),
+    (["DELETE FROM recent", "DELETE FROM recent_pass", "DELETE FROM run"], ["nothing was ever judged"]),
 ]
 
 
@@ -143,6 +143,17 @@ def test_a_ledger_that_was_cut_off_is_refused(command, sound, tmp_path, keep):
         ["merge", path, "--into", tmp_path / "c.db"],
     ):
         assert_refused(command(*words), "cut.db")
+
+
+def test_a_ledger_that_would_fill_the_memory_is_refused(command, bad, tmp_path):
+    path = bad()
+    with path.open("r+b") as file:  # as many pages as two gigabytes have, all of them holes
+        size = int.from_bytes(file.read(18)[16:], "big")
+        file.seek(28)
+        file.write((2**31 // size).to_bytes(4, "big"))
+        file.truncate(2**31)
+    run = command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out")
+    assert_refused(run, "bad.db: larger than any ledger (1,024 MiB). Nothing was changed")
 
 
 def test_a_database_of_someone_else_is_not_written_to(command, tmp_path, coin, coins):

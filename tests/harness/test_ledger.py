@@ -2,6 +2,8 @@
 
 import json
 import random
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -19,10 +21,10 @@ from harness.check import failed
 from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence import add
-from harness.gate import environment
-from harness.ledger import APART, Ledger
+from harness.gate import answer, environment
+from harness.ledger import APART, Ledger, UnwritableError
 from harness.names import find
-from harness.nightly import draw, standing
+from harness.nightly import Recording, draw, standing
 from harness.question import ask, jobs
 from harness.tally import Tally
 from harness.workers import InProcess
@@ -64,7 +66,7 @@ def counts(ledger, subject, case=CASE, finding=FAIR):
     return ledger.results(subject)[case].evidence[finding].counts.tolist()
 
 
-def throw(question, ledger, kind="Fair", seconds=0.3, **options):
+def throw(question, ledger, kind="Fair", seconds=1.0, **options):
     """A night of a coin in this process."""
     backend = find(f"{COINS}:{kind}", group="keeprate.backends", kind="backend")
     return draw(question, InProcess(backend, question.suite, question.names), ledger, seconds, **options)
@@ -154,14 +156,21 @@ def test_a_counterexample_is_kept(ledger, question):
     assert (check.checked, check.wrong, check.first) == (20, 2, {"first": "throw 3 stands"})
 
 
-def test_only_the_latest_runs_are_kept_apart(ledger, question):
-    runs = []
-    for _ in range(APART + 3):
-        runs.append(begin(ledger, question))
-        ledger.add(runs[-1], result(1, 1), 1.0)
-    kept = {run for (run,) in ledger.db.execute("SELECT DISTINCT run FROM recent")}
-    assert kept == {run.id for run in runs[-APART:]}
-    assert counts(ledger, runs[0].subjects["backend"]) == [[APART + 3, APART + 3]]
+def test_the_latest_nights_are_kept_apart_however_many_gates_there_were(ledger, question):
+    nights, gates = [], []
+    for number in range(APART + 3):
+        nights.append(begin(ledger, question))
+        ledger.add(nights[-1], result(1, 1), 1.0)
+        day = f"2026-{1 + number // 28:02}-{1 + number % 28:02}"
+        ledger.db.execute("UPDATE run SET night = ? WHERE id = ?", (day, nights[-1].id))
+        for _ in range(2):
+            gates.append(begin(ledger, question, kind="gate"))
+            ledger.add(gates[-1], result(1, 1), 1.0)
+    begin(ledger, question)  # tonight's
+    for query in ("SELECT DISTINCT run FROM recent", "SELECT DISTINCT run FROM recent_pass"):
+        kept = {run for (run,) in ledger.db.execute(query)}
+        assert kept == {run.id for run in (*nights[-APART + 1 :], *gates[-APART:])}
+    assert counts(ledger, nights[0].subjects["backend"]) == [[3 * (APART + 3)] * 2]
 
 
 # Seeds
@@ -175,7 +184,44 @@ def test_no_two_runs_have_a_seed_in_common(ledger, question):
         begin(ledger, question, seed=900)
     assert begin(ledger, question, kind="gate", seed=999).first_seed == 999
     assert begin(ledger, question).first_seed != first.first_seed
-    begin(ledger, question, version="2", seed=1000)  # no evidence is shared with another version
+    begin(ledger, question, version="2", seed=1000)  # where there is no reference, versions share no evidence
+
+
+def test_no_draw_of_the_reference_is_counted_for_two_backends(ledger, question):
+    reference = Offer("standard", "1", "thumb", ("float32",), ("spin", "toss"))
+    begin_beside(ledger, question, "mine", reference, seed=7)
+    for name, kind in (("theirs", "gate"), ("mine 2", "nightly")):
+        with pytest.raises(UsageError, match=r"seed 7 belongs to the run of \d{4}-\d\d-\d\d, whose evidence is there"):
+            begin_beside(ledger, question, name, reference, seed=7, kind=kind)
+    begin_beside(ledger, question, "theirs", replace(reference, version="2"), seed=7)
+    begin_beside(ledger, question, "theirs", reference, seed=8)
+
+
+def begin_beside(ledger, question, name, reference, *, seed, kind="gate"):
+    offers = replace(OFFER, name=name), reference
+    return ledger.begin(question, offers, environment(), kind=kind, workers=1, seed=seed)
+
+
+def test_the_reference_is_drawn_once_for_a_seed(keeprate, backend_file, tmp_path):
+    backend_file(name="one.py")
+    backend_file(('name, version, device = "numpy"', 'name, version, device = "other"'), name="two.py")
+    gate = ["gate", "--ops", "dropout", "--dtypes", "float32", "--profile", "quick", "--ledger", "n.db", "--seed", 7]
+    assert keeprate(*gate, "--backend", "one.py").code == 0
+    with Ledger(tmp_path / "n.db") as book:
+        before = book.db.execute(
+            "SELECT total FROM look JOIN subject ON subject.id = subject WHERE role = 'reference' ORDER BY look.id"
+        ).fetchall()
+    run = keeprate(*gate, "--backend", "two.py")
+    assert run.code == 2
+    assert "seed 7 belongs to the run of" in " ".join(run.err.split())
+    with Ledger(tmp_path / "n.db") as book:
+        assert (
+            before
+            == book.db.execute(
+                "SELECT total FROM look JOIN subject ON subject.id = subject WHERE role = 'reference' ORDER BY look.id"
+            ).fetchall()
+            != []
+        )
 
 
 def test_a_gate_does_not_add_the_same_seed_twice(keeprate, question):
@@ -196,6 +242,58 @@ def test_a_gate_does_not_add_the_same_seed_twice(keeprate, question):
     run = keeprate(*gate)
     assert run.code == 2
     assert "seed 7 belongs to the run of" in " ".join(run.err.split())
+
+
+# A ledger that takes no more
+
+
+def gate_of(kind, *more):
+    words = "gate", "--backend", f"{COINS}:{kind}", "--suite", COIN, "--profile", "quick", *more
+    return [CONSOLE_SCRIPT, *map(str, words)]
+
+
+@pytest.mark.parametrize("kind", ["Fair", "Bent"])
+def test_a_full_disk_costs_no_verdict(tmp_path, kind, verdict):
+    assert subprocess.run(gate_of(kind, "--ledger", "n.db"), cwd=tmp_path, capture_output=True, check=False).stdout
+    # In KiB: less than the cases take, more than SQLite needs to open it.
+    line = f"ulimit -f 40; exec {shlex.join(gate_of(kind, '--ledger', 'n.db', '--json', 'v.json', '-n', 1))}"
+    run = subprocess.run(["/bin/bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert verdict(tmp_path / "v.json")["verdict"] == ("conforms" if kind == "Fair" else "broken")
+    assert ("CONFORMS" if kind == "Fair" else "BROKEN") in run.stdout
+    assert run.returncode == 2
+    said = " ".join(run.stderr.split())
+    assert re.fullmatch(r"error: n.db: the ledger can't be written: .*\. What it held before is kept", said), said
+    with Ledger(tmp_path / "n.db") as book:
+        assert book.drawn(1)[0] in (1, 2)  # the first, and perhaps that the second began
+        assert kind == "Bent" or assert_adds_up(book) is None  # what is broken is not drawn to the end
+
+
+def test_a_transaction_that_sqlite_ended_itself_is_told_in_one_sentence(ledger, question):
+    run = begin(ledger, question)
+    ledger.db.execute(f"PRAGMA max_page_count = {ledger.db.execute('PRAGMA page_count').fetchone()[0]}")
+    long = {f"{FAIR}{number}": "no reason " * 900 for number in range(50)}
+    with pytest.raises(UnwritableError, match=r"written: database or disk is full\. What it held before is kept"):
+        ledger.add(run, result(5, unreadable=long), 1.0)
+    assert not ledger.db.in_transaction
+
+
+def test_a_gate_goes_on_without_a_ledger_that_is_held(ledger, question):
+    backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
+    runner = Recording(InProcess(backend, question.suite, question.names), question, ledger)
+    ledger.db.execute("PRAGMA busy_timeout = 50")
+    with sqlite3.connect(ledger.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert answer(question, runner).conforms
+        other.execute("ROLLBACK")
+    assert "the ledger can't be written: database is locked" in str(runner.failure)
+
+
+def test_nothing_is_left_of_a_run_that_was_refused(keeprate, tmp_path):
+    words = ["--suite", COIN, "--profile", "quick", "--ledger", "n.db"]
+    for backend, more, code in ((f"{COINS}:Fair", ["--executor", "cloud"], 2), ("nix.py", [], 2), (COIN, [], 3)):
+        for command in ("gate", "nightly"):
+            assert keeprate(command, "--backend", backend, *words, *more).code == code
+    assert list(tmp_path.iterdir()) == []
 
 
 # Several at once, and sudden ends

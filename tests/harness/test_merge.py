@@ -1,6 +1,8 @@
 """Merging ledgers: what they hold adds, and what both hold is counted once."""
 
 import shutil
+import sqlite3
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from harness.gate import environment
 from harness.ledger import APART, Ledger
 from harness.merge import merge
 from harness.question import ask
+from harness.schema import APPLICATION, MIGRATIONS
 from harness.tally import Tally
 
 HERE = Path(__file__).parent
@@ -26,21 +29,24 @@ def night(tmp_path):
     """Adds a run that threw so many heads and tails to a ledger; returns the ledger's path."""
     question = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
 
-    def add(name, heads, tails, *, seed=None, version="1", kind="nightly"):
-        with Ledger(tmp_path / name, create=True) as ledger:
-            offers = replace(OFFER, version=version), None
+    def add(path, heads, tails, *, seed=None, version="1", kind="nightly", passes=1, role="backend", name="coin"):
+        with Ledger(tmp_path / path, create=True) as ledger:
+            offers = replace(OFFER, version=version, name=name), OFFER
             run = ledger.begin(question, offers, environment(), kind=kind, workers=1, seed=seed)
-            tally = Tally(("heads", "tails"), (heads, tails), (0.5, 0.5), departure="rate")
-            ledger.add(run, Result("backend", CASE, {FAIR: tally}), 1.0)
-        return tmp_path / name
+            for number in range(passes):
+                counts = (heads, tails) if not number else (0, 0)
+                tally = Tally(("heads", "tails"), counts, (0.5, 0.5), departure="rate")
+                ledger.add(run, Result(role, CASE, {FAIR: tally}), 1.0)
+        return tmp_path / path
 
     return add
 
 
-def thrown(path):
+def thrown(path, role="backend"):
     """Heads and tails by version, and how many runs there are."""
     with Ledger(path) as ledger:
-        subjects = ledger.db.execute("SELECT id, version FROM subject ORDER BY version").fetchall()
+        query = "SELECT id, version FROM subject WHERE role = ? ORDER BY version"
+        subjects = ledger.db.execute(query, (role,)).fetchall()
         counts = {version: ledger.results(row)[CASE].evidence[FAIR].counts[0].tolist() for row, version in subjects}
         return counts, ledger.db.execute("SELECT count(*) FROM run").fetchone()[0]
 
@@ -85,6 +91,80 @@ def test_a_ledger_and_its_own_past_are_the_ledger(night, copied, tmp_path, order
     assert thrown(tmp_path / "c.db") == ({"1": [15, 26]}, 2)
 
 
+def passes(path):
+    with Ledger(path) as ledger:
+        return {(row, case): number for row, case, number in ledger.db.execute("SELECT * FROM pass")}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_passes_are_those_of_both_less_what_is_shared(night, copied, tmp_path, order):
+    a = night("a.db", 5, 6, passes=3)
+    b = copied(a, "b.db")
+    night("a.db", 10, 20, passes=4)
+    night("b.db", 300, 400, passes=2)
+    merge([a, b][::order], tmp_path / "c.db")
+    assert passes(tmp_path / "c.db") == {(1, CASE): 9}
+
+
+def test_a_shared_run_that_judged_the_reference_alone_takes_nothing_away(night, copied, tmp_path):
+    a = night("a.db", 5, 6, role="reference")  # ended before a case of the backend's came
+    b = copied(a, "b.db")
+    night("a.db", 10, 20)
+    night("b.db", 300, 400)
+    assert merge([a, b], tmp_path / "c.db") == 3
+    assert thrown(tmp_path / "c.db", "backend") == ({"1": [310, 420]}, 3)
+    assert thrown(tmp_path / "c.db", "reference") == ({"1": [5, 6]}, 3)
+
+
+def test_two_runs_of_different_backends_that_share_the_reference_s_draws_are_refused(night, tmp_path):
+    a = night("a.db", 5, 6, seed=7, role="reference", kind="gate")
+    b = night("b.db", 7, 8, seed=7, role="reference", kind="gate", name="another")
+    with pytest.raises(UsageError, match="shares seeds from 7 on with a run of"):
+        merge([a, b], tmp_path / "c.db")
+
+
+def test_of_two_that_merge_into_one_ledger_the_first_wins(night, tmp_path):
+    a, b, into = night("a.db", 5, 6), night("b.db", 7, 8), tmp_path / "c.db"
+    started, ended, refused = threading.Barrier(2), [], []
+
+    def write(path):
+        started.wait()
+        try:
+            merge([path] * 5, into)
+        except UsageError as error:
+            refused.append(str(error))
+        else:
+            ended.append(path)
+
+    threads = [threading.Thread(target=write, args=(path,)) for path in (a, b)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (first,), (why,) = ended, refused
+    assert "exists already" in why
+    assert thrown(into) == thrown(first)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.db", "b.db", "c.db"}
+
+
+def test_a_ledger_of_the_first_schema_is_brought_up_to_date(tmp_path, night):
+    night("new.db", 5, 6)
+    with sqlite3.connect(tmp_path / "old.db") as db:  # what the first version made
+        db.executescript(MIGRATIONS[0])
+        db.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
+        for (name,) in db.execute("SELECT name FROM main.sqlite_schema WHERE sql IS NOT NULL").fetchall():
+            db.execute(f'INSERT INTO main."{name}" SELECT * FROM new."{name}"')  # noqa: S608 - ours
+        db.execute("PRAGMA user_version = 1")
+        db.execute(f"PRAGMA application_id = {APPLICATION}")
+    before = (tmp_path / "old.db").read_bytes()
+    assert thrown(tmp_path / "old.db") == ({"1": [5, 6]}, 1)  # read as it is, and left as it is
+    assert (tmp_path / "old.db").read_bytes() == before
+    night("old.db", 10, 20)
+    assert thrown(tmp_path / "old.db") == ({"1": [15, 26]}, 2)
+    with Ledger(tmp_path / "old.db") as ledger:
+        assert ledger.db.execute("SELECT count(*) FROM recent_pass").fetchone() == (2,)
+
+
 def test_merging_with_itself_changes_nothing(night, copied, tmp_path):
     a = night("a.db", 5, 6)
     merge([a, copied(a, "b.db"), a], tmp_path / "c.db")
@@ -118,9 +198,13 @@ def test_a_run_that_was_copied_while_it_ran_is_refused(night, copied, tmp_path):
 def test_a_shared_run_that_neither_keeps_apart_is_refused(night, copied, tmp_path):
     a = night("a.db", 5, 6)
     b = copied(a, "b.db")
-    for _ in range(APART):
-        night("a.db", 1, 1)
-        night("b.db", 1, 1)
+    for number in range(APART + 1):
+        for name in ("a.db", "b.db"):
+            with Ledger(night(name, 1, 1), write=True) as ledger:
+                day = f"2001-{1 + number // 28:02}-{1 + number % 28:02}"
+                ledger.db.execute("UPDATE run SET night = ? WHERE id = (SELECT max(id) FROM run)", (day,))
+                if not number:  # the one that both hold is older
+                    ledger.db.execute("UPDATE run SET night = '2000-01-01' WHERE id = 1")
     with pytest.raises(UsageError, match="neither keeps apart what it added"):
         merge([a, b], tmp_path / "c.db")
 
