@@ -1,16 +1,22 @@
-"""What a night costs: the bare operator's draws over the judged ones, two workers over one, and a year's ledger.
+"""What a night costs beside the bare operator and what it finds, what a billion draws take, and a year's ledger.
 
     python benchmarks/nightly.py throughput [--backend mlx] [--seconds 60] [--workers 1]
+    python benchmarks/nightly.py departure [--seconds 60] [--workers 1]
+    python benchmarks/nightly.py billion [--backend mlx] [--workers 1]
     python benchmarks/nightly.py year LEDGER --into YEAR.db
 
-`throughput` draws a night of float32 `dropout` with the real command, then calls the bare operator, and compares what a
-draw costs in CPU time, everything of the night included, so that the ratio means something on a busy machine. For the
-efficiency of two workers, run it with `--workers 1` and `--workers 2`. `year` takes a ledger with
-one run in it and makes 365 nights of it: the night's real tallies, which add up, and where each finding stood.
+All but `year` time the real command on float32 `dropout`. `throughput` draws a night, then calls the bare operator,
+and compares what a draw costs in CPU time, everything of the night included, so that the ratio means something on a
+busy machine; for the efficiency of two workers, run it with `--workers 1` and `--workers 2`. `departure` repeats nights
+until one finds that masks are drawn with p + 0.0002, beside what the formula says. `billion` runs the gate's `deep`
+profile, and says how much memory a worker held at most. `year` takes a ledger with one run in it, and makes 365 nights
+of it: tallies of the same shapes, drawn as a faithful backend draws them, and where each finding stood.
 """
 
 import argparse
 import datetime
+import json
+import math
 import os
 import resource
 import sqlite3
@@ -20,18 +26,29 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+import psutil
+
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 from harness.amounts import join, split
 from harness.backend import load_backend
-from harness.evidence import add
-from harness.ledger import APART, Ledger
+from harness.chronicle import latest
+from harness.evidence import from_json
+from harness.ledger import APART, Ledger, Run
+from harness.nightly import standing
+from harness.question import ask
+from harness.tally import draws_to_detect
 from specs.bench import Bench
 from specs.contracts import CONTRACTS
 from specs.inputs import indices
 
 KEEPRATE = str(Path(sys.executable).with_name("keeprate"))
 NIGHTS = 365
+LOOKS = 12  # nights of the year that are concluded; those between stand as the one before
+OFF = Path(__file__).with_name("off_by_little.py")
+RATE = "dropout/keep_rate/float32/p0.1/64x1024/eager"
+FIVE_MINUTES = 300
 
 
 def main() -> None:
@@ -42,6 +59,14 @@ def main() -> None:
     throughput.add_argument("--seconds", type=int, default=60)
     throughput.add_argument("--workers", type=int, default=1)
     throughput.set_defaults(run=lambda given: measure(given.backend, given.seconds, given.workers))
+    departure = commands.add_parser("departure")
+    departure.add_argument("--seconds", type=int, default=60)
+    departure.add_argument("--workers", type=int, default=1)
+    departure.set_defaults(run=lambda given: find_departure(given.seconds, given.workers))
+    billion = commands.add_parser("billion")
+    billion.add_argument("--backend", default="mlx")
+    billion.add_argument("--workers", type=int, default=1)
+    billion.set_defaults(run=lambda given: draw_a_billion(given.backend, given.workers))
     year = commands.add_parser("year")
     year.add_argument("ledger", type=Path)
     year.add_argument("--into", type=Path, required=True)
@@ -61,14 +86,19 @@ def measure(backend: str, seconds: int, workers: int) -> None:
             draws, took = ledger.db.execute("SELECT draws, seconds FROM run ORDER BY id DESC").fetchone()
     cost, bare = 1e6 * spent / draws, 1e6 * call(backend, min(draws, 10**8))
     print(
-        f"{backend}, {workers} workers: {draws:,} draws judged in {took:.1f} s and {spent:.1f} s of CPU time; a "
+        f"{backend}, {workers} workers: {draws:,} draws judged in {took:.1f} s ({draws / took / 1e6:.1f} million a "
+        f"second) and {spent:.1f} s of CPU time; a "
         f"million cost {cost:.4f} s, {bare:.4f} s bare: {bare / cost:.3f} of the bare speed"
     )
 
 
-def night(backend: str, path: Path, seconds: int, workers: int) -> None:
+def night(backend: str, path: Path, seconds: int, workers: int) -> int:
+    """The exit code of the command."""
     command = [KEEPRATE, "nightly", "--backend", backend, "--ops", "dropout", "--dtypes", "float32", "--ledger", path]
-    subprocess.run([*command, "--budget", f"{seconds}s", "-n", str(workers)], check=True, stdout=subprocess.DEVNULL)
+    options = ["--budget", f"{seconds}s", "-n", str(workers), "--out", path.with_suffix("")]
+    code = subprocess.run([*command, *options], check=False, stdout=subprocess.DEVNULL).returncode
+    assert code in (0, 1), code
+    return code
 
 
 def cpu_of_children() -> float:
@@ -89,38 +119,150 @@ def call(name: str, draws: int) -> float:
     return (time.process_time() - started) / draws
 
 
+def find_departure(seconds: int, workers: int) -> None:
+    """Nights until the real command calls p + 0.0002 broken, and how many five-minute nights the formula allows."""
+    promise = ask("mlx").promises[RATE]
+    needed = draws_to_detect((0.9, 0.1), 0.0002, 10 ** -promise.threshold(1e-6))
+    print(f"by the formula {needed:,} draws at p = 0.1 show 0.0002 with probability 0.99")
+    with tempfile.TemporaryDirectory() as folder:
+        path, code, nights = Path(folder) / "night.db", 0, 0
+        while not code:
+            code, nights = night(str(OFF), path, seconds, workers), nights + 1
+            with Ledger(path) as ledger:
+                (drawn,) = ledger.db.execute(
+                    "SELECT n FROM night JOIN finding ON finding.id = finding WHERE text = ?", (RATE,)
+                ).fetchone()
+                total, took = ledger.db.execute("SELECT sum(draws), sum(seconds) FROM run").fetchone()
+                broken = ledger.db.execute(
+                    "SELECT text, log10_e FROM night JOIN finding ON finding.id = finding WHERE status = 'broken'"
+                ).fetchall()
+            five = math.ceil(needed * took / drawn / FIVE_MINUTES)
+            found = "; ".join(f"{text} log10 e = {log10_e}" for text, log10_e in broken[:4])
+            print(
+                f"night {nights} of {seconds} s, {workers} workers: {total:,} draws in {took:.0f} s, {drawn:,} of them "
+                f"at p = 0.1: by the formula at most {five} nights of 5 minutes. Broken: {found or 'nothing yet'}",
+                flush=True,
+            )
+
+
+def draw_a_billion(backend: str, workers: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "verdict.json"
+        command = [
+            KEEPRATE,
+            "gate",
+            "--backend",
+            backend,
+            "--profile",
+            "deep",
+            "--ops",
+            "dropout",
+            "--dtypes",
+            "float32",
+        ]
+        run = subprocess.Popen([*command, "-n", str(workers), "--json", path], stdout=subprocess.DEVNULL)
+        peaks: dict[int, int] = {}
+        while run.poll() is None:
+            for process in psutil.Process(run.pid).children(recursive=True):
+                peaks[process.pid] = max(peaks.get(process.pid, 0), peak(process.pid))
+            time.sleep(0.1)
+        assert run.returncode == 0, run.returncode
+        verdict = json.loads(path.read_text(encoding="utf-8"))
+    draws = sum(item["n"] for item in verdict["findings"] if item["law"] == verdict["headline"] and item["n"])
+    took = verdict["run"]["seconds"]
+    print(
+        f"{backend}, {workers} workers: {draws:,} draws judged in {took:.0f} s; a worker held "
+        f"{max(peaks.values()) / 1024:.0f} MiB at most; at this speed 10^10 draws take {took * 1e10 / draws / 60:.0f} minutes"
+    )
+
+
+def peak(pid: int) -> int:
+    """KiB that a process held at most, as Linux says it; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
 def make_year(source: Path, into: Path) -> None:
-    """Every night adds what the one night added, so that totals grow as they would."""
+    """Nights that are independent of one another, as those of a faithful backend are."""
+    random = np.random.default_rng()
     with sqlite3.connect(source) as old, sqlite3.connect(into) as new:
         old.backup(new)
-    with Ledger(into, write=True) as ledger, ledger.writing():
-        db = ledger.db
-        columns = [row[1] for row in db.execute("PRAGMA table_info(run)")]
-        (first,) = [dict(zip(columns, row, strict=True)) for row in db.execute("SELECT * FROM run")]
-        day = datetime.date.fromisoformat(first["night"]) - datetime.timedelta(NIGHTS - 1)
-        for number in range(1, NIGHTS):
-            row = first | {"id": first["id"] + number, "key": f"{number:032x}", "first_seed": number << 21}
-            row["night"] = (day + datetime.timedelta(number)).isoformat()
-            db.execute(f"INSERT INTO run VALUES ({', '.join('?' * len(columns))})", list(row.values()))  # noqa: S608
-            if number >= NIGHTS - APART:
-                db.execute(
-                    "INSERT INTO recent SELECT ?, look, amounts FROM recent WHERE run = ?", (row["id"], first["id"])
+    with Ledger(into, write=True) as ledger:
+        db, told = ledger.db, latest(ledger, "dropout")
+        with ledger.writing():
+            runs = add_runs(ledger)
+            db.execute("DELETE FROM night")
+            db.execute("DELETE FROM recent")
+            looks = {
+                look: join(form, total)
+                for look, form, total in db.execute(
+                    "SELECT look.id, form.text, total FROM look JOIN form ON form.id = form"
+                ).fetchall()
+            }
+            for run in runs[-APART:]:
+                db.executemany(
+                    "INSERT INTO recent VALUES (?, ?, ?)",
+                    [(run.id, look, split(drawn_again(one, 1, random))[1]) for look, one in looks.items()],
                 )
-            db.execute(
-                "INSERT OR REPLACE INTO night SELECT subject, finding, ?, status, n * ?, log10_e, estimate FROM night "
-                "WHERE night = ?",
-                (row["night"], number, first["night"]),
-            )
-        db.execute("DELETE FROM recent WHERE run = ?", (first["id"],))
-        db.execute("UPDATE run SET night = ? WHERE id = ?", (day.isoformat(), first["id"]))
-        for look, form, total in db.execute(
-            "SELECT look.id, form.text, total FROM look JOIN form ON form.id = form"
-        ).fetchall():
-            evidence = join(form, total)
-            for _ in range(9):  # 512 times
-                evidence = add(evidence, evidence)
-            db.execute("UPDATE look SET total = ? WHERE id = ?", (split(evidence)[1], look))
+        blocks = np.array_split(np.arange(NIGHTS), LOOKS)
+        totals = dict.fromkeys(looks)
+        for block in blocks:
+            for look, one in looks.items():
+                more = drawn_again(one, len(block), random)
+                totals[look] = more if totals[look] is None else totals[look] + more
+            with ledger.writing():
+                db.executemany(
+                    "UPDATE look SET total = ? WHERE id = ?", [(split(item)[1], look) for look, item in totals.items()]
+                )
+            verdict, _ = standing(told.question, told.offers, ledger, told.subjects, told.run)
+            for number in block:
+                ledger.close_night(runs[number], verdict)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     print(f"{NIGHTS} nights: {into.stat().st_size / 1e6:.1f} MB")
+
+
+def add_runs(ledger: Ledger) -> list[Run]:
+    """A run for each night, the last today."""
+    db = ledger.db
+    columns = [row[1] for row in db.execute("PRAGMA table_info(run)")]
+    (first,) = [dict(zip(columns, row, strict=True)) for row in db.execute("SELECT * FROM run")]
+    subjects = {"backend": first["backend"], "reference": first["reference"]}
+    day, runs = datetime.date.fromisoformat(first["night"]) - datetime.timedelta(NIGHTS - 1), []
+    for number in range(NIGHTS):
+        night = (day + datetime.timedelta(number)).isoformat()
+        if number:
+            row = first | {
+                "id": first["id"] + number,
+                "key": f"{number:032x}",
+                "first_seed": number << 21,
+                "night": night,
+            }
+            db.execute(f"INSERT INTO run VALUES ({', '.join('?' * len(columns))})", list(row.values()))  # noqa: S608
+        else:
+            db.execute("UPDATE run SET night = ? WHERE id = ?", (night, first["id"]))
+        runs.append(Run(first["id"] + number, subjects, number << 21, night))
+    return runs
+
+
+def drawn_again(evidence, nights: int, random):
+    """Evidence of the same shape: what so many nights of a backend that keeps its promise would add."""
+    data = evidence.to_json()
+    if data["type"] == "tally":
+        draws = np.array(data["counts"]).sum(axis=1) * nights
+        data["counts"] = random.multinomial(draws, evidence.probabilities).tolist()
+    elif data["type"] == "check":
+        data |= {name: data[name] * nights for name in ("checked", "exact", "wrong")}
+    else:
+        draws = np.array(evidence.draws) * nights
+        kept = random.binomial(draws, np.array(evidence.keep)[:, None])
+        sums = (kept * evidence.kept + (draws - kept) * evidence.dropped).sum(axis=1)
+        data["draws"] = draws.tolist()
+        data["total"] = [round(float(value) * 2**40) for value in sums]
+        data["slack"] = [value * nights for value in data["slack"]]
+    return from_json(data)
 
 
 if __name__ == "__main__":

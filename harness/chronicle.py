@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from harness.backend import DTYPES, Offer
 from harness.case import Promise
 from harness.errors import UsageError
 from harness.ledger import Ledger, digest_of
+from harness.names import similar
 from harness.nightly import standing
 from harness.question import Question, ask
 from harness.verdict import Verdict
@@ -19,11 +20,12 @@ from harness.verdict import Verdict
 NOTABLE = 40  # findings whose nights are told one by one: those with the most evidence
 POINTS = 60  # nights of one finding, or of one law, that are told; spread over all there were
 RUNS = 400  # the latest that are told
+EARLIER = 8  # other versions in which a finding is told
 
 
 @dataclass(frozen=True)
-class _Latest:
-    """The backend that was judged last, and the question that it was asked."""
+class Latest:
+    """The latest run of a backend, and the question that it was asked."""
 
     question: Question
     offers: tuple[Offer, Offer | None]
@@ -31,27 +33,39 @@ class _Latest:
     run: dict[str, Any]
 
 
-def tell(ledger: Ledger, suite: str, known: str | Path | None = None) -> dict[str, Any]:
-    """The public JSON of the backend that was judged last, over all its runs of this version.
+def tell(ledger: Ledger, suite: str, known: str | Path | None = None, backend: str | None = None) -> dict[str, Any]:
+    """The public JSON of a backend over all its runs of the version that was judged last.
 
     Args:
         suite: what it must have been judged by: a suite is code, and a ledger doesn't choose what is run.
         known: the path of a list of known deviations.
+        backend: what --backend said, or the name that reports show; that of the latest run if None.
 
     Raises:
-        UsageError: the ledger is empty, or its evidence is that of another plan than this keeprate's.
+        UsageError: the ledger has no such backend, or its evidence is that of another plan than this keeprate's.
     """
-    latest = _latest(ledger, suite, known)
-    verdict, pending = standing(latest.question, latest.offers, ledger, latest.subjects, latest.run)
-    return {**verdict.public(), "ledger": _ledger(ledger, latest, verdict, pending)}
+    found = latest(ledger, suite, known, backend)
+    verdict, pending = standing(found.question, found.offers, ledger, found.subjects, found.run)
+    broken = {item.id for item in verdict if item.status == "broken"}
+    pictures = {text: one for text, one in ledger.pictures(found.subjects["backend"]).items() if text in broken}
+    verdict = replace(verdict, pictures=pictures)
+    return {**verdict.public(), "ledger": _ledger(ledger, found, verdict, pending)}
 
 
-def _latest(ledger: Ledger, trusted: str, known: str | Path | None) -> _Latest:
+def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backend: str | None = None) -> Latest:
+    """The latest run of `backend`, as for `tell`."""
     row = ledger.db.execute(
         "SELECT run.named, run.first_seed, run.seconds, run.workers, run.host, run.night, backend, reference, offer, "
         "suite, profile, alpha, digest FROM run JOIN subject ON subject.id = backend JOIN plan ON plan.id = plan "
-        "ORDER BY run.night DESC, run.id DESC LIMIT 1"
+        "WHERE :backend IS NULL OR :backend IN (run.named, subject.name) ORDER BY run.night DESC, run.id DESC LIMIT 1",
+        {"backend": backend},
     ).fetchone()
+    if row is None and backend is not None:
+        names = [name for (name,) in ledger.db.execute("SELECT DISTINCT named FROM run ORDER BY named LIMIT 100")]
+        raise UsageError(
+            f"{ledger.path}: it has no run of backend '{backend}'.{similar(backend, names)} "
+            f"There are: {', '.join(names) or 'none'}"
+        )
     if row is None:
         raise UsageError(f"{ledger.path}: nothing was ever judged. First: keeprate nightly --ledger {ledger.path}")
     named, seed, seconds, workers, host, night, backend, reference, offer, suite, profile, alpha, digest = row
@@ -67,7 +81,7 @@ def _latest(ledger: Ledger, trusted: str, known: str | Path | None) -> _Latest:
     beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (reference,)).fetchone()
     offers = _offer(ledger, offer), _offer(ledger, beside[0]) if beside else None
     run = {"seconds": seconds, "workers": workers, "host": host, "started": f"{night}T00:00:00Z"}
-    return _Latest(question, offers, subjects, run)
+    return Latest(question, offers, subjects, run)
 
 
 def _offer(ledger: Ledger, text: str) -> Offer:
@@ -86,7 +100,7 @@ def _offer(ledger: Ledger, text: str) -> Offer:
     return offer
 
 
-def _ledger(ledger: Ledger, latest: _Latest, verdict: Verdict, pending: int) -> dict[str, Any]:
+def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> dict[str, Any]:
     subject, night = latest.subjects["backend"], latest.run["started"][:10]
     before = _before(ledger, subject, night)
     rank = {
@@ -105,6 +119,8 @@ def _ledger(ledger: Ledger, latest: _Latest, verdict: Verdict, pending: int) -> 
             if before and item.status != "not_implemented" and before.get(item.id, "kept") != item.status
         ],
         "history": {text: _history(ledger, subject, text) for text in notable},
+        "before": {text: earlier for text in notable if (earlier := _earlier(ledger, subject, text))},
+        "others": _others(ledger, subject),
         "laws": _laws(ledger, subject, latest.question.plan, latest.question.alpha),
     }
 
@@ -152,6 +168,31 @@ def _history(ledger: Ledger, subject: int, text: str) -> list[dict[str, Any]]:
         (subject, text),
     ).fetchall()
     return [dict(zip(names, row, strict=True)) for row in _spread(rows)]
+
+
+def _earlier(ledger: Ledger, subject: int, text: str) -> list[dict[str, Any]]:
+    """Where a finding stood at the end of other versions of the backend, the latest first."""
+    names = ("version", "device", "profile", "night", "status", "n", "log10_e", "estimate")
+    rows = ledger.db.execute(
+        "SELECT version, device, profile, max(night) AS ended, status, n, log10_e, estimate FROM night "
+        "JOIN subject ON subject.id = subject JOIN plan ON plan.id = plan "
+        "WHERE subject IN (SELECT id FROM subject WHERE role = 'backend' AND id != :subject AND name = "
+        "(SELECT name FROM subject WHERE id = :subject)) AND finding = (SELECT id FROM finding WHERE text = :text) "
+        "GROUP BY subject ORDER BY ended DESC LIMIT :most",
+        {"subject": subject, "text": text, "most": EARLIER},
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _others(ledger: Ledger, subject: int) -> list[dict[str, Any]]:
+    """Other backends that the ledger holds, and when they were judged last."""
+    names = ("name", "version", "last", "runs")
+    rows = ledger.db.execute(
+        "SELECT name, version, max(night), count(*) FROM run JOIN subject ON subject.id = backend "
+        "WHERE name != (SELECT name FROM subject WHERE id = ?) GROUP BY name ORDER BY name LIMIT 100",
+        (subject,),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _laws(ledger: Ledger, subject: int, plan: Mapping[str, Promise], alpha: float) -> dict[str, list[dict[str, Any]]]:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress
 
 from harness import github
 from harness.author import explain as explained
 from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
 from harness.closeup import Closeup
-from harness.console import console, forget, open_streams
+from harness.console import console, forget, open_streams, progress
 from harness.engine import Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
@@ -341,9 +341,7 @@ def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[
 
 
 def _progress() -> Progress:
-    """A progress bar on the standard error, silent where no terminal is."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
+    return progress(MofNCompleteColumn())
 
 
 def main() -> None:

@@ -103,6 +103,11 @@ class Cluster:
             running.update(submit(1))
             yield result
 
+    def picture(self, job: Job) -> list[str]:
+        """Lines of text that show what `job` draws; none if it takes its process down."""
+        lines: list[str] = self._client.submit(_picture, self._setup, self._limits, job.to_json(), pure=False).result()
+        return lines
+
     def close(self) -> None:
         """Ends the children on the cluster, and leaves it; what was still to do is dropped."""
         with contextlib.suppress(OSError, TimeoutError):
@@ -143,6 +148,11 @@ def _run(setup: dict[str, Any], limits: Limits, job: dict[str, Any]) -> dict[str
     """In a Dask worker: one case."""
     (result,) = _child(setup, limits).map([Job.from_json(job)])
     return result.to_json()
+
+
+def _picture(setup: dict[str, Any], limits: Limits, job: dict[str, Any]) -> list[str]:
+    """In a Dask worker: what one case looks like."""
+    return _child(setup, limits).picture(Job.from_json(job))
 
 
 def _tell(setup: dict[str, Any], limits: Limits, what: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
 from harness.text import WIDTH
 
@@ -23,6 +24,12 @@ class _Console(Console):
 def console(stream: Any) -> Console:
     """A console that writes 80 columns where no terminal says otherwise."""
     return _Console(file=stream, width=None if stream.isatty() else WIDTH)
+
+
+def progress(done: ProgressColumn) -> Progress:
+    """A bar on the standard error, silent where no terminal is; `done` says how far it is."""
+    columns = TextColumn("{task.description}"), BarColumn(), done, TimeElapsedColumn()
+    return Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
 
 
 def forget(stream: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ class Result:
         unreadable: findings for which no mask could be read, with the reason.
         not_offered: findings that need what the backend turned out to lack, with the reason.
         error: what ended the case before its time; empty if nothing did.
+        seconds: that it took.
     """
 
     role: str
@@ -65,6 +67,7 @@ class Result:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     not_offered: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+    seconds: float = field(default=0.0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -75,17 +78,20 @@ class Result:
             "unreadable": dict(self.unreadable),
             "not_offered": dict(self.not_offered),
             "error": self.error,
+            "seconds": self.seconds,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         """The inverse of `to_json`."""
         evidence = {text: from_json(item) for text, item in data["evidence"].items()}
-        return cls(data["role"], data["case"], evidence, data["unreadable"], data["not_offered"], data["error"])
+        why = data["unreadable"], data["not_offered"], data["error"]
+        return cls(data["role"], data["case"], evidence, *why, float(data["seconds"]))
 
 
 def run(suite: Suite, backend: Any, job: Job) -> Result:
     """Runs `job` on `backend`: one sampling for all laws, stopped early once a finding is decided broken."""
+    started = time.perf_counter()
     evidence: dict[str, Evidence] = {}
     unreadable: dict[str, str] = {}
     not_offered: dict[str, str] = {}
@@ -111,7 +117,8 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
             error = str(raised)
         except NotOffered as reason:
             not_offered = {text: str(reason) for text in job.thresholds if text not in evidence}
-    return Result(job.role, job.case.id, evidence, unreadable, not_offered, error)
+    seconds = round(time.perf_counter() - started, 6)
+    return Result(job.role, job.case.id, evidence, unreadable, not_offered, error, seconds)
 
 
 def picture(suite: Suite, backend: Any, job: Job) -> list[str]:

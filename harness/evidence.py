@@ -35,6 +35,17 @@ def add(one: Evidence, other: Evidence) -> Evidence:
     raise TypeError(f"can't add {type(other).__name__} to {type(one).__name__}")
 
 
+def kind_of(evidence: Evidence) -> tuple[Any, ...]:
+    """What the evidence of two cases must have in common, so that it can be pooled."""
+    match evidence:
+        case Tally():
+            return "tally", evidence.cells, evidence.departure
+        case Moments():
+            return "moments", evidence.kept.shape[1]
+        case Check():
+            return ("check",)
+
+
 def pool(evidence: Sequence[Evidence], labels: Sequence[str]) -> Evidence:
     """The evidence of several cases of one finding: checks add, statistics become groups under `labels`."""
     if len(evidence) == 1:

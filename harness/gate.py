@@ -17,6 +17,7 @@ from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
 from harness.finding import Finding, decide, outcome, unjudged
 from harness.limits import limits
+from harness.picture import pictures
 from harness.question import ALPHA, Question, ask, jobs, lacking, offered
 from harness.suite import Look
 from harness.verdict import Verdict
@@ -200,10 +201,13 @@ def answer_in_full(
             docket.add(result)
             if progress:
                 progress(number, len(todo))
+        run = run_of(started, runner.count)
+        verdict = conclude(question, offers, docket, run, isolated=runner.isolated)
+        shown = pictures(question, offers[0], verdict, docket.of_backend(), runner.picture)
+        verdict = replace(verdict, pictures=shown)
     finally:
         runner.close()
-    run = run_of(started, runner.count)
-    return conclude(question, offers, docket, run, isolated=runner.isolated), docket.of_backend()
+    return verdict, docket.of_backend()
 
 
 def refuse_faulty(looks: Sequence[Look], backend: str) -> None:

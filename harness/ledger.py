@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -293,6 +294,27 @@ class Ledger:
         with self.writing():
             self.db.executemany("INSERT OR REPLACE INTO night VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
+    def keep_pictures(self, run: Run, pictures: Mapping[str, Any]) -> None:
+        """Notes what broken findings look like, by id."""
+        with self.writing():
+            rows = [(run.subjects["backend"], self.finding(text), json.dumps(one)) for text, one in pictures.items()]
+            self.db.executemany("INSERT OR REPLACE INTO picture VALUES (?, ?, ?)", rows)
+
+    def pictures(self, subject: int) -> dict[str, dict[str, Any]]:
+        """What broken findings look like, by id.
+
+        Raises:
+            UsageError: something in the ledger is no picture.
+        """
+        rows = self.db.execute(
+            "SELECT finding.text, picture.text FROM picture JOIN finding ON finding.id = finding WHERE subject = ?",
+            (subject,),
+        )
+        try:
+            return {text: _picture(json.loads(one)) for text, one in rows}
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"{self.path}: one of its pictures is none: {error}") from None
+
     def latest(self, subject: int) -> dict[str, tuple[str, float]]:
         """Status and log10 e of every finding at the end of the latest night; 0 where no e-value decides."""
         rows = self.db.execute(
@@ -369,6 +391,23 @@ class Ledger:
                 "ORDER BY id DESC LIMIT -1 OFFSET :apart))",
                 {"subject": subject, "apart": APART},
             )
+
+
+def _picture(data: Any) -> dict[str, Any]:
+    """The picture that `data` is.
+
+    Raises:
+        ValueError, TypeError, AttributeError or KeyError: it is none.
+    """
+    case, width, sides = data["case"], data["width"], [data["backend"], data["reference"]]
+    rows = [row for side in sides for row in side]
+    if not (
+        isinstance(case, str) and type(width) is int and 0 < width <= 64 and all(len(side) <= 32 for side in sides)
+    ):
+        raise ValueError("it is too large")
+    if not all(re.fullmatch("[0-9a-f]+", row) and len(row) == -(-width // 4) for row in rows):
+        raise ValueError("a row has other digits, or another number of them")
+    return {"case": case, "width": width, "backend": list(sides[0]), "reference": list(sides[1])}
 
 
 def digest_of(question: Question) -> str:

@@ -128,10 +128,18 @@ class _Absorption:
         if both and not ours <= both:
             self._take_away(both, subject, looks)
         self._take_recent({key for key in theirs if key not in both}, subject, looks)
+        self._take_pictures(subject, mine)
         remarks = _dicts(self._source.db, "SELECT * FROM remark WHERE subject = ?", subject)
         self._target.db.executemany(
             "INSERT OR IGNORE INTO remark VALUES (?, ?, ?, ?, ?)",
             [(mine, row["case"], self._finding(row["finding"]), row["kind"], row["reason"]) for row in remarks],
+        )
+
+    def _take_pictures(self, subject: int, mine: int) -> None:
+        rows = self._source.db.execute("SELECT finding, text FROM picture WHERE subject = ?", (subject,))
+        self._target.db.executemany(
+            "INSERT OR IGNORE INTO picture VALUES (?, ?, ?)",
+            [(mine, self._maps["finding"][finding], text) for finding, text in rows],
         )
 
     def _take_looks(self, subject: int, mine: int, *, replace: bool) -> dict[int, int]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from harness.backend import Offer
+from harness.check import Check
 from harness.engine import Job, Result, decided
-from harness.evidence import Evidence
+from harness.errors import UsageError
+from harness.evidence import Evidence, kind_of
 from harness.gate import Docket, conclude, environment, refuse_faulty, run_of
 from harness.ledger import Ledger, Run, UnwritableError
+from harness.picture import leading, pictures
 from harness.planner import SUSPICIOUS, Place, choose
 from harness.question import Question, offered
 from harness.question import jobs as jobs_of
@@ -77,11 +82,24 @@ def draw(
                     progress(time.monotonic() - started, passes)
         except KeyboardInterrupt:
             interrupted = True
+        verdict, pending = standing(question, offers, ledger, run.subjects, run_of(started, runner.count))
+        ledger.close_night(run, verdict)
+        if not interrupted:
+            _keep_pictures(question, offers[0], ledger, run, verdict, runner)
     finally:
         runner.close()
-    verdict, pending = standing(question, offers, ledger, run.subjects, run_of(started, runner.count))
-    ledger.close_night(run, verdict)
     return Drawn(verdict, pending, passes, *ledger.drawn(run.subjects["backend"]), interrupted)
+
+
+def _keep_pictures(
+    question: Question, offer: Offer, ledger: Ledger, run: Run, verdict: Verdict, runner: Runner
+) -> None:
+    """Draws what broke and has no picture yet; the evidence of all nights says where it shows."""
+    subject = run.subjects["backend"]
+    known = ledger.pictures(subject)
+    new = [finding for finding in leading(verdict) if finding.id not in known]
+    if new:
+        ledger.keep_pictures(run, pictures(question, offer, new, ledger.results(subject), runner.picture))
 
 
 @dataclass
@@ -93,27 +111,40 @@ class _Ahead:
     statistical: bool
     here: int = 0  # passes in this run
 
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """Cases of one kind cost about the same for each draw."""
+        case = self.jobs[-1].case
+        return case.op, case.study, case.context
+
 
 class Agenda:
     """What to draw next, as the planner sees it; a case with a broken promise, or an error tonight, is closed."""
 
     def __init__(self, question: Question, offer: Offer, ledger: Ledger, run: Run) -> None:
         self._first_seed = run.first_seed
+        self._suspicious = {
+            text: SUSPICIOUS * promise.threshold(question.alpha)
+            for text, promise in question.plan.items()
+            if promise.share
+        }
+        self._spent = {True: 0.0, False: 0.0}  # seconds of statistical cases, and of exact ones
         backend = run.subjects["backend"]
         passes, last = ledger.passes(backend), ledger.latest(backend)
         broken = {text for text, (status, _) in last.items() if status == "broken"}
-        suspects = {
-            text
-            for text, (status, log10_e) in last.items()
-            if text in question.plan and log10_e >= SUSPICIOUS * question.plan[text].threshold(question.alpha)
-        }
+        suspects = {text for text, (_, log10_e) in last.items() if log10_e >= self._suspicious.get(text, math.inf)}
         by_case: dict[str, list[Job]] = {}
         for job in jobs_of(question, offer):
             by_case.setdefault(job.case.id, []).append(job)
         self._ahead = {
             case: _Ahead(
                 todo,
-                Place(case, todo[-1].case.draws, passes.get(case, 0), not suspects.isdisjoint(todo[-1].case.findings)),
+                Place(
+                    case,
+                    todo[-1].case.draws,
+                    passes.get(case, 0),
+                    suspicious=not suspects.isdisjoint(todo[-1].case.findings),
+                ),
                 any(question.plan[text].share for text in todo[-1].case.findings),
             )
             for case, todo in by_case.items()
@@ -123,7 +154,8 @@ class Agenda:
     def until(self, deadline: float) -> Iterator[Job]:
         """Jobs, each chosen when it is asked for, until `time.monotonic()` says that the deadline is past."""
         while time.monotonic() < deadline:
-            place = choose(ahead.place for ahead in self._ahead.values())
+            part = self._spent[False] / (sum(self._spent.values()) or 1.0)
+            place = choose(self._places(statistical=True), self._places(statistical=False), part)
             if place is None:
                 return
             ahead = self._ahead[place.case]
@@ -139,9 +171,30 @@ class Agenda:
 
     def note(self, result: Result, totals: dict[str, Evidence]) -> None:
         """Takes what came of a pass, and the evidence of all passes over its case."""
+        statistical = not self._suspicious.keys().isdisjoint(totals)
+        self._spent[statistical] += result.seconds
         ahead = self._ahead.get(result.case)
-        if ahead is not None and (result.error or decided(totals, ahead.jobs[-1])):
+        if ahead is None:
+            return
+        if result.error or decided(totals, ahead.jobs[-1]):
             del self._ahead[result.case]
+        elif result.role == "backend":
+            ahead.place = replace(ahead.place, seconds=result.seconds, suspicious=self._is_suspicious(totals))
+            for other in self._ahead.values():  # the least that it can take, until it is timed itself
+                if not other.place.seconds and other.kind == ahead.kind and other.statistical:
+                    least = result.seconds * min(1.0, other.place.draws / max(1, ahead.place.draws))
+                    other.place = replace(other.place, seconds=least)
+
+    def _places(self, *, statistical: bool) -> list[Place]:
+        return [ahead.place for ahead in self._ahead.values() if ahead.statistical == statistical]
+
+    def _is_suspicious(self, totals: dict[str, Evidence]) -> bool:
+        return any(
+            not isinstance(item, Check)
+            and item.log10_e_bound >= self._suspicious[text]
+            and item.log10_e >= self._suspicious[text]
+            for text, item in totals.items()
+        )
 
 
 def standing(
@@ -152,6 +205,8 @@ def standing(
     A promise is judged once each of its cases was looked at, so that what an e-value averages over never changes.
     """
     results = {role: ledger.results(subject) for role, subject in subjects.items()}
+    for found in results.values():
+        _refuse_strange(question, found, ledger)
     ready = {}
     for text, promise in question.promises.items():
         cases = offered(promise, offers[0])
@@ -166,6 +221,21 @@ def standing(
         for result in found.values():
             docket.add(replace(result, role=role))
     return conclude(asked, offers, docket, run, isolated=True), len(question.promises) - len(ready)
+
+
+def _refuse_strange(question: Question, results: Mapping[str, Result], ledger: Ledger) -> None:
+    """Refuses evidence that no law of the plan gives, or of which the cases of a finding give several kinds.
+
+    Raises:
+        UsageError: there is some.
+    """
+    kinds: dict[str, tuple[Any, ...]] = {}
+    for case, result in results.items():
+        for text, item in result.evidence.items():
+            kind = kind_of(item)
+            exact = text in question.plan and not question.plan[text].share
+            if kinds.setdefault(text, kind) != kind or (exact and not isinstance(item, Check)):
+                raise UsageError(f"{ledger.path}: what it holds of {text} in {case} is no evidence of that law")
 
 
 class Recording:
@@ -199,6 +269,10 @@ class Recording:
         if run is not None and self.failure is None:
             self._close_night(run, started)
 
+    def picture(self, job: Job) -> list[str]:
+        """Lines of text that show what `job` draws."""
+        return self._runner.picture(job)
+
     def close(self) -> None:
         """Ends everything that was started, and closes the ledger."""
         self._runner.close()
@@ -224,7 +298,9 @@ class Recording:
     def _close_night(self, run: Run, started: float) -> None:
         assert self._offers is not None
         try:
-            took = run_of(started, self.count)
-            self._ledger.close_night(run, standing(self._question, self._offers, self._ledger, run.subjects, took)[0])
+            took, ledger = run_of(started, self.count), self._ledger
+            verdict, _ = standing(self._question, self._offers, ledger, run.subjects, took)
+            ledger.close_night(run, verdict)
+            _keep_pictures(self._question, self._offers[0], ledger, run, verdict, self._runner)
         except UnwritableError as failure:
             self.failure = failure

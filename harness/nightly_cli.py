@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -11,10 +12,12 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import TextColumn
 
 from harness.chronicle import tell
 from harness.cluster import SCHEME, Cluster
+from harness.console import console, progress
 from harness.errors import NoVerdictError, UsageError
 from harness.files import write
 from harness.gate import runner_for
@@ -26,10 +29,11 @@ from harness.nightly import Recording, draw
 from harness.published import read_verdict
 from harness.question import DEFAULT_SUITE, Question, ask
 from harness.schema import MAGIC
-from harness.text import WIDTH, filled, millions, show
+from harness.text import filled, millions, show
 from harness.workers import Children, Runner
 
 Options = Callable[[Callable[..., None]], Callable[..., None]]
+REPORT = "report"  # the folder of a night's report, unless --out says otherwise
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 ledger_option = click.option(
@@ -116,7 +120,7 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
     @click.option("--ops", type=names, help="Operators to judge, separated by commas.  [default: all]")
     @click.option("--dtypes", type=names, help="Dtypes to judge, separated by commas.  [default: all]")
     @executor_option
-    @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write the report there as well.")
+    @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help=f"For the report.  [default: {REPORT}]")
     def nightly(
         ledger: Path,
         budget: str,
@@ -130,7 +134,7 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
         memory: str | None,
         **options: Any,
     ) -> None:
-        """Draw fresh evidence for a while, and add it to a ledger.
+        """Draw fresh evidence for a while, add it to a ledger, and write the report.
 
         The verdict is over all evidence of this version of the backend. Ctrl-C ends the run and keeps what was drawn.
 
@@ -139,9 +143,11 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
         """
         time = seconds(budget)
         question = ask(ops=ops, dtypes=dtypes, seed=seed, **options)
+        pages = _Pages(out or Path(REPORT), must=out is not None)
+        screen = console(sys.stdout)
         with Ledger(ledger, create=True) as book:
             runner = runner_of(question, executor, workers, case_timeout, memory)
-            with _progress() as bar:
+            with progress(TextColumn("{task.fields[passes]} cases")) as bar:
                 task = bar.add_task(f"drawing {question.backend}", total=time, passes=0)
                 night = draw(
                     question,
@@ -151,16 +157,14 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
                     seed=seed,
                     progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
                 )
-            show(night.verdict, _console())
-            click.echo(
-                filled(
-                    f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
-                    f"which has {night.runs:,} runs of this version and {millions(night.draws)} draws"
-                    + (f"; {night.pending:,} promises are still to be looked at" if night.pending else "")
-                )
+            show(night.verdict, screen)
+            _say(
+                screen,
+                f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
+                f"which has {night.runs:,} runs of this version and {millions(night.draws)} draws"
+                + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
             )
-            if out is not None:
-                _write(tell(book, options["suite"], options["known"]), out, None)
+            _say(screen, pages.write(tell(book, options["suite"], options["known"], question.backend), None))
         sys.exit(night.verdict.exit_code)
 
     @group.command(epilog=epilog)
@@ -186,9 +190,16 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
         "--against", type=click.Path(path_type=Path), metavar="OTHER", help="A ledger or a verdict: what changed."
     )
     @click.option("--known", metavar="FILE", help="Known deviations, for a ledger: a pattern of ids a line, # reason.")
+    @click.option("--backend", metavar="B", help="Whom a ledger is to tell of.  [default: whom it judged last]")
     @click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What a ledger was judged by.")
     def report(
-        ledger: Path | None, json_path: Path | None, out: Path, against: Path | None, known: str | None, suite: str
+        ledger: Path | None,
+        json_path: Path | None,
+        out: Path,
+        against: Path | None,
+        known: str | None,
+        backend: str | None,
+        suite: str,
     ) -> None:
         """Write what a ledger or a gate shows: a page of HTML, one of Markdown, and the public JSON.
 
@@ -200,52 +211,76 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
             raise UsageError("a report is of --ledger F or of --json FILE, of one of them")
         if known is not None and ledger is None:
             raise UsageError("--known is for --ledger: the verdict of a gate says what was known to it")
-        document = _read(ledger, suite, known) if ledger is not None else read_verdict(json_path or Path())
-        _write(document, out, _read(against, suite, known) if against is not None else None)
-        click.echo(f"wrote {out / 'index.html'}, {out / 'report.md'} and {out / 'report.json'}")
+        if backend is not None and ledger is None:
+            raise UsageError("--backend is for --ledger: the verdict of a gate is of one backend")
+        pages = _Pages(out, must=True)
+        document = _read(ledger, suite, known, backend) if ledger is not None else read_verdict(json_path or Path())
+        said = pages.write(document, _read(against, suite, known, None) if against is not None else None)
+        click.echo(said)
 
 
-def _read(path: Path, suite: str, known: str | None) -> dict[str, Any]:
+def _read(path: Path, suite: str, known: str | None, backend: str | None) -> dict[str, Any]:
     """The public JSON of a ledger or of a verdict, whichever is at `path`."""
     if path.is_file():
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 return read_verdict(path)
     with Ledger(path) as book:
-        return tell(book, suite, known)
+        return tell(book, suite, known, backend)
 
 
-def _write(document: dict[str, Any], out: Path, against: dict[str, Any] | None) -> None:
-    """Hands what is to be shown to whatever shows it.
+class _Pages:
+    """Whatever shows a document, and the folder for it; both looked at before a long run.
+
+    Args:
+        out: the folder.
+        must: pages were asked for: if the packages for them are missing, that is an error.
 
     Raises:
         UsageError: `out` is not a folder, and can't be made one, or a package for reports is missing.
     """
+
+    def __init__(self, out: Path, *, must: bool) -> None:
+        check_folder(out)
+        self._out, self._missing = out, ""
+        try:
+            self._pages = find("pages", group="keeprate.reports", kind="report")
+        except NoVerdictError as error:
+            if not isinstance(error.__cause__, ModuleNotFoundError):
+                raise
+            self._missing = "reports need more packages: pip install 'keeprate[report]'"
+            if must:
+                raise UsageError(self._missing) from None
+
+    def write(self, document: dict[str, Any], against: dict[str, Any] | None) -> str:
+        """Hands over what is to be shown, compared with `against`; says what was written."""
+        if self._missing:
+            return f"no report: {self._missing}"
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"can't write to '{self._out}': {error.strerror}") from None
+        for name, text in self._pages.render(document, against).items():
+            write(self._out / name, text)
+        write(self._out / "report.json", json.dumps(document, allow_nan=False) + "\n")
+        return f"wrote {self._out / 'index.html'}, {self._out / 'report.md'} and {self._out / 'report.json'}"
+
+
+def check_folder(path: Path) -> None:
+    """Looks whether a folder is, or could be made, at `path`.
+
+    Raises:
+        UsageError: it can't.
+    """
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"can't write to '{out}': {error.strerror}") from None
-    try:
-        pages = find("pages", group="keeprate.reports", kind="report")
-    except NoVerdictError as error:
-        if isinstance(error.__cause__, ModuleNotFoundError):
-            raise UsageError("reports need more packages: pip install 'keeprate[report]'") from None
-        raise
-    for name, text in pages.render(document, against).items():
-        write(out / name, text)
-    write(out / "report.json", json.dumps(document, allow_nan=False) + "\n")
+        nearest = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+        if not nearest.is_dir():
+            raise UsageError(f"can't write to '{path}': '{nearest}' is not a folder")
+        if not os.access(nearest, os.W_OK):
+            raise UsageError(f"can't write to '{path}': no permission to write to '{nearest}'")
+    except (OSError, RuntimeError) as error:  # a name that is too long; a link to itself
+        raise UsageError(f"can't write to '{path}': {error}") from None
 
 
-def _progress() -> Progress:
-    """A bar of the time that is left, on the standard error; silent where no terminal is."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[passes]} cases"),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
-
-
-def _console() -> Console:
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDTH)
+def _say(screen: Console, text: str) -> None:
+    screen.print(escape(filled(text)), highlight=False, soft_wrap=True)

@@ -120,6 +120,11 @@ class Cause:
     defect: str
     traits: frozenset[str]
 
+    @property
+    def laws(self) -> set[str]:
+        """The laws that it breaks: a trait begins with one, but for those that name a place."""
+        return {re.split("[ :]", trait)[0] for trait in self.traits if not trait.startswith("in ")}
+
 
 @dataclass(frozen=True)
 class Suite:

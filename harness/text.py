@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.case import ANY
-from harness.diagnosis import likely, marks_of, traits_of
 from harness.finding import Finding
 from harness.suite import Law
 
@@ -75,7 +74,7 @@ def by_law(findings: Iterable[Finding], laws: Mapping[str, Law]) -> dict[str, li
 
 def _causes(verdict: Verdict) -> Iterable[str]:
     """Known faults that break the same laws, most alike first; nothing where none is alike enough."""
-    alike = likely(traits_of(marks_of(finding for finding in verdict if finding.known is None)), verdict.causes)
+    alike = verdict.likely_causes
     if not alike:
         return
     yield "Looks like one of these; a guess, from what known faults break:"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.diagnosis import likely, marks_of, traits_of
 from harness.finding import Finding
 from harness.suite import Cause, Law
 from harness.text import verdict_text
@@ -27,6 +29,7 @@ class Verdict:
         laws: the laws behind the findings, for the words in messages.
         headline: the law whose draws and power stand in the table; empty for none.
         causes: known faults that what broke is compared with.
+        pictures: what broken findings look like, by id, as `harness.picture` makes them.
         run: what differs between two runs of one seed: times, workers, host.
     """
 
@@ -41,6 +44,7 @@ class Verdict:
     headline: str
     causes: Sequence[Cause] = ()
     run: dict[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Literal["conforms", "broken", "none"]:
@@ -54,6 +58,12 @@ class Verdict:
     def conforms(self) -> bool:
         """True if every promise that was judged is kept, or its breaking is a known deviation."""
         return self.verdict == "conforms"
+
+    @property
+    def likely_causes(self) -> list[tuple[float, Cause]]:
+        """Known faults that break the same laws, most alike first, and how alike they are; a guess."""
+        unknown = (finding for finding in self.findings if finding.known is None)
+        return likely(traits_of(marks_of(unknown)), self.causes)
 
     @property
     def exit_code(self) -> int:
@@ -86,9 +96,27 @@ class Verdict:
             "verdict": self.verdict,
             "headline": self.headline,
             "laws": {
-                law.name: {"promise": law.promise, "catches": law.catches, "blind": law.blind, "source": law.source}
+                law.name: {
+                    "promise": law.promise,
+                    "catches": law.catches,
+                    "blind": law.blind,
+                    "source": law.source,
+                    "faults": dict(Counter(cause.kind for cause in self.causes if law.name in cause.laws)),
+                }
                 for law in self.laws.values()
             },
+            "faults": dict(Counter(cause.kind for cause in self.causes)),
+            "causes": [
+                {
+                    "likeness": round(likeness, 2),
+                    "kind": cause.kind,
+                    "says": cause.says,
+                    "defect": cause.defect,
+                    "laws": sorted(cause.laws & self.laws.keys()),
+                }
+                for likeness, cause in self.likely_causes
+            ],
+            "pictures": dict(self.pictures),
             "findings": [finding.to_json() for finding in self.findings],
             "run": self.run,
         }

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from harness import backend as backends
 from harness.backend import Offer
-from harness.engine import Job, Result, run
+from harness.engine import Job, Result, picture, run
 from harness.errors import NoVerdictError, UsageError
 from harness.limits import Limits, Watch
 from harness.offspring import MARK, end_all
@@ -47,6 +47,9 @@ class Runner(Protocol):
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in whatever order they come."""
+
+    def picture(self, job: Job) -> list[str]:
+        """Lines of text that show what `job` draws; none if nothing can be shown."""
 
     def close(self) -> None:
         """Ends everything that was started."""
@@ -372,6 +375,10 @@ class InProcess:
         """Runs `jobs` one after another."""
         for job in jobs:
             yield run(self._suite, self._backends[job.role], job)
+
+    def picture(self, job: Job) -> list[str]:
+        """Lines of text that show what `job` draws."""
+        return picture(self._suite, self._backends[job.role], job)
 
     def close(self) -> None:
         """Nothing was started."""

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from harness.evidence import add
 from harness.gate import answer, environment
 from harness.ledger import APART, Ledger, UnwritableError
 from harness.names import find
-from harness.nightly import Recording, draw, standing
+from harness.nightly import Agenda, Recording, draw, standing
 from harness.question import ask, jobs
 from harness.tally import Tally
 from harness.workers import InProcess
@@ -432,6 +433,33 @@ def test_a_broken_promise_is_not_drawn_again(ledger, question):
     again = ledger.passes(subject)
     for case, number in passes.items():
         assert again[case] == number if case.startswith("toss") else again[case] > number
+
+
+def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, question):
+    run = begin(ledger, question)
+    agenda = Agenda(question, OFFER, ledger, run)
+
+    def drawn(heads, tails):
+        agenda.note(replace(result(heads, tails), seconds=0.1), ledger.add(run, result(heads, tails), 1.0))
+        return {place.case: place.suspicious for place in agenda._places(statistical=True)}
+
+    assert not any(drawn(5_000, 5_000).values())
+    assert drawn(5_320, 4_650) == {case: case == CASE for case in agenda._ahead}  # log10 e is about 3 of 6.9
+    assert not any(drawn(50_000, 50_000).values())
+
+
+def test_a_night_draws_where_it_resolves_most_in_a_second(ledger, question):
+    run = begin(ledger, question)
+    agenda = Agenda(question, OFFER, ledger, run)
+    seconds = {"toss": 0.01, "spin": 0.04}
+    drawn = dict.fromkeys(seconds, 0)
+    for job in islice(agenda.until(time.monotonic() + 60), 400):
+        drawn[job.case.op] += 1
+        text = next(text for text in job.case.findings if "/fair/" in text)
+        n, p = job.case.draws, job.case.p
+        tally = Tally(("heads", "tails"), (round(n * p), n - round(n * p)), (p, 1 - p), departure="rate")
+        agenda.note(Result("backend", job.case.id, {text: tally}, seconds=seconds[job.case.op]), {text: tally})
+    assert 12 < drawn["toss"] / drawn["spin"] < 20  # the square of four times the speed
 
 
 def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, question, monkeypatch):

@@ -1,0 +1,93 @@
+"""Pictures for a report: masks of the backend where a promise is broken, and the reference's beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.backend import Offer
+from harness.case import Case
+from harness.check import Check
+from harness.engine import Job, Result
+from harness.finding import Finding
+from harness.question import Question, offered
+
+BLOCKS = " ▄▀█"  # how a suite's picture shows two rows of entries in one of characters: the upper counts 2, the lower 1
+WIDTH, HEIGHT = 64, 32  # entries that are shown, at most
+MOST = 8  # findings that have one
+
+
+def pictures(
+    question: Question,
+    offer: Offer,
+    findings: Iterable[Finding],
+    results: Mapping[str, Result],
+    draw: Callable[[Job], list[str]],
+) -> dict[str, dict[str, Any]]:
+    """By the id of a broken finding, the first of each law: rows of one mask of each side, as hexadecimal digits.
+
+    Args:
+        results: of the backend, by case: the one that speaks most clearly is shown.
+        draw: lines of text that show what a job draws; none where nothing can be shown.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for finding in leading(findings):
+        if len(found) == MOST:
+            break
+        case = _clearest(question, offer, finding, results)
+        mine = rows_of(draw(Job("backend", case, question.seed, {})))
+        if not mine:
+            continue
+        beside: tuple[int, list[str]] | None = None
+        if question.suite.reference:
+            plain = replace(case, context="grad" if "vjp" in case.needs else "eager")  # as the reference is judged
+            beside = rows_of(draw(Job("reference", plain, question.seed, {})))
+        width, rows = mine
+        alike = beside is not None and beside[0] == width
+        found[finding.id] = {
+            "case": case.id,
+            "width": width,
+            "backend": rows,
+            "reference": beside[1] if alike and beside else [],
+        }
+    return found
+
+
+def leading(findings: Iterable[Finding]) -> list[Finding]:
+    """Of each law that is broken the finding that a report tells in full: in a plain call, with the most evidence."""
+    first: dict[str, Finding] = {}
+    broken = [finding for finding in findings if finding.status == "broken" and finding.known is None]
+    for finding in sorted(broken, key=lambda item: (item.context != "eager", -_part(item))):
+        first.setdefault(finding.law.partition(":")[0], finding)
+    return list(first.values())
+
+
+def rows_of(lines: list[str]) -> tuple[int, list[str]] | None:
+    """How many entries a row has, and rows of bits as hexadecimal digits; None if the lines are no such picture."""
+    drawn = [line[:WIDTH] for line in lines[1 : 1 + HEIGHT // 2]]
+    width = max(map(len, drawn), default=0)
+    if not width or not all(re.fullmatch(f"[{BLOCKS}]*", line) for line in drawn):
+        return None
+    cells = [[BLOCKS.index(sign) for sign in line.ljust(width)] for line in drawn]
+    rows = [[cell >> bit & 1 for cell in row] for row in cells for bit in (1, 0)]
+    if not any(rows[-1]):  # an odd number of rows
+        rows.pop()
+    digits = -(-width // 4)
+    return width, [f"{int(''.join(map(str, row)).ljust(4 * digits, '0'), 2):0{digits}x}" for row in rows]
+
+
+def _part(finding: Finding) -> float:
+    return (finding.log10_e or 0.0) / (finding.threshold_log10_e or 1.0)
+
+
+def _clearest(question: Question, offer: Offer, finding: Finding, results: Mapping[str, Result]) -> Case:
+    def weight(case: Case) -> float:
+        result = results.get(case.id)
+        evidence = None if result is None else result.evidence.get(finding.id)
+        if evidence is None:
+            return -1.0
+        return float(evidence.wrong) if isinstance(evidence, Check) else evidence.log10_e_bound
+
+    return max(offered(question.promises[finding.id], offer), key=weight)
