@@ -172,7 +172,8 @@ def draw_a_billion(backend: str, workers: int) -> None:
     took = verdict["run"]["seconds"]
     print(
         f"{backend}, {workers} workers: {draws:,} draws judged in {took:.0f} s; a worker held "
-        f"{max(peaks.values()) / 1024:.0f} MiB at most; at this speed 10^10 draws take {took * 1e10 / draws / 60:.0f} minutes"
+        f"{max(peaks.values()) / 1024:.0f} MiB at most; at this speed 10^10 draws take "
+        f"{took * 1e10 / draws / 60:.0f} minutes"
     )
 
 
