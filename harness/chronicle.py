@@ -77,7 +77,7 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
             f"{ledger.path}: its evidence was drawn by another plan than that of this keeprate, and can't be judged "
             "by it. Use the keeprate that drew it, or draw another night first"
         )
-    subjects = {"backend": backend} | ({"reference": reference} if reference is not None else {})
+    subjects: dict[str, int] = {"backend": backend} | ({"reference": reference} if reference is not None else {})
     beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (reference,)).fetchone()
     offers = _offer(ledger, offer), _offer(ledger, beside[0]) if beside else None
     run = {"seconds": seconds, "workers": workers, "host": host, "started": f"{night}T00:00:00Z"}
