@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from reports import numbers, plots
+from reports import masks, numbers, plots
 from reports.comparison import compare
 from reports.reading import MARKS, WORDS, Finding, Group, Reading, family, part, place, status_of
 
@@ -53,7 +53,7 @@ def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[s
 
 def _shown(reading: Reading) -> dict[str, Any]:
     """What only the page of HTML has: plots, and the findings that are told in full."""
-    ledger = reading.ledger or {"history": {}, "laws": {}, "runs": []}
+    ledger: Mapping[str, Any] = reading.ledger or {"history": {}, "laws": {}, "runs": []}
     cards = reading.leading
     watched = [item for item in reading.watched if part(item) >= WORTH_WATCHING][:WATCHED]
     drawn = {
@@ -62,6 +62,7 @@ def _shown(reading: Reading) -> dict[str, Any]:
         if item["estimate"] is not None
     }
     p_values = [item["p_value"] for item in reading.findings if item["p_value"] is not None]
+    pictures = reading.data.get("pictures", {})
     several = len({point["night"] for points in ledger["laws"].values() for point in points}) > 1
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
@@ -71,6 +72,16 @@ def _shown(reading: Reading) -> dict[str, Any]:
         ),
         "watched": watched,
         "plots": drawn,
+        "pictures": {
+            item["id"]: [
+                (side, Markup(svg))  # noqa: S704 - made of digits and words of ours
+                for side, svg in masks.sides(pictures[item["id"]])
+            ]
+            for item, _ in cards
+            if item["id"] in pictures
+        },
+        "drawn_in": lambda item: pictures[item["id"]]["case"],
+        "earlier": ledger.get("before", {}),
         "nights": Markup(plots.evidence_by_night(ledger["laws"])) if several else None,  # noqa: S704
         "qq": Markup(plots.qq(p_values)) if len(p_values) > 1 else None,  # noqa: S704
         "speed": Markup(plots.speed(ledger["runs"][-60:])) if len(ledger["runs"]) > 1 else None,  # noqa: S704
@@ -88,6 +99,7 @@ def _functions() -> dict[str, Any]:
         "short": numbers.short,
         "rows": _rows,
         "because": _because,
+        "stood": _stood,
         "anchor": _anchor,
         "cell": _cell,
     }
@@ -127,6 +139,16 @@ def _because(item: Finding) -> str:
     detail = item["detail"] or {}
     first = "; ".join(f"{label} {text}" for label, text in (detail.get("first") or {}).items())
     return str(detail.get("reason") or first)
+
+
+def _stood(then: Mapping[str, Any]) -> str:
+    """Where a finding stood at the end of another version, in words."""
+    parts = [WORDS[then["status"]]]
+    if then["estimate"] is not None:
+        parts.append(f"{numbers.figure(then['estimate'])} seen in {numbers.count(then['n'])} draws")
+    if then["log10_e"] is not None:
+        parts.append(f"log₁₀ e = {numbers.short(then['log10_e'])}")
+    return ", ".join(parts)
 
 
 def _anchor(text: str) -> str:

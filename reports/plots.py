@@ -19,6 +19,7 @@ INK, FAINT, GRID, KEPT, BROKEN, SEEN = "#010101", "#020202", "#030303", "#040404
 COLOURS = {INK: "ink", FAINT: "faint", GRID: "rule", KEPT: "kept", BROKEN: "broken", SEEN: "seen"}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name is a name, with dollar signs too
     "svg.hashsalt": "keeprate",
     "font.size": 9,
     "font.family": "sans-serif",
@@ -64,8 +65,7 @@ def evidence_by_night(laws: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                 ends.append(y[-1])
         highest = max(1.15, *(point["part"] * 1.1 for points in laws.values() for point in points))
         if highest > 3:
-            axes.set_yscale("symlog", linthresh=1)
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            _far(axes, 1)
         axes.set_ylim(-0.55, highest)
         axes.axhline(1, color=BROKEN, linewidth=1, linestyle=(0, (5, 3)))
         axes.annotate(
@@ -97,7 +97,16 @@ def finding(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> st
         left.axvline(item["expected"], color=INK, linewidth=1.2)
         left.plot([low, high], [0, 0], color=BROKEN if broken else SEEN, linewidth=5, alpha=0.35, solid_capstyle="butt")
         left.plot([item["estimate"]], [0], "o", color=BROKEN if broken else SEEN, markersize=6)
-        left.annotate("promised", (item["expected"], 0.75), ha="center", fontsize=8, color=INK)
+        side = 1 if item["estimate"] >= item["expected"] else -1  # of the line, where what was seen is
+        left.annotate(
+            "promised",
+            (item["expected"], 0.75),
+            xytext=(4 * side, 0),
+            textcoords="offset points",
+            ha="left" if side > 0 else "right",
+            fontsize=8,
+            color=INK,
+        )
         left.annotate("seen", (item["estimate"], -0.8), ha="center", fontsize=8, color=BROKEN if broken else SEEN)
         left.set_ylim(-1.1, 1.1)
         left.set_yticks([])
@@ -136,7 +145,7 @@ def qq(p_values: Sequence[float]) -> str:
         axes.plot([0, end], [0, end], color=FAINT, linewidth=0.8)
         axes.plot(x, y, "o", color=SEEN, markersize=2.6)
         if y.max() > 4 * end:
-            axes.set_yscale("symlog", linthresh=end)
+            _far(axes, end)
         axes.set_xlabel("−log₁₀ p, if all were kept")
         axes.set_ylabel("−log₁₀ p, as seen")
     return _svg(
@@ -167,6 +176,12 @@ def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
         axes.patch.set_alpha(0)
     figure.patch.set_alpha(0)
     return figure, made
+
+
+def _far(axes: Axes, near: float) -> None:
+    """Shows what is far off too, and what is nearer than `near` as it is."""
+    axes.set_yscale("symlog", linthresh=near)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _apart(heights: Sequence[float], distance: float) -> list[float]:

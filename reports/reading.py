@@ -206,6 +206,42 @@ class Reading:
         return [(finding, counts[law] - 1) for law, finding in first.items()]
 
     @property
+    def deviations(self) -> list[tuple[str, list[Finding]]]:
+        """Known deviations that were seen, by the reason given for them."""
+        return _by_reason(item for item in self.findings if status_of(item) == "known")
+
+    @property
+    def mended(self) -> list[tuple[str, list[Finding]]]:
+        """Known deviations that are no longer seen, by the reason given for them."""
+        return _by_reason(item for item in self.findings if item["status"] == "kept" and item["known"] is not None)
+
+    @property
+    def causes(self) -> Sequence[Mapping[str, Any]]:
+        """Known faults that break the same laws, most alike first."""
+        found: Sequence[Mapping[str, Any]] = self.data.get("causes", ())
+        return found
+
+    def cause(self, finding: Finding) -> Mapping[str, Any] | None:
+        """The likeliest cause that breaks the law of a finding; None if none is known."""
+        return next((cause for cause in self.causes if family(finding) in cause["laws"]), None)
+
+    @property
+    def faults(self) -> Mapping[str, int]:
+        """Known faults that the laws were tried on, by their kind."""
+        found: Mapping[str, int] = self.data.get("faults", {})
+        return found
+
+    def caught(self, law: str) -> Mapping[str, int]:
+        """Those that a law has been shown to catch."""
+        found: Mapping[str, int] = self.data.get("laws", {}).get(law, {}).get("faults", {})
+        return found
+
+    @cached_property
+    def anchors(self) -> set[str]:
+        """Where findings are shown."""
+        return {group.anchor for group in self.groups.values() if group.op in self.ops}
+
+    @property
     def watched(self) -> list[Finding]:
         """Kept findings with the most evidence against them."""
         kept = [finding for finding in self.findings if finding["status"] == "kept" and part(finding) > 0]
@@ -235,6 +271,13 @@ class Reading:
         alpha = self.data["alpha"]
         odds = {1e-6: "once in a million", 1e-3: "once in a thousand", 1e-9: "once in a billion"}
         return odds.get(alpha, f"with probability {alpha:g}")
+
+
+def _by_reason(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(finding["known"], []).append(finding)
+    return list(found.items())
 
 
 def versioned(side: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from harness.nightly import draw
 from harness.question import ask
 from harness.workers import InProcess
 
+MUTANT = Path(__file__).parents[1] / "mutants" / "correlated.py"
 HARNESS = Path(__file__).parent.parent / "harness"
 COIN, COINS = str(HARNESS / "coin.py"), str(HARNESS / "coins.py")
 
@@ -28,6 +31,16 @@ def night(path, kind, ago):
         for update in ("UPDATE run SET night = ? WHERE night = ?", "UPDATE night SET night = ? WHERE night = ?"):
             ledger.db.execute(update, (then.isoformat(), today))
     return path
+
+
+@pytest.fixture(scope="session")
+def gated(tmp_path_factory):
+    """What the real gate says of a backend that uses each draw for four neighbours."""
+    path = tmp_path_factory.mktemp("gated") / "v.json"
+    command = [Path(sys.executable).with_name("keeprate"), "gate", "--backend", f"{MUTANT}:FourTogether"]
+    options = ["--profile", "quick", "--ops", "dropout", "--dtypes", "float32", "--json", path]
+    assert subprocess.run([*command, *options], capture_output=True, check=False).returncode == 1
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")

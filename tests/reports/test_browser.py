@@ -25,9 +25,9 @@ def browser():
         started.close()
 
 
-@pytest.fixture(params=["turned", "edge"])
-def path(documents, request, tmp_path):
-    document = copy.deepcopy(documents[request.param])
+@pytest.fixture(params=["turned", "edge", "gated"])
+def path(documents, gated, request, tmp_path):
+    document = copy.deepcopy({**documents, "gated": gated}[request.param])
     document["reference"]["failures"] = ["a/" + "name_without_a_place_to_break" * 5]
     pages = render(document, documents["faithful"] if request.param == "turned" else None)
     (tmp_path / "index.html").write_text(pages["index.html"], encoding="utf-8")
@@ -108,10 +108,25 @@ def test_a_cell_of_the_matrix_leads_to_its_findings(opened):
     target = cell.get_attribute("href")
     cell.click()
     assert page.url.endswith(target)
-    assert page.locator(f"details[id='{target.removeprefix('#')}'] summary").is_visible()
+    shown = page.locator(f"details:has([id='{target.removeprefix('#')}'])")
+    assert shown.locator(".rows").is_visible()  # opened by the link alone
+    assert not page.locator("details:not(:has(:target)) .rows").first.is_visible()
+
+
+def test_a_picture_is_as_large_as_it_can_be_seen(opened, path):
+    if "A mask of this backend" not in path.read_text(encoding="utf-8"):
+        pytest.skip("of this document there is no picture")
+    for width in WIDTHS:
+        mine, beside = opened(width).locator(".masks").first.locator("svg").all()
+        for box in (mine.bounding_box(), beside.bounding_box()):
+            assert 250 < box["width"] <= 330 and 100 < box["height"] < 200
 
 
 def test_it_prints_on_paper(opened, tmp_path):
     page = opened()
+    page.emulate_media(media="print")
+    every, worth = page.locator("details"), page.locator("details.worth .rows")
+    assert all(summary.is_visible() for summary in every.locator("summary").all())
+    assert worth.count() and all(rows.is_visible() for rows in worth.all())
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")

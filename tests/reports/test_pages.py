@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 from reports.pages import render
@@ -44,9 +45,9 @@ def page(document, against=None):
     return Page(render(document, against)["index.html"])
 
 
-@pytest.fixture(params=["faithful", "turned", "edge"])
-def document(documents, request):
-    return documents[request.param]
+@pytest.fixture(params=["faithful", "turned", "edge", "gated"])
+def document(documents, gated, request):
+    return {**documents, "gated": gated}[request.param]
 
 
 def test_what_a_ledger_tells_is_public_json(document):
@@ -64,18 +65,22 @@ def test_the_page_needs_nothing_from_anywhere_and_runs_nothing(document):
     assert "url(" not in re.sub(r"url\(#\w+\)", "", text)
 
 
-def test_every_link_leads_somewhere_and_no_id_comes_twice(document):
-    found = page(document)
+@pytest.mark.parametrize("compared", [False, True])
+def test_every_link_leads_somewhere_and_no_id_comes_twice(document, documents, gated, compared):
+    other = gated if document is documents["faithful"] else documents["faithful"]  # with findings of its own
+    found = page(document, other if compared else None)
     assert len(set(found.ids)) == len(found.ids)
     assert found.links
     assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
 
 
-def test_plots_have_text(documents):
+def test_plots_have_text(documents, gated):
     text = render(documents["faithful"], None)["index.html"]
     plots = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(plots) == 3  # nights, p-values, speed
-    for plot in plots:
+    more = re.findall(r"<svg.*?</svg>", render(gated, None)["index.html"], re.DOTALL)
+    assert any("mathdefault" in plot or "log₁₀" in plot for plot in more) and "mathdefault" not in str(more)
+    for plot in (*plots, *more):
         assert 'role="img"' in plot
         assert len(re.search(r"<title>(.*?)</title>", plot)[1]) > 40
 
@@ -112,6 +117,60 @@ def test_a_broken_promise_is_told_in_full(documents):
     edge = page(documents["edge"]).text
     assert "stands on its edge" in edge and re.search(r"wrong \d+ of [\d,]+", edge)
     assert "unreadable" in edge
+
+
+def test_a_broken_promise_has_a_picture_of_real_masks(gated):
+    text = render(gated, None)["index.html"]
+    shown = re.findall(r'<svg class="mask".*?</svg>', text)
+    assert len(shown) == 2 * len(gated["pictures"]) >= 8
+    first = next(iter(gated["pictures"].values()))
+    assert first["width"] == 64 and len(first["backend"]) == len(first["reference"]) == 32
+    assert len(json.dumps(first)) < 2000
+    fours = [set(row) <= set("0f") for row in first["backend"]]
+    assert all(fours)  # four neighbours are one draw: a hexadecimal digit
+    assert not any(set(row) <= set("0f") for row in first["reference"])
+    rows = [f"{int(row, 16):064b}" for row in first["backend"]]
+    drawn = next(plot for plot in shown if f"{sum(row.count('1') for row in rows):,} of 2,048 kept" in plot)
+    squares = {
+        (int(x) + step, int(y)) for x, y, n in re.findall(r"M(\d+) (\d+)h(\d+)", drawn) for step in range(int(n))
+    }
+    assert squares == {(x, y) for y, row in enumerate(rows) for x, bit in enumerate(row) if bit == "1"}
+
+
+def test_likely_causes_and_what_laws_catch_are_told(gated):
+    text = page(gated).text
+    assert "Looks like one of these" in text
+    assert "Each draw is used for four neighbours" in text and gated["causes"][0]["likeness"] > 0.5
+    assert "143 of them by kind" in text
+    assert gated["laws"]["neighbours"]["faults"]["correlated"] >= 1
+    assert sum(gated["faults"].values()) == 143
+    assert "looks like: Each draw is used for four neighbours" in render(gated, None)["report.md"]
+
+
+def test_known_deviations_are_told_with_their_reasons(documents):
+    document = copy.deepcopy(documents["turned"])
+    for finding in document["findings"]:
+        finding["known"] = "we knew" if finding["op"] == "spin" else None
+        if finding["status"] == "broken":
+            finding["known"] = "we <b>know</b>"
+    text, markdown = page(document).text, render(document, None)["report.md"]
+    assert "Seen, and accepted we <b>know</b>: toss/fair/float32/p0.5/-/eager and 1 more" in text
+    assert "No longer seen: take them off the list we knew: spin/fair/float32/p0.5/-/eager and 2 more" in text
+    assert r"- we \<b\>know\</b\>: toss/fair/float32/p0.5/-/eager and 1 more" in markdown
+    assert "### Known deviations that are no longer seen\n\n- we knew: spin/" in markdown
+
+
+def test_a_finding_has_its_history_over_versions(documents):
+    document = copy.deepcopy(documents["turned"])
+    then = {"version": "0.9", "device": "thumb", "profile": "gate", "night": "2026-01-02", "status": "kept"}
+    then |= {"n": 2_000_000, "log10_e": -1.25, "estimate": 0.500123}
+    document["ledger"]["before"] = {finding["id"]: [then] for finding in document["findings"]}
+    document["ledger"]["others"] = [{"name": "dice", "version": "6", "last": "2026-01-03", "runs": 3}]
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    text = page(document).text
+    assert "in 0.9 kept, 0.500123 seen in 2 M draws, log₁₀ e = −1.25; last on 2026-01-02, gate" in text
+    assert "The ledger also holds dice 6 (last on 2026-01-03): keeprate report --backend shows one of them." in text
+    assert "The ledger also holds dice 6." in render(document, None)["report.md"]
 
 
 def test_what_was_not_judged_is_said(documents):
@@ -153,18 +212,38 @@ def test_markdown_has_the_verdict_and_what_broke(documents):
     assert render(documents["faithful"], None)["report.md"].startswith("## ✓ coin keeps all 6 promises")
 
 
-def test_four_thousand_findings_fit_on_a_page(documents):
-    document = copy.deepcopy(documents["turned"])
-    document["ledger"]["history"] = {}
-    patterns = document["findings"]
-    document["findings"] = []
+def test_four_thousand_findings_fit_on_a_page(documents, gated):
+    """Whatever the history is: every list as long as its schema or what `tell` gives allows, no two figures alike."""
+    document = copy.deepcopy({**gated, "ledger": documents["turned"]["ledger"]})
+    patterns, random, document["findings"] = document["findings"], np.random.default_rng(), []
     for number in range(4000):
         finding = copy.deepcopy(patterns[number % len(patterns)])
-        op, law = f"operator_{number % 10}", ("fair", "lands")[number % 2] + f":{number}"
-        finding["op"], finding["law"] = op, law
-        finding["id"] = f"{op}/{law}/float32/p0.5/64x1024/compile+checkpoint"
+        finding["op"] = f"operator_{number // 400}"
+        parts = finding["id"].split("/")
+        finding["id"] = "/".join([finding["op"], *parts[1:4], f"{number}x{parts[4]}", parts[5]])
+        for name in ("estimate", "expected", "detectable", "log10_e", "threshold_log10_e", "p_value"):
+            if finding[name] is not None:
+                finding[name] = float(f"{finding[name] * random.uniform(0.5, 1):.6g}")
         document["findings"].append(finding)
-    text = render(document, None)["index.html"]
+    ledger, ids = document["ledger"], [finding["id"] for finding in document["findings"]]
+    nights = [f"2026-{1 + number // 28:02}-{1 + number % 28:02}" for number in range(60)]
+    point = {"status": "kept", "n": 10**9, "log10_e": 1.2345, "estimate": 0.500123}
+    ledger["history"] = {
+        text: [{**point, "night": night, "log10_e": round(random.normal(), 6)} for night in nights]
+        for text in ids[:1000]
+    }
+    then = {"version": "0.31.0.dev20260101+abcdef", "device": "Device(gpu, 0)", "profile": "gate", "night": nights[0]}
+    ledger["before"] = {text: [{**point, **then}] * 8 for text in ids[:1000]}
+    ledger["laws"] = {
+        law: [{"night": night, "part": round(random.uniform(-0.3, 0.9), 4)} for night in nights]
+        for law in document["laws"]
+    }
+    ledger["runs"] = [{**ledger["runs"][-1], "night": night} for night in nights] * 16
+    ledger["versions"] = ledger["versions"] * 1000
+    ledger["changes"] = [{"id": text, "before": "kept", "now": "broken"} for text in ids]
+    ledger["others"] = [{"name": "x" * 50, "version": "1", "last": nights[0], "runs": 3}] * 100
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    text = render(document, document)["index.html"]
     assert text.count("<tr>") >= 4000
     assert len(text.encode()) < LARGEST
 
