@@ -6,8 +6,24 @@ import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import UsageError
+
+
+def kind(path: Path) -> Literal["nothing", "file", "folder", "device"]:
+    """What is at `path`; a link stands for what it leads to, and a pipe or a socket is a device.
+
+    Raises:
+        UsageError: nobody may look there, or nothing can have this name.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    except (OSError, ValueError) as error:  # no permission; too long, a link to itself; a zero byte
+        raise UsageError(f"{path}: {_reason(error)}") from None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "device"
 
 
 def check_writable(path: Path) -> None:
@@ -24,8 +40,26 @@ def check_writable(path: Path) -> None:
             raise UsageError(f"can't write '{path}': there is no folder '{folder}'")
         if not os.access(path if _is_special(path) else folder, os.W_OK):
             raise UsageError(f"can't write '{path}': no permission to write to '{folder}'")
-    except (OSError, RuntimeError) as error:  # a name that is too long; a link to itself
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long; a link to itself; a zero byte
         raise UsageError(f"can't write '{path}': {_reason(error)}") from None
+
+
+def check_folder(path: Path) -> None:
+    """Looks, before a long run, whether files could be written into the folder `path`, which need not be there yet.
+
+    Raises:
+        UsageError: it is no folder, or can't be written to or made.
+    """
+    try:
+        there = path.resolve()
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir():
+            raise UsageError(f"can't write to '{path}': '{there}' is no folder")
+        if not os.access(there, os.W_OK):
+            raise UsageError(f"can't write to '{path}': no permission to write to '{there}'")
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"can't write to '{path}': {_reason(error)}") from None
 
 
 def write(path: Path, text: str) -> None:
@@ -69,11 +103,24 @@ def _usual_mode() -> int:
 
 def _is_special(path: Path) -> bool:
     """True for what exists and is neither a file nor a folder; putting a file in its place would destroy it."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return kind(path) == "device"
 
 
-def _reason(error: OSError | RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def beginning(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a file, a pipe or a device.
+
+    Raises:
+        UsageError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {_reason(error)}") from None
 
 
 def read(path: Path, most: int) -> str:
@@ -81,19 +128,15 @@ def read(path: Path, most: int) -> str:
 
     Args:
         path: where it is.
-        most: bytes; what is larger is no list that a person wrote, and must not fill the memory.
+        most: bytes; what is larger is nothing that anyone meant to be read, and must not fill the memory.
 
     Raises:
-        UsageError: it can't be read, is larger, or isn't UTF-8; the message begins with the reason.
+        UsageError: it can't be read, is larger, or isn't UTF-8.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise UsageError(_reason(error)) from None
+    data = beginning(path, most + 1)
     if len(data) > most:
-        raise UsageError(f"it is larger than {most // 2**20} MiB")
+        raise UsageError(f"{path}: it is larger than {most // 2**20} MiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"{path}: {error}") from None

@@ -33,7 +33,7 @@ def read_known(path: str | Path) -> Known:
     try:
         text = read(Path(path), LARGEST)
     except UsageError as error:
-        raise UsageError(f"known deviations {path}: {error}") from None
+        raise UsageError(f"known deviations {error}") from None
     patterns = []
     for number, line in enumerate(text.splitlines(), start=1):
         pattern, _, reason = (part.strip() for part in line.partition("#"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from harness.chronicle import tell
 from harness.cluster import SCHEME, Cluster
 from harness.console import console, progress
 from harness.errors import NoVerdictError, UsageError
-from harness.files import write
+from harness.files import beginning, check_folder, kind, write
 from harness.gate import runner_for
 from harness.ledger import Ledger
 from harness.limits import limits
@@ -221,10 +220,8 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
 
 def _read(path: Path, suite: str, known: str | None, backend: str | None) -> dict[str, Any]:
     """The public JSON of a ledger or of a verdict, whichever is at `path`."""
-    if path.is_file():
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                return read_verdict(path)
+    if kind(path) == "file" and beginning(path, len(MAGIC)) != MAGIC:
+        return read_verdict(path)
     with Ledger(path) as book:
         return tell(book, suite, known, backend)
 
@@ -264,22 +261,6 @@ class _Pages:
             write(self._out / name, text)
         write(self._out / "report.json", json.dumps(document, allow_nan=False) + "\n")
         return f"wrote {self._out / 'index.html'}, {self._out / 'report.md'} and {self._out / 'report.json'}"
-
-
-def check_folder(path: Path) -> None:
-    """Looks whether a folder is, or could be made, at `path`.
-
-    Raises:
-        UsageError: it can't.
-    """
-    try:
-        nearest = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
-        if not nearest.is_dir():
-            raise UsageError(f"can't write to '{path}': '{nearest}' is not a folder")
-        if not os.access(nearest, os.W_OK):
-            raise UsageError(f"can't write to '{path}': no permission to write to '{nearest}'")
-    except (OSError, RuntimeError) as error:  # a name that is too long; a link to itself
-        raise UsageError(f"can't write to '{path}': {error}") from None
 
 
 def _say(screen: Console, text: str) -> None:

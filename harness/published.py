@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.errors import UsageError
+from harness.files import read
 
 SCHEMA = Path(__file__).parent / "verdict.schema.json"
 LARGEST = 64 << 20  # bytes of a file: ten times 4,000 findings
@@ -19,12 +20,9 @@ def read_verdict(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: there is none, it isn't one, or jsonschema isn't installed.
     """
+    text = read(path, LARGEST)
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path}: larger than any verdict ({LARGEST >> 20} MiB)")
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+        data = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON: {error}") from None
     try:
@@ -34,8 +32,8 @@ def read_verdict(path: Path) -> dict[str, Any]:
     schema = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     wrong = jsonschema.exceptions.best_match(schema.iter_errors(data))
     if wrong is not None:
-        text = wrong.message if len(wrong.message) < 200 else f"{wrong.message[:200]} …"
-        raise UsageError(f"{path}: not a verdict of keeprate, at {wrong.json_path}: {text}")
+        told = wrong.message if len(wrong.message) < 200 else f"{wrong.message[:200]} …"
+        raise UsageError(f"{path}: not a verdict of keeprate, at {wrong.json_path}: {told}")
     assert isinstance(data, dict)
     return data
 
@@ -47,5 +45,12 @@ def _refuse(constant: str) -> NoReturn:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
+        raise ValueError(f"{text} is out of range")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if abs(value) >= 2**63:
         raise ValueError(f"{text} is out of range")
     return value

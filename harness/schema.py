@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.files import beginning, kind
 
 APPLICATION = 0x6B656570  # "keep", in the file's header
 MAGIC = b"SQLite format 3\x00"
@@ -162,13 +163,13 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
     Raises:
         UsageError: there is none, it is no ledger, damaged, newer than this keeprate reads, or holds what none does.
     """
-    if path.is_dir() or (not create and not path.is_file()):
-        raise UsageError(f"no ledger '{path}'" + (": it is a folder" if path.is_dir() else ""))
-    fresh = not path.exists() or path.stat().st_size == 0
-    if not fresh:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
+    found = kind(path)
+    if found in ("folder", "device") or (found == "nothing" and not create):
+        raise UsageError(f"no ledger '{path}'" + ("" if found == "nothing" else f": it is a {found}"))
+    start = beginning(path, len(MAGIC)) if found == "file" else b""
+    fresh = not start
+    if start not in (b"", MAGIC):
+        raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
     uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
