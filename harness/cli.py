@@ -29,7 +29,7 @@ from harness.gate import answer_in_full, counted, no_verdict, runner_for
 from harness.known import known_text
 from harness.names import installed
 from harness.nightly_cli import attach, executor_option, ledger_option, recorded, refuse_unrecorded
-from harness.question import ALPHA, DEFAULT_SUITE, Question, ask
+from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, choice
 from harness.suite import PROFILES, load_suite
 from harness.text import WIDTH, failure_text, filled, show
 from harness.verdict import Verdict
@@ -46,10 +46,7 @@ class _Names(click.ParamType[tuple[str, ...]]):
     name = "NAMES"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
-        names = tuple(filter(None, (part.strip() for part in str(value).split(","))))
-        if not names:
-            self.fail("names no one; leave it out to judge all", param, ctx)
-        return names
+        return choice(value)
 
 
 def _options(function: Callable[..., None]) -> Callable[..., None]:
@@ -163,20 +160,20 @@ def gate(
     for path in (json_path, write_known):
         if path is not None:
             check_writable(path)
-    question = ask(ops=ops, dtypes=dtypes, **options)
+    question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
     runner = recorded(question, ledger, executor, workers, case_timeout, memory)
     verdict, _ = _judge(question, runner, json_path)
-    show(verdict, console(sys.stdout))  # first: a disk that is full must not cost the verdict
-    github.report(verdict)
-    if json_path is not None:
-        write(json_path, verdict.to_json())
-    if write_known is not None:
-        broken = [
-            (item.id, item.known or "broken when this list was written")
-            for item in verdict
-            if item.status in ("broken", "error")
-        ]
-        write(write_known, known_text(broken))
+    broken = [
+        (item.id, item.known or "broken when this list was written")
+        for item in verdict
+        if item.status in ("broken", "error")
+    ]
+    unwritten = _write_all({json_path: verdict.to_json(), write_known: known_text(broken)})
+    show(verdict, console(sys.stdout))
+    for line in github.annotated(verdict):
+        click.echo(line)
+    _refuse_if(unwritten)
+    github.add_summary(verdict)
     refuse_unrecorded(runner)
     sys.exit(verdict.exit_code)
 
@@ -189,7 +186,7 @@ def plan(
     workers: int | None, case_timeout: float | None, memory: str | None, ops: Any, dtypes: Any, **options: Any
 ) -> None:
     """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
-    question = ask(ops=ops, dtypes=dtypes, **options)
+    question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
     count = counted(workers)
     runner = runner_for(question, 1, case_timeout=case_timeout, memory=memory)
     try:
@@ -259,6 +256,7 @@ def explain(law: str, suite: str) -> None:
 @click.argument("finding", metavar="ID")
 @_options
 @_json
+@click.option("--dtypes", type=_Names(), help="Dtypes that the finding was judged in, where it is of several.")
 @click.option("--fresh", is_flag=True, help="Ask again with new draws, and say what both say together.")
 @click.option(
     "--shrink", is_flag=True, help="Find the plainest context, dtype and p and the smallest shape that break."
@@ -291,18 +289,18 @@ def replay(
     for path in (json_path, snippet):
         if path is not None:
             check_writable(path)
-    question = ask(finding=finding, **options)
+    question = ask(finding=finding, case_timeout=case_timeout, memory=memory, **options)
 
     def runner() -> Children:
         return runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
 
     verdict, results = _judge(question, runner(), json_path)
+    unwritten = _write_all({json_path: verdict.to_json()})
     screen = console(sys.stdout)
     (found,) = verdict
     law = verdict.laws[question.promises[finding].id.family]
     screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
-    if json_path is not None:
-        write(json_path, verdict.to_json())
+    _refuse_if(unwritten)
     code = verdict.exit_code
     if found.status in ("kept", "broken"):
         seen = Closeup(question, finding, results, runner())
@@ -340,8 +338,32 @@ def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[
         raise
 
 
+def _write_all(texts: Mapping[Path | None, str]) -> list[str]:
+    """Writes what was asked for, before anything is printed; gives the reasons why some of it can't be written.
+
+    So neither a file costs the verdict, nor the standard output a file, if one of them can't be written to.
+    """
+    unwritten = []
+    for path, text in texts.items():
+        if path is not None:
+            try:
+                write(path, text)
+            except UsageError as refusal:
+                unwritten.append(str(refusal))
+    return unwritten
+
+
+def _refuse_if(unwritten: list[str]) -> None:
+    if unwritten:
+        raise UsageError("\n".join(unwritten))
+
+
 def _progress() -> Progress:
     return progress(MofNCompleteColumn())
+
+
+class _Terminated(BaseException):
+    """SIGTERM: as an interrupt is."""
 
 
 def main() -> None:
@@ -371,18 +393,21 @@ def main() -> None:
         _refuse(f"can't write to the standard output: {error.strerror}", UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _refuse("interrupted; nothing was concluded", 128 + signal.SIGINT)
+    except _Terminated:
+        _refuse("terminated; nothing was concluded", 128 + signal.SIGTERM)
     except Exception:  # noqa: BLE001 - exit code 1 would say that a promise is broken
         traceback.print_exc()
         sys.exit(NoVerdictError.exit_code)
 
 
 def _stopped(number: int, frame: Any) -> NoReturn:
-    """Ends as an interrupt does, so that the workers are ended too; a second signal must not stop that."""
+    """Ends as an interrupt does, so that the workers are ended too; a second signal must not stop that.
+
+    It says nothing itself: it may have come in the middle of what is being written.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    _refuse("terminated; nothing was concluded", 128 + number)
+    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
 def _refuse(message: str, code: int) -> NoReturn:

@@ -49,6 +49,16 @@ def find(name: str, *, group: str, kind: str) -> Any:
     return _loading(name, kind, found) if inspect.isclass(found) else found
 
 
+def file_of(name: str, *, group: str) -> Path:
+    """The file that `find` loads `name` from, which must exist."""
+    where = installed(group).get(name, name).partition(":")[0]
+    if where.endswith(".py"):
+        return Path(where).resolve()
+    spec = importlib.util.find_spec(where)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin)
+
+
 def _look_at(where: str, kind: str) -> None:
     """Looks at what `where` names on the disk, if anything."""
     path = Path(where)

@@ -7,27 +7,28 @@ report to the controller, which concludes and writes the JSON.
 
 from __future__ import annotations
 
-import inspect
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import github
 from harness.backend import Offer
 from harness.engine import Result
-from harness.errors import KeeprateError
+from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
 from harness.finding import Finding
-from harness.gate import Docket, conclude, run_of
+from harness.gate import Docket, conclude, no_verdict, refuse_faulty, run_of
 from harness.limits import limits
-from harness.names import find
-from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, jobs
+from harness.names import file_of
+from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
 from harness.suite import PROFILES, groups
 from harness.text import failure_text, verdict_text
+from harness.verdict import Verdict
 from harness.workers import Children
 
 SEED = "keeprate_seed"
@@ -42,8 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", default="gate", help=f"how small a departure is caught: {', '.join(PROFILES)}")
     group.addoption("--alpha", type=float, default=ALPHA, help="how often, at most, a faithful backend fails")
     group.addoption("--seed", type=int, help="repeats a run; fresh unless given, and printed")
-    group.addoption("--ops", type=_names, help="operators to judge, separated by commas")
-    group.addoption("--dtypes", type=_names, help="dtypes to judge, separated by commas")
+    group.addoption("--ops", type=choice, help="operators to judge, separated by commas")
+    group.addoption("--dtypes", type=choice, help="dtypes to judge, separated by commas")
     group.addoption("--known", metavar="FILE", help="known deviations: a pattern of ids a line, the reason after #")
     group.addoption("--json", type=Path, metavar="FILE", help="write the verdict as JSON")
     group.addoption(
@@ -51,10 +52,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--memory", metavar="SIZE", help="what a worker may hold, as in 4G")
     group.addoption("--suite", default=DEFAULT_SUITE, help="what to judge by")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -74,8 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
             dtypes=option.dtypes,
             known=option.known,
             suite=option.suite,
+            case_timeout=option.case_timeout,
+            memory=option.memory,
         )
-        suite_file = Path(inspect.getfile(find(option.suite, group="keeprate.suites", kind="suite")))
+        suite_file = file_of(option.suite, group="keeprate.suites")
         if option.json is not None:
             check_writable(option.json)
         limits(1, option.case_timeout, option.memory)
@@ -150,7 +149,7 @@ class Gate:
 
 
 class Controller(Gate):
-    """What only the controller does: the seed, the verdict, the JSON."""
+    """What only the controller does: the seed, the verdict, where it is written."""
 
     def __init__(self, question: Question, suite_file: Path, config: pytest.Config) -> None:
         super().__init__(question, suite_file, config)
@@ -158,12 +157,19 @@ class Controller(Gate):
         self._started = time.monotonic()
         self._gathered: list[Result] = []
         self._reported: set[str] = set()
+        self._interrupted = False
+        self._verdict: Verdict | None = None
+        self._unwritten: list[str] = []
 
     def pytest_sessionstart(self) -> None:
-        """Refuses a backend that can't be loaded before anything is collected."""
+        """Refuses a backend that can't be loaded, or whose adapter is at fault, before anything is collected."""
         try:
             self.offers  # noqa: B018 - asking is what loads it
-        except KeeprateError as error:
+            refuse_faulty(self._runner.check(), self.question.backend)
+        except NoVerdictError as error:
+            self._write(no_verdict(self.question, str(error)))
+            raise pytest.UsageError("\n".join([str(error), *self._unwritten])) from None
+        except UsageError as error:
             raise pytest.UsageError(str(error)) from None
 
     def pytest_report_header(self) -> str:
@@ -196,9 +202,13 @@ class Controller(Gate):
             self._reported.add(data["finding"])
             self._gathered += [Result.from_json(item) for item in data["results"]]
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Concludes over everything that was reported, prints the table, writes the JSON."""
-        if not self._reported:
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Concludes nothing after Ctrl-C; `-x` ends a parallel run in another way."""
+        self._interrupted = not isinstance(excinfo.value, pytest.Session.Interrupted)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Concludes over everything that was reported, and writes the JSON."""
+        if not self._reported or self._interrupted:
             return
         chosen = {text: promise for text, promise in self.question.promises.items() if text in self._reported}
         asked = self.question.among(chosen)
@@ -206,11 +216,33 @@ class Controller(Gate):
         for result in self._gathered:
             docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
-        verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
-        terminalreporter.section(f"keeprate: {verdict.verdict}")
-        terminalreporter.write(verdict_text(verdict, failures=False))
+        self._verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
+        self._write(self._verdict)
+        self._try(github.add_summary, self._verdict)
+        if self._unwritten:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Prints the verdict, and what couldn't be written."""
+        if self._verdict is not None:
+            terminalreporter.section(f"keeprate: {self._verdict.verdict}")
+            terminalreporter.write(verdict_text(self._verdict, failures=False))
+            for line in github.annotated(self._verdict):
+                terminalreporter.write_line(line)
+        for refusal in self._unwritten:
+            terminalreporter.write_line(f"ERROR: {refusal}", red=True)
+
+    def _write(self, verdict: Verdict) -> None:
+        """Writes the JSON, if it is asked for."""
         if self._config.option.json is not None:
-            write(self._config.option.json, verdict.to_json())
+            self._try(write, self._config.option.json, verdict.to_json())
+
+    def _try(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Calls what writes a file; the end of the run says why where it can't."""
+        try:
+            function(*arguments)
+        except UsageError as error:
+            self._unwritten.append(str(error))
 
 
 class SuiteFile(pytest.File):

@@ -28,6 +28,8 @@ class Question:
     Args:
         plan: every promise of the profile, by the id of its finding.
         promises: those of them that were chosen, with the cases that were chosen.
+        dtypes: those that were chosen; empty for all.
+        case_timeout, memory: the limits of a case that were asked for, for the command that runs a finding again.
     """
 
     suite: Suite
@@ -39,6 +41,9 @@ class Question:
     plan: Mapping[str, Promise]
     promises: Mapping[str, Promise]
     known: Known
+    dtypes: tuple[str, ...] = ()
+    case_timeout: float | None = None
+    memory: str | None = None
 
     @property
     def names(self) -> set[str]:
@@ -52,13 +57,25 @@ class Question:
 
     def replay(self, finding: str) -> str:
         """The command line that runs `finding` again, exactly."""
+        pooled = finding in self.plan and len(self.promises[finding].cases) < len(self.plan[finding].cases)
+        dtypes = self.dtypes if pooled else ()  # elsewhere the id says which
         if not self.backend:
-            return f"keeprate.judge(backend, seed={self.seed}, profile={self.profile!r})"
+            more = f", alpha={self.alpha!r}" if self.alpha != ALPHA else ""
+            more += f", dtypes={dtypes!r}" if dtypes else ""
+            return f"keeprate.judge(backend, seed={self.seed}, profile={self.profile!r}{more})"
         words = ["keeprate", "replay", finding, "--backend", self.backend, "--seed", str(self.seed)]
         words += ["--profile", self.profile] if self.profile != "gate" else []
         words += ["--alpha", repr(self.alpha)] if self.alpha != ALPHA else []
+        words += ["--dtypes", ",".join(dtypes)] if dtypes else []
         words += ["--suite", self.suite_name] if self.suite_name != DEFAULT_SUITE else []
+        words += ["--case-timeout", repr(self.case_timeout)] if self.case_timeout is not None else []
+        words += ["--memory", self.memory] if self.memory is not None else []
         return shlex.join(words)
+
+
+def choice(text: str) -> tuple[str, ...]:
+    """The names in a text that separates them by commas."""
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def ask(
@@ -72,6 +89,8 @@ def ask(
     finding: str | None = None,
     known: str | Path | None = None,
     suite: str = DEFAULT_SUITE,
+    case_timeout: float | None = None,
+    memory: str | None = None,
 ) -> Question:
     """Checks what a person asked for, and draws a fresh seed if none was given.
 
@@ -79,6 +98,7 @@ def ask(
         backend: a name; empty for an object.
         finding: the id of the only finding to judge.
         ops, dtypes: what to judge; None for all.
+        case_timeout, memory: the limits of a case that were asked for.
 
     Raises:
         UsageError: an option names what doesn't exist, or is out of range.
@@ -92,8 +112,8 @@ def ask(
     loaded = load_suite(suite)
     promises = loaded.promises(profile)
     cases = [case for promise in promises.values() for case in promise.cases]
-    _exist(ops, "operator", {case.op for case in cases})
-    _exist(dtypes, "dtype", {case.dtype for case in cases} - {ANY})
+    _exist(ops, "ops", "operator", {case.op for case in cases})
+    _exist(dtypes, "dtypes", "dtype", {case.dtype for case in cases} - {ANY})
     if finding is not None and finding not in promises:
         FindingId.parse(finding)  # says so if it isn't an id at all
         raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{similar(finding, promises)}")
@@ -102,6 +122,8 @@ def ask(
         looks = tuple(case for case in promise.cases if not dtypes or case.dtype in (*dtypes, ANY))
         if looks and (not ops or promise.id.op in ops) and finding in (None, text):
             chosen[text] = replace(promise, cases=looks)
+    if finding is not None and not chosen:
+        raise UsageError(f"finding '{finding}' is of none of these dtypes: {', '.join(dtypes or ())}")
     return Question(
         loaded,
         suite,
@@ -111,11 +133,16 @@ def ask(
         secrets.randbits(31) if seed is None else seed,
         promises,
         chosen,
-        read_known(known) if known else Known(),
+        Known() if known is None else read_known(known),
+        tuple(dtypes or ()),
+        case_timeout,
+        memory,
     )
 
 
-def _exist(wanted: Collection[str] | None, kind: str, existing: set[str]) -> None:
+def _exist(wanted: Collection[str] | None, option: str, kind: str, existing: set[str]) -> None:
+    if wanted is not None and not wanted:
+        raise UsageError(f"{option} names no {kind}; leave it out to judge all")
     for name in wanted or ():
         if name not in existing:
             raise UsageError(

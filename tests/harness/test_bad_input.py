@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.schema import connect
+
 COIN = str(Path(__file__).with_name("coin.py"))
 HUGE = 10 * 2**30  # bytes: ten gigabytes that take no room on the disk
 LONG = "x" * 5000
@@ -31,7 +33,7 @@ def assert_refused(run, *words, code=2):
 
 @pytest.fixture
 def debris(tmp_path):
-    """A huge file, a folder, a list in another encoding, a link to itself; the names of all files afterwards."""
+    """A huge file, a folder, a list in another encoding, a link to itself, …; the names of all new files afterwards."""
     for name in ("huge.txt", "huge.py"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(HUGE)
@@ -40,73 +42,196 @@ def debris(tmp_path):
     (tmp_path / "latin1.py").write_bytes("name = 'März'\n".encode("latin-1"))
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "empty.py").touch()
+    (tmp_path / "list.json").write_text("[1, 2, 3]")
+    connect(tmp_path / "unused.db", create=True).close()
     before = sorted(tmp_path.iterdir())
     return lambda: sorted(set(tmp_path.iterdir()) - set(before))
 
 
+JUDGING = {
+    "gate": ["gate"],
+    "plan": ["plan"],
+    "replay": ["replay", "dropout/keep_rate/float32/p0.3/64x1024/eager"],
+    "nightly": ["nightly", "--ledger", "night.db"],
+}
+OPTIONS = [
+    (["--alpha", "1e-320"], "alpha = 1e-320 is below 1e-290"),
+    (["--alpha", "inf"], "alpha = inf is not between 0 and 1"),
+    (["--alpha", "small"], "'small' is not a valid float"),
+    (["--seed", "-1"], "seed = -1 is not a whole number from 0 to 2**63 - 1"),
+    (["--seed", "9" * 5000], "is not a valid integer"),
+    (["-n", "0"], "0 is not in the range x>=1"),
+    (["-n", "1000000"], "workers = 1000000 is not between 1 and 64"),
+    (["-n", "two"], "'two' is not a valid integer"),
+    (["--case-timeout", "0"], "case timeout = 0.0 is not a positive number of seconds"),
+    (["--case-timeout", "nan"], "case timeout = nan is not a positive number of seconds"),
+    (["--case-timeout", "inf"], "case timeout = inf is not a positive number of seconds"),
+    (["--case-timeout", "soon"], "'soon' is not a valid float"),
+    (["--memory", "0"], "memory = '0' is not a size as in 4G or 512M"),
+    (["--memory", "-1G"], "memory = '-1G' is not a size"),
+    (["--memory", "9" * 400], "is not a size"),
+    (["--memory", ""], "memory = '' is not a size"),
+    (["--memory", "4G of it"], "memory = '4G of it' is not a size"),
+    (["--profile", ""], "profile '' is not one of"),
+    (["--dtypes", ""], "dtypes names no dtype; leave it out to judge all"),
+    (["--dtypes", "float31"], "no dtype named 'float31'"),
+    (["--known", ""], "known deviations .: Is a directory"),
+    (["--known", "nowhere.txt"], "known deviations nowhere.txt: No such file or directory"),
+    (["--known", "huge.txt"], "known deviations huge.txt: it is larger than 16 MiB"),
+    (["--known", "/dev/zero"], "known deviations /dev/zero: it is larger than 16 MiB"),
+    (["--known", "latin1.txt"], "known deviations latin1.txt: 'utf-8' codec can't decode"),
+    (["--known", "loop"], "known deviations loop: Too many levels of symbolic links"),
+    (["--known", LONG], "File name too long"),
+    (["--suite", "folder/"], "suite 'folder/' is a folder"),
+    (["--suite", "huge.py"], "suite file 'huge.py' is larger than 64 MiB"),
+    (["--suite", f"{LONG}.py"], "File name too long"),
+    (["--suite", ""], "no suite named ''"),
+]
+
+
+@pytest.mark.parametrize("command_line", JUDGING.values(), ids=JUDGING)
+@pytest.mark.parametrize(("options", "words"), OPTIONS, ids=lambda value: " ".join(value)[:40] if value else "")
+def test_every_command_that_judges_refuses_what_no_option_takes(command, debris, command_line, options, words):
+    assert_refused(command(*command_line, "--backend", "mlx", *options), words)
+    assert debris() == []
+
+
+def of_outputs(option, name="v.json"):
+    """What an option that names a file to be written doesn't take."""
+    return [
+        ([option, ""], "it is a folder"),
+        ([option, "folder"], "can't write 'folder': it is a folder"),
+        ([option, f"nowhere/{name}"], "there is no folder"),
+        ([option, f"latin1.txt/{name}"], "there is no folder"),
+        ([option, "loop"], "can't write 'loop': "),
+        ([option, LONG], "File name too long"),
+    ]
+
+
+def of_ledgers(*before):
+    """What is no ledger to be read."""
+    return [
+        ([*before, ""], "no ledger '.': it is a folder"),
+        ([*before, "folder"], "no ledger 'folder': it is a folder"),
+        ([*before, "/dev/zero"], "no ledger '/dev/zero': it is a device"),
+        ([*before, "nowhere.db"], "no ledger 'nowhere.db'"),
+        ([*before, "loop"], "loop: Too many levels of symbolic links"),
+        ([*before, LONG], "File name too long"),
+    ]
+
+
+def of_verdicts(*before):
+    """What is no verdict to be read."""
+    return [
+        ([*before, "huge.txt"], "huge.txt: it is larger than 64 MiB"),
+        ([*before, "latin1.txt"], "latin1.txt: 'utf-8' codec can't decode"),
+        ([*before, "empty.py"], "empty.py: not JSON: "),
+        ([*before, "list.json"], "list.json: not a verdict of keeprate, at $: "),
+    ]
+
+
+def of_new_ledgers(*before):
+    """Where no ledger can be made."""
+    return [
+        ([*before, "folder"], "can't write 'folder': it is a folder"),
+        ([*before, "nowhere/night.db"], "can't write 'nowhere/night.db': there is no folder"),
+        ([*before, "loop"], "can't write 'loop': "),
+        ([*before, LONG], "File name too long"),
+    ]
+
+
+def of_folders(*before):
+    """Where no report can be written."""
+    return [
+        ([*before, "latin1.txt"], "latin1.txt' is no folder"),
+        ([*before, "latin1.txt/pages"], "latin1.txt' is no folder"),
+        ([*before, "/dev/null"], "'/dev/null' is no folder"),
+        ([*before, "loop"], "can't write to 'loop': "),
+        ([*before, LONG], "File name too long"),
+    ]
+
+
+GATE = ["gate", "--backend", "mlx"]
+REPLAY = [*JUDGING["replay"], "--backend", "mlx"]
+NIGHTLY = ["nightly", "--backend", "mlx"]
+
+
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("arguments", "words"),
     [
-        (["--alpha", "1e-320"], "alpha = 1e-320 is below 1e-290"),
-        (["--alpha", "inf"], "alpha = inf is not between 0 and 1"),
-        (["--seed", "9" * 5000], "is not a valid integer"),
-        (["-n", "1000000"], "workers = 1000000 is not between 1 and 64"),
-        (["-n", "two"], "'two' is not a valid integer"),
-        (["--case-timeout", "0"], "case timeout = 0.0 is not a positive number of seconds"),
-        (["--case-timeout", "nan"], "case timeout = nan is not a positive number of seconds"),
-        (["--case-timeout", "inf"], "case timeout = inf is not a positive number of seconds"),
-        (["--case-timeout", "soon"], "'soon' is not a valid float"),
-        (["--memory", "0"], "memory = '0' is not a size as in 4G or 512M"),
-        (["--memory", "-1G"], "memory = '-1G' is not a size"),
-        (["--memory", "9" * 400], "is not a size"),
-        (["--memory", ""], "memory = '' is not a size"),
-        (["--memory", "4G of it"], "memory = '4G of it' is not a size"),
-        (["--profile", ""], "profile '' is not one of"),
-        (["--dtypes", ""], "names no one"),
-        (["--known", "huge.txt"], "known deviations huge.txt: it is larger than 16 MiB"),
-        (["--known", "/dev/zero"], "known deviations /dev/zero: it is larger than 16 MiB"),
-        (["--known", "latin1.txt"], "known deviations latin1.txt: 'utf-8' codec can't decode"),
-        (["--known", "loop"], "known deviations loop: Too many levels of symbolic links"),
-        (["--known", LONG], "File name too long"),
-        (["--json", ""], "it is a folder"),
-        (["--json", "folder"], "can't write 'folder': it is a folder"),
-        (["--json", "latin1.txt/v.json"], "there is no folder"),
-        (["--json", "loop"], "can't write 'loop': "),
-        (["--json", LONG], "File name too long"),
-        (["--write-known", LONG], "File name too long"),
-        (["--suite", "folder/"], "suite 'folder/' is a folder"),
-        (["--suite", "huge.py"], "suite file 'huge.py' is larger than 64 MiB"),
-        (["--suite", f"{LONG}.py"], "File name too long"),
-        (["--suite", ""], "no suite named ''"),
+        ([*GATE, "--ops", ","], "ops names no operator; leave it out to judge all"),
+        *((GATE + options, words) for options, words in of_outputs("--json") + of_outputs("--write-known")),
+        *((REPLAY + options, words) for options, words in of_outputs("--json") + of_outputs("--snippet", "fault.py")),
+        *of_new_ledgers(*GATE, "--ledger"),
+        ([*GATE, "--ledger", "huge.txt"], "huge.txt: it is not a ledger of keeprate. Nothing was changed"),
+        ([*GATE, "--ledger", "/dev/null"], "no ledger '/dev/null': it is a device"),
+        ([*GATE, "--executor", "there"], "executor 'there' is neither local nor dask://HOST:PORT"),
+        (["replay", "", "--backend", "mlx"], "'' is not the id of a finding"),
+        (["replay", LONG, "--backend", "mlx"], "it has 1 parts, not the six"),
+        (["replay", "a/b/c/d/e/f", "--backend", "mlx"], "no finding 'a/b/c/d/e/f' in the plan"),
+        ([*REPLAY, "--dtypes", "float16"], "is of none of these dtypes: float16"),
+        (["explain", ""], "no law named ''"),
+        (["explain", LONG], "no law named"),
+        (["explain", "keep_rate", "--suite", "huge.py"], "suite file 'huge.py' is larger than 64 MiB"),
+        (["init", ""], "exists already"),
+        (["init", "folder"], "folder"),
+        (["init", "nowhere/mine.py"], "there is no folder"),
+        (["init", "latin1.txt/mine.py"], "there is no folder"),
+        (["init", "mine.txt"], "'mine.txt' is no name of a Python file"),
+        (["init", f"{LONG}.py"], "File name too long"),
+        (["init", "latin1.py"], "latin1.py' exists already, and was left as it is"),
+        (["init", "mine.py", "--suite", "nix"], "no suite named 'nix'"),
+        (["check", "", "--suite", COIN], "no backend named ''"),
+        (["check", "folder/", "--suite", COIN], "backend 'folder/' is a folder"),
+        (["check", "huge.py", "--suite", COIN], "backend file 'huge.py' is larger than 64 MiB"),
+        (["check", f"{LONG}.py", "--suite", COIN], "File name too long"),
+        (["backends", "--suite", "nix"], "no suite named 'nix'"),
+        (["backends", "--suite", "folder/"], "suite 'folder/' is a folder"),
+        *of_new_ledgers(*NIGHTLY, "--ledger"),
+        *of_folders(*NIGHTLY, "--ledger", "night.db", "--out"),
+        *(
+            ([*NIGHTLY, "--ledger", "night.db", "--budget", budget], f"budget '{budget}' is no time, as in 90s")
+            for budget in ("", "20", "0m", "-5m", "9" * 400 + "h", "nanm")
+        ),
+        *of_ledgers("merge", "--into", "all.db"),
+        (["merge", "--into", "all.db", "huge.txt"], "huge.txt: it is not a ledger of keeprate"),
+        (["merge", "--into", "all.db", "empty.py"], "empty.py: it is not a ledger of keeprate"),
+        (["merge", "unused.db", "--into", "unused.db"], "'unused.db' exists already, and was left as it is"),
+        (["merge", "unused.db", "--into", "/dev/null"], "'/dev/null' exists already, and was left as it is"),
+        *of_new_ledgers("merge", "unused.db", "--into"),
+        *of_ledgers("report", "--out", "pages", "--ledger"),
+        *of_verdicts("report", "--out", "pages", "--ledger"),
+        (["report", "--out", "pages", "--ledger", "unused.db"], "unused.db: nothing was ever judged"),
+        *of_verdicts("report", "--out", "pages", "--json"),
+        (["report", "--out", "pages", "--json", ""], ".: Is a directory"),
+        (["report", "--out", "pages", "--json", "folder"], "folder: Is a directory"),
+        (["report", "--out", "pages", "--json", "/dev/zero"], "/dev/zero: it is larger than 64 MiB"),
+        (["report", "--out", "pages", "--json", "nowhere.json"], "nowhere.json: No such file or directory"),
+        (["report", "--out", "pages", "--json", "loop"], "loop: Too many levels of symbolic links"),
+        (["report", "--out", "pages", "--json", LONG], "File name too long"),
+        *of_folders("report", "--json", "list.json", "--out"),
+        (["report", "--out", "pages"], "a report is of --ledger F or of --json FILE, of one of them"),
+        (["report", "--out", "pages", "--json", "list.json", "--known", "latin1.txt"], "--known is for --ledger"),
     ],
-    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
-def test_what_no_option_takes_is_refused_in_a_sentence(command, debris, options, words):
-    assert_refused(command("gate", "--backend", "mlx", *options), words)
+def test_every_command_refuses_what_it_can_neither_read_nor_write(command, debris, arguments, words):
+    assert_refused(command(*arguments), words)
     assert debris() == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words", "code"),
+    ("arguments", "words"),
     [
-        (["replay", LONG, "--backend", "mlx"], "it has 1 parts, not the six", 2),
-        (["replay", "a/b/c/d/e/f", "--backend", "mlx"], "no finding 'a/b/c/d/e/f' in the plan", 2),
-        (["plan", "--backend", "mlx", "-n", "1000000"], "workers = 1000000 is not between 1 and 64", 2),
-        (["explain", LONG], "no law named", 2),
-        (["init", "folder"], "folder", 2),
-        (["init", "nowhere/mine.py"], "there is no folder", 2),
-        (["init", f"{LONG}.py"], "File name too long", 2),
-        (["init", "latin1.py"], "latin1.py", 2),
-        (["check", "folder/", "--suite", COIN], "backend 'folder/' is a folder", 2),
-        (["check", "huge.py", "--suite", COIN], "backend file 'huge.py' is larger than 64 MiB", 2),
-        (["check", "latin1.py", "--suite", COIN], "can't be loaded: SyntaxError", 3),
-        (["check", "empty.py", "--suite", COIN], "backend empty.py lacks name, layout", 3),
-        (["backends", "--suite", "nix"], "no suite named 'nix'", 2),
+        (["check", "latin1.py", "--suite", COIN], "can't be loaded: SyntaxError"),
+        (["check", "empty.py", "--suite", COIN], "backend empty.py lacks name, layout"),
+        (["explain", "fair", "--suite", "latin1.py"], "suite latin1.py can't be loaded: SyntaxError"),
+        (["backends", "--suite", "empty.py"], "suite empty.py lacks plan, sample, laws"),
     ],
-    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
-def test_every_command_refuses_in_a_sentence(command, debris, arguments, words, code):
-    assert_refused(command(*arguments), words, code=code)
+def test_what_is_there_and_cannot_be_loaded_gives_no_verdict(command, debris, arguments, words):
+    assert_refused(command(*arguments), words, code=3)
     assert debris() == []
 
 

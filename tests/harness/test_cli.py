@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import stat
 import sys
 
@@ -11,7 +12,7 @@ import pytest
 from harness.backend import load_backend
 from harness.cli import cli
 from harness.errors import NoVerdictError, UsageError
-from harness.gate import answer
+from harness.gate import answer, judge
 from harness.names import find
 from harness.question import ask
 from harness.workers import InProcess
@@ -51,7 +52,7 @@ def assert_refused(run, code, *words):
         (["--profile", "fast"], ["profile 'fast' is not one of quick, gate"]),
         (["--ops", "dropot"], ["no operator named 'dropot'.", "Did you mean dropout?", "feature_alpha_dropout"]),
         (["--ops", "dropout,nix"], ["no operator named 'nix'.", "There are: alpha_dropout"]),
-        (["--ops", ","], ["'--ops'"]),
+        (["--ops", ","], ["ops names no operator; leave it out to judge all"]),
         (["--dtypes", "float31"], ["no dtype named 'float31'.", "There are: bfloat16, float16, float32, float64"]),
         (["--json", "nowhere/v.json"], ["can't write 'nowhere/v.json': there is no folder"]),
         (["--json", "."], ["can't write '.': it is a folder"]),
@@ -268,6 +269,33 @@ def test_a_kept_finding_is_replayed_as_kept(keeprate, coin, coins):
     run = keeprate("replay", id, "--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick")
     assert run.code == 0, run.out + run.err
     assert run.out.startswith(f"KEPT    {id}\n")
+
+
+def test_what_a_gate_found_in_some_dtypes_is_replayed_exactly(keeprate, tmp_path, verdict, fresh_seed):
+    chosen = ["--profile", "quick", "--dtypes", "float32", "--case-timeout", "90", "--memory", "4G"]
+    options = ["--backend", "numpy", "--ops", "dropout", "--seed", fresh_seed, "--json", "v.json"]
+    keeprate("gate", *options, *chosen)
+    findings = verdict(tmp_path / "v.json")["findings"]
+    pooled = next(item for item in findings if item["dtype"] == "-" and item["n"] and "keep_rate" in item["law"])
+    own = next(item for item in findings if item["dtype"] == "float32")
+    assert pooled["replay"].endswith("--profile quick --dtypes float32 --case-timeout 90.0 --memory 4G")
+    assert own["replay"].endswith("--profile quick --case-timeout 90.0 --memory 4G")  # its id says which
+    _, *words = shlex.split(pooled["replay"])
+    run = keeprate(*words, "--json", "again.json")
+    assert run.code == 0, run.out + run.err
+    assert verdict(tmp_path / "again.json")["findings"] == [pooled]
+
+
+def test_an_object_is_judged_again_as_it_was():
+    chosen = ask("", profile="quick", dtypes=("float16", "float32"), alpha=1e-3, seed=5)
+    line = chosen.replay("dropout/outcomes/-/-/-/compile")
+    assert line == "keeprate.judge(backend, seed=5, profile='quick', alpha=0.001, dtypes=('float16', 'float32'))"
+
+
+def test_the_empty_choice_is_refused_wherever_one_chooses():
+    for choice in ({"ops": []}, {"dtypes": ()}):
+        with pytest.raises(UsageError, match=r"names no \w+; leave it out to judge all"):
+            judge("mlx", **choice)
 
 
 # JSON

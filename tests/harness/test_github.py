@@ -1,8 +1,15 @@
 """What GitHub Actions is told: annotations, and the job's summary."""
 
+import json
 import re
+from dataclasses import replace
 
 import pytest
+from markdown_it import MarkdownIt
+
+from harness.gate import no_verdict
+from harness.github import markdown
+from harness.question import ask
 
 
 @pytest.fixture
@@ -42,3 +49,36 @@ def test_nothing_is_said_elsewhere(keeprate, coin, coins, in_actions, monkeypatc
     run = keeprate("gate", "--backend", f"{coins}:Bent", "--suite", coin)
     assert "::error" not in run.out
     assert in_actions.read_text() == "an earlier step\n"
+
+
+def test_a_summary_that_cannot_be_written_costs_nothing_else(keeprate, coin, coins, in_actions, monkeypatch, tmp_path):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    files = ("--json", "v.json", "--write-known", "known.txt")
+    run = keeprate("gate", "--backend", f"{coins}:Bent", "--suite", coin, *files)
+    assert run.code == 2
+    assert " ".join(run.err.split()) == f"error: can't write the job's summary to '{tmp_path}': Is a directory"
+    assert "BROKEN  coin keeps" in run.out and "::error title=" in run.out
+    assert json.loads((tmp_path / "v.json").read_text())["verdict"] == "broken"
+    assert "toss/fair" in (tmp_path / "known.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "![picture](https://example.org/p.png)",
+        "[link](https://example.org)",
+        "https://example.org www.example.org a@example.org",
+        "<img src=x> &amp; <b>bold</b>",
+        "**bold** _leaning_ ~~gone~~ `code` | cell",
+        "one\n\n# two\n> three\n* four",
+        "```\nfence",
+        "\\* \\",
+    ],
+)
+def test_a_name_is_shown_as_it_is_and_as_nothing_else(name):
+    verdict = no_verdict(ask("", profile="quick", seed=1), "why")
+    verdict = replace(verdict, backend={"name": name, "version": "", "device": "", "isolated": True})
+    page = MarkdownIt("gfm-like", {"linkify": False}).enable("table").parse(markdown(verdict))
+    (line,) = (token for token in page if token.type == "inline" and "; profile quick" in token.content)
+    assert {token.type for token in line.children} <= {"text", "hardbreak"}
+    assert f"{' '.join(name.split())} against torch" in "".join(token.content for token in line.children)

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -148,6 +149,13 @@ def test_the_seed_is_printed_and_shared_by_all_workers(judged_by_pytest, tmp_pat
     [
         (("--alpha", "2"), "alpha = 2.0 is not between 0 and 1"),
         (("--ops", "nix"), "no operator named 'nix'"),
+        (("--ops", ","), "ops names no operator; leave it out to judge all"),
+        (("--case-timeout", "0"), "case timeout = 0.0 is not a positive number of seconds"),
+        (("--memory", "much"), "memory = 'much' is not a size as in 4G or 512M"),
+        (("--seed", "-1"), "seed = -1 is not a whole number"),
+        (("--json", "specs"), "can't write 'specs': it is a folder"),
+        (("--known", "/dev/zero"), "known deviations /dev/zero: it is larger than 16 MiB"),
+        (("--suite", "specs/"), "suite 'specs/' is a folder"),
         (("--profile", "fast"), "profile 'fast' is not one of"),
         (("--json", "nowhere/v.json"), "can't write 'nowhere/v.json'"),
         (("--known", "nowhere.txt"), "known deviations nowhere.txt"),
@@ -168,6 +176,60 @@ def test_a_backend_that_does_not_exist_is_a_usage_error(real_pytest, coin, paral
     assert "Did you mean mlx?" in run.err
     assert "Traceback" not in run.out + run.err
     assert "INTERNALERROR" not in run.out + run.err
+
+
+def test_an_adapter_at_fault_is_refused_as_the_gate_refuses_it(real_pytest, keeprate, backend_file, tmp_path, verdict):
+    backend = tmp_path / backend_file(("return str(x.dtype)", "return 'float16'"))
+    options = (f"--backend={backend}", *PROFILE, "--seed", 1)
+    gate = keeprate("gate", *options, "-n", "1", "--json", "gate.json")
+    run = real_pytest(*options, "--json", tmp_path / "pytest.json", "-p", "no:xdist")
+    assert (gate.code, run.code) == (3, pytest.ExitCode.USAGE_ERROR)
+    said = " ".join(run.err.split()).removeprefix("ERROR: ")
+    assert said == " ".join(gate.err.split()).removeprefix("error: ")
+    assert "its adapter is at fault, not the framework" in said
+    assert verdict(tmp_path / "pytest.json") == verdict(tmp_path / "gate.json")
+
+
+def test_a_suite_may_be_an_object_of_a_file(real_pytest, coin, coins, tmp_path):
+    suite = tmp_path / "mine.py"
+    suite.write_text(
+        f"import sys, types\nsys.path.append({str(Path(coin).parent)!r})\nimport coin\n"
+        "mine = types.SimpleNamespace(plan=coin.plan, sample=coin.sample, laws=coin.laws)\n"
+    )
+    run = real_pytest("--backend", f"{coins}:Fair", "--suite", f"{suite}:mine", *PROFILE, "-p", "no:xdist")
+    assert run.code == 0, run.out + run.err
+    assert outcomes(run) == {"passed": 6}
+
+
+def test_the_summary_of_a_job_is_that_of_the_gate(judged_by_pytest, keeprate, coin, coins, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    said = {}
+    for name in ("gate", "pytest"):
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / name))
+        run = (
+            keeprate("gate", "--backend", f"{coins}:Bent", "--suite", coin, *PROFILE, "--seed", 1, "-n", 1)
+            if name == "gate"
+            else judged_by_pytest("Bent", "--seed", 1, "-p", "no:xdist")
+        )
+        summary = (tmp_path / name).read_text()
+        said[name] = (
+            [line for line in run.out.splitlines() if line.startswith("::")],
+            re.sub(r"\d+ s with", "", summary),
+        )
+    assert said["gate"] == said["pytest"]
+    assert len(said["gate"][0]) == 1
+
+
+def test_an_interrupted_run_concludes_nothing(real_pytest, coin, coins, tmp_path):
+    conftest = tmp_path / "conftest.py"
+    conftest.write_text(
+        "def pytest_runtest_teardown(item):\n    if 'spin' in item.name:\n        raise KeyboardInterrupt\n"
+    )
+    options = (f"--backend={coins}:Fair", "--suite", coin, *PROFILE, "--json", tmp_path / "v.json", "-p", "no:xdist")
+    run = real_pytest(*options, "--confcutdir", tmp_path, "-p", "conftest", cwd=tmp_path)
+    assert run.code == pytest.ExitCode.INTERRUPTED, run.out + run.err
+    assert "CONFORMS" not in run.out
+    assert not (tmp_path / "v.json").exists()
 
 
 def test_with_a_backend_and_no_path_only_the_suite_is_collected(judged_by_pytest):
