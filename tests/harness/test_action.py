@@ -1,9 +1,11 @@
 """The composite action, run as GitHub runs it: each step in bash, its inputs as variables."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import yaml
 
@@ -40,6 +42,27 @@ def test_the_action_ends_as_the_gate_does(tmp_path, coin, coins):
     assert found.returncode == 1, found.stderr
     assert output == "verdict=broken\n"
     assert (tmp_path / "keeprate.json").exists()
+
+
+def test_a_verdict_of_an_earlier_run_is_not_taken_for_one(tmp_path):
+    (tmp_path / "keeprate.json").write_text('{"verdict": "conforms"}')
+    found, output = judged(tmp_path, backend="nobody")
+    assert (found.returncode, output) == (2, "")
+    assert not (tmp_path / "keeprate.json").exists()
+
+
+def test_junit_has_every_finding_and_the_verdict_is_the_same(tmp_path, coin, coins):
+    options = {"backend": f"{coins}:Bent", "arguments": f"--suite {coin} --seed 1"}
+    found, output = judged(tmp_path, **options, junit="junit.xml")
+    assert found.returncode == 1, found.stdout
+    assert output == "verdict=broken\n"
+    cases = ElementTree.parse(tmp_path / "junit.xml").getroot().findall(".//testcase")  # noqa: S314 - our own
+    by_pytest = json.loads((tmp_path / "keeprate.json").read_text())
+    assert sorted(case.get("name") for case in cases) == sorted(finding["id"] for finding in by_pytest["findings"])
+    judged(tmp_path, **options)
+    by_gate = json.loads((tmp_path / "keeprate.json").read_text())
+    assert by_gate.pop("run") and by_pytest.pop("run")
+    assert by_gate == by_pytest
 
 
 def test_a_list_of_known_deviations_is_handed_on(tmp_path, coin, coins):
