@@ -2,6 +2,7 @@
 
 import json
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +11,16 @@ from hypothesis import strategies as st
 from harness.case import FindingId
 from harness.engine import Job, Result
 from harness.errors import UsageError
+from harness.gate import answer
 from harness.known import known_text, read_known
 from harness.limits import parse_size, size_text
+from harness.names import find
+from harness.published import read_verdict
 from harness.question import ask
 from harness.suite import load_suite
-from harness.workers import result_of
+from harness.workers import InProcess, result_of
+
+COIN, COINS = (str(Path(__file__).with_name(name)) for name in ("coin.py", "coins.py"))
 
 SLOW = settings(deadline=None)  # the machine may be busy
 
@@ -99,13 +105,88 @@ def test_any_text_is_a_size_or_refused(text):
         assert size_text(size)
 
 
-CASE = load_suite("dropout").plan("quick")[0]
-JOB = Job("backend", CASE, 0, dict.fromkeys(CASE.findings))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A verdict as it is written, and the path of a file to write others to."""
+    question = ask("", profile="quick", suite=COIN, seed=1)
+    fair = find(f"{COINS}:Bent", group="keeprate.backends", kind="backend")
+    verdict = answer(question, InProcess(fair, question.suite, question.names)).public()
+    return verdict, tmp_path_factory.mktemp("published") / "v.json"
+
+
+def assert_read_or_refused(path, text):
+    path.write_bytes(text)
+    verdict, refusal = read_or_refused(read_verdict, path)
+    if refusal:
+        assert refusal.startswith(f"{path}: ")
+    else:
+        assert verdict == json.loads(text.decode("utf-8-sig"))
+        json.dumps(verdict, allow_nan=False)
+    return verdict
+
+
+def test_a_verdict_that_is_written_is_read_again(published):
+    verdict, path = published
+    assert assert_read_or_refused(path, json.dumps(verdict).encode()) is not None
+
+
+@SLOW
+@given(data=st.binary() | st.text().map(str.encode) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_file_is_a_verdict_or_refused(published, data):
+    assert assert_read_or_refused(published[1], data) is None  # that one is found by chance is beyond hope
+
+
+@SLOW
+@given(data=st.data(), value=JSON)
+def test_a_verdict_with_any_part_exchanged_is_a_verdict_or_refused(published, data, value):
+    verdict, path = published
+    spoilt = json.loads(json.dumps(verdict))
+    place = spoilt
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = value
+    assert_read_or_refused(path, json.dumps(spoilt).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"schema":' * 100_000,
+        "9" * 5000,
+        "1e999",
+        "NaN",
+        f'{{"seed": {2**63}}}',
+        '{"a": 1, "a": 2}',
+        '"\\ud800"',
+        "\x00",
+    ],
+)
+def test_what_is_hardly_json_is_no_verdict(published, text):
+    assert assert_read_or_refused(published[1], text.encode()) is None
+
+
+@SLOW
+@given(cut=st.floats(0, 1, exclude_max=True))
+def test_half_a_verdict_is_none(published, cut):
+    verdict, path = published
+    text = json.dumps(verdict).encode()
+    assert assert_read_or_refused(path, text[: int(cut * len(text))]) is None
+
+
+CASE = load_suite("dropout").plan("quick")[0]
+JOB = Job("backend", CASE, 0, dict.fromkeys(CASE.findings))
 RIGHT = Result("backend", CASE.id, error="why").to_json()
 KINDS = st.sampled_from(["tally", "moments", "check", "verdict"])
 
