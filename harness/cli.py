@@ -387,8 +387,7 @@ def main() -> None:
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            traceback.print_exc()
-            sys.exit(NoVerdictError.exit_code)
+            _end(traceback.format_exc(), NoVerdictError.exit_code)
         forget(sys.stdout)
         _refuse(f"can't write to the standard output: {error.strerror}", UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -396,8 +395,7 @@ def main() -> None:
     except _Terminated:
         _refuse("terminated; nothing was concluded", 128 + signal.SIGTERM)
     except Exception:  # noqa: BLE001 - exit code 1 would say that a promise is broken
-        traceback.print_exc()
-        sys.exit(NoVerdictError.exit_code)
+        _end(traceback.format_exc(), NoVerdictError.exit_code)
 
 
 def _stopped(number: int, frame: Any) -> NoReturn:
@@ -411,7 +409,15 @@ def _stopped(number: int, frame: Any) -> NoReturn:
 
 
 def _refuse(message: str, code: int) -> NoReturn:
-    click.echo("\n".join(_wrapped(f"error: {message}")), err=True)
+    _end("\n".join(_wrapped(f"error: {message}")) + "\n", code)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    """Ends with `code`, which is what counts where nobody reads the standard error or its disk is full."""
+    try:
+        click.echo(text, err=True, nl=False)
+    except OSError:
+        forget(sys.stderr)
     sys.exit(code)
 
 
