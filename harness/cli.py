@@ -302,7 +302,7 @@ def replay(
     screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
     _refuse_if(unwritten)
     code = verdict.exit_code
-    if found.status in ("kept", "broken"):
+    if found.status in ("kept", "broken", "error"):
         seen = Closeup(question, finding, results, runner())
         try:
             seen.show(screen)
@@ -316,6 +316,12 @@ def replay(
                 click.echo(f"\nwrote {snippet}: it needs the framework and NumPy alone")
         finally:
             seen.close()
+    elif fresh or shrink or snippet is not None:
+        raise UsageError(
+            f"--fresh, --shrink and --snippet look at what was judged, and this finding is "
+            f"{found.status.replace('_', ' ')}: {(found.detail or {}).get('reason')}. Where another law is named, "
+            f"replay that one in this place"
+        )
     sys.exit(code)
 
 

@@ -41,6 +41,8 @@ class Closeup:
         if evidence is not None:
             console.print()
             show_evidence(evidence, console)
+        if self._case.id in self._results and self._results[self._case.id].error:
+            return  # it would end the same way
         lines = self._runner.picture(Job("backend", self._case, self._question.seed, {}))
         if lines and console.encoding.startswith("utf"):
             console.print(f"\n  {self._case.id}")
@@ -73,6 +75,8 @@ class Closeup:
             self._case = found.case
         if found is None:
             console.print("  no case on its own", highlight=False)
+        elif found.evidence is None:
+            console.print(f"    {found.error}", highlight=False, markup=False, width=WIDTH)
         elif isinstance(found.evidence, Check):
             for label, text in found.evidence.first.items():
                 console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
@@ -86,7 +90,8 @@ class Closeup:
             UsageError: none can show it.
         """
         seed = self._case.seed(self._question.seed, "backend")
-        return snippet(self._question.suite, self._question.backend, self._case, self._law, seed)
+        title = f"{self._offer.name} {self._offer.version}".strip()
+        return snippet(self._question.suite, self._question.backend, title, self._case, self._law, seed)
 
     def close(self) -> None:
         """Ends the workers."""
@@ -95,8 +100,9 @@ class Closeup:
 
 def _said(found: Finding) -> str:
     if found.log10_e is None or found.threshold_log10_e is None:
-        wrong = (found.detail or {}).get("wrong")
-        return found.status + ("" if wrong is None else f", {wrong:,} wrong")
+        detail = found.detail or {}
+        told = f"{detail['wrong']:,} wrong" if "wrong" in detail else detail.get("reason", "")
+        return f"{found.status}, {told}" if told else found.status
     return f"{found.status}, log10 e = {found.log10_e:.1f} of {found.threshold_log10_e:.1f} in {found.n:,} draws"
 
 

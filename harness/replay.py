@@ -20,10 +20,16 @@ CALLS = 5000  # of a small shape, at most: what a person waits for
 
 @dataclass(frozen=True)
 class Smallest:
-    """A case in which a finding breaks on its own, and what it saw there."""
+    """A case in which a finding breaks on its own, or that ends in its error, and what was seen there.
+
+    Args:
+        evidence: None for an error.
+        error: what ended the case; empty for a finding that is broken.
+    """
 
     case: Case
-    evidence: Evidence
+    evidence: Evidence | None
+    error: str = ""
 
 
 def together(question: Question, offer: Offer, finding: str, *runs: Mapping[str, Result]) -> Finding:
@@ -47,24 +53,32 @@ def shrink(
 ) -> Iterator[Smallest]:
     """Ever smaller cases that still break: the plainest context, layout, dtype and p, then the smallest shape.
 
-    The first is the finding's own case that speaks against it most clearly; nothing, if none breaks on its own.
+    The first is the finding's own case that speaks against it most clearly; nothing, if none breaks on its own. Where
+    cases end in an error, smaller ones that end in the same are looked for.
     """
     promise, law = _offered(question, offer, finding), FindingId.parse(finding).law
     threshold = promise.threshold(question.alpha)
+    sought = _kind(next((results[case.id].error for case in promise.cases if _error(results.get(case.id))), ""))
 
-    def seen(case: Case, role: str) -> Evidence | None:
+    def seen(case: Case, role: str) -> tuple[Evidence | None, str]:
         (text,) = (one for one in case.findings if FindingId.parse(one).law == law)
         alone = replace(case, findings=(text,))  # what other laws ask for may not fit into a small shape
         job = Job(role, alone, question.seed, {text: None if math.isinf(threshold) else threshold})
-        return runner.run(job).evidence.get(text)  # none where the law was not made for so small a shape
+        result = runner.run(job)
+        return result.evidence.get(text), result.error  # neither where the law was not made for so small a shape
+
+    def breaks(case: Case, role: str) -> Smallest | None:
+        evidence, error = seen(case, role)
+        if sought:
+            return Smallest(case, None, error) if _kind(error) == sought else None
+        return Smallest(case, evidence) if evidence is not None and _breaks(evidence, threshold) else None
 
     def broken(case: Case) -> Smallest | None:
-        evidence = seen(case, "backend")
-        if evidence is None or not _breaks(evidence, threshold):
-            return None
-        beside = seen(_for_reference(case), "reference") if question.suite.reference else None
+        found = breaks(case, "backend")
         # Where the reference breaks it as well, the shape is too small for the law.
-        return None if beside is not None and _breaks(beside, threshold) else Smallest(case, evidence)
+        if found is None or (question.suite.reference and breaks(_for_reference(case), "reference")):
+            return None
+        return found
 
     own = sorted(promise.cases, key=lambda case: -_weight(results.get(case.id), finding))
     found = next(filter(None, map(broken, own)), None)
@@ -141,7 +155,18 @@ def _breaks(evidence: Evidence, threshold: float) -> bool:
     return evidence.broken if isinstance(evidence, Check) else evidence.log10_e >= threshold
 
 
+def _error(result: Result | None) -> str:
+    return "" if result is None else result.error
+
+
+def _kind(error: str) -> str:
+    """What two errors have in common: the exception, the signal, the limit; empty for none."""
+    return " ".join(error.partition(":")[0].split()[-1:])
+
+
 def _weight(result: Result | None, finding: str) -> float:
+    if _error(result):
+        return math.inf
     evidence = None if result is None else result.evidence.get(finding)
     if evidence is None:
         return -math.inf

@@ -323,16 +323,18 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     body = SHOWN["threads" if law == "streams:thread" else family]
     for name, text in told.items():
         body = body.replace("{" + name + "}", text).replace("{" + name + ":.9g}", text)
+    # Inside the function: the adapter above it may have imported something else as `np`.
     imports = "".join(
         f"{line}\n"
         for line, name in (
             ("import threading", "threading."),
             ("from concurrent.futures import ThreadPoolExecutor", "ThreadPoolExecutor("),
+            ("import numpy as np", "np."),
         )
-        if name in body + str(values["call"])
+        if name in HEAD + body + str(values["call"])
     )
-    shown = re.sub(r"\n{3,}", "\n\n", f"{HEAD.format(**values)}{body}").strip()
-    return f"{imports}\nimport numpy as np\n\n\ndef show(backend):\n{indent(shown, '    ')}\n".lstrip()
+    shown = re.sub(r"\n{3,}", "\n\n", f"{imports}\n{HEAD.format(**values).strip()}\n{body}").strip()
+    return f"def show(backend):\n{indent(shown, '    ')}\n"
 
 
 def _of_one(contract: Contract, dtype: str, p: float) -> tuple[float, float, float, float]:

@@ -1,5 +1,7 @@
 """What `keeprate replay` shows beyond the gate: fresh draws, the smallest case, a script without keeprate."""
 
+import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.names import find
-from harness.snippet import snippet
+from harness.snippet import _quoted, snippet
+from harness.source import beside, locate
 from harness.suite import load_suite
 from specs.demonstration import SHOWN, demonstrate
 
@@ -24,13 +27,38 @@ def replay(finding, mutant, *options, cwd):
     return run("replay", finding, "--backend", f"{MUTANTS}/{mutant}", "--profile", "quick", *options, cwd=cwd)
 
 
-def script(path, cwd):
-    """What a script prints where nothing of ours can be imported."""
-    found = subprocess.run(
-        [sys.executable, "-P", "-W", "error", path], cwd=cwd, capture_output=True, text=True, timeout=60, env={}
-    )
-    assert not found.stderr, found.stderr
-    return found.stdout
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A folder with NumPy and MLX, which is all that `script` can import beside Python's own library."""
+    folder = tmp_path_factory.mktemp("bare")
+    for name in ("numpy", "mlx"):
+        for place in importlib.util.find_spec(name).submodule_search_locations:
+            for package in Path(place).parent.glob(f"{name}*"):
+                if package.name in (name, f"{name}.libs") or package.name.endswith(".dist-info"):
+                    (folder / package.name).symlink_to(package)
+    return folder
+
+
+@pytest.fixture
+def script(bare, tmp_path):
+    """What a script prints where nothing of ours is installed."""
+
+    def ran(*command):
+        # Without `site` no folder of installed packages is looked at.
+        command = [sys.executable, "-S", "-P", "-W", "error", *command]
+        found = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": str(bare)}
+        )
+        assert not found.stderr, found.stderr
+        return found.stdout
+
+    return ran
+
+
+def test_nothing_of_ours_can_be_imported_where_scripts_run(script):
+    names = ("harness", "specs", "impl", "keeprate", "torch", "scipy", "numpy")
+    code = f"import importlib.util; print([importlib.util.find_spec(name) is None for name in {names}])"
+    assert ast.literal_eval(script("-c", code)) == [True] * 6 + [False]
 
 
 def test_a_replay_shows_the_tally_and_the_masks(tmp_path):
@@ -54,13 +82,13 @@ def test_fresh_draws_add_to_the_first_ones(tmp_path):
     assert draws[0] + draws[1] == draws[2]
 
 
-def test_the_smallest_case_is_as_small_as_the_fault(tmp_path):
+def test_the_smallest_case_is_as_small_as_the_fault(tmp_path, script):
     finding = "dropout/neighbours:1/float32/-/64x1024/eager"
     seen = replay(finding, "correlated.py:FourTogether", "--shrink", "--snippet", "fault.py", cwd=tmp_path)
     smaller = seen.stdout.partition("still broken in\n")[2].splitlines()
     cases = [line.strip() for line in smaller if line.strip().startswith("dropout/")]
     assert cases[-1] == "dropout/masks/float32/p0.5/1x4/eager"  # four neighbours have one mask entry
-    share = float(script("fault.py", tmp_path).split(" in ")[1].split()[0])
+    share = float(script("fault.py").split(" in ")[1].split()[0])
     assert share > 0.4  # 0.25 is promised
 
 
@@ -78,20 +106,142 @@ def test_a_case_that_is_kept_can_not_be_made_smaller(tmp_path):
     assert "no case on its own" in seen.stdout
 
 
-def test_a_script_takes_along_what_lies_beside_the_adapter(tmp_path):
+def test_a_script_takes_along_what_lies_beside_the_adapter(tmp_path, script):
     finding = "dropout/keep_rate/float32/p0.001/64x1024/eager"
     replay(finding, "rate.py:EightBits", "--snippet", "fault.py", cwd=tmp_path)
     text = (tmp_path / "fault.py").read_text()
     assert "class Plain" in text and "import keeprate" not in text and str(ROOT) not in text
-    rate = float(script("fault.py", tmp_path).split()[1])
+    rate = float(script("fault.py").split()[1])
     assert rate == 1.0  # of 256ths, where 0.999 is promised
 
 
-def test_a_script_of_an_adapter_in_a_package_takes_along_its_modules(tmp_path):
-    text = snippet(load_suite("dropout"), "mlx", a_case("keep_rate"), "keep_rate", 1)
+def test_a_script_of_an_adapter_in_a_package_takes_along_its_modules(tmp_path, script):
+    text = snippet(load_suite("dropout"), "mlx", "mlx", a_case("keep_rate"), "keep_rate", 1)
     (tmp_path / "shown.py").write_text(text)
     assert "impl.mask" in text
-    assert "kept 0." in script("shown.py", tmp_path)
+    assert "kept 0." in script("shown.py")
+
+
+QUOTES = ['x = "a"', "x = '''a'''", '"""doc"""', '\'""""\'', 'x = "\\\\n\\N{DASH}"\n\n', '"""a"""\nx = \'"\'']
+
+
+@pytest.mark.parametrize("source", QUOTES)
+def test_a_source_goes_along_as_it_is(source):
+    assert ast.literal_eval(_quoted(source)) in (source, source + "\n")
+
+
+BACKEND = """
+from __future__ import (
+    annotations,
+)
+import numpy as np
+import numpy.linalg as np  # as `import mlx.core as np` would
+from own import left
+from own.parts.right import dropout
+name, version, layout, dtypes = "mine", left.version, "channels_first", ("float32",)
+seed, asarray, asnumpy, dtype_of = left.seed, left.asarray, left.asnumpy, left.dtype_of
+(_here / "loaded").touch()
+"""
+LEFT = '''
+import numpy
+from .parts import right  # which imports this one
+version, random = '"', numpy.random.default_rng()
+def seed(value):
+    global random
+    random = numpy.random.default_rng(value)
+asarray = lambda x, dtype: numpy.array(x, dtype)
+asnumpy = lambda x: x
+dtype_of = lambda x: str(x.dtype)
+last = "a source that ends in a quote"'''
+RIGHT = """
+from .. import left
+from . import CUT
+def dropout(x, p, train):
+    return x * (left.random.random(x.shape) >= CUT)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file with a package beside it, whose modules import one another; it leaves a mark where it is loaded."""
+    (tmp_path / "own" / "parts").mkdir(parents=True)
+    (tmp_path / "own" / "__init__.py").touch()
+    (tmp_path / "own" / "left.py").write_text(LEFT)
+    (tmp_path / "own" / "parts" / "__init__.py").write_text("CUT = 0.25\n")
+    (tmp_path / "own" / "parts" / "right.py").write_text(RIGHT)
+    here = f"from pathlib import Path; _here = Path({str(tmp_path)!r})"
+    (tmp_path / "mine.py").write_text(f"{BACKEND}".replace("import numpy as np\n", f"import numpy as np\n{here}\n"))
+    return str(tmp_path / "mine.py")
+
+
+def test_packages_beside_a_file_go_along_and_nothing_is_loaded_for_it(mine, tmp_path, script):
+    text = snippet(load_suite("dropout"), mine, "mine", a_case("keep_rate"), "keep_rate", 1)
+    assert set(beside(locate(mine))) == {"own", "own.left", "own.parts", "own.parts.right"}
+    assert not (tmp_path / "loaded").exists()
+    (tmp_path / "own").rename(tmp_path / "elsewhere")
+    (tmp_path / "shown.py").write_text(text)
+    assert script("shown.py").startswith("kept 0.7")  # where 0.9 is promised
+    assert (tmp_path / "loaded").exists()
+
+
+def test_an_adapter_in_a_package_of_its_own_keeps_its_relative_imports(tmp_path, script, monkeypatch):
+    (tmp_path / "adapters").mkdir()
+    (tmp_path / "adapters" / "__init__.py").touch()
+    (tmp_path / "adapters" / "right.py").write_text("CUT = 0.25\n")
+    (tmp_path / "adapters" / "mine.py").write_text(
+        "from . import right\n"
+        + LEFT.replace("from .parts import right", "")
+        + """
+name, layout, dtypes = "mine", "channels_first", ("float32",)
+def dropout(x, p, train):
+    return x * (random.random(x.shape) >= right.CUT)
+"""
+    )
+    monkeypatch.chdir(tmp_path)
+    text = snippet(load_suite("dropout"), "adapters.mine", "mine", a_case("keep_rate"), "keep_rate", 1)
+    (tmp_path / "adapters").rename(tmp_path / "elsewhere")
+    (tmp_path / "shown.py").write_text(text)
+    assert script("shown.py").startswith("kept 0.7")
+
+
+def test_what_is_installed_is_imported_and_not_copied():
+    """As an adapter in the framework's own package: its packages are neither copied nor run."""
+    loaded = "import sys; from harness.source import beside, locate; s = locate('rich.table'); "
+    code = loaded + "print(s.package, s.path.name, list(beside(s)), 'rich' in sys.modules)"
+    found = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert found.stdout == "rich table.py [] False\n", found.stderr
+
+
+REFUSES = ("    scale = ", '    if p == 0.9 and x.shape[0] > 2:\n        raise OverflowError("too few")\n    scale = ')
+
+
+def test_an_error_is_made_smaller_and_shown_by_a_script(backend_file, tmp_path, bare):
+    finding = "dropout/keep_rate/float32/p0.9/64x1024/eager"
+    options = ("--backend", backend_file(REFUSES), "--profile", "quick", "--fresh", "--shrink", "--snippet", "fault.py")
+    seen = run("replay", finding, *options, cwd=tmp_path)
+    assert seen.returncode == 1, seen.stderr
+    assert "error, dropout raised OverflowError: too few" in seen.stdout
+    cases = [line.strip() for line in seen.stdout.splitlines() if line.strip().startswith("dropout/masks")]
+    assert cases[0] == "dropout/masks/float32/p0.9/64x1024/eager"
+    assert cases[-1] == "dropout/masks/float32/p0.9/4x1/eager"
+    shown = subprocess.run(
+        [sys.executable, "-S", "-P", "fault.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": str(bare)},
+    )
+    assert shown.stderr.endswith("OverflowError: too few\n")
+
+
+def test_what_was_not_judged_can_not_be_looked_at_further(backend_file, tmp_path):
+    finding, backend = "dropout/keep_rate/float64/p0.3/64x1024/eager", backend_file()
+    for option in ("--fresh", "--shrink", "--snippet=fault.py"):
+        seen = run("replay", finding, "--backend", backend, "--profile", "quick", option, cwd=tmp_path)
+        assert seen.returncode == 2
+        assert "this finding is not offered: the backend has no float64" in " ".join(seen.stderr.split())
+    assert not (tmp_path / "fault.py").exists()
 
 
 def a_case(law):
