@@ -76,7 +76,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--known",
                 metavar="FILE",
-                help="Known deviations: one pattern of ids a line, the reason after #.",
+                help="Known deviations: a pattern of ids a line, the reason after #.  [default: the list beside B]",
             ),
             click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What to judge by."),
             click.option(

@@ -104,7 +104,7 @@ def conclude(
         laws=question.suite.laws,
         headline=question.suite.headline,
         causes=question.suite.causes,
-        run=run,
+        run={**run, "known": question.known.path} if question.known.path else run,
     )
 
 
@@ -254,7 +254,7 @@ def judge(
         alpha: the probability, at most, that a backend that keeps every promise fails.
         seed: from 0 to 2**63 - 1; a fresh one unless given.
         ops, dtypes: names of what to judge; all unless given.
-        known: the path of a list of known deviations.
+        known: the path of a list of known deviations; the one beside the adapter, if there is one, unless given.
         workers: child processes; one for each core unless given.
 
     Returns:

@@ -1,4 +1,8 @@
-"""Known deviations: a text file, one pattern of finding ids a line, with the reason after `#`."""
+"""Known deviations: a text file, one pattern of finding ids a line, with the reason after `#`.
+
+An adapter's own list lies beside it, under its name: `mine.known` beside `mine.py`. It is used unless a person names
+another, which then stands alone: `--known /dev/null` judges without any.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,21 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.files import read
+from harness.source import locate
 
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan
 
 
 @dataclass(frozen=True)
 class Known:
-    """Patterns (`fnmatch`, on the whole id) with their reasons, in the order of the file."""
+    """Patterns (`fnmatch`, on the whole id) with their reasons, in the order of the file.
+
+    Args:
+        path: the file; empty where there is none.
+    """
 
     patterns: tuple[tuple[str, str], ...] = ()
+    path: str = ""
 
     def reason(self, finding: str) -> str | None:
         """The reason given for `finding`, or None if no pattern matches it."""
@@ -42,7 +52,18 @@ def read_known(path: str | Path) -> Known:
         if not reason:
             raise UsageError(f"known deviations {path}, line {number}: '{pattern}' has no reason after '#'")
         patterns.append((pattern, reason))
-    return Known(tuple(patterns))
+    return Known(tuple(patterns), str(path))
+
+
+def known_beside(backend: str) -> Known:
+    """The list that lies beside the adapter called `backend`; an empty one where none does.
+
+    Raises:
+        UsageError: it can't be read, or a line has no pattern or no reason.
+    """
+    source = locate(backend)
+    path = source.path.with_suffix(".known") if source else None
+    return read_known(path) if path is not None and path.is_file() else Known()
 
 
 def known_text(findings: Iterable[tuple[str, str]]) -> str:

@@ -12,7 +12,7 @@ from harness.backend import Offer
 from harness.case import ANY, Case, FindingId, Promise
 from harness.engine import Job
 from harness.errors import UsageError
-from harness.known import Known, read_known
+from harness.known import Known, known_beside, read_known
 from harness.names import similar
 from harness.suite import Suite, load_suite
 
@@ -78,6 +78,12 @@ def choice(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
+def _accepted(backend: str, known: str | Path | None) -> Known:
+    if known is not None:
+        return read_known(known)
+    return known_beside(backend) if backend else Known()
+
+
 def ask(
     backend: str,
     *,
@@ -98,6 +104,7 @@ def ask(
         backend: a name; empty for an object.
         finding: the id of the only finding to judge.
         ops, dtypes: what to judge; None for all.
+        known: the path of a list of known deviations; None for the one beside the adapter.
         case_timeout, memory: the limits of a case that were asked for.
 
     Raises:
@@ -133,7 +140,7 @@ def ask(
         secrets.randbits(31) if seed is None else seed,
         promises,
         chosen,
-        Known() if known is None else read_known(known),
+        _accepted(backend, known),
         tuple(dtypes or ()),
         case_timeout,
         memory,

@@ -234,12 +234,17 @@ def remarks(verdict: Verdict) -> Iterable[str]:
     )
     for (status, reason), number in reasons.items():
         yield filled(f"{status}: {number} findings, {reason}")
+    if "known" in verdict.run:
+        yield filled(f"known deviations are those of {verdict.run['known']}")
     known = [finding for finding in verdict if finding.known is not None]
+    for reason in dict.fromkeys(finding.known for finding in known):
+        seen = [item for item in known if item.known == reason and item.status in ("broken", "error")]
+        if seen:
+            others = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
+            yield filled(f"known deviation: {seen[0].id}{others} ({reason})")
     for finding in known:
         if finding.status == "kept":
             yield filled(f"known deviation no longer seen: {finding.id}")
-        elif finding.status in ("broken", "error"):
-            yield filled(f"known deviation: {finding.id} ({finding.known})")
     failures = verdict.reference["failures"]
     for text in failures[:FAILURES]:
         yield filled(f"the reference itself breaks {text}")

@@ -1,9 +1,11 @@
 """Known deviations: read, matched, written, reported."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.errors import UsageError
-from harness.known import Known, known_text, read_known
+from harness.known import Known, known_beside, known_text, read_known
 
 BENT = "toss/fair/float32/p0.5/-/eager"
 
@@ -50,7 +52,7 @@ def test_a_known_deviation_does_not_fail_the_gate_and_is_reported(gate, tmp_path
     (tmp_path / "known.txt").write_text("toss/fair/*  # bent since 1999\n")
     run = gate("Bent", "--known", "known.txt", "--json", "v.json")
     assert run.code == 0, run.out
-    assert f"known deviation: {BENT} (bent since 1999)" in run.out
+    assert f"known deviation: {BENT} and 1 more (bent since 1999)" in run.out
     assert "BROKEN  toss" not in run.out
     found = {finding["id"]: finding for finding in verdict(tmp_path / "v.json")["findings"]}
     assert found[BENT]["status"] == "broken"
@@ -94,3 +96,24 @@ def test_a_reason_survives_writing_the_list_again(gate, tmp_path):
 def test_a_faithful_backend_has_an_empty_list(gate, tmp_path):
     gate("Fair", "--write-known", "known.txt")
     assert read_known(tmp_path / "known.txt").patterns == ()
+
+
+def test_the_list_beside_an_adapter_is_used_unless_another_is_named(keeprate, coin, coins, tmp_path):
+    for name in ("coins.py", "other.py"):
+        (tmp_path / name).write_text(Path(coins).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "coins.known").write_text("toss/fair/*  # bent since 1999\n")
+    judged = ("--suite", coin, "--profile", "quick")
+    run = keeprate("gate", "--backend", "coins.py:Bent", *judged)
+    assert run.code == 0, run.out
+    assert f"known deviations are those of {tmp_path / 'coins.known'}" in " ".join(run.out.split())
+    assert f"known deviation: {BENT} and 1 more (bent since 1999)" in run.out
+    assert keeprate("gate", "--backend", "other.py:Bent", *judged).code == 1
+    strictly = keeprate("gate", "--backend", "coins.py:Bent", "--known", "/dev/null", *judged)
+    assert strictly.code == 1
+    assert "bent since 1999" not in strictly.out
+
+
+def test_the_list_of_a_built_in_adapter_is_found_though_its_framework_is_not_installed():
+    assert "keras" in known_beside("keras-jax").reason("dropout2d/shape/float32/-/-/eager")
+    assert known_beside("impl.backends.keras_jax") == known_beside("keras-jax")
+    assert known_beside("mlx") == known_beside("nowhere.at.all") == Known()
