@@ -7,9 +7,11 @@ put back after every job (docs/threats.md).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import select
 import signal
 import sys
 import traceback
@@ -30,12 +32,15 @@ class _Loaded:
 
     def __init__(self, setup: dict[str, Any]) -> None:
         self.suite = load_suite(setup["suite"])
-        self._home, self._depth = os.getcwd(), sys.getrecursionlimit()
+        self._home = os.open(".", os.O_RDONLY)  # leads back there even when its name is gone
+        self._depth = sys.getrecursionlimit()
         reference = load_backend(self.suite.reference) if self.suite.reference else None
         if reference:
-            self.suite.sample(self.suite.plan("quick")[0], reference, 0)  # not begun: it only loads what it needs
+            case = next(iter(self.suite.plan("quick")))
+            self.suite.sample(case, reference, 0)  # not begun: it only loads what it needs
         self._untouched = Untouched(_judges(self.suite, reference))
-        self._sides = {"backend": load_backend(setup["backend"]), "reference": reference}
+        backend = load_backend(setup["backend"]) if setup["backend"] else reference
+        self._sides = {"backend": backend, "reference": reference}
         self.offer = offer(self._sides["backend"], setup["names"])
         self.reference = offer(reference, setup["names"]) if reference else None
         if replaced := self._put_back():
@@ -66,7 +71,8 @@ class _Loaded:
         return lines
 
     def _put_back(self) -> str:
-        os.chdir(self._home)
+        with contextlib.suppress(OSError):  # the backend closed it: no case depends on where it runs
+            os.fchdir(self._home)
         sys.setrecursionlimit(self._depth)
         return self._untouched.put_back()
 
@@ -92,7 +98,8 @@ def main() -> None:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
-    sys.path.append(os.getcwd())  # last: a folder of the user's that is named `specs` must not hide ours
+    with contextlib.suppress(FileNotFoundError):  # a backend has removed the folder that it was run in
+        sys.path.append(os.getcwd())  # last: a folder of the user's that is named `specs` must not hide ours
     process = os.getpid()
     loaded: _Loaded | None = None
     for line in source:
@@ -122,12 +129,16 @@ def _end_with_parent(lifeline: int) -> None:
     """Has the system end this process and what it starts once the parent is gone, even in the middle of foreign code.
 
     The parent holds the other end of the pipe. When that closes, a signal that ends a process goes to this group: where
-    the system lets us choose it, one that nobody can ignore.
+    the system lets us choose it, one that nobody can ignore. A parent that is gone by now is seen at once.
     """
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)  # in place of SIGIO
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgid(0))
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    gone = select.poll()
+    gone.register(lifeline, select.POLLHUP)
+    if gone.poll(0):
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

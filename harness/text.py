@@ -230,7 +230,7 @@ def remarks(verdict: Verdict) -> Iterable[str]:
     reasons = Counter(
         (finding.status.replace("_", " "), (finding.detail or {}).get("reason", ""))
         for finding in verdict
-        if finding.status in ("not_offered", "unreadable")
+        if finding.status in ("not_offered", "unreadable") or is_given_up(finding)
     )
     for (status, reason), number in reasons.items():
         yield filled(f"{status}: {number} findings, {reason}")
@@ -258,6 +258,11 @@ def remarks(verdict: Verdict) -> Iterable[str]:
     took = f", {seconds:.0f} s with {verdict.run['workers']} workers" if seconds is not None else ""
     sides = " against ".join(filter(None, (_versioned(side) for side in (verdict.backend, verdict.reference))))
     yield filled(f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}")
+
+
+def is_given_up(finding: Finding) -> bool:
+    """True where no more was asked of an operator, or of the backend, that had taken too many workers down."""
+    return finding.status == "error" and str((finding.detail or {}).get("reason", "")).startswith("given up")
 
 
 def filled(text: str) -> str:

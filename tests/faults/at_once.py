@@ -1,6 +1,8 @@
-"""A backend that meddles while its adapter is looked at, before anything is judged."""
+"""Backends that meddle while their adapter is looked at, before anything is judged."""
 
 import builtins
+import json
+import os
 
 from honest import Honest
 
@@ -9,3 +11,25 @@ class MeddlesAtOnce(Honest):
     def dropped(self, x, p):
         builtins.sum = lambda *_: 0
         return super().dropped(x, p)
+
+
+class AnswersAtOnce(Honest):
+    """In the judge's name: what it looked at, and what it found."""
+
+    def __init__(self):
+        super().__init__()
+        self.looks = None
+
+    def dropped(self, x, p):
+        for number in range(3, 20):
+            try:
+                os.write(number, json.dumps({"looks": self.looks}).encode() + b"\n")
+            except OSError:
+                continue
+        return super().dropped(x, p)
+
+
+class AnswersNumbersAtOnce(AnswersAtOnce):
+    def __init__(self):
+        super().__init__()
+        self.looks = [{"what": 1, "wrong": 2, "skipped": 3, "law": 4}]

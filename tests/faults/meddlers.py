@@ -1,6 +1,7 @@
 """Backends that change what they share with the judge: their process."""
 
 import builtins
+import contextlib
 import gc
 import json
 import locale
@@ -122,6 +123,28 @@ class RemovesItsDirectory(Fair):
     def fault(self):
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
+
+
+class RefusesInTheJudgesName(Fair):
+    says = NO_ANSWER
+
+    def fault(self):
+        written(b'{"refused": "heads", "code": 3}\n')
+
+
+class FailsInTheJudgesName(Fair):
+    says = "keeprate itself failed in this case: heads"
+
+    def fault(self):
+        written(b'{"fault": "heads"}\n')
+
+
+class RemovesTheFolderOfTheRun(Fair):
+    """Where no other worker can be started from then on, nor any file of the user's found."""
+
+    def fault(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(os.getcwd())
 
 
 class IgnoresSignals(Fair):

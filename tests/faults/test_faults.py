@@ -2,7 +2,9 @@
 
 import inspect
 import itertools
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,14 @@ import pytest
 from harness.errors import NoVerdictError
 from harness.gate import answer, runner_for
 from harness.names import find
-from harness.question import ask
+from harness.question import ask, jobs
 
 HERE = Path(__file__).parent
 COIN = str(HERE.parent / "harness" / "coin.py")
+BESIDE = str(HERE.parent / "harness" / "coin_beside.py")
+DRAWN = str(HERE.parent / "harness" / "coin_drawn.py")
+KINDS = ("crashes", "hangs", "memory", "strays", "meddlers")
+OWN = {"fault", "meddle"}  # a class with neither is only there to be inherited
 HANGS, OTHERS = 5.0, 60.0  # limits in seconds; a worker starts in half of one, but the machine may be busy
 SLACK = 60.0  # how soon a hang is noticed is measured by benchmarks/hangs.py; here it only has to end
 
@@ -23,24 +29,28 @@ def faults(*modules):
         module = find(str(HERE / f"{name}.py"), group="", kind="module")
         for label, item in vars(module).items():
             own = inspect.isclass(item) and item.__module__ == module.__name__
-            if own and hasattr(item, "says") and not item.__subclasses__():
+            if own and (name == "unloadable" or OWN & vars(item).keys()):
                 yield pytest.param(f"{HERE / name}.py:{label}", item.says, id=f"{name}:{label}")
 
 
 def limit_of(backend):
-    return HANGS if "hangs.py" in backend or "Hangs" in backend else OTHERS
+    return HANGS if any(word in backend for word in ("hangs.py", "Hangs")) else OTHERS
 
 
-def judged(backend):
+def judged(backend, suite=COIN, workers=1):
     """The verdict, and the seconds that each case took."""
-    question = ask(backend, suite=COIN, profile="quick")
+    question = ask(backend, suite=suite, profile="quick")
     times = [time.monotonic()]
-    runner = runner_for(question, 1, case_timeout=limit_of(backend), memory="500M")
+    runner = runner_for(question, workers, case_timeout=limit_of(backend), memory="500M")
     verdict = answer(question, runner, lambda done, total: times.append(time.monotonic()))
     return verdict, [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
-@pytest.mark.parametrize(("backend", "says"), list(faults("crashes", "hangs", "memory", "strays", "meddlers")))
+def reasons(verdict):
+    return [finding.detail["reason"] for finding in verdict if finding.status == "error"]
+
+
+@pytest.mark.parametrize(("backend", "says"), list(faults(*KINDS)))
 def test_a_fault_ends_its_own_case_in_time_and_alone(backend, says, left_behind):
     verdict, seconds = judged(backend)
     status = {finding.id: finding.status for finding in verdict}
@@ -89,6 +99,60 @@ def test_what_is_shared_with_the_reference_misleads_nobody(backend, says, left_b
     assert left_behind() == ([], [])
 
 
+@pytest.mark.parametrize(("backend", "says"), list(faults("everywhere")))
+def test_what_fails_in_every_case_is_given_up_and_the_verdict_says_so(backend, says, left_behind):
+    verdict, _ = judged(backend, suite=BESIDE)
+    assert verdict.reference["failures"] == []
+    assert {finding.status for finding in verdict} == {"error"}
+    early = [reason for reason in reasons(verdict) if reason.startswith("given up")]
+    if "Hangs" in backend:  # of four cases three are waited for
+        assert set(early) == {f"given up: every case so far ended the same way; the last one {says}"}
+        assert "given up: every case so far ended the same way" in " ".join(str(verdict).split())
+    assert set(reasons(verdict)) - set(early) == {says}
+    assert left_behind() == ([], [])
+
+
+@pytest.mark.parametrize(("backend", "says"), list(faults("beside")))
+def test_the_reference_is_judged_without_a_backend_that_spoils_its_cases(backend, says, left_behind):
+    verdict, _ = judged(backend, suite=BESIDE)
+    assert verdict.reference["failures"] == []
+    assert {finding.status for finding in verdict} == ({"error"} if says else {"kept"})
+    assert set(reasons(verdict)) == ({says} if says else set())
+    assert left_behind() == ([], [])
+
+
+def test_a_backend_that_one_process_can_load_is_judged_in_one(left_behind):
+    verdict, _ = judged(f"{HERE}/once.py:TakesALock", workers=2)
+    assert verdict.verdict == "conforms", reasons(verdict)
+    assert left_behind()[0] == []
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ("LeavesItsLock", "couldn't load the backend again: backend {name} can't be loaded: FileExistsError"),
+        ("RemovesItself", "couldn't load the backend again: no backend file"),
+    ],
+)
+def test_a_backend_that_can_not_be_loaded_again_loses_only_what_is_still_to_do(label, says, left_behind, tmp_path):
+    for file in ("fair.py", "once.py"):
+        shutil.copy(HERE / file, tmp_path)
+    name = f"once.py:{label}"
+    verdict, _ = judged(name)
+    status = {finding.id: finding.status for finding in verdict if finding.law == "fair"}
+    assert status == {
+        "toss/fair/float32/p0.5/-/eager": "kept",
+        "toss/fair/float32/p0.25/-/eager": "error",
+        "spin/fair/float32/p0.5/-/eager": "error",
+        "spin/fair/float32/p0.25/-/eager": "error",
+    }
+    first, *rest = dict.fromkeys(reasons(verdict))
+    assert first == "the worker process was ended by SIGABRT"
+    assert all(reason.startswith(says.format(name=name)) for reason in rest)
+    assert verdict.exit_code == 1
+    assert left_behind()[0] == []
+
+
 def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
     question = ask(f"{HERE}/at_once.py:MeddlesAtOnce", profile="quick")
     with pytest.raises(NoVerdictError, match=r"leaves the judge alone: it replaced builtins\.sum"):
@@ -96,5 +160,25 @@ def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
     assert left_behind() == ([], [])
 
 
+@pytest.mark.parametrize("label", ["AnswersAtOnce", "AnswersNumbersAtOnce"])
+def test_an_adapter_that_answers_while_it_is_looked_at_is_refused(label, left_behind):
+    question = ask(f"{HERE}/at_once.py:{label}", profile="quick")
+    with pytest.raises(NoVerdictError, match="can't be checked: the worker process gave an answer that is none"):
+        answer(question, runner_for(question, 1))
+    assert left_behind() == ([], [])
+
+
+def test_what_is_written_to_the_pipe_is_no_picture(left_behind):
+    question = ask(f"{HERE}/meddlers.py:WritesJsonToThePipe", suite=DRAWN, profile="quick")
+    runner = runner_for(question, 1)
+    try:
+        job = next(job for job in jobs(question, runner.offers()[0]) if job.case.p == 0.25)
+        assert runner.picture(job) == []
+        assert runner.run(replace(job, case=replace(job.case, p=0.5))).error == ""
+    finally:
+        runner.close()
+    assert left_behind() == ([], [])
+
+
 def test_there_are_at_least_forty_faults():
-    assert len(list(faults("crashes", "hangs", "memory", "strays", "meddlers", "unloadable"))) >= 40
+    assert len(list(faults(*KINDS, "unloadable"))) >= 40

@@ -1,0 +1,264 @@
+"""A worker seen from outside: a child process that takes a message at a time, is held to limits, and can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from harness.backend import Offer
+from harness.engine import Job, Result
+from harness.errors import KeeprateError, NoVerdictError, UsageError
+from harness.limits import Limits, Watch
+from harness.offspring import MARK, end_all
+from harness.suite import Look
+
+# The workers themselves use the cores; and no result may depend on how many there are.
+SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+LONGEST = 1 << 24  # characters of an answer: a thousand times what a case gives
+NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
+GRACE = 2.0  # seconds between the end of the answers and the end of the process
+
+
+class ChildDiedError(Exception):
+    """The child ended before it answered; says how.
+
+    Args:
+        limit: it was ended, because it went beyond a limit.
+    """
+
+    def __init__(self, how: str, *, limit: bool) -> None:
+        super().__init__(how)
+        self.limit = limit
+
+
+class Child:
+    """A spawned process that judges; started when first asked, and again when asked after it has ended.
+
+    Args:
+        setup: what it loads: `suite`, the `names` that are asked for, and `backend`, empty for the reference alone.
+    """
+
+    def __init__(self, setup: dict[str, Any], limits: Limits) -> None:
+        self.serves = False  # it has loaded the backend at least once
+        self._setup = setup
+        self._limits = limits
+        self._process: subprocess.Popen[str] | None = None
+        self._greeted = False  # the answer to the setup has come
+        self._mark = secrets.token_hex(8)
+        self._closed = False
+        self._clearing = threading.Lock()
+        self._lifeline, self._alive = os.pipe()  # its end that stays here closes with this process, however that ends
+
+    def start(self) -> None:
+        """Lets it load the backend while others do something else; `offers` waits for the answer."""
+        with self._clearing:  # it is closed before this or after, and then ends what was started
+            if self._closed:
+                raise ChildDiedError("the run was ended", limit=False)
+            self._process = self._spawn()
+        self._send(self._setup)
+
+    def offers(self) -> tuple[Offer, Offer | None]:
+        """What the backend offers, and what the reference does.
+
+        Raises:
+            UsageError: there is no such backend.
+            NoVerdictError: it can't be loaded.
+            ChildDiedError: it takes its process down.
+        """
+        if self._process is None:
+            self.start()
+        answer = self._receive(self._limits.for_draws(0))
+        if "refused" in answer:
+            self.end()
+            raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
+        _pass_on(answer)
+        try:
+            offer, reference = Offer.from_json(answer["offer"]), answer["reference"]
+            offers = offer, Offer.from_json(reference) if reference else None
+        except (AttributeError, LookupError, TypeError):
+            raise self._death(NO_ANSWER) from None
+        self.serves = self._greeted = True
+        return offers
+
+    def check(self) -> list[Look]:
+        """What the suite finds of the adapter alone.
+
+        Raises:
+            ChildDiedError: the adapter takes its process down.
+        """
+        if not self._greeted:
+            self.offers()
+        answer = self._ask({"check": True}, 0)
+        _pass_on(answer)
+        try:
+            return [_look(**look) for look in answer["looks"]]
+        except (LookupError, TypeError):
+            raise self._death(NO_ANSWER) from None
+
+    def picture(self, job: Job) -> list[str]:
+        """Lines of text that show what `job` draws.
+
+        Raises:
+            ChildDiedError: that takes its process down.
+        """
+        self._load_again()
+        lines = self._ask({"picture": job.to_json()}, job.case.draws).get("lines")
+        if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
+            raise self._death(NO_ANSWER)
+        return lines
+
+    def run(self, job: Job) -> Result:
+        """What `job` gives.
+
+        Raises:
+            ChildDiedError: it takes its process down, or none can be had for it.
+        """
+        self._load_again()
+        answer = self._ask(job.to_json(), job.case.draws)
+        if "fault" in answer:  # around the case, for what goes wrong in it is a result already
+            last = (str(answer["fault"]).strip().splitlines() or [""])[-1][:200]
+            raise self._death(f"keeprate itself failed in this case: {last}")
+        try:
+            return result_of(answer, job)
+        except ValueError:
+            raise self._death(NO_ANSWER) from None
+
+    def _load_again(self) -> None:
+        """Sees to it that the backend is loaded; whether it can be at all was found out before."""
+        if self._greeted:
+            return
+        try:
+            self.offers()
+        except KeeprateError as refused:
+            raise self._death(f"couldn't load the backend again: {refused}") from None
+        except ChildDiedError as died:
+            raise ChildDiedError(f"couldn't load the backend again: {died}", limit=died.limit) from None
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "harness.child", str(self._lifeline)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a backend may print without end
+            text=True,
+            encoding="utf-8",
+            errors="replace",  # in what a backend may have written to the pipe
+            env={**os.environ, **SINGLE_THREADED, MARK: self._mark},
+            pass_fds=[self._lifeline],
+            start_new_session=True,  # a group of its own, so that what it starts ends with it, and Ctrl-C is ours
+        )
+
+    def _ask(self, message: dict[str, Any], draws: int) -> dict[str, Any]:
+        self._send(message)
+        return self._receive(self._limits.for_draws(draws))
+
+    def _send(self, message: dict[str, Any]) -> None:
+        process = self._process
+        try:
+            if process is not None and process.stdin:
+                process.stdin.write(json.dumps(message) + "\n")
+                process.stdin.flush()
+        except (BrokenPipeError, ValueError):  # it has ended, or was ended just now, and its pipe closed
+            raise self._death() from None
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        process = self._process
+        if process is None or not process.stdout:
+            raise self._death()
+        with Watch(process.pid, seconds, self._limits.memory, self._signal) as watch:
+            line = process.stdout.readline(LONGEST)
+        if watch.exceeded:
+            raise self._death(watch.exceeded, limit=True)
+        if not line:
+            raise self._death()
+        try:
+            return dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            raise self._death(NO_ANSWER) from None
+
+    def _signal(self) -> None:
+        """Kills the process and everything that it has started, and leaves the rest to who waits for its answer."""
+        if process := self._process:
+            end_all(process.pid, self._mark)
+
+    def _death(self, how: str = "", *, limit: bool = False) -> ChildDiedError:
+        """Ends what is left of the process, and says how it ended; `how`, where that is known."""
+        process = self._process
+        if process is None:
+            return ChildDiedError(how or "the worker process was ended", limit=False)
+        try:
+            process.wait(0 if how else GRACE)
+        except subprocess.TimeoutExpired:
+            how = how or "the worker process closed its pipe and went on"
+        self.end()
+        code = process.returncode
+        ended = f"was ended by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        return ChildDiedError(how or f"the worker process {ended}", limit=limit)
+
+    def end(self) -> None:
+        """Ends the process, if there is one, and what it has started; the next question starts another."""
+        with self._clearing:  # a run that is interrupted ends what a thread is still waiting for
+            process, self._process, self._greeted = self._process, None, False
+            if process is None:
+                return
+            assert process.stdin and process.stdout
+            end_all(process.pid, self._mark)
+            process.wait()
+            with contextlib.suppress(BrokenPipeError):  # of what was written and never read
+                process.stdin.close()
+            process.stdout.close()
+
+    def kill(self) -> None:
+        """Ends the process for good; it may be asked twice."""
+        self._closed, before = True, self._closed
+        self.end()
+        if not before:
+            os.close(self._lifeline)
+            os.close(self._alive)
+
+
+def _pass_on(answer: dict[str, Any]) -> None:
+    """Raises what a worker says is a fault of ours, with its whole traceback."""
+    if "fault" in answer:
+        raise RuntimeError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
+
+
+def _look(*, what: str, wrong: str, skipped: str, law: str) -> Look:
+    """The look in a worker's answer.
+
+    Raises:
+        TypeError: a part of it is no text.
+    """
+    if not all(isinstance(text, str) for text in (what, wrong, skipped, law)):
+        raise TypeError("a part of a look is no text")
+    return Look(what, wrong, skipped, law)
+
+
+def result_of(answer: dict[str, Any], job: Job) -> Result:
+    """The result in a worker's answer.
+
+    Raises:
+        ValueError: it is none, or not of `job`: the backend has written to the worker's pipe.
+    """
+    try:
+        result = Result.from_json(answer["result"])
+        texts = [result.error, *result.unreadable.values(), *result.not_offered.values()]
+    except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"no result: {error!r}") from None
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("no result: its reasons are no texts")
+    if (result.role, result.case) != (job.role, job.case.id):
+        raise ValueError(f"the result of {result.case}, not of {job.case.id}")
+    return result
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals have no name."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
