@@ -71,6 +71,8 @@ class Subject:
         return (entries // 100, 100) + (1,) * (max(CONTRACTS[self.op].ranks) - 3) + (2,)
 
     def outputs(self, x: np.ndarray, p: float, *, train: bool = True) -> np.ndarray:
+        if self.bench.context.name == "grad" and train:  # faulty where a gradient is asked for
+            return self.gradients(x, p)[0]
         return self.bench.values(self.bench.call(self.bench.native(x), p, train))
 
     def gradients(self, x: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
