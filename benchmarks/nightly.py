@@ -5,12 +5,12 @@
     python benchmarks/nightly.py billion [--backend mlx] [--workers 1]
     python benchmarks/nightly.py year LEDGER --into YEAR.db
 
-All but `year` time the real command on float32 `dropout`. `throughput` draws a night, then calls the bare operator,
+All but `year` time the real command on `dropout`, in float32. `throughput` draws a night, then calls the bare operator,
 and compares what a draw costs in CPU time, everything of the night included, so that the ratio means something on a
 busy machine; for the efficiency of two workers, run it with `--workers 1` and `--workers 2`. `departure` repeats nights
 until one finds that masks are drawn with p + 0.0002, beside what the formula says. `billion` runs the gate's `deep`
-profile, and says how much memory a worker held at most. `year` takes a ledger with one run in it, and makes 365 nights
-of it: tallies of the same shapes, drawn as a faithful backend draws them, and where each finding stood.
+profile in two dtypes, and says how much memory a worker held at most. `year` takes a ledger with one run in it, and
+makes 365 nights of it: tallies of the same shapes, drawn as a faithful backend draws them, and where each stood.
 """
 
 import argparse
@@ -160,7 +160,8 @@ def draw_a_billion(backend: str, workers: int) -> None:
             "--dtypes",
             "float32",
         ]
-        run = subprocess.Popen([*command, "-n", str(workers), "--json", path], stdout=subprocess.DEVNULL)
+        options = ["--dtypes", "float32,bfloat16", "-n", str(workers), "--json", path]
+        run = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
         peaks: dict[int, int] = {}
         while run.poll() is None:
             for process in psutil.Process(run.pid).children(recursive=True):

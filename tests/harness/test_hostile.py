@@ -134,6 +134,42 @@ def test_counts_that_can_not_be_are_refused(command, bad, tmp_path, counts):
     assert_refused(command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out"), "is no evidence")
 
 
+STRANGE = [
+    # Two cases of one finding, in one of which it is of another law, or of other cells.
+    "UPDATE look SET finding = (SELECT min(finding) FROM look) WHERE finding = (SELECT max(finding) FROM look "
+    "WHERE form = (SELECT id FROM form WHERE text LIKE '%check%'))",
+    "UPDATE look SET form = (SELECT id FROM form WHERE text LIKE '%tally%' LIMIT 1), total = (SELECT total FROM look "
+    "JOIN form ON form.id = form WHERE text LIKE '%tally%' LIMIT 1) WHERE id = (SELECT look.id FROM look JOIN form ON "
+    "form.id = form WHERE text LIKE '%check%' LIMIT 1)",
+]
+
+
+@pytest.mark.parametrize("statement", STRANGE)
+def test_evidence_of_another_law_is_refused(command, bad, tmp_path, statement):
+    path = bad(statement)
+    run = command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out")
+    assert_refused(run, "bad.db: what it holds of", "is no evidence of that law")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        "[" * 5000,
+        '{"case": "x", "width": 64, "backend": ["<script>"], "reference": []}',
+        '{"case": "x", "width": 1e9, "backend": [], "reference": []}',
+        '{"case": "x", "width": 4, "backend": ["ff"], "reference": []}',
+        '{"case": 7, "width": 4, "backend": ["f"], "reference": []}',
+        json.dumps({"case": "x", "width": 4, "backend": ["f"] * 99, "reference": []}),
+    ],
+)
+def test_a_picture_that_is_none_is_refused(command, bad, tmp_path, text):
+    path = bad("INSERT INTO picture VALUES (1, 1, ?)", parameters=(text,))
+    run = command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out")
+    assert_refused(run, "bad.db: one of its pictures is none")
+
+
 @pytest.mark.parametrize("keep", [0, 10, 100, 5000, -4096])
 def test_a_ledger_that_was_cut_off_is_refused(command, sound, tmp_path, keep):
     path = tmp_path / "cut.db"
@@ -215,12 +251,52 @@ def verdict_file(sound, tmp_path):
         ("findings", {}),
         ("ledger", {}),
         ("backend", SCRIPT),
+        ("findings.0.estimate", 1e308),
+        ("findings.0.interval", [-1e308, 1e308]),
+        ("findings.0.expected", -1e308),
+        ("findings.0.detectable", 1e308),
+        ("findings.0.log10_e", 1e16),
+        ("laws.$\\frac$", {"promise": "a", "catches": "b", "blind": "c", "source": "d"}),
+        ("pictures", {"toss/fair/float32/p0.5/-/eager": {}}),
+        ("pictures", {SCRIPT: {"case": "", "width": 4, "backend": ["f"], "reference": []}}),
+        ("causes", [{"likeness": 2, "kind": "a", "says": "b", "defect": "", "laws": []}]),
+        ("faults", {SCRIPT: 1}),
     ],
 )
 def test_a_verdict_that_is_none_is_refused(command, verdict_file, tmp_path, where, value):
     path = verdict_file(where, value)
     assert_refused(command("report", "--json", path, "--out", tmp_path / "out"), "v.json: not")
     assert_refused(command("report", "--json", path, "--against", path, "--out", tmp_path / "out"), "v.json: not")
+
+
+NIGHT = {"night": "2026-01-01", "part": 0.5}
+NIGHTS = [NIGHT, {"night": "2026-01-02", "part": 0.6}]
+
+
+@pytest.fixture
+def told(command, sound, tmp_path):
+    """The public JSON of the sound ledger, whose laws by night are others; the path of the file."""
+    assert command("report", "--ledger", sound / "night.db", "--suite", COIN, "--out", tmp_path / "told").code == 0
+
+    def write(laws):
+        data = json.loads((tmp_path / "told" / "report.json").read_text(encoding="utf-8"))
+        data["ledger"]["laws"] = laws
+        (tmp_path / "v.json").write_text(json.dumps(data), encoding="utf-8")
+        return tmp_path / "v.json"
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "laws", [{"a": NIGHTS, "b": []}, {"$\\frac$": NIGHTS}, {f"law_{n}": NIGHTS for n in range(201)}]
+)
+def test_laws_by_night_that_are_none_are_refused(command, told, tmp_path, laws):
+    assert_refused(command("report", "--json", told(laws), "--out", tmp_path / "out"), "v.json: not a verdict")
+
+
+def test_laws_by_night_may_differ_in_their_nights(command, told, tmp_path):
+    run = command("report", "--json", told({"a": NIGHTS, "b": [NIGHT], "c": NIGHTS[1:]}), "--out", tmp_path / "out")
+    assert run.code == 0, run.err
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\xff\xfe", '{"schema": 1e999}', "null"])

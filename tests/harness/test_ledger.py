@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,7 @@ from harness.names import find
 from harness.nightly import Agenda, Recording, draw, standing
 from harness.question import ask, jobs
 from harness.tally import Tally
-from harness.workers import InProcess
+from harness.workers import AHEAD, InProcess
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
@@ -339,33 +340,130 @@ def assert_adds_up(ledger):
     assert draws == (sum(passes.values()), sum(number * planned[case] for case, number in passes.items()))
 
 
-def test_kill_9_at_any_moment_loses_the_case_in_flight_at_most(tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.ledger.APART", 10**6)  # of this process, which only reads
-    command = [
-        CONSOLE_SCRIPT,
-        "nightly",
-        "--backend",
-        f"{COINS}:Fair",
-        "--suite",
-        COIN,
-        "--profile",
-        "quick",
-        "-n",
-        "1",
-    ]
-    moments = random.Random()
-    before = 0
+# A coin that notes, outside of the ledger, how often it was thrown for each case: a line for each chunk of throws.
+WITNESSED = """
+import importlib.util, os
+spec = importlib.util.spec_from_file_location("coins", {coins!r})
+coins = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(coins)
+notes = os.open({notes!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+
+class Coin(coins.Fair):
+    def seed(self, value):
+        super().seed(value)
+        self.thrown = 0
+
+    def noted(self, op, chance):
+        self.thrown += 1
+        if self.thrown == 20:  # the case is through
+            os.write(notes, f"{{op}} {{chance}}\\n".encode())
+
+    def toss(self, number, chance):
+        sides = super().toss(number, chance)
+        self.noted("toss", chance)
+        return sides
+
+    def spin(self, number, chance):
+        sides = super().spin(number, chance)
+        self.noted("spin", chance)
+        return sides
+"""
+
+
+def test_kill_9_at_any_moment_loses_the_case_in_flight_at_most(tmp_path):
+    """Fifty kills, each at a random moment while cases come to their end, as the coin itself has noted."""
+    notes = tmp_path / "notes"
+    (tmp_path / "witnessed.py").write_text(WITNESSED.format(coins=COINS, notes=str(notes)), encoding="utf-8")
+    words = ["--backend", "witnessed.py:Coin", "--suite", COIN, "--profile", "quick", "-n", "1"]
+    command, moments, lost = [CONSOLE_SCRIPT, "nightly", *words], random.Random(), 0
     for number in range(KILLS):
-        path = tmp_path / f"{number // 25}.db"  # fewer runs than are kept apart
-        run = subprocess.Popen([*command, "--ledger", path, "--budget", "60s"], stdout=subprocess.DEVNULL)
-        time.sleep(moments.uniform(0.3, 2.0))
+        before = witnessed(notes)
+        run = subprocess.Popen(
+            [*command, "--ledger", "n.db", "--budget", "600s"], stdout=subprocess.DEVNULL, cwd=tmp_path
+        )
+        wait_for(lambda before=before: witnessed(notes).total() > before.total() + 4)
+        time.sleep(moments.expovariate(1 / 0.05))  # some cases later
         run.send_signal(signal.SIGKILL)
         run.wait()
-        if path.exists() and path.stat().st_size:
-            with Ledger(path) as ledger:
-                assert_adds_up(ledger) if ledger.db.execute("SELECT 1 FROM run").fetchone() else None
-                before = max(before, ledger.db.execute("SELECT coalesce(sum(cases), 0) FROM run").fetchone()[0])
-    assert before > 0  # some had begun
+        wait_for_silence(notes)  # the worker ends with its parent
+        seen = witnessed(notes)
+        with Ledger(tmp_path / "n.db") as ledger:
+            assert_adds_up(ledger)
+            held = Counter()
+            for case, passes in ledger.passes(1).items():
+                op, _, _, p, *_ = case.split("/")
+                held[f"{op} {p.removeprefix('p')}"] += passes
+            (runs,) = ledger.db.execute("SELECT count(*) FROM run").fetchone()
+        assert runs == number + 1
+        assert not held - seen  # nothing that was not drawn
+        missing = (seen - held).total()
+        assert missing - lost <= AHEAD, f"kill {number} lost {missing - lost} cases"
+        lost = missing
+    assert held.total() > 4 * KILLS
+
+
+def witnessed(notes):
+    """How often each case was thrown to its end, as the coin has noted."""
+    return Counter(notes.read_text(encoding="utf-8").splitlines()) if notes.exists() else Counter()
+
+
+def wait_for(happened):
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def wait_for_silence(notes):
+    size = -1
+    while size != (size := notes.stat().st_size):
+        time.sleep(0.1)
+
+
+NIGHTLY = ["nightly", "--backend", f"{COINS}:Fair", "--suite", COIN, "--profile", "quick", "--ledger", "n.db"]
+
+
+def test_a_night_keeps_its_exit_code_when_its_reader_leaves(process):
+    bent = shlex.join([CONSOLE_SCRIPT, *NIGHTLY, "--budget", "2s"]).replace("Fair", "Bent")
+    run = process("/bin/bash", "-c", f"{bent} | head -1; exit ${{PIPESTATUS[0]}}")
+    assert (run.code, len(run.out.splitlines()), run.err) == (1, 1, "")
+
+
+def test_a_night_writes_its_report(keeprate, tmp_path):
+    assert keeprate(*NIGHTLY, "--budget", "2s").code == 0
+    assert (tmp_path / "report" / "index.html").is_file()
+    run = keeprate(*NIGHTLY, "--budget", "2s", "--out", "there/and/then")
+    assert (run.code, run.err) == (0, "")
+    assert "wrote there/and/then/index.html, there/and/then/report.md and" in " ".join(run.out.split())
+    assert {path.name for path in (tmp_path / "there/and/then").iterdir()} == {"index.html", "report.md", "report.json"}
+
+
+def test_a_night_looks_for_its_folder_before_it_draws(keeprate, tmp_path):
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    started = time.monotonic()
+    for out in ("taken", "taken/below", "x" * 300):
+        run = keeprate(*NIGHTLY, "--budget", "600s", "--out", out)
+        assert run.code == 2
+        assert f"can't write to '{out}'" in " ".join(run.err.split())
+    assert time.monotonic() - started < 100
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_report_is_of_the_backend_that_was_asked_for(keeprate, tmp_path, verdict):
+    for kind in ("Fair", "Bent"):
+        keeprate(*[word.replace("Fair", kind) for word in NIGHTLY], "--budget", "2s")
+    (tmp_path / "coins.py").write_text(Path(COINS).read_text(encoding="utf-8").replace('"coin", "1"', '"penny", "2"'))
+    keeprate(*[word.replace(COINS, "coins.py") for word in NIGHTLY], "--budget", "2s")
+    report = ["report", "--ledger", "n.db", "--suite", COIN, "--out", "told"]
+    for backend, name in (([], "penny"), (["--backend", f"{COINS}:Bent"], "coin"), (["--backend", "penny"], "penny")):
+        assert keeprate(*report, *backend).code == 0
+        told = verdict(tmp_path / "told" / "report.json")
+        assert told["backend"]["name"] == name
+        assert [other["name"] for other in told["ledger"]["others"]] == [{"penny": "coin", "coin": "penny"}[name]]
+    run = keeprate(*report, "--backend", "pen")
+    assert run.code == 2
+    assert "n.db: it has no run of backend 'pen'." in " ".join(run.err.split())
 
 
 def test_ctrl_c_keeps_what_was_drawn_and_concludes(tmp_path):
@@ -421,6 +519,16 @@ def test_a_promise_is_judged_once_each_of_its_cases_was_looked_at(ledger, questi
     verdict, pending = standing(question, (OFFER, None), ledger, run.subjects, {})
     assert [finding.id for finding in verdict] == [FAIR]
     assert pending == len(question.promises) - 1
+
+
+def test_draws_are_no_evidence_of_an_exact_law(ledger):
+    asked = ask("mine.py", profile="quick", ops=["dropout"], dtypes=["float32"])
+    case = next(case for case in asked.suite.plan("quick") if case.op == "dropout" and case.asks("outcomes"))
+    (text,) = (text for text in case.findings if "/outcomes/" in text)
+    run = ledger.begin(asked, (OFFER, None), environment(), kind="gate", workers=1)
+    ledger.add(run, Result("backend", case.id, {text: Tally(("a", "b"), (5, 5), (0.5, 0.5))}), 1.0)
+    with pytest.raises(UsageError, match=rf"what it holds of {re.escape(text)} in .* is no evidence of that law"):
+        standing(asked, (OFFER, None), ledger, run.subjects, {})
 
 
 def test_a_broken_promise_is_not_drawn_again(ledger, question):
