@@ -90,3 +90,10 @@ def test_workflows_use_what_exists():
             for step in job["steps"]:
                 if step.get("uses") == "./":
                     assert set(step["with"]) <= set(action()["inputs"])
+
+
+def test_a_page_is_published_only_if_there_is_one():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8"))["jobs"]
+    (upload,) = (step for step in jobs["draw"]["steps"] if "upload-pages-artifact" in step.get("uses", ""))
+    assert jobs["draw"]["outputs"]["page"] == f"${{{{ steps.{upload['id']}.outcome }}}}"
+    assert "needs.draw.outputs.page == 'success'" in jobs["publish"]["if"]
