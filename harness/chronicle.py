@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,6 +112,7 @@ def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> d
     notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
     return {
         "pending": pending,
+        "waiting": _waiting(latest.question, verdict),
         "runs": _runs(ledger, subject),
         "versions": _versions(ledger, subject),
         "changes": [
@@ -123,6 +125,13 @@ def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> d
         "others": _others(ledger, subject),
         "laws": _laws(ledger, subject, latest.question.plan, latest.question.alpha),
     }
+
+
+def _waiting(question: Question, verdict: Verdict) -> dict[str, int]:
+    """Promises that wait for a case that was never gone through, by operator and law."""
+    known = {item.id for item in verdict}
+    waiting = [promise.id for text, promise in question.promises.items() if text not in known]
+    return dict(Counter(f"{id.op}/{id.family}" for id in waiting))
 
 
 def _before(ledger: Ledger, subject: int, night: str) -> dict[str, str]:

@@ -164,6 +164,10 @@ class Reading:
         """Operators that the backend has, in the order of the plan."""
         return list(dict.fromkeys(op for (op, _), group in self.groups.items() if group.status != "not_implemented"))
 
+    def waiting(self, op: str, law: str) -> int:
+        """Promises that wait for a case that was never gone through."""
+        return int((self.ledger or {}).get("waiting", {}).get(f"{op}/{law}", 0))
+
     @property
     def absent(self) -> list[str]:
         """Operators that it hasn't."""

@@ -20,6 +20,7 @@ import pytest
 from harness.amounts import join, split
 from harness.backend import Offer
 from harness.check import failed
+from harness.chronicle import tell
 from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence import add
@@ -529,6 +530,14 @@ def test_draws_are_no_evidence_of_an_exact_law(ledger):
     ledger.add(run, Result("backend", case.id, {text: Tally(("a", "b"), (5, 5), (0.5, 0.5))}), 1.0)
     with pytest.raises(UsageError, match=rf"what it holds of {re.escape(text)} in .* is no evidence of that law"):
         standing(asked, (OFFER, None), ledger, run.subjects, {})
+
+
+def test_what_waits_is_told_by_operator_and_law(ledger, question):
+    run = begin(ledger, question)
+    ledger.add(run, result(10_000, 10_000), 1.0)
+    told = tell(ledger, COIN)["ledger"]
+    assert told["pending"] == 5
+    assert told["waiting"] == {"toss/fair": 1, "toss/lands": 1, "spin/fair": 2, "spin/lands": 1}
 
 
 def test_a_broken_promise_is_not_drawn_again(ledger, question):

@@ -173,6 +173,17 @@ def test_a_finding_has_its_history_over_versions(documents):
     assert "The ledger also holds dice 6." in render(document, None)["report.md"]
 
 
+def test_what_waits_is_not_called_not_offered(documents):
+    document = copy.deepcopy(documents["faithful"])
+    document["findings"] = [
+        item for item in document["findings"] if item["op"] != "spin" or "/lands/" not in item["id"]
+    ]
+    assert "waiting" not in page(document).text
+    document["ledger"] |= {"pending": 1, "waiting": {"spin/lands": 1}}
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert "lands ✓ kept 1 … waiting 1" in page(document).text
+
+
 def test_what_was_not_judged_is_said(documents):
     document = copy.deepcopy(documents["faithful"])
     for finding in document["findings"]:
