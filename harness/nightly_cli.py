@@ -156,14 +156,17 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
                     seed=seed,
                     progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
                 )
-            show(night.verdict, screen)
-            _say(
-                screen,
-                f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
-                f"which has {night.runs:,} runs of this version and {millions(night.draws)} draws"
-                + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
-            )
-            _say(screen, pages.write(tell(book, options["suite"], options["known"], question.backend), None))
+            try:  # before anything is said, so that neither costs the other
+                told = pages.write(tell(book, options["suite"], options["known"], question.backend), None)
+            finally:
+                show(night.verdict, screen)
+                _say(
+                    screen,
+                    f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
+                    f"which has {night.runs:,} runs of this version and {millions(night.draws)} draws"
+                    + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
+                )
+            _say(screen, told)
         sys.exit(night.verdict.exit_code)
 
     @group.command(epilog=epilog)

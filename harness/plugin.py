@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from harness.finding import Finding
 from harness.gate import Docket, conclude, no_verdict, refuse_faulty, run_of
 from harness.limits import limits
 from harness.names import file_of
+from harness.picture import pictures
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
 from harness.suite import PROFILES, groups
 from harness.text import failure_text, verdict_text
@@ -216,7 +218,9 @@ class Controller(Gate):
         for result in self._gathered:
             docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
-        self._verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
+        verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
+        shown = pictures(asked, self.offers[0], verdict, docket.of_backend(), self._runner.picture)
+        self._verdict = replace(verdict, pictures=shown)
         self._write(self._verdict)
         self._try(github.add_summary, self._verdict)
         if self._unwritten:

@@ -190,15 +190,21 @@ def test_an_adapter_at_fault_is_refused_as_the_gate_refuses_it(real_pytest, keep
     assert verdict(tmp_path / "pytest.json") == verdict(tmp_path / "gate.json")
 
 
-def test_a_suite_may_be_an_object_of_a_file(real_pytest, coin, coins, tmp_path):
+def test_a_suite_may_be_an_object_of_a_file(real_pytest, keeprate, coin, coins, tmp_path, verdict):
     suite = tmp_path / "mine.py"
     suite.write_text(
         f"import sys, types\nsys.path.append({str(Path(coin).parent)!r})\nimport coin\n"
-        "mine = types.SimpleNamespace(plan=coin.plan, sample=coin.sample, laws=coin.laws)\n"
+        "mine = types.SimpleNamespace(plan=coin.plan, sample=coin.sample, laws=coin.laws,\n"
+        "    picture=lambda case, backend, seed: ['a mask', '█▀▄ █'])\n"
     )
-    run = real_pytest("--backend", f"{coins}:Fair", "--suite", f"{suite}:mine", *PROFILE, "-p", "no:xdist")
-    assert run.code == 0, run.out + run.err
-    assert outcomes(run) == {"passed": 6}
+    options = ("--backend", f"{coins}:Bent", "--suite", f"{suite}:mine", *PROFILE, "--seed", 1)
+    run = real_pytest(*options, "--json", tmp_path / "pytest.json", "-p", "no:xdist")
+    assert outcomes(run) == {"failed": 2, "passed": 4}, run.out + run.err
+    assert keeprate("gate", *options, "-n", "1", "--json", "gate.json").code == 1
+    by_pytest, by_gate = (verdict(tmp_path / f"{name}.json") for name in ("pytest", "gate"))
+    assert by_pytest.pop("run") and by_gate.pop("run")
+    assert len(by_gate["pictures"]) == 1
+    assert by_pytest == by_gate
 
 
 def test_the_summary_of_a_job_is_that_of_the_gate(judged_by_pytest, keeprate, coin, coins, tmp_path, monkeypatch):
