@@ -1,20 +1,19 @@
 """Other processes: fresh interpreters that load the same backend and make calls when they are asked to.
 
 Run as `python -P -m specs.elsewhere BACKEND`: a line of JSON on standard input asks for some calls; the answer is a
-line of JSON and, if nothing was raised, the outputs as one array in NumPy's own format. Before it reads the first line
-it makes a call of each operator, unseeded.
+line of JSON and, if nothing was raised, the outputs as one array in NumPy's own format. A crash or a hang there is an
+error of the case that asked: nothing is called on behalf of another, and the next case finds other processes.
 """
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +21,8 @@ from harness.backend import load_backend, name_of
 from harness.case import Case
 from harness.errors import BackendError, NotOffered
 from specs.bench import Bench, Seen
-from specs.contracts import CONTRACTS, Contract
-from specs.inputs import filled, thousand
-
-UNSEEDED = 0.5  # the p of the unseeded calls
+from specs.contracts import CONTRACTS
+from specs.inputs import filled
 
 
 class Elsewhere:
@@ -36,13 +33,26 @@ class Elsewhere:
             [sys.executable, "-P", "-m", "specs.elsewhere", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
+    @property
+    def alive(self) -> bool:
+        """False once it has ended."""
+        return self._process.poll() is None
+
     def calls(self, case: Case, seed: int, number: int) -> list[Seen]:
         """The outputs of `number` calls after seeding there, on the probe values."""
         return self._ask({"case": case.to_json(), "seed": seed, "number": number})
 
     def unseeded(self, case: Case) -> Seen:
-        """What the first call of the operator gave there, before any seeding, on 1,024 mask entries."""
+        """What a call of the operator gives there without seeding, on 1,024 mask entries."""
         return self._ask({"case": case.to_json(), "seed": None, "number": 1})[0]
+
+    def end(self) -> None:
+        """Ends it; what was asked of it is lost."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in filter(None, (self._process.stdin, self._process.stdout)):
+            with contextlib.suppress(BrokenPipeError):  # of what was written and never read
+                pipe.close()
 
     def _ask(self, question: dict[str, Any]) -> list[Seen]:
         ask, answers = self._process.stdin, self._process.stdout
@@ -50,30 +60,53 @@ class Elsewhere:
         try:
             ask.write(json.dumps(question).encode() + b"\n")
             ask.flush()
-            head = json.loads(answers.readline() or '{"raised": "it ended"}')
+            line = answers.readline()
+            head = dict(json.loads(line)) if line else {}
+            array = np.load(io.BytesIO(answers.read(head["bytes"])), allow_pickle=False) if "bytes" in head else ()
+            seen = [Seen(values, head["dtype"]) for values in array]
         except BrokenPipeError:
-            head = {"raised": "it ended"}
+            line, head, seen = b"", {}, []
+        except (EOFError, LookupError, TypeError, ValueError):  # the backend has written to its pipe
+            head, seen = {}, []
         if "raised" in head:
             raise BackendError(f"in another process: {head['raised']}")
-        array = np.load(io.BytesIO(answers.read(head["bytes"])), allow_pickle=False)
-        return [Seen(values, head["dtype"]) for values in array]
+        if not seen:
+            self.end()
+            raise BackendError(f"in another process: {'its answer is none' if line else 'it ended'}")
+        return seen
+
+
+_pairs: dict[tuple[str, str], tuple[Elsewhere, Elsewhere]] = {}
 
 
 def two(backend: Any) -> tuple[Elsewhere, Elsewhere]:
-    """Two other processes with `backend`, the same ones whenever they are asked for.
+    """Two other processes with `backend`, the same ones whenever they are asked for, unless one has ended.
 
     Raises:
         NotOffered: the backend is an object that only this process has.
     """
+    return _pair(backend, "seeded")
+
+
+def two_unseeded(backend: Any) -> tuple[Elsewhere, Elsewhere]:
+    """The same, for calls that no seeding has gone before: two other ones.
+
+    Raises:
+        NotOffered: the backend is an object that only this process has.
+    """
+    return _pair(backend, "unseeded")
+
+
+def _pair(backend: Any, kind: str) -> tuple[Elsewhere, Elsewhere]:
     name = name_of(backend)
     if not name:
         raise NotOffered("an object can't be loaded in another process: judge a backend that has a name")
-    return _two(name)
-
-
-@functools.cache
-def _two(name: str) -> tuple[Elsewhere, Elsewhere]:
-    return Elsewhere(name), Elsewhere(name)
+    pair = _pairs.get((name, kind))
+    if pair is None or not all(one.alive for one in pair):
+        for one in pair or ():
+            one.end()
+        pair = _pairs[name, kind] = Elsewhere(name), Elsewhere(name)
+    return pair
 
 
 def main() -> None:
@@ -83,56 +116,38 @@ def main() -> None:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)  # whatever the backend prints goes where the errors go
-    sys.path.append(os.getcwd())
+    with contextlib.suppress(FileNotFoundError):  # as in the worker
+        sys.path.append(os.getcwd())
+    process = os.getpid()
     backend = load_backend(sys.argv[1])
-    first = {(op, dtype): outputs for op, dtype, outputs in _unseeded(backend)}
     for line in source:
         question = json.loads(line)
-        case, seed = Case.from_json(question["case"]), question["seed"]
+        case = Case.from_json(question["case"])
         try:
-            if seed is None:
-                outputs = first[case.op, case.dtype]
-            else:
-                outputs = _calls(Bench(backend, CONTRACTS[case.op], case.dtype), case, seed, question["number"])
-            if isinstance(outputs, BackendError):
-                raise outputs
+            outputs = _calls(Bench(backend, CONTRACTS[case.op], case.dtype), case, question["seed"], question["number"])
+            answer = _packed(outputs)
         except BackendError as error:
-            answers.write(json.dumps({"raised": str(error)}).encode() + b"\n")
-        else:
-            _send(answers, outputs)
+            answer = json.dumps({"raised": str(error)}).encode() + b"\n"
+        if os.getpid() != process:  # a copy of this process, which the backend made and let go on
+            os._exit(0)
+        answers.write(answer)
         answers.flush()
 
 
-def _unseeded(backend: Any) -> Iterator[tuple[str, str, list[Seen] | BackendError]]:
-    for op, contract in CONTRACTS.items():
-        for dtype in backend.dtypes if hasattr(backend, op) else ():
-            yield op, dtype, _first(Bench(backend, contract, dtype))
-
-
-def _first(bench: Bench) -> list[Seen] | BackendError:
-    try:
-        return [bench.seen(bench.call(bench.native(_small(bench.contract, bench.dtype)), UNSEEDED))]
-    except BackendError as error:
-        return error
-
-
-def _small(contract: Contract, dtype: str) -> Any:
-    return filled(contract, dtype, thousand(contract))
-
-
-def _calls(bench: Bench, case: Case, seed: int, number: int) -> list[Seen]:
+def _calls(bench: Bench, case: Case, seed: int | None, number: int) -> list[Seen]:
     assert case.p is not None
     x = filled(bench.contract, case.dtype, case.shape)
-    bench.seed(seed)
+    if seed is not None:
+        bench.seed(seed)
     natives = (bench.native(x) for _ in range(number))  # one each, for the operator may write to it
     return [bench.seen(bench.call(native, case.p)) for native in natives]
 
 
-def _send(answers: IO[bytes], outputs: list[Seen]) -> None:
+def _packed(outputs: list[Seen]) -> bytes:
     array = io.BytesIO()
     np.save(array, np.stack([one.values for one in outputs]), allow_pickle=False)
-    answers.write(json.dumps({"dtype": outputs[0].dtype, "bytes": array.tell()}).encode() + b"\n")
-    answers.write(array.getbuffer())
+    head = json.dumps({"dtype": outputs[0].dtype, "bytes": array.tell()}).encode()
+    return head + b"\n" + array.getvalue()
 
 
 if __name__ == "__main__":

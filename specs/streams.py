@@ -13,11 +13,12 @@ from specs.bench import Bench, Seen
 from specs.bits import Bits
 from specs.calls import Calls, Observation
 from specs.contracts import CONTRACTS
-from specs.elsewhere import UNSEEDED, two
+from specs.elsewhere import two, two_unseeded
 from specs.inputs import filled, thousand
 from specs.sample import CHUNK, Masks, Reader
 
 TOGETHER = 16  # calls that another process makes at a time
+UNSEEDED = 0.5  # the p of calls without a seed
 HIGH = 1 << 31  # seeds this far apart differ in their highest of 32 bits
 
 
@@ -107,7 +108,7 @@ def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     x = filled(contract, case.dtype, thousand(contract))
     small = replace(case, p=UNSEEDED, shape=x.shape)
     expected = reference.outcomes(contract, case.dtype, UNSEEDED, x)
-    one, other = two(backend)
+    (one, other), (fresh, second) = two(backend), two_unseeded(backend)
 
     def observed(what: str, seen: Seen) -> Observation:
         return Observation(what, x, bench.values(seen), "", seen.dtype, x, expected)
@@ -116,7 +117,7 @@ def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
         observed("after seed 1 in a process", one.calls(small, 1, 1)[0]),
         observed("same: seed 1 in another process", other.calls(small, 1, 1)[0]),
         observed("other: seed 2 in another process", other.calls(small, 2, 1)[0]),
-        observed("without a seed in a fresh process", one.unseeded(small)),
-        observed("other: no seed in another fresh process", other.unseeded(small)),
+        observed("without a seed in a fresh process", fresh.unseeded(small)),
+        observed("other: no seed in another fresh process", second.unseeded(small)),
     )
     yield Calls(contract, case.dtype, seen)
