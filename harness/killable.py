@@ -15,9 +15,10 @@ from typing import Any
 from harness.backend import Offer
 from harness.engine import Job, Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.limits import Limits, Watch
+from harness.limits import Limits
 from harness.offspring import MARK, end_all
 from harness.suite import Look
+from harness.watch import Watch
 
 # The workers themselves use the cores; and no result may depend on how many there are.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -172,7 +173,7 @@ class Child:
         process = self._process
         if process is None or not process.stdout:
             raise self._death()
-        with Watch(process.pid, seconds, self._limits.memory, self._signal) as watch:
+        with Watch(process.pid, self._mark, seconds, self._limits, self._signal) as watch:
             line = process.stdout.readline(LONGEST)
         if watch.exceeded:
             raise self._death(watch.exceeded, limit=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -15,8 +12,8 @@ from harness.errors import UsageError
 
 SECONDS = 120.0  # beside what the draws take
 PER_DRAW = 1e-6  # seconds: eighty times what MLX takes on one core
-SHARE = 0.8  # of the machine's memory, for all workers together
-LOOK = 0.1  # seconds between two looks at a worker's memory
+SHARE = 0.8  # of the memory that there is, for all workers together
+CGROUPS = Path("/sys/fs/cgroup")
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -25,7 +22,8 @@ class Limits:
     """What one case may take.
 
     Args:
-        seconds: beside a microsecond for each draw, so that no long case is ended for being long.
+        seconds: beside a microsecond for each draw, so that no long case is ended for being long. Time in which a
+            worker waits for a core is not counted, where the system tells it.
         memory: bytes that are resident in a worker and in the processes that it has started.
     """
 
@@ -45,8 +43,29 @@ def limits(workers: int, seconds: float | None = None, memory: str | None = None
     """
     if seconds is not None and not 0 < seconds < float("inf"):
         raise UsageError(f"case timeout = {seconds!r} is not a positive number of seconds")
-    size = int(SHARE * psutil.virtual_memory().total / workers) if memory is None else parse_size(memory)
+    size = int(SHARE * total_memory() / workers) if memory is None else parse_size(memory)
     return Limits(SECONDS if seconds is None else seconds, size)
+
+
+def total_memory(own: Path = Path("/proc/self/cgroup"), groups: Path = CGROUPS) -> int:
+    """Bytes of memory that this process may have: the machine's, or less in a container.
+
+    Args:
+        own: lists the control groups of this process, as lines of `number:controllers:/path`.
+        groups: where control groups are mounted.
+    """
+    sizes = [psutil.virtual_memory().total]
+    for line in own.read_text(encoding="utf-8").splitlines() if own.is_file() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root, name = (groups / "memory", "memory.limit_in_bytes") if controllers else (groups, "memory.max")
+        group = root / path.lstrip("/")
+        # A group has at most what those above it have; in a container its own stands where the root would.
+        for folder in (group, *group.parents):
+            text = (folder / name).read_text().strip() if (folder / name).is_file() else ""
+            sizes += [int(text)] if text.isdigit() else []  # and not `max`
+    return min(sizes)
 
 
 def parse_size(text: str) -> int:
@@ -66,57 +85,3 @@ def parse_size(text: str) -> int:
 def size_text(size: int) -> str:
     """Bytes as people read them."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
-
-
-class Watch:
-    """Watches one process while it works on one thing, and calls `end` once it exceeds a limit, or has ended by itself.
-
-    A context manager.
-    """
-
-    def __init__(self, pid: int, seconds: float, memory: int, end: Callable[[], None]) -> None:
-        self.exceeded = ""
-        self._pid, self._seconds, self._memory, self._end = pid, seconds, memory, end
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        deadline = time.monotonic() + self._seconds
-        look = 0
-        while not self.exceeded and not self._done.wait(LOOK):
-            if ended(self._pid):  # and yet no end of its answers: what it has started keeps the pipe open
-                break
-            if resident(self._pid, alone=look % 10 > 0) > self._memory:
-                self.exceeded = f"used more than {size_text(self._memory)} of memory (--memory)"
-            elif time.monotonic() > deadline:
-                self.exceeded = f"gave no answer within {self._seconds:g} s (--case-timeout)"
-            look += 1
-        if not self._done.is_set():
-            self._end()
-
-
-def ended(pid: int) -> bool:
-    """Whether a process has ended, seen to or not."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def resident(pid: int, *, alone: bool) -> int:
-    """Bytes that a process, unless `alone` with its descendants, holds in memory; 0 if it has ended."""
-    total = 0
-    with contextlib.suppress(psutil.Error):  # any of them may end meanwhile
-        process = psutil.Process(pid)
-        total = process.memory_info().rss
-        for one in () if alone else process.children(recursive=True):  # this looks at every process of the machine
-            total += one.memory_info().rss
-    return total

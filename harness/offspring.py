@@ -27,6 +27,15 @@ def end_all(group: int, mark: str) -> None:
         psutil.wait_procs(found, timeout=0.1)
 
 
+def family(pid: int, mark: str) -> list[psutil.Process]:
+    """The process `pid` and what it has started: its descendants, and what carries `mark` and is nobody's child."""
+    found = {process.pid: process for process in _marked(mark)}
+    with contextlib.suppress(psutil.Error):  # it has ended
+        process = psutil.Process(pid)
+        found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+    return list(found.values())
+
+
 def _marked(mark: str) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # it has ended, or is somebody else's

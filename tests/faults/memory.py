@@ -32,6 +32,15 @@ class HoardsInAnotherProcess(Hoarding):
         subprocess.run([sys.executable, "-c", HOARD], check=True)
 
 
+class HoardsAsADaemon(Hoarding):
+    """Forked twice, in a session of its own: nobody's child."""
+
+    def fault(self):
+        program = f"import os\nif os.fork(): os._exit(0)\nos.setsid()\n{HOARD}"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        time.sleep(1000)
+
+
 class LeaksALittle(Fair):
     """Which is its own affair."""
 

@@ -153,6 +153,21 @@ def test_a_backend_that_can_not_be_loaded_again_loses_only_what_is_still_to_do(l
     assert left_behind()[0] == []
 
 
+@pytest.mark.parametrize(("backend", "says"), list(faults("elsewhere")))
+def test_a_fault_in_another_process_is_an_error_of_its_own_operator(backend, says, left_behind):
+    whole = ask(backend, profile="quick", ops=["dropout", "dropout1d"], dtypes=["float32"])
+    asked = {text: one for text, one in whole.promises.items() if one.id.context == "process"}
+    assert {(one.id.op, one.id.family) for one in asked.values()} == {
+        (op, law) for op in ("dropout", "dropout1d") for law in ("streams", "seeding")
+    }
+    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1, case_timeout=20))
+    assert verdict.reference["failures"] == []
+    for finding in verdict:
+        assert finding.status == ("error" if finding.op == "dropout1d" else "kept"), finding.detail
+    assert any(reason.startswith(says) for reason in reasons(verdict)), reasons(verdict)
+    assert left_behind() == ([], [])
+
+
 def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
     question = ask(f"{HERE}/at_once.py:MeddlesAtOnce", profile="quick")
     with pytest.raises(NoVerdictError, match=r"leaves the judge alone: it replaced builtins\.sum"):
