@@ -32,3 +32,22 @@ print(answer(question, runner_for(question, 1)).verdict)
 """
     run = python(script)
     assert (run.code, run.out) == (0, "conforms\n"), run.err
+
+
+LISTENING = """
+import sys
+def note(event, arguments):
+    if event.startswith(("socket.", "keeprate.")):
+        with open("asked.txt", "a") as file:
+            file.write(event + "\\n")
+sys.addaudithook(note)
+sys.audit("keeprate.listens")
+"""
+
+
+def test_a_worker_asks_no_server(keeprate, backend_file, tmp_path):
+    name = backend_file(more=LISTENING)
+    ids = ("--ops", "dropout", "--dtypes", "float32", "--profile", "quick", "-n", "1")
+    run = keeprate("gate", "--backend", name, *ids)
+    assert run.code == 0, run.out + run.err
+    assert set((tmp_path / "asked.txt").read_text().split()) == {"keeprate.listens"}
