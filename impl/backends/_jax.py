@@ -1,20 +1,28 @@
 """What the adapters of JAX's frameworks share: arrays, transforms, and a key that every call that draws splits.
 
 A function that is transformed takes its key as an argument, as JAX's documentation tells: what it draws follows from
-that key and from nothing outside. 64-bit types are off, JAX's default.
+that key and from nothing outside. 64-bit types are off, JAX's default. JAX compiles each operation for each shape;
+what it has compiled is kept for other processes in its persistent compilation cache, unless a person has set that up.
 """
 
+import os
 import secrets
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
+if not jax.config.jax_compilation_cache_dir:
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(Path(home, "keeprate", "jax")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 device = "cpu"
 dtypes = ("float32", "float16", "bfloat16")

@@ -37,15 +37,34 @@ def dropout(x: Any, p: float, train: bool) -> Any:
         return x.dropout(p)
 
 
+class _Jitted:
+    """A function captured in each mode, and with its gradient: what comes out of `TinyJit` can't be differentiated.
+
+    `TinyJit` refuses what starts no kernel, as the identity: results are copied inside. Outside they are copied too,
+    for the next run writes over them.
+    """
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        modes: tuple[tuple[bool, ...], ...] = ((), (True,), (False,))
+        self._calls = {train: TinyJit(lambda x, train=train: fn(x, *train).clone().realize()) for train in modes}
+        self._pass = TinyJit(lambda x, cotangent: [y.clone().realize() for y in vjp(fn, x, cotangent)])
+
+    def __call__(self, x: Any, *train: bool) -> Any:
+        return self._calls[train](x).clone().realize()
+
+    def vjp(self, x: Any, cotangent: Any) -> tuple[Any, Any]:
+        out, grad = self._pass(x, cotangent)
+        return out.clone().realize(), grad.clone().realize()
+
+
 def vjp(fn: Callable[[Any], Any], x: Any, cotangent: Any) -> tuple[Any, Any]:
     """Return fn(x) and the gradient at x."""
+    if isinstance(fn, _Jitted):
+        return fn.vjp(x, cotangent)
     leaf = x.detach()
     out = fn(leaf)
     (grad,) = out.gradient(leaf, gradient=cotangent)
     return out.realize(grad), grad
 
 
-def compile(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Capture fn, in each mode; an output is cloned, for the next run writes over it."""
-    captured = {train: TinyJit(lambda x, train=train: fn(x, *train).realize()) for train in ((), (True,), (False,))}
-    return lambda x, *train: captured[train](x).clone().realize()
+compile = _Jitted
