@@ -27,11 +27,12 @@ from harness.files import check_writable, write
 from harness.forecast import forecast, show_plan
 from harness.gate import answer_in_full, counted, no_verdict, runner_for
 from harness.known import known_text
+from harness.matrix import Row, exit_code, names_of, row_of, text_of
 from harness.names import installed
 from harness.nightly_cli import attach, executor_option, ledger_option, recorded, refuse_unrecorded
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, choice
 from harness.suite import PROFILES, load_suite
-from harness.text import WIDTH, failure_text, filled, show
+from harness.text import WIDTH, failure_text, filled, sentence, show
 from harness.verdict import Verdict
 from harness.workers import Children, Runner
 
@@ -323,6 +324,52 @@ def replay(
             f"replay that one in this place"
         )
     sys.exit(code)
+
+
+@cli.command(epilog=EPILOG)
+@click.option(
+    "--backends", required=True, type=_Names(), help="Whom to judge, separated by commas; all: all installed."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="F", help="F.md or F.json.")
+@click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@click.option("--ops", type=_Names(), help="Operators to judge, separated by commas.  [default: all]")
+@click.option("--dtypes", type=_Names(), help="Dtypes to judge, separated by commas.  [default: all]")
+@click.option("--seed", type=int, help="Repeats a run; fresh unless given, and written down.")
+@_suite
+@click.option("-n", "--workers", type=click.IntRange(min=1), metavar="N", help="Workers.  [default: one for each core]")
+@click.option("--case-timeout", type=float, metavar="S", help="Seconds that a case may take, as for a gate.")
+@click.option("--memory", metavar="SIZE", help="What a worker may hold, as in 4G.")
+def matrix(
+    backends: tuple[str, ...],
+    out: Path,
+    workers: int | None,
+    case_timeout: float | None,
+    memory: str | None,
+    seed: int | None,
+    **options: Any,
+) -> None:
+    """Judge several backends, and write a table of frameworks × operators × promises.
+
+    One that can't be loaded is said so, and passed by. Each is judged with the known deviations that lie beside it.
+
+    \b
+      keeprate matrix --backends all --out matrix.md
+      keeprate matrix --backends torch,mlx,mine.py --ops dropout --out matrix.json
+    """
+    check_writable(out)
+    seed = secrets.randbits(31) if seed is None else seed
+    rows: list[Row] = []
+    for name in names_of(backends):
+        question = ask(name, seed=seed, **options)
+        try:
+            verdict, _ = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), None)
+            rows.append(row_of(name, verdict.public()))
+            click.echo(filled(f"{name}: {sentence(verdict)}"))
+        except NoVerdictError as error:
+            rows.append(Row(name, error=str(error)))
+            click.echo(filled(f"{name}: no verdict: {error}"))
+        write(out, text_of(rows, out, question.profile, seed))  # each time: an interrupt must not cost what is done
+    sys.exit(exit_code(rows))
 
 
 attach(cli, _options, _Names(), EPILOG)

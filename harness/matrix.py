@@ -1,0 +1,146 @@
+"""Frameworks × operators × promises: backends that were judged alike, counted in one table each and one over all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.names import installed, similar
+from harness.source import locate
+
+COUNTED = ("kept", "known", "broken", "unreadable", "not_offered")
+ABSENT = "not_implemented"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one backend.
+
+    Args:
+        backend: how it was named.
+        version: as it says.
+        cells: how many findings there are of each kind, by operator and law; none for an operator that it lacks.
+        seconds: how long judging took.
+        error: why there is no verdict; empty if there is one.
+    """
+
+    backend: str
+    version: str = ""
+    cells: Mapping[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+
+    @property
+    def total(self) -> Counter[str]:
+        """All cells together."""
+        return sum(self.cells.values(), Counter())
+
+    @property
+    def operators(self) -> list[str]:
+        """Those that the backend has, in the order of the plan."""
+        return list(dict.fromkeys(op for op, _ in self.cells))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        operators: dict[str, dict[str, dict[str, int]]] = {}
+        for (op, law), count in self.cells.items():
+            operators.setdefault(op, {})[law] = {kind: count[kind] for kind in COUNTED}
+        return {
+            "backend": self.backend,
+            "version": self.version,
+            "error": self.error,
+            "seconds": self.seconds,
+            "operators": operators,
+        }
+
+
+def names_of(backends: Sequence[str]) -> list[str]:
+    """The backends that a person named; those that are installed for `all`.
+
+    Raises:
+        UsageError: there is no such backend.
+    """
+    if tuple(backends) == ("all",):
+        return list(installed("keeprate.backends"))
+    for name in backends:
+        if locate(name) is None:
+            known = list(installed("keeprate.backends"))
+            raise UsageError(f"no backend named '{name}'.{similar(name, known)} Installed: {', '.join(known)}")
+    return list(backends)
+
+
+def row_of(backend: str, verdict: Mapping[str, Any]) -> Row:
+    """The row of a verdict, which is given as public JSON."""
+    cells: dict[tuple[str, str], Counter[str]] = {}
+    for finding in verdict["findings"]:
+        if finding["status"] == ABSENT:
+            continue
+        broken = finding["status"] in ("broken", "error")
+        kind = ("broken" if finding["known"] is None else "known") if broken else finding["status"]
+        cells.setdefault((finding["op"], finding["law"].partition(":")[0]), Counter())[kind] += 1
+    seconds = verdict["run"].get("seconds", 0.0)
+    if verdict["verdict"] == "none":
+        failures = verdict["reference"]["failures"]
+        return Row(backend, error=f"the reference failed: {failures[0]}" if failures else "nothing was judged")
+    return Row(backend, verdict["backend"]["version"], cells, seconds)
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """1 if any backend breaks a promise, 3 if none could be judged, else 0."""
+    if all(row.error for row in rows):
+        return 3
+    return int(any(row.total["broken"] for row in rows))
+
+
+def text_of(rows: Sequence[Row], out: Path, profile: str, seed: int) -> str:
+    """All rows, as JSON where `out` ends in .json, else as Markdown."""
+    if out.suffix == ".json":
+        data = {"schema": 1, "profile": profile, "seed": seed, "backends": [row.to_json() for row in rows]}
+        return json.dumps(data, indent=1) + "\n"
+    head = f"# Frameworks × operators × promises\n\nProfile `{profile}`, seed {seed}.\n"
+    return "\n".join([head, *summary(rows), "", *(line for row in rows for line in details(row))])
+
+
+def summary(rows: Sequence[Row]) -> Iterator[str]:
+    """A table in Markdown, a line for each backend."""
+    yield "| backend | version | operators | kept | known | not kept | not judged | time |"
+    yield "|---|---|---|---:|---:|---:|---:|---:|"
+    for row in rows:
+        if row.error:
+            yield f"| `{row.backend}` | | no verdict: {_escaped(row.error)} | | | | | |"
+            continue
+        total = row.total
+        judged = total["kept"] + total["known"] + total["broken"]
+        lacking = total["unreadable"] + total["not_offered"]
+        yield (
+            f"| `{row.backend}` | {_escaped(row.version)} | {len(row.operators)} | {total['kept']:,} of {judged:,} "
+            f"| {total['known']:,} | {total['broken']:,} | {lacking:,} | {row.seconds:.0f} s |"
+        )
+
+
+def details(row: Row) -> Iterator[str]:
+    """What one backend keeps: laws by operators."""
+    if row.error:
+        return
+    yield f"## {row.backend} {_escaped(row.version)}\n"
+    yield f"| promise | {' | '.join(row.operators)} |"
+    yield "|---|" + "---|" * len(row.operators)
+    for law in dict.fromkeys(law for _, law in row.cells):
+        cells = (_cell(row.cells.get((op, law), Counter())) for op in row.operators)
+        yield f"| {law} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _cell(count: Counter[str]) -> str:
+    """How many findings are kept, and what the others are; a dash where nothing was judged."""
+    words = {"kept": "{}", "broken": "**{} broken**", "known": "{} known", "unreadable": "{} unreadable"}
+    return ", ".join(text.format(count[kind]) for kind, text in words.items() if count[kind]) or "–"
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
