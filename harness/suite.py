@@ -88,7 +88,7 @@ class Defect:
     """A defect that somebody really shipped.
 
     Args:
-        id: its row in docs/known-defects.md.
+        id: a letter for its kind, and a number.
         source: the public thread.
         wrong: what was wrong.
         where: where it showed.

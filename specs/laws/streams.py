@@ -26,9 +26,9 @@ def seeding(sample: Calls) -> Check:
     """The same seed gives the same masks, another seed others; evaluation and p = 0 draw nothing.
 
     Seeds, calls and compares masks of 1,024 entries, within a process and between two, and masks of 131,072. Catches a
-    seed without effect, a cached state that is not renewed by seeding, random numbers used up in evaluation, masks that
-    depend on the data, unseeded processes that begin alike, threads that choose seeds of their own where a mask is
-    large. Blind to how seeds are related.
+    seed without effect, an adapter whose seed is not what the framework draws from, a cached state that is not renewed
+    by seeding, random numbers used up in evaluation, masks that depend on the data, unseeded processes that begin
+    alike, threads that choose seeds of their own where a mask is large. Blind to how seeds are related.
     """
     check = Check(0, 0)
     for observation in sample.observations:

@@ -73,6 +73,42 @@ def test_each_fault_of_an_adapter_is_found(name):
     assert found
 
 
+def changed(*values):
+    """An `asnumpy` that changes these values."""
+
+    def asnumpy(self, x):
+        x = x.copy()
+        for value, other in values:
+            x[(x == value) & (np.signbit(x) == np.signbit(value))] = other
+        return x
+
+    return asnumpy
+
+
+LEAST = 2.0**-126
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [(-0.0, 0.0), (0.0, -0.0), ((2 - 2**-23) * 2.0**127, np.inf), (-LEAST, 0.0), (3 * 2**-23 * LEAST, 0.0)],
+)
+def test_signs_of_zero_and_the_ends_of_the_range_are_looked_at(value, other):
+    adapter = type("Faulty", (Adapter,), {"asnumpy": changed((np.float32(value), other)), "dtypes": ("float32",)})()
+    (found,) = wrong(adapter)
+    assert found.endswith(f"{value:g} comes back as {other:g}")
+
+
+def test_a_seed_without_effect_may_be_the_adapters_fault_or_the_frameworks(keeprate, backend_file):
+    """Both are said by the check and by the verdict; whose fault it is only the author can tell."""
+    name = backend_file(("default_rng(value)", "default_rng(0)"))
+    checked = keeprate("check", name)
+    assert checked.code == 1
+    assert "is the adapter's fault, or the framework's is broken" in " ".join(checked.out.split()).replace("which ", "")
+    run = keeprate("gate", "--backend", name, "--profile", "quick", "--dtypes", "float32")
+    assert run.code == 1
+    assert "an adapter whose seed is not what the framework draws from" in " ".join(run.out.split())
+
+
 def test_what_an_adapter_raises_is_told():
     def refuse(self, x, dtype):
         raise TypeError("no such array")
