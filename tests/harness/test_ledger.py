@@ -37,6 +37,7 @@ COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
 CONSOLE_SCRIPT = str(Path(sys.executable).with_name("keeprate"))
 KILLS = 50
 OFFER = Offer("coin", "1", "thumb", ("float32",), ("spin", "toss"))
+NIGHTLY = ["nightly", "--backend", f"{COINS}:Fair", "--suite", COIN, "--profile", "quick", "--ledger", "n.db"]
 CASE = "toss/throws/float32/p0.5/-/eager"
 FAIR = "toss/fair/float32/p0.5/-/eager"
 LANDS = "toss/lands/float32/-/-/eager"
@@ -271,6 +272,16 @@ def test_a_full_disk_costs_no_verdict(tmp_path, kind, verdict):
         assert kind == "Bent" or assert_adds_up(book) is None  # what is broken is not drawn to the end
 
 
+def test_a_night_whose_disk_is_full_ends_with_a_sentence(tmp_path):
+    night = shlex.join([CONSOLE_SCRIPT, *NIGHTLY, "-n", "1", "--budget", "60s"])
+    line = f"{night.replace('60s', '1s')} >first; ulimit -f 40; exec {night}"
+    run = subprocess.run(["/bin/bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert re.fullmatch(r"error: n.db: the ledger can't be written: .*", " ".join(run.stderr.split())), run.stderr
+    with Ledger(tmp_path / "n.db") as book:
+        assert_adds_up(book)
+
+
 def test_a_transaction_that_sqlite_ended_itself_is_told_in_one_sentence(ledger, question):
     run = begin(ledger, question)
     ledger.db.execute(f"PRAGMA max_page_count = {ledger.db.execute('PRAGMA page_count').fetchone()[0]}")
@@ -420,9 +431,6 @@ def wait_for_silence(notes):
     size = -1
     while size != (size := notes.stat().st_size):
         time.sleep(0.1)
-
-
-NIGHTLY = ["nightly", "--backend", f"{COINS}:Fair", "--suite", COIN, "--profile", "quick", "--ledger", "n.db"]
 
 
 def test_a_night_keeps_its_exit_code_when_its_reader_leaves(process):
