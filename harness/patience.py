@@ -41,8 +41,7 @@ class Patience:
         if _enough(self._lost[op], self._slow[op]):
             return f"given up: too many cases of {op} ended their worker; the last one {self._last[op]}"
         if self._slow[op] and self._slow.total() >= LIMIT:
-            names = ", ".join(sorted(name for name, number in self._slow.items() if number))
-            return f"given up: cases of {names} ran into a limit; the last one of {op} {self._last[op]}"
+            return f"given up: cases of several operators ran into a limit; the last one {self._last[op]}"
         return ""
 
 
