@@ -37,11 +37,11 @@ class Patience:
     def ended(self, op: str) -> str:
         """Why no more cases of `op` are to be run; empty if they are."""
         if not self._answered and _enough(self._lost.total(), self._slow.total()):
-            return f"given up: every case so far ended the same way; the last one {self._latest}"
+            return f"given up: every case so far ended the same way; the last one: {self._latest}"
         if _enough(self._lost[op], self._slow[op]):
-            return f"given up: too many cases of {op} ended their worker; the last one {self._last[op]}"
+            return f"given up: too many cases of {op} ended their worker; the last one: {self._last[op]}"
         if self._slow[op] and self._slow.total() >= LIMIT:
-            return f"given up: cases of several operators ran into a limit; the last one {self._last[op]}"
+            return f"given up: cases of several operators ran into a limit; the last one: {self._last[op]}"
         return ""
 
 

@@ -106,7 +106,7 @@ def test_what_fails_in_every_case_is_given_up_and_the_verdict_says_so(backend, s
     assert {finding.status for finding in verdict} == {"error"}
     early = [reason for reason in reasons(verdict) if reason.startswith("given up")]
     if "Hangs" in backend:  # of four cases three are waited for
-        assert set(early) == {f"given up: every case so far ended the same way; the last one {says}"}
+        assert set(early) == {f"given up: every case so far ended the same way; the last one: {says}"}
         assert "given up: every case so far ended the same way" in " ".join(str(verdict).split())
     assert set(reasons(verdict)) - set(early) == {says}
     assert left_behind() == ([], [])

@@ -30,13 +30,13 @@ def run(patience, jobs, fails, *, limit):
 @pytest.mark.parametrize(("limit", "most"), [(True, 3), (False, 8)])
 def test_a_backend_that_never_answers_is_given_up_as_a_whole(patience, limit, most):
     assert run(patience, OPS * 20, OPS, limit=limit) == most
-    assert patience.ended("another") == f"given up: every case so far ended the same way; the last one {SLOW}"
+    assert patience.ended("another") == f"given up: every case so far ended the same way; the last one: {SLOW}"
 
 
 @pytest.mark.parametrize(("limit", "most"), [(True, 3), (False, 8)])
 def test_an_operator_is_given_up_and_the_others_are_not(patience, limit, most):
     assert run(patience, ["good", *["bad", "good"] * 20], {"bad"}, limit=limit) == most
-    assert patience.ended("bad") == f"given up: too many cases of bad ended their worker; the last one {SLOW}"
+    assert patience.ended("bad") == f"given up: too many cases of bad ended their worker; the last one: {SLOW}"
     assert patience.ended("good") == ""
 
 
