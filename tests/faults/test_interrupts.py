@@ -10,21 +10,37 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.ledger import Ledger
+
 HERE = Path(__file__).parent
 SCRIPT = str(Path(sys.executable).with_name("keeprate"))
-GATE = ("--suite", str(HERE.parent / "harness" / "coin.py"), "--profile", "quick", "-n", "2", "--json", "v.json")
+SUITE = ("--suite", str(HERE.parent / "harness" / "coin.py"))
+BACKEND = f"{HERE}/hangs.py:IgnoresSignals"
+UNLOADABLE = f"{HERE}/unloadable.py:HangsAtOnce"
+HANGS = ("--backend", BACKEND, *SUITE, "--profile", "quick")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "harness.plugin", "--noconftest")
+COMMANDS = {  # each waits for a worker that hangs and takes no signal
+    "gate": (SCRIPT, "gate", *HANGS, "-n", "2", "--json", "v.json"),
+    "replay": (SCRIPT, "replay", "toss/fair/float32/p0.25/-/eager", *HANGS, "--json", "v.json", "--snippet", "s.py"),
+    "plan": (SCRIPT, "plan", "--backend", UNLOADABLE, *SUITE),
+    "check": (SCRIPT, "check", UNLOADABLE, *SUITE),
+    "nightly": (SCRIPT, "nightly", *HANGS, "--ledger", "night.db", "--budget", "1h", "--out", "pages"),
+    "pytest": (*PYTEST, *HANGS, "--json", "v.json", "-p", "no:xdist"),
+    "pytest -n": (*PYTEST, *HANGS, "--json", "v.json", "-n", "2"),
+}
+OURS = ("gate", "replay", "plan", "check")
 
 
-def hanging(kind):
-    """A gate whose first case hangs, once it does."""
-    command = [SCRIPT, "gate", "--backend", f"{HERE}/hangs.py:{kind}", *GATE]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def hanging(name):
+    """A command whose worker hangs, once it does."""
+    process = subprocess.Popen(COMMANDS[name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     until(lambda: workers(process) and max(seconds(worker) for worker in workers(process)) > 1.0)  # past its start
     return process
 
 
 def workers(process):
-    return [child for child in psutil.Process(process.pid).children() if "harness.child" in " ".join(child.cmdline())]
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "harness.child" in " ".join(child.cmdline())]
 
 
 def seconds(process):
@@ -38,6 +54,7 @@ def until(condition):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize(
     ("signals", "code", "says"),
     [
@@ -47,8 +64,8 @@ def until(condition):
         ([signal.SIGTERM, signal.SIGINT], 143, "error: terminated; nothing was concluded\n"),
     ],
 )
-def test_a_signal_ends_the_run_and_its_workers(left_behind, signals, code, says):
-    process = hanging("IgnoresSignals")
+def test_a_signal_ends_the_run_and_its_workers(left_behind, name, signals, code, says):
+    process = hanging(name)
     for number in signals:
         process.send_signal(number)
         time.sleep(0.01)
@@ -57,9 +74,47 @@ def test_a_signal_ends_the_run_and_its_workers(left_behind, signals, code, says)
     assert left_behind() == ([], [])
 
 
+@pytest.mark.parametrize("name", ["pytest", "pytest -n"])
+def test_an_interrupted_pytest_ends_its_workers_and_writes_nothing(left_behind, name):
+    process = hanging(name)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, out + err
+    assert "keeprate: conforms" not in out
+    alive, files = left_behind()
+    assert alive == []
+    assert [path.name for path in files if not path.name.startswith("pytest-of-")] == []  # its own folder
+
+
+@pytest.mark.parametrize(
+    ("signals", "code", "says"),
+    [
+        ([signal.SIGINT], 0, ""),  # what was judged before is kept
+        ([signal.SIGINT, signal.SIGINT], 0, ""),
+        ([signal.SIGTERM], 143, "error: terminated; nothing was concluded\n"),
+    ],
+)
+def test_a_night_that_is_ended_keeps_a_whole_ledger(left_behind, signals, code, says):
+    process = hanging("nightly")
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.01)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err.lstrip()) == (code, says), out
+    assert ("interrupted; " in out) == (code == 0)
+    alive, files = left_behind()
+    assert alive == []
+    assert {path.name for path in files} == ({"night.db", "pages"} if code == 0 else {"night.db"})
+    Ledger(Path("night.db")).close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a backend may ignore the signal that ends it")
-def test_a_killed_run_takes_its_workers_along(left_behind):
-    process = hanging("IgnoresSignals")
-    os.kill(process.pid, signal.SIGKILL)
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])  # pytest doesn't listen to the latter
+def test_a_killed_run_takes_its_workers_along(left_behind, name, number):
+    process = hanging(name)
+    os.kill(process.pid, number)
     process.communicate(timeout=60)
-    assert left_behind() == ([], [])
+    alive, files = left_behind()
+    assert alive == []
+    assert [path.name for path in files if not path.name.startswith(("night.db", "pytest-of-"))] == []

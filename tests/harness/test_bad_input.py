@@ -1,5 +1,6 @@
 """Whatever is asked, and wherever it is to be read from or written to: one sentence, the right exit code, no debris."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -13,6 +14,9 @@ import pytest
 from harness.schema import connect
 
 COIN = str(Path(__file__).with_name("coin.py"))
+FAIR = f"{Path(__file__).with_name('coins.py')}:Fair"
+QUICK = f"--backend {FAIR} --suite {COIN} --profile quick"
+IN_PYTEST = "-p no:cacheprovider -p no:xdist -p harness.plugin --noconftest"
 HUGE = 10 * 2**30  # bytes: ten gigabytes that take no room on the disk
 LONG = "x" * 5000
 SCRIPT = str(Path(sys.executable).with_name("keeprate"))
@@ -290,21 +294,89 @@ def test_an_encoding_that_lacks_a_sign_loses_nothing_else(gate):
     assert "BROKEN  toss/fair" in run.stdout
 
 
-def test_a_full_disk_costs_the_file_and_not_the_verdict(coin, coins, tmp_path):
-    (tmp_path / "v.json").write_text("what stood there")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "init mine.py",
+        f"explain fair --suite {COIN}",
+        f"check {FAIR} --suite {COIN}",
+        f"plan {QUICK}",
+        f"replay spin/fair/float32/p0.5/-/eager {QUICK} --json v.json",
+        f"nightly {QUICK} --ledger night.db --budget 1s --out pages",
+    ],
+    ids=lambda line: line.split()[0],
+)
+def test_output_that_goes_nowhere_costs_no_file(line, tmp_path):
+    run = shell(f'"$keeprate" {line} > /dev/full', cwd=tmp_path)
+    assert (run.returncode, run.stderr) == (
+        2,
+        "error: can't write to the standard output: No space left on device\n",
+    )
+    for option, name in (("init", "mine.py"), ("--json", "v.json"), ("--out", "pages/index.html")):
+        assert option not in line.split() or (tmp_path / name).exists()
+    run = shell(f'rm -rf mine.py; "$keeprate" {line} <&- >&- 2>&-', cwd=tmp_path)
+    assert run.returncode == 0
+
+
+@pytest.mark.parametrize("streams", ["> /dev/null 2> /dev/full", "> /dev/full 2> /dev/full", "2>&1 | true"])
+def test_a_refusal_that_nobody_reads_keeps_its_code(streams, tmp_path):
+    run = shell(f'"$keeprate" gate --backend mlx --alpha 2 {streams}; echo ${{PIPESTATUS[0]}}', cwd=tmp_path)
+    assert (run.stdout, run.stderr) == ("2\n", "")
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A full disk of 64 KiB with files on it, as far as this user may mount one; else files that can't grow.
+
+    Gives the folder, what a process calls before it starts, and the reason that it hears.
+    """
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    for name in ("v.json", "known.txt"):
+        (folder / name).write_text("what stood there")
+    if mounted:
+        with contextlib.suppress(OSError), (folder / "rest").open("wb", buffering=0) as rest:
+            for _ in range(100):
+                rest.write(bytes(4096))
+        yield folder, None, "No space left on device"
+        subprocess.run(["/bin/umount", str(folder)], check=True)
+    else:
+        print("no tmpfs can be mounted here: a limit on the size of files stands for the full disk")
+        yield folder, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)), "File too large"
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "code", "says"),
+    [
+        (f"keeprate gate {QUICK} --json full/v.json", "full/v.json", 2, "CONFORMS"),
+        (f"keeprate gate {QUICK} --write-known full/known.txt", "full/known.txt", 2, "CONFORMS"),
+        (f"keeprate replay spin/fair/float32/p0.5/-/eager {QUICK} --json full/new.json", "full/new.json", 2, "KEPT"),
+        (f"keeprate nightly {QUICK} --ledger n.db --budget 1s --out full/pages", "full/pages/", 2, "CONFORMS"),
+        ("keeprate init full/mine.py", "full/mine.py", 2, ""),
+        (f"{sys.executable} -m pytest {IN_PYTEST} {QUICK} --json full/v.json", "full/v.json", 4, "CONFORMS"),
+    ],
+    ids=lambda value: " ".join(value.split()[:4])[-40:] if isinstance(value, str) and " " in value else "",
+)
+def test_a_full_disk_costs_the_file_and_not_the_verdict(full_disk, tmp_path, line, path, code, says):
+    folder, limit, reason = full_disk
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    program, *arguments = line.split()
     run = subprocess.run(
-        [SCRIPT, "gate", "--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "--json", "v.json"],
+        [SCRIPT if program == "keeprate" else program, *arguments],
         cwd=tmp_path,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        preexec_fn=limit,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert run.returncode == 2
-    assert run.stderr == "error: can't write 'v.json': File too large\n"
-    assert "CONFORMS" in run.stdout
-    assert (tmp_path / "v.json").read_text() == "what stood there"
-    assert [path.name for path in tmp_path.iterdir()] == ["v.json"]
+    assert run.returncode == code, run.stdout + run.stderr
+    assert f"can't write '{path}" in run.stdout + run.stderr
+    assert reason in sentence(run.stdout + run.stderr)
+    assert "Traceback" not in run.stdout + run.stderr and "INTERNALERROR" not in run.stdout
+    assert says in run.stdout
+    assert {file: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
 
 
 def test_a_device_is_written_to_and_not_replaced(gate):
@@ -328,18 +400,34 @@ def without_privileges():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("line", "words"),
     [
-        (["--json", "read-only/v.json"], "no permission to write to"),
-        (["--known", "secret/list.txt"], "known deviations secret/list.txt: Permission denied"),
-        (["--suite", "secret/suite.py"], "no suite 'secret/suite.py': Permission denied"),
+        (f"gate {QUICK} --json read-only/v.json", "no permission to write to"),
+        (f"gate {QUICK} --known secret/list.txt", "known deviations secret/list.txt: Permission denied"),
+        (f"gate --backend {FAIR} --suite secret/suite.py", "no suite 'secret/suite.py': Permission denied"),
+        (f"gate {QUICK} --ledger read-only/night.db", "no permission to write to"),
+        (f"gate {QUICK} --ledger secret/night.db", "can't write 'secret/night.db': Permission denied"),
+        (f"replay spin/fair/float32/p0.5/-/eager {QUICK} --snippet read-only/s.py", "no permission to write to"),
+        (f"plan {QUICK} --known locked.txt", "known deviations locked.txt: Permission denied"),
+        (f"nightly {QUICK} --ledger night.db --out read-only/pages", "no permission to write to"),
+        (f"check secret/mine.py --suite {COIN}", "no backend 'secret/mine.py': Permission denied"),
+        ("init read-only/mine.py", "no permission to write to"),
+        ("merge secret/a.db --into all.db", "secret/a.db: Permission denied"),
+        ("merge a.db --into read-only/all.db", "no permission to write to"),
+        ("report --json secret/v.json --out pages", "secret/v.json: Permission denied"),
+        ("report --ledger secret/night.db --out pages", "secret/night.db: Permission denied"),
+        ("report --ledger locked.txt --out pages", "locked.txt"),
+        ("report --json v.json --out read-only/pages", "no permission to write to"),
     ],
+    ids=lambda value: f"{value.split()[0]} {value.split()[-2]}" if "--" in value else "",
 )
-def test_no_permission_is_said(tmp_path, options, words):
+def test_no_permission_is_said(tmp_path, line, words):
     (tmp_path / "secret").mkdir(mode=0o000)
     (tmp_path / "read-only").mkdir(mode=0o555)
+    (tmp_path / "locked.txt").touch(mode=0o000)
+    before = sorted(tmp_path.iterdir())
     run = subprocess.run(
-        [SCRIPT, "gate", "--backend", "mlx", *options],
+        [SCRIPT, *line.split()],
         cwd=tmp_path,
         preexec_fn=without_privileges,
         capture_output=True,
@@ -349,3 +437,4 @@ def test_no_permission_is_said(tmp_path, options, words):
     assert run.returncode == 2, run.stderr
     assert words in sentence(run.stderr)
     assert "Traceback" not in run.stderr
+    assert sorted(tmp_path.iterdir()) == before

@@ -51,3 +51,16 @@ def test_a_worker_asks_no_server(keeprate, backend_file, tmp_path):
     run = keeprate("gate", "--backend", name, *ids)
     assert run.code == 0, run.out + run.err
     assert set((tmp_path / "asked.txt").read_text().split()) == {"keeprate.listens"}
+
+
+def test_files_are_written_only_where_an_option_says(keeprate, coin, coins, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    written = {"--json": "v.json", "--write-known": "known.txt", "--ledger": "night.db"}
+    options = [word for pair in written.items() for word in pair]
+    run = keeprate("gate", "--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick", "-n", "1", *options)
+    assert run.code == 1, run.out + run.err
+    assert keeprate("merge", "night.db", "--into", "all.db").code == 0
+    assert keeprate("init", "mine.py").code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"temporary", *written.values(), "all.db", "mine.py"}
+    assert list((tmp_path / "temporary").iterdir()) == []
