@@ -157,3 +157,48 @@ def test_installed_backends_are_listed_with_what_they_offer(keeprate):
     run = keeprate("backends")
     assert run.code == 0
     assert re.search(r"^mlx +\S+ +9 of 9 +float32", run.out, re.MULTILINE)
+
+
+WHERE = "    scale = "
+RETURNED = "return np.asarray(x * ((random.random(x.shape) >= p) * scale))"
+BAD = {  # what is written in place of what, the exit code, and what is said
+    "a syntax error": (("name, version", "name; version ="), 3, "mine.py can't be loaded: SyntaxError: "),
+    "a missing import": (
+        ("import numpy as np\n", "import numpy as np\nimport no_such_framework\n"),
+        3,
+        "can't be loaded: ModuleNotFoundError: No module named 'no_such_framework' (mine.py, line 3)",
+    ),
+    "a wrong type": (
+        (WHERE, "    return None\n" + WHERE),
+        1,
+        "asnumpy gave a NoneType for what dropout returned, not floats",
+    ),
+    "a view of the input, which it leaves alone": (("return x.copy()", "return x[...]"), 0, "CONFORMS"),
+    "a view of the input, which it writes to": (
+        (RETURNED, "x *= (random.random(x.shape) >= p) * scale\n    return x[...]"),
+        1,
+        "The input of an operator that is not in-place is not written to.",
+    ),
+    "prints": ((WHERE, "    print('{}')\n" + WHERE), 0, "CONFORMS"),
+    "raises in the middle": (
+        (WHERE, "    if random.random() < 0.01:\n        raise KeyError('lost')\n" + WHERE),
+        1,
+        "dropout raised KeyError: 'lost'",
+    ),
+    "an asarray that changes values": (
+        ('x.astype(dtype, order="K")', "x.astype(dtype) + np.float32(0)"),
+        3,
+        "its adapter is at fault, not the framework. asarray and asnumpy keep float32: -0 comes back as 0.",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_what_an_author_may_get_wrong_is_said_in_a_sentence(keeprate, backend_file, fault):
+    replacement, code, words = BAD[fault]
+    options = ("--profile", "quick", "--ops", "dropout", "--dtypes", "float32")
+    run = keeprate("gate", "--backend", backend_file(replacement), *options)
+    assert run.code == code, run.out + run.err
+    assert words in " ".join((run.err if code == 3 else run.out).split())
+    assert "Traceback" not in run.out + run.err
+    assert "{}" not in run.out + run.err

@@ -2,13 +2,18 @@
 
 import importlib.util
 import json
+import os
+import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from harness.known import read_known
+from harness.suite import load_suite
 from impl.backends import numpy as plain
 
 FOLDER = Path(plain.__file__).parent
@@ -101,7 +106,30 @@ def test_a_square_is_differentiated_and_transformed(answers):
 
 
 def test_an_adapter_is_short_and_imports_nothing_of_ours():
-    for name in (*NEEDS, "_jax", "_keras"):
-        text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-        assert len(text.splitlines()) < 120, name
+    adapters = {path.stem: path for path in FOLDER.glob("*.py")}
+    assert {*NEEDS, "mlx", "mlx_nn", "torch", "torch_compile"} <= set(adapters)
+    for name, path in adapters.items():
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 120, name
         assert not any(f"{word} {package}" in text for word in ("import", "from") for package in ("harness", "specs"))
+
+
+def test_a_list_of_known_deviations_belongs_to_an_adapter_and_names_its_findings():
+    """The pattern of a known deviation matches something of the plan: a word that is wrong would hide nothing."""
+    lists = sorted(FOLDER.glob("*.known"))
+    assert {path.stem for path in lists} >= {"keras_jax", "keras_numpy", "keras_torch", "mlx_nn", "onnxruntime"}
+    ids = list(load_suite("dropout").promises("gate"))
+    for path in lists:
+        assert path.with_suffix(".py").exists()
+        for pattern, reason in read_known(path).patterns:
+            assert any(fnmatchcase(id, pattern) for id in ids), f"{path.name}: {pattern}"
+            assert re.search(r"keras\.layers|ONNX|mlx\.nn", reason), reason
+
+
+def test_jax_keeps_what_it_compiles_unless_a_person_has_said_where(tmp_path):
+    pytest.importorskip("jax")
+    code = "from impl.backends import _jax; import jax; print(jax.config.jax_compilation_cache_dir)"
+    for name, where in (("JAX_COMPILATION_CACHE_DIR", tmp_path), ("XDG_CACHE_HOME", tmp_path / "keeprate" / "jax")):
+        env = {**os.environ, name: str(tmp_path)}
+        run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, env=env)
+        assert run.stdout.strip() == str(where)
