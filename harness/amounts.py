@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ AMOUNTS = {"tally": ("counts",), "moments": ("draws", "total", "slack"), "check"
 MOST = 10**15  # of any one count: more than a century of draws
 MOST_SUM = 2**200  # of the sums of moments, in units of 2^-40
 LIMITS = {"total": (-MOST_SUM, MOST_SUM), "slack": (0, MOST_SUM)}  # least and most; of all others 0 and MOST
+REMEMBERED = 1 << 16  # characters of the longest form that is kept in memory
 MOST_TEXT = 8 << 20  # bytes of one form, or of amounts before they are packed
 
 
@@ -33,18 +35,37 @@ def join(form: str, amounts: bytes) -> Evidence:
         ValueError: they are no evidence, or count what can't be.
     """
     try:
-        fixed, varying = json.loads(form, parse_constant=_refuse), unpack(amounts)
+        fixed = (_known_form if len(form) <= REMEMBERED else _form)(form)
+        varying = unpack(amounts)
         kind = fixed["type"]
-        if kind not in KINDS or set(varying) - {*AMOUNTS[kind], "first"}:
-            raise ValueError(f"no kind of evidence is called {kind!r}, or it has no {', '.join(map(str, varying))}")
+        if set(varying) - {*AMOUNTS[kind], "first"}:
+            raise ValueError(f"{kind} has no {', '.join(map(str, varying))}")
         for name in AMOUNTS[kind]:
             _bounded(varying[name], *LIMITS.get(name, (0, MOST)))
-        words = [*fixed.get("cells", ()), *fixed.get("groups", ()), *varying.get("first", {}).items()]
-        if not all(isinstance(word, str) for item in words for word in (item if isinstance(item, tuple) else (item,))):
+        if not all(isinstance(word, str) for item in varying.get("first", {}).items() for word in item):
             raise ValueError("a label is not text")
         return from_json({**fixed, **varying})
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not evidence: {type(error).__name__}: {error}") from None
+
+
+def _form(text: str) -> dict[str, Any]:
+    """A form that anyone may have written; not to be changed.
+
+    Raises:
+        ValueError, KeyError, TypeError or AttributeError: it is none.
+    """
+    fixed: dict[str, Any] = json.loads(text, parse_constant=_refuse)
+    if fixed["type"] not in KINDS:
+        raise ValueError(f"no kind of evidence is called {fixed['type']!r}")
+    if not all(isinstance(word, str) for name in ("cells", "groups") for word in fixed.get(name, ())):
+        raise ValueError("a label is not text")
+    if "probabilities" in fixed:  # as a tuple, by which a tally knows what it has checked before
+        fixed["probabilities"] = tuple(tuple(row) for row in fixed["probabilities"])
+    return fixed
+
+
+_known_form = functools.lru_cache(maxsize=512)(_form)  # thousands of looks have a few hundred forms
 
 
 def pack(amounts: Mapping[str, Any]) -> bytes:
@@ -94,11 +115,15 @@ def _less(whole: Any, part: Any, name: str) -> Any:
 def _bounded(value: Any, least: int, most: int) -> None:
     """Refuses what is no whole number, or none that draws can reach."""
     if isinstance(value, list):
-        for item in value:
-            _bounded(item, least, most)
-    elif type(value) is not int:
+        if value and all(type(item) is int for item in value):
+            value = min(value) if min(value) < least else max(value)
+        else:
+            for item in value:
+                _bounded(item, least, most)
+            return
+    if type(value) is not int:
         raise ValueError(f"{value!r} is not a whole number")
-    elif not least <= value <= most:
+    if not least <= value <= most:
         raise ValueError("an amount is negative, or larger than draws can make it")
 
 
