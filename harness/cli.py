@@ -456,9 +456,13 @@ def _stopped(number: int, frame: Any) -> NoReturn:
 
     It says nothing itself: it may have come in the middle of what is being written.
     """
+    _listen_no_more()
+    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+
+
+def _listen_no_more() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
 def _refuse(message: str, code: int) -> NoReturn:
@@ -467,6 +471,7 @@ def _refuse(message: str, code: int) -> NoReturn:
 
 def _end(text: str, code: int) -> NoReturn:
     """Ends with `code`, which is what counts where nobody reads the standard error or its disk is full."""
+    _listen_no_more()
     try:
         click.echo(text, err=True, nl=False)
     except OSError:

@@ -1,8 +1,10 @@
 """The command line as a person meets it: exit codes, one clear sentence for each error, files whole or not at all."""
 
+import io
 import json
 import re
 import shlex
+import signal
 import stat
 import sys
 
@@ -10,7 +12,7 @@ import click
 import pytest
 
 from harness.backend import load_backend
-from harness.cli import cli
+from harness.cli import cli, main
 from harness.errors import NoVerdictError, UsageError
 from harness.gate import answer, judge
 from harness.names import find
@@ -296,6 +298,59 @@ def test_the_empty_choice_is_refused_wherever_one_chooses():
     for choice in ({"ops": []}, {"dtypes": ()}):
         with pytest.raises(UsageError, match=r"names no \w+; leave it out to judge all"):
             judge("mlx", **choice)
+
+
+class Interrupted(io.StringIO):
+    """A stream in whose first write a signal comes; knows whether it was written to in the middle of a write."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number, self.depth, self.deepest = number, 0, 0
+
+    def write(self, text):
+        self.depth += 1
+        self.deepest = max(self.deepest, self.depth)
+        try:
+            number, self.number = self.number, None
+            if number:
+                signal.raise_signal(number)
+            return super().write(text)
+        finally:
+            self.depth -= 1
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Runs the command in this process, with a signal in the middle of what it writes first."""
+
+    def run(number, *arguments):
+        stream = Interrupted(number)
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setattr(sys, "argv", ["keeprate", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert stream.deepest == 1
+        return ended.value.code, stream.getvalue()
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_nothing_in_the_middle_of_what_is_written(interrupted, number, code):
+    found, said = interrupted(number, "--help")
+    assert found == code
+    assert re.fullmatch(r"error: (interrupted|terminated); nothing was concluded\n", said.lstrip())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_does_not_stop_a_refusal_that_is_being_said(interrupted, number):
+    code, said = interrupted(number, "gate", "--backend", "mlx", "--alpha", "2")
+    assert code == 2
+    assert said.startswith("error: alpha = 2.0 is not between 0 and 1")
 
 
 # JSON
