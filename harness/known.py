@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.files import read
+from harness.files import kind, read
 from harness.source import locate
 
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan
@@ -63,7 +63,7 @@ def known_beside(backend: str) -> Known:
     """
     source = locate(backend)
     path = source.path.with_suffix(".known") if source else None
-    return read_known(path) if path is not None and path.is_file() else Known()
+    return read_known(path) if path is not None and kind(path) == "file" else Known()
 
 
 def known_text(findings: Iterable[tuple[str, str]]) -> str:

@@ -63,8 +63,10 @@ def names_of(backends: Sequence[str]) -> list[str]:
     """The backends that a person named; those that are installed for `all`.
 
     Raises:
-        UsageError: there is no such backend.
+        UsageError: there is no such backend, or none is named.
     """
+    if not backends:
+        raise UsageError("--backends names none: all, or names separated by commas")
     if tuple(backends) == ("all",):
         return list(installed("keeprate.backends"))
     for name in backends:

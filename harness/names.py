@@ -65,7 +65,9 @@ def _look_at(where: str, kind: str) -> None:
     try:
         if where.endswith(".py"):
             if not path.is_file():
-                raise UsageError(f"no {kind} file '{where}'" + (": it is a folder" if path.is_dir() else ""))
+                hint = similar(path.name, [file.name for file in path.parent.glob("*.py")])
+                why = ": it is a folder" if path.is_dir() else f".{hint}" if hint else ""
+                raise UsageError(f"no {kind} file '{where}'{why}")
             if path.stat().st_size > LARGEST:
                 raise UsageError(f"{kind} file '{where}' is larger than {LARGEST >> 20} MiB: it is no program")
         elif os.sep in where and path.is_dir():

@@ -136,6 +136,7 @@ def test_a_refusal_fits_80_columns_and_begins_with_error(command):
         ("mxl", ["no backend named 'mxl'.", "Did you mean mlx?", "A backend is also a file"]),
         ("no.such.module", ["no backend named 'no.such.module'", "Installed: "]),
         ("nix.py", ["no backend file 'nix.py'"]),
+        ("mein.py", ["no backend file 'mein.py'. Did you mean mine.py?"]),
         ("folder.py", ["no backend file 'folder.py': it is a folder"]),
         ("mine.py:Mine", ["backend mine.py has no 'Mine'"]),
         ("mine.py:drop", ["backend mine.py has no 'drop'. Did you mean dropout?"]),

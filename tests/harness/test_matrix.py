@@ -59,5 +59,11 @@ def test_a_name_that_does_not_exist_is_refused_before_anything_is_judged(matrix,
     assert not (tmp_path / "m.md").exists()
 
 
+def test_an_empty_list_is_refused(keeprate):
+    run = keeprate("matrix", "--backends", ",", "--out", "m.md")
+    assert run.code == 2
+    assert "--backends names none" in run.err
+
+
 def test_all_are_those_that_are_installed():
     assert {"mlx", "torch", "numpy"} <= set(names_of(["all"]))
