@@ -33,7 +33,11 @@ COMMANDS = {  # each waits for a worker that hangs and takes no signal
 def hanging(name, busy=1.0):
     """A command whose worker hangs, once it does: it has computed for more than `busy` seconds, past its start."""
     process = subprocess.Popen(COMMANDS[name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: workers(process) and max(seconds(worker) for worker in workers(process)) > busy)
+    try:
+        until(lambda: workers(process) and max(seconds(worker) for worker in workers(process)) > busy)
+    except BaseException:
+        process.kill()  # its workers end with it; left alone they would take the cores from every other test
+        raise
     return process
 
 
@@ -47,7 +51,7 @@ def seconds(process):
 
 
 def until(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # of a machine that may be busy
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
