@@ -39,7 +39,7 @@ class _Loaded:
             case = next(iter(self.suite.plan("quick")))
             self.suite.sample(case, reference, 0)  # not begun: it only loads what it needs
         self._untouched = Untouched(_judges(self.suite, reference))
-        backend = load_backend(setup["backend"]) if setup["backend"] else reference
+        backend = reference if setup["backend"] is None else load_backend(setup["backend"])
         self._sides = {"backend": backend, "reference": reference}
         self.offer = offer(self._sides["backend"], setup["names"])
         self.reference = offer(reference, setup["names"]) if reference else None

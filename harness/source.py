@@ -52,7 +52,8 @@ def locate(backend: str) -> Source | None:
     """The source of the backend called `backend`; None where there is no file of Python."""
     where, _, attribute = installed("keeprate.backends").get(backend, backend).partition(":")
     if where.endswith(".py"):
-        return Source(Path(where).resolve(), "", attribute) if Path(where).is_file() else None
+        # Unlike Path.is_file, which raises where nobody may look: who loads the backend says why it can't be.
+        return Source(Path(where).resolve(), "", attribute) if os.path.isfile(where) else None
     spec = _spec(where)
     path = _file(spec)
     if spec is None or path is None:

@@ -52,7 +52,7 @@ class _Worker:
 
     def __init__(self, setup: dict[str, Any], limits: Limits) -> None:
         self.child = Child(setup, limits)
-        self._alone = Child({**setup, "backend": ""}, limits)
+        self._alone = Child({**setup, "backend": None}, limits)
         self._apart = False
 
     def run(self, job: Job) -> Result:

@@ -87,14 +87,17 @@ def _paired(p: float, masks: Masks, width: int) -> Streams:
 def processes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Calls after neighbouring seeds in two other processes: the masks of one and of the other by turns.
 
+    After seeds n and n + 1 of an even n and of an odd one, since two seeds may be rounded to one either way.
+
     Raises:
         NotOffered: the backend is an object that only this process has.
     """
     reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype, case.context), case)
     one, other = two(backend)
     left, base = -(-case.draws // reader.entries), seed >> 1
+    together = min(TOGETHER, -(-left // 2))
     while left > 0:
-        number = min(TOGETHER, left)
+        number = min(together, left)
         pairs = zip(one.calls(case, base, number), other.calls(case, base + 1, number), strict=True)
         outputs = [output for pair in pairs for output in pair]
         yield reader.read(len(outputs), outputs)

@@ -61,7 +61,7 @@ def test_the_causes_are_those_of_the_matrix():
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("gradients:Redrawn", "The backward pass draws a mask of its own"), ("contexts:Frozen", "A compiled")],
+    [("scale:NotScaled", "Kept entries are left as they are"), ("contexts:Frozen", "A compiled")],
 )
 def test_a_verdict_names_the_fault_that_it_resembles(name, says):
     mutant = MUTANTS[name]
