@@ -1,6 +1,7 @@
-"""What all tests share: seeds that are fresh and printed, never chosen."""
+"""What all tests share: seeds that are fresh and printed, never chosen; and signals that each test finds as they were."""
 
 import secrets
+import signal
 
 import pytest
 
@@ -10,3 +11,12 @@ def fresh_seed():
     seed = secrets.randbits(31)
     print(f"fresh_seed = {seed}")  # pytest shows it when the test fails
     return seed
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were():
+    """A command that runs in this process sets its own, and ignores them at its end; children would inherit that."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
