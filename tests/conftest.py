@@ -1,4 +1,4 @@
-"""What all tests share: seeds that are fresh and printed, never chosen; and signals that each test finds as they were."""
+"""What all tests share: seeds that are fresh and printed, never chosen; signals that each test finds as they were."""
 
 import secrets
 import signal
