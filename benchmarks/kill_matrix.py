@@ -102,7 +102,7 @@ def judge(name: str) -> dict[str, Any]:
     }
     for profile in PROFILES:
         started = time.process_time()
-        question = mutation.alone(mutation.asked_of(mutant, op, profile))
+        question = mutation.asked_of(mutant, op, profile)
         verdict = mutation.judged(mutant, question)
         row["dtypes"] = sorted({case.dtype for one in question.promises.values() for case in one.cases} - {ANY})
         row[profile] = {

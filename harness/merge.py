@@ -25,6 +25,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     check_writable(into)
     if into.exists():
         raise UsageError(f"'{into}' exists already, and was left as it is")
+    unfinished = into
     try:
         # In a folder that nobody else has or can guess, and put in its place only if nothing has come there meanwhile.
         with tempfile.TemporaryDirectory(dir=into.resolve().parent, prefix=".merging.") as folder:
@@ -40,6 +41,8 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         raise UsageError(f"'{into}' exists already, and was left as it is") from None
     except OSError as error:
         raise UsageError(f"can't write '{into}': {error.strerror}") from None
+    except UsageError as error:  # perhaps of the file in that folder, which nobody has heard of
+        raise UsageError(str(error).replace(str(unfinished), str(into))) from None
     return runs
 
 

@@ -163,7 +163,7 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
                 _say(
                     screen,
                     f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
-                    f"which has {night.runs:,} runs of this version and {millions(night.draws)} draws"
+                    f"which has {night.runs:,} run{'s' * (night.runs != 1)} of this version and {millions(night.draws)} draws"
                     + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
                 )
             _say(screen, told)

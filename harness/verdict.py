@@ -61,8 +61,13 @@ class Verdict:
 
     @property
     def likely_causes(self) -> list[tuple[float, Cause]]:
-        """Known faults that break the same laws, most alike first, and how alike they are; a guess."""
-        unknown = (finding for finding in self.findings if finding.known is None)
+        """Known faults that break the same laws, most alike first, and how alike they are; a guess.
+
+        None where there are errors alone, for each says what happened.
+        """
+        unknown = [finding for finding in self.findings if finding.known is None]
+        if not any(finding.status == "broken" for finding in unknown):
+            return []
         return likely(traits_of(marks_of(unknown)), self.causes)
 
     @property

@@ -68,13 +68,16 @@ def profile_of(mutant: type) -> str:
 
 
 def asked_of(mutant: type, op: str, profile: str) -> Question:
-    """What it is asked: called plainly, and in the contexts that have a part of where it is faulty."""
+    """What it is asked: called plainly, and in the contexts that have a part of where it is faulty.
+
+    The reference is left unjudged, as in `alone`.
+    """
     dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
     where = places_of(mutant)
     name = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else ""
     question = ask(name, profile=profile, ops=[op], dtypes=dtypes)
     parts = {"eager", "grad", *(part for place in where for part in place.split("+"))}
-    return question.among(
+    return alone(question).among(
         {text: one for text, one in question.promises.items() if not parts.isdisjoint(one.id.context.split("+"))}
     )
 
@@ -88,7 +91,7 @@ def judged(mutant: type, question: Question) -> Verdict:
 
 
 def alone(question: Question) -> Question:
-    """The same question, with the reference left unjudged: the faithful backends' gates judge it."""
+    """The same question, with the reference left unjudged: every gate judges it, and one run of it is like another."""
     return replace(question, suite=replace(question.suite, reference=""))
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import keeprate
+from harness.gate import answer, runner_for
 from harness.names import find
+from harness.question import ask
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 
@@ -16,7 +17,8 @@ NAMED = [pytest.param(mutation.address(backend), id=name) for name, backend in m
 @pytest.mark.parametrize("backend", NAMED)
 def test_a_faithful_backend_passes(backend):
     # Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee.
-    verdict = keeprate.judge(backend, profile="quick", workers=1)
+    question = mutation.alone(ask(backend, profile="quick"))
+    verdict = answer(question, runner_for(question, 1))
     print(f"seed = {verdict.seed}")
     assert verdict.conforms, str(verdict)
     assert {finding.status for finding in verdict} <= {"kept", "not_offered"}

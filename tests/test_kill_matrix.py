@@ -65,7 +65,7 @@ def test_the_causes_are_those_of_the_matrix():
 )
 def test_a_verdict_names_the_fault_that_it_resembles(name, says):
     mutant = MUTANTS[name]
-    verdict = mutation.judged(mutant, mutation.alone(mutation.asked_of(mutant, mutant.ops[0], "quick")))
+    verdict = mutation.judged(mutant, mutation.asked_of(mutant, mutant.ops[0], "quick"))
     print(f"seed = {verdict.seed}")
     text = str(verdict)
     causes = text[text.index("Looks like") : text.index("operator  ")]

@@ -160,7 +160,7 @@ def test_a_fault_in_another_process_is_an_error_of_its_own_operator(backend, say
     assert {(one.id.op, one.id.family) for one in asked.values()} == {
         (op, law) for op in ("dropout", "dropout1d") for law in ("streams", "seeding")
     }
-    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1, case_timeout=20))
+    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1, case_timeout=10))
     assert verdict.reference["failures"] == []
     for finding in verdict:
         assert finding.status == ("error" if finding.op == "dropout1d" else "kept"), finding.detail

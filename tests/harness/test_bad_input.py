@@ -379,6 +379,23 @@ def test_a_full_disk_costs_the_file_and_not_the_verdict(full_disk, tmp_path, lin
     assert {file: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
 
 
+def test_a_ledger_that_finds_no_room_is_named_as_it_was_asked_for(full_disk, tmp_path):
+    folder, limit, _ = full_disk
+    shell(f'"$keeprate" nightly {QUICK} --ledger a.db --budget 1s', cwd=tmp_path)
+    before = set(folder.iterdir())
+    run = subprocess.run(
+        [SCRIPT, "merge", "a.db", "--into", "full/all.db"],
+        cwd=tmp_path,
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "full/all.db" in run.stderr and ".merging" not in run.stderr, run.stderr
+    assert set(folder.iterdir()) == before
+
+
 def test_a_device_is_written_to_and_not_replaced(gate):
     run = gate("Fair", "$gate --json /dev/stdout | cat; test -c /dev/null")
     assert run.returncode == 0
