@@ -26,7 +26,7 @@ gate: $(READY)  ## judge the MLX operators against PyTorch (BACKEND=torch judges
 	$(BIN)/keeprate gate --backend $(BACKEND) $(ARGS)
 
 test: $(READY)  ## run our own tests, in parallel
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY)  ## style, strict types, import layers
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -14,11 +15,12 @@ from rich.table import Table
 from harness.backend import Offer
 from harness.errors import KeeprateError, UsageError
 from harness.files import write
-from harness.gate import runner_for
+from harness.gate import counted, runner_for
 from harness.names import similar
 from harness.question import Question, ask
 from harness.suite import Look, Suite
 from harness.text import WIDTH, filled
+from harness.workers import Runner
 
 TRANSFORMS = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")
 
@@ -72,16 +74,23 @@ def show_looks(looks: Sequence[Look], backend: str, console: Console) -> None:
 
 
 def inventory(names: Iterable[str], suite: str) -> Iterator[tuple[str, Offer | str]]:
-    """Each backend, and what it offers, or why it can't be loaded."""
-    for name in names:
-        question = ask(name, profile="quick", suite=suite)
-        runner = runner_for(question, 1)
+    """Each backend, and what it offers, or why it can't be loaded; as many at once as there are cores."""
+    runners = {name: runner_for(ask(name, profile="quick", suite=suite), 1) for name in names}
+    with ThreadPoolExecutor(counted(None)) as pool:
         try:
-            yield name, runner.offers()[0]
-        except KeeprateError as error:
-            yield name, str(error)
-        finally:
-            runner.close()
+            yield from zip(runners, pool.map(_offered, runners.values()), strict=True)
+        finally:  # on an interrupt, those that are being loaded
+            for runner in runners.values():
+                runner.close()
+
+
+def _offered(runner: Runner) -> Offer | str:
+    try:
+        return runner.offers()[0]
+    except KeeprateError as error:
+        return str(error)
+    finally:
+        runner.close()
 
 
 def show_inventory(rows: Sequence[tuple[str, Offer | str]], operators: Sequence[str], console: Console) -> None:

@@ -160,10 +160,11 @@ def attach(group: click.Group, judging: Options, names: click.ParamType[Any], ep
                 told = pages.write(tell(book, options["suite"], options["known"], question.backend), None)
             finally:
                 show(night.verdict, screen)
+                runs = f"{night.runs:,} run{'s' * (night.runs != 1)} of this version"
                 _say(
                     screen,
                     f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
-                    f"which has {night.runs:,} run{'s' * (night.runs != 1)} of this version and {millions(night.draws)} draws"
+                    f"which has {runs} and {millions(night.draws)} draws"
                     + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
                 )
             _say(screen, told)

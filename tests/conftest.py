@@ -3,7 +3,13 @@
 import secrets
 import signal
 
+import psutil
 import pytest
+
+
+def pytest_xdist_auto_num_workers():
+    """For `-n auto`, one more than there are cores: some tests wait for what hangs."""
+    return len(psutil.Process().cpu_affinity()) + 1 if hasattr(psutil.Process, "cpu_affinity") else None
 
 
 @pytest.fixture
