@@ -3,7 +3,7 @@
 The names that a user imports; nothing is defined here.
 """
 
-from harness.cli import main
+from harness.entry import main
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.finding import Finding
 from harness.gate import judge

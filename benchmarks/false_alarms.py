@@ -7,8 +7,10 @@ Simulated, every mask is drawn by NumPy with a fresh seed, so each plan is a fai
 Real runs go through the faithful backends of `tests/mutants` by turns, each in a worker of its own with a fresh seed. A
 false alarm is a finding called broken; at the budget of 1e-6 a run none of which fails is what is expected. Of real
 runs the p-values are compared with uniform ones as well, law by law: Kolmogorov-Smirnov, and how many are below 1 %; of
-findings alone that expect 100 draws or more in each cell, for p-values of few draws are coarse. The last line says how
-many failed; of simulated ones also the largest evidence that any faithful mask gave.
+findings alone that expect 100 draws or more in each cell, for p-values of few draws are coarse. P-values of one run
+depend on each other, as lags do that look at the same masks, so the test's own p is smaller than by right; and those of
+moments are too large where a backend rounds otherwise than PyTorch, for what that may hide is allowed for. The last
+line says how many failed; of simulated ones also the largest evidence that any faithful mask gave.
 """
 
 import argparse

@@ -1,17 +1,13 @@
-"""The command line: a skin over the engine; nothing imports it but the entry points."""
+"""The commands: a skin over the engine, which nothing imports but the console script."""
 
 from __future__ import annotations
 
-import errno
 import secrets
-import signal
 import sys
-import textwrap
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from rich.progress import MofNCompleteColumn, Progress
@@ -20,9 +16,9 @@ from harness import github
 from harness.author import explain as explained
 from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
 from harness.closeup import Closeup
-from harness.console import console, forget, open_streams, progress
+from harness.console import console, progress
 from harness.engine import Result
-from harness.errors import KeeprateError, NoVerdictError, UsageError
+from harness.errors import NoVerdictError, UsageError
 from harness.files import check_writable, write
 from harness.forecast import forecast, show_plan
 from harness.gate import answer_in_full, counted, no_verdict, runner_for
@@ -413,80 +409,3 @@ def _refuse_if(unwritten: list[str]) -> None:
 
 def _progress() -> Progress:
     return progress(MofNCompleteColumn())
-
-
-class _Terminated(BaseException):
-    """SIGTERM: as an interrupt is."""
-
-
-def main() -> None:
-    """The console script: errors that a person can mend are one sentence, with the exit code of their class.
-
-    A fault of ours keeps its whole traceback, and is no verdict.
-    """
-    open_streams()
-    signal.signal(signal.SIGTERM, _stopped)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell starts what runs in the background so
-        signal.signal(signal.SIGINT, _stopped)
-    try:
-        sys.exit(cli(prog_name="keeprate", standalone_mode=False))
-    except click.UsageError as error:
-        way_out = f"\n'{error.ctx.command_path} --help' lists what there is" if error.ctx else ""
-        _refuse(f"{error.format_message()}{way_out}", UsageError.exit_code)
-    except KeeprateError as error:
-        _refuse(str(error), error.exit_code)
-    except BrokenPipeError:
-        forget(sys.stdout)
-        sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            _end(traceback.format_exc(), NoVerdictError.exit_code)
-        forget(sys.stdout)
-        _refuse(f"can't write to the standard output: {error.strerror}", UsageError.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _refuse("interrupted; nothing was concluded", 128 + signal.SIGINT)
-    except _Terminated:
-        _refuse("terminated; nothing was concluded", 128 + signal.SIGTERM)
-    except Exception:  # noqa: BLE001 - exit code 1 would say that a promise is broken
-        _end(traceback.format_exc(), NoVerdictError.exit_code)
-
-
-def _stopped(number: int, frame: Any) -> NoReturn:
-    """Ends as an interrupt does, so that the workers are ended too; a second signal must not stop that.
-
-    It says nothing itself: it may have come in the middle of what is being written.
-    """
-    _listen_no_more()
-    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
-
-
-def _listen_no_more() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _refuse(message: str, code: int) -> NoReturn:
-    _end("\n".join(_wrapped(f"error: {message}")) + "\n", code)
-
-
-def _end(text: str, code: int) -> NoReturn:
-    """Ends with `code`, which is what counts where nobody reads the standard error or its disk is full."""
-    _listen_no_more()
-    try:
-        click.echo(text, err=True, nl=False)
-    except OSError:
-        forget(sys.stderr)
-    sys.exit(code)
-
-
-def _wrapped(text: str) -> Iterator[str]:
-    indent = " " * len("error: ")
-    for number, line in enumerate(text.splitlines()):
-        yield textwrap.fill(
-            line,
-            WIDTH,
-            initial_indent=indent if number else "",
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )

@@ -46,7 +46,7 @@ def keeprate(process):
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
     """The same in this process, in an empty folder: for what is refused before anything is started."""
-    from harness.cli import main
+    from harness.entry import main
 
     def run(*arguments):
         monkeypatch.chdir(tmp_path)

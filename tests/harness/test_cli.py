@@ -12,7 +12,8 @@ import click
 import pytest
 
 from harness.backend import load_backend
-from harness.cli import cli, main
+from harness.cli import cli
+from harness.entry import main
 from harness.errors import NoVerdictError, UsageError
 from harness.gate import answer, judge
 from harness.names import find
