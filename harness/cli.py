@@ -165,7 +165,7 @@ def gate(
         for item in verdict
         if item.status in ("broken", "error")
     ]
-    unwritten = _write_all({json_path: verdict.to_json(), write_known: known_text(broken)})
+    unwritten = _write_all({json_path: verdict.to_json, write_known: lambda: known_text(broken)})
     show(verdict, console(sys.stdout))
     for line in github.annotated(verdict):
         click.echo(line)
@@ -292,7 +292,7 @@ def replay(
         return runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
 
     verdict, results = _judge(question, runner(), json_path)
-    unwritten = _write_all({json_path: verdict.to_json()})
+    unwritten = _write_all({json_path: verdict.to_json})
     screen = console(sys.stdout)
     (found,) = verdict
     law = verdict.laws[question.promises[finding].id.family]
@@ -387,7 +387,7 @@ def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[
         raise
 
 
-def _write_all(texts: Mapping[Path | None, str]) -> list[str]:
+def _write_all(texts: Mapping[Path | None, Callable[[], str]]) -> list[str]:
     """Writes what was asked for, before anything is printed; gives the reasons why some of it can't be written.
 
     So neither a file costs the verdict, nor the standard output a file, if one of them can't be written to.
@@ -396,7 +396,7 @@ def _write_all(texts: Mapping[Path | None, str]) -> list[str]:
     for path, text in texts.items():
         if path is not None:
             try:
-                write(path, text)
+                write(path, text())  # all intervals of a gate take seconds: not unless they are asked for
             except UsageError as refusal:
                 unwritten.append(str(refusal))
     return unwritten
