@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_auto_num_workers():
     """For `-n auto`, one more than there are cores: some tests wait for what hangs."""
     return len(psutil.Process().cpu_affinity()) + 1 if hasattr(psutil.Process, "cpu_affinity") else None
