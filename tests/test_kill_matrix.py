@@ -1,6 +1,7 @@
 """The published kill matrix speaks of the mutants that there are, and of what each profile promises to fail."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,12 @@ def test_a_verdict_names_the_fault_that_it_resembles(name, says):
     causes = text[text.index("Looks like") : text.index("operator  ")]
     assert says in " ".join(causes.split())
     assert max(map(len, causes.splitlines())) <= 80
+
+
+def test_errors_alone_resemble_no_fault():
+    mutant = MUTANTS["scale:NotScaled"]
+    verdict = mutation.judged(mutant, mutation.asked_of(mutant, mutant.ops[0], "quick"))
+    print(f"seed = {verdict.seed}")
+    assert verdict.likely_causes
+    failed = [replace(one, status="error") if one.status == "broken" else one for one in verdict]
+    assert replace(verdict, findings=failed).likely_causes == []
