@@ -347,6 +347,11 @@ def full_disk(tmp_path):
         yield folder, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)), "File too large"
 
 
+def held(limit, *words, cwd):
+    """A program that calls `limit`, if there is one, before it starts."""
+    return subprocess.run(words, cwd=cwd, preexec_fn=limit, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("line", "path", "code", "says"),
     [
@@ -363,14 +368,7 @@ def test_a_full_disk_costs_the_file_and_not_the_verdict(full_disk, tmp_path, lin
     folder, limit, reason = full_disk
     before = {file: file.read_bytes() for file in folder.iterdir()}
     program, *arguments = line.split()
-    run = subprocess.run(
-        [SCRIPT if program == "keeprate" else program, *arguments],
-        cwd=tmp_path,
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = held(limit, SCRIPT if program == "keeprate" else program, *arguments, cwd=tmp_path)
     assert run.returncode == code, run.stdout + run.stderr
     assert f"can't write '{path}" in run.stdout + run.stderr
     assert reason in sentence(run.stdout + run.stderr)
@@ -383,14 +381,7 @@ def test_a_ledger_that_finds_no_room_is_named_as_it_was_asked_for(full_disk, tmp
     folder, limit, _ = full_disk
     shell(f'"$keeprate" nightly {QUICK} --ledger a.db --budget 1s', cwd=tmp_path)
     before = set(folder.iterdir())
-    run = subprocess.run(
-        [SCRIPT, "merge", "a.db", "--into", "full/all.db"],
-        cwd=tmp_path,
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = held(limit, SCRIPT, "merge", "a.db", "--into", "full/all.db", cwd=tmp_path)
     assert run.returncode == 2, run.stdout + run.stderr
     assert "full/all.db" in run.stderr and ".merging" not in run.stderr, run.stderr
     assert set(folder.iterdir()) == before
