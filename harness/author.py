@@ -47,7 +47,7 @@ def looks_at(question: Question) -> list[Look]:
         UsageError: there is no such backend.
         NoVerdictError: it can't be loaded, or takes its process down.
     """
-    runner = runner_for(question, 1)
+    runner = runner_for(question.alone(), 1)
     try:
         runner.offers()
         return runner.check()
@@ -75,7 +75,7 @@ def show_looks(looks: Sequence[Look], backend: str, console: Console) -> None:
 
 def inventory(names: Iterable[str], suite: str) -> Iterator[tuple[str, Offer | str]]:
     """Each backend, and what it offers, or why it can't be loaded; as many at once as there are cores."""
-    runners = {name: runner_for(ask(name, profile="quick", suite=suite), 1) for name in names}
+    runners = {name: runner_for(ask(name, profile="quick", suite=suite).alone(), 1) for name in names}
     with ThreadPoolExecutor(counted(None)) as pool:
         try:
             yield from zip(runners, pool.map(_offered, runners.values()), strict=True)

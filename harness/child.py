@@ -34,7 +34,7 @@ class _Loaded:
         self.suite = load_suite(setup["suite"])
         self._home = os.open(".", os.O_RDONLY)  # leads back there even when its name is gone
         self._depth = sys.getrecursionlimit()
-        reference = load_backend(self.suite.reference) if self.suite.reference else None
+        reference = load_backend(self.suite.reference) if self.suite.reference and not setup["alone"] else None
         if reference:
             case = next(iter(self.suite.plan("quick")))
             self.suite.sample(case, reference, 0)  # not begun: it only loads what it needs

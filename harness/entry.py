@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import textwrap
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import click
@@ -28,6 +30,7 @@ def main() -> None:
     A fault of ours keeps its whole traceback, and is no verdict.
     """
     open_streams()
+    _wake_for_signals()
     signal.signal(signal.SIGTERM, _stopped)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell starts what runs in the background so
         signal.signal(signal.SIGINT, _stopped)
@@ -54,18 +57,40 @@ def main() -> None:
         _end(traceback.format_exc(), NoVerdictError.exit_code)
 
 
+def _wake_for_signals() -> None:
+    """Sees to it that a signal ends what this thread waits for.
+
+    Python answers signals in its main thread alone, and where the system gave one to another thread, as it may to a
+    process that was stopped, the main thread would wait on.
+    """
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+
+    def wake() -> None:
+        signal.pthread_kill(main_thread, os.read(heard, 1)[0])
+
+    threading.Thread(target=wake, daemon=True).start()
+
+
 def _stopped(number: int, frame: Any) -> NoReturn:
     """Ends as an interrupt does, so that the workers are ended too; a second signal must not stop that.
 
     It says nothing itself: it may have come in the middle of what is being written.
     """
-    _listen_no_more()
+    _answer_signals(_unheard)
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
-def _listen_no_more() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _unheard(number: int, frame: Any) -> None:
+    """A function, since Python writes a traceback where a signal that has already come is set to be ignored."""
+
+
+def _answer_signals(how: Callable[[int, Any], None] | signal.Handlers) -> None:
+    signal.signal(signal.SIGTERM, how)
+    signal.signal(signal.SIGINT, how)
 
 
 def _refuse(message: str, code: int) -> NoReturn:
@@ -74,7 +99,7 @@ def _refuse(message: str, code: int) -> NoReturn:
 
 def _end(text: str, code: int) -> NoReturn:
     """Ends with `code`, which is what counts where nobody reads the standard error or its disk is full."""
-    _listen_no_more()
+    _answer_signals(signal.SIG_IGN)  # which lasts while Python itself ends
     try:
         click.echo(text, err=True, nl=False)
     except OSError:

@@ -169,7 +169,8 @@ def runner_for(
     """
     count = counted(workers)
     bounds = limits(count, case_timeout, memory)
-    return Children(question.backend, question.suite_name, question.names, count, bounds)
+    alone = not question.suite.reference
+    return Children(question.backend, question.suite_name, question.names, count, bounds, alone=alone)
 
 
 def answer(question: Question, runner: Runner, progress: Callable[[int, int], None] | None = None) -> Verdict:

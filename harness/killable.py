@@ -43,7 +43,8 @@ class Child:
     """A spawned process that judges; started when first asked, and again when asked after it has ended.
 
     Args:
-        setup: what it loads: `suite`, the `names` that are asked for, and `backend`, empty for the reference alone.
+        setup: what it loads: `suite`, the `names` that are asked for, `backend`, None for the reference alone, and
+            whether the backend is `alone`, without the reference.
     """
 
     def __init__(self, setup: dict[str, Any], limits: Limits) -> None:
@@ -174,7 +175,10 @@ class Child:
         if process is None or not process.stdout:
             raise self._death()
         with Watch(process.pid, self._mark, seconds, self._limits, self._signal) as watch:
-            line = process.stdout.readline(LONGEST)
+            try:
+                line = process.stdout.readline(LONGEST)
+            except ValueError:  # it was ended just now, and its pipe closed
+                raise self._death() from None
         if watch.exceeded:
             raise self._death(watch.exceeded, limit=True)
         if not line:

@@ -51,6 +51,10 @@ class Question:
         cases = [case for promise in self.plan.values() for case in promise.cases]
         return {case.op for case in cases} | {name for case in cases for name in case.needs}
 
+    def alone(self) -> Question:
+        """The same question, with the reference neither loaded nor judged."""
+        return replace(self, suite=replace(self.suite, reference=""))
+
     def among(self, promises: Mapping[str, Promise]) -> Question:
         """The same question about `promises` alone."""
         return replace(self, promises=promises)

@@ -78,12 +78,19 @@ class _Worker:
 
 
 class Children:
-    """`count` child processes that judge the backend called `backend`."""
+    """`count` child processes that judge the backend called `backend`, beside the suite's reference where there is one.
+
+    Args:
+        names: what may be asked of a backend.
+        alone: without the reference, whose framework may take longer to load than an adapter to be looked at.
+    """
 
     isolated = True
 
-    def __init__(self, backend: str, suite: str, names: Iterable[str], count: int, limits: Limits) -> None:
-        setup = {"backend": backend, "suite": suite, "names": sorted(names)}
+    def __init__(
+        self, backend: str, suite: str, names: Iterable[str], count: int, limits: Limits, *, alone: bool = False
+    ) -> None:
+        setup = {"backend": backend, "suite": suite, "names": sorted(names), "alone": alone}
         self.count = count
         self._name = backend
         self._patience = {"reference": Patience(), "backend": Patience()}

@@ -26,5 +26,6 @@ def signals_as_they_were():
     """A command that runs in this process sets its own, and ignores them at its end; children would inherit that."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
+    signal.set_wakeup_fd(-1)
     for number, handler in handlers.items():
         signal.signal(number, handler)

@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +69,14 @@ def profile_of(mutant: type) -> str:
 def asked_of(mutant: type, op: str, profile: str) -> Question:
     """What it is asked: called plainly, and in the contexts that have a part of where it is faulty.
 
-    The reference is left unjudged, as in `alone`.
+    The reference is left unjudged: every gate judges it, and one run of it is like another.
     """
     dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
     where = places_of(mutant)
     name = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else ""
     question = ask(name, profile=profile, ops=[op], dtypes=dtypes)
     parts = {"eager", "grad", *(part for place in where for part in place.split("+"))}
-    return alone(question).among(
+    return question.alone().among(
         {text: one for text, one in question.promises.items() if not parts.isdisjoint(one.id.context.split("+"))}
     )
 
@@ -88,11 +87,6 @@ def judged(mutant: type, question: Question) -> Verdict:
         return answer(question, runner_for(question, 1))
     # In this process, as an object: a child of its own would take longer than the judging.
     return answer(question, InProcess(mutant(), question.suite, question.names))
-
-
-def alone(question: Question) -> Question:
-    """The same question, with the reference left unjudged: every gate judges it, and one run of it is like another."""
-    return replace(question, suite=replace(question.suite, reference=""))
 
 
 def faithful() -> dict[str, Any]:

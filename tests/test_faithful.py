@@ -17,7 +17,7 @@ NAMED = [pytest.param(mutation.address(backend), id=name) for name, backend in m
 @pytest.mark.parametrize("backend", NAMED)
 def test_a_faithful_backend_passes(backend):
     # Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee.
-    question = mutation.alone(ask(backend, profile="quick"))
+    question = ask(backend, profile="quick").alone()
     verdict = answer(question, runner_for(question, 1))
     print(f"seed = {verdict.seed}")
     assert verdict.conforms, str(verdict)

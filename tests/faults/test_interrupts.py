@@ -65,7 +65,6 @@ TERMINATED = 143, "error: terminated; nothing was concluded\n"
     ("name", "signals", "ends"),
     [
         ("gate", [signal.SIGINT], INTERRUPTED),
-        ("gate", [signal.SIGTERM, signal.SIGINT], TERMINATED),
         *((name, [signal.SIGINT, signal.SIGINT], INTERRUPTED) for name in ("gate", "replay", "plan", "check")),
         *((name, [signal.SIGTERM], TERMINATED) for name in ("gate", "replay", "plan", "check")),
     ],
@@ -77,6 +76,18 @@ def test_a_signal_ends_the_run_and_its_workers(left_behind, name, signals, ends)
         time.sleep(0.01)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err.lstrip(), out) == (*ends, "")  # a new line after the ^C of a terminal
+    assert left_behind() == ([], [])
+
+
+@pytest.mark.parametrize("name", ["gate", "check"])
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]])
+def test_what_comes_while_it_is_stopped_ends_it_as_well(left_behind, name, signals):
+    """Then the system may give a signal to any thread, and two of them at once."""
+    process = hanging(name)
+    for number in (signal.SIGSTOP, *signals, signal.SIGCONT):
+        process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err.lstrip(), out) in ((*INTERRUPTED, ""), (*TERMINATED, ""))
     assert left_behind() == ([], [])
 
 

@@ -104,7 +104,7 @@ def test_a_seed_without_effect_may_be_the_adapters_fault_or_the_frameworks(keepr
     checked = keeprate("check", name)
     assert checked.code == 1
     assert "is the adapter's fault, or the framework's is broken" in " ".join(checked.out.split()).replace("which ", "")
-    run = keeprate("gate", "--backend", name, "--profile", "quick", "--dtypes", "float32")
+    run = keeprate("gate", "--backend", name, "--profile", "quick", "--dtypes", "float32", "-n", "1")
     assert run.code == 1
     assert "an adapter whose seed is not what the framework draws from" in " ".join(run.out.split())
 
@@ -122,7 +122,7 @@ def test_from_nothing_to_a_verdict(keeprate, tmp_path):
     assert keeprate("init", str(path)).code == 0
     checked = keeprate("check", str(path))
     assert checked.code == 0 and "The adapter is right" in checked.out
-    run = keeprate("gate", "--backend", str(path), "--profile", "quick", "--dtypes", "float32")
+    run = keeprate("gate", "--backend", str(path), "--profile", "quick", "--dtypes", "float32", "-n", "1")
     assert run.code == 0, run.out
     again = keeprate("init", str(path))
     assert again.code == 2 and "exists already, and was left as it is" in again.err
@@ -134,7 +134,7 @@ def test_an_adapter_at_fault_is_no_verdict_on_the_framework(keeprate, tmp_path):
     path.write_text(
         text.replace("    return x\n\n\ndef dtype_of", "    return x * 2\n\n\ndef dtype_of"), encoding="utf-8"
     )
-    run = keeprate("gate", "--backend", str(path), "--profile", "quick")
+    run = keeprate("gate", "--backend", str(path), "--profile", "quick", "-n", "1")
     assert run.code == 3
     assert "its adapter is at fault, not the framework" in " ".join(run.err.split())
     assert keeprate("check", str(path)).code == 1
@@ -196,7 +196,7 @@ BAD = {  # what is written in place of what, the exit code, and what is said
 @pytest.mark.parametrize("fault", BAD)
 def test_what_an_author_may_get_wrong_is_said_in_a_sentence(keeprate, backend_file, fault):
     replacement, code, words = BAD[fault]
-    options = ("--profile", "quick", "--ops", "dropout", "--dtypes", "float32")
+    options = ("--profile", "quick", "--ops", "dropout", "--dtypes", "float32", "-n", "1")
     run = keeprate("gate", "--backend", backend_file(replacement), *options)
     assert run.code == code, run.out + run.err
     assert words in " ".join((run.err if code == 3 else run.out).split())

@@ -241,7 +241,7 @@ def test_a_crash_in_one_case_leaves_the_others_judged(keeprate, backend_file, tm
         ),
         more="\n\ndef crash():\n    import os, signal\n\n    os.kill(os.getpid(), signal.SIGSEGV)\n",
     )
-    options = ["--profile", "quick", "--ops", "dropout,dropout2d", "--dtypes", "float32", "--json", "v.json"]
+    options = ["--profile", "quick", "--ops", "dropout,dropout2d", "--dtypes", "float32", "-n", "1", "--json", "v.json"]
     run = keeprate("gate", "--backend", name, *options)
     assert run.code == 1, run.out + run.err
     data = verdict(tmp_path / "v.json")
@@ -278,7 +278,7 @@ def test_a_kept_finding_is_replayed_as_kept(keeprate, coin, coins):
 def test_what_a_gate_found_in_some_dtypes_is_replayed_exactly(keeprate, tmp_path, verdict, fresh_seed):
     chosen = ["--profile", "quick", "--dtypes", "float32", "--case-timeout", "90", "--memory", "4G"]
     options = ["--backend", "numpy", "--ops", "dropout", "--seed", fresh_seed, "--json", "v.json"]
-    keeprate("gate", *options, *chosen)
+    keeprate("gate", *options, *chosen, "-n", "1")
     findings = verdict(tmp_path / "v.json")["findings"]
     pooled = next(item for item in findings if item["dtype"] == "-" and item["n"] and "keep_rate" in item["law"])
     own = next(item for item in findings if item["dtype"] == "float32")

@@ -13,7 +13,7 @@ from harness.killable import Child, ChildDiedError
 from harness.limits import Limits
 
 HERE = Path(__file__).parent
-SETUP = {"backend": f"{HERE}/coins.py:Fair", "suite": f"{HERE}/coin.py", "names": ["toss"]}
+SETUP = {"backend": f"{HERE}/coins.py:Fair", "suite": f"{HERE}/coin.py", "names": ["toss"], "alone": False}
 
 
 def test_a_child_whose_parent_was_gone_before_it_looked_ends_at_once():
