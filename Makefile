@@ -7,6 +7,8 @@ ARGS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
+unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes import the same modules
+
 .DEFAULT_GOAL := help
 .PHONY: help venv gate test lint mutants calibrate compare clean
 

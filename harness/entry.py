@@ -19,6 +19,9 @@ from harness.console import forget, open_streams
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.text import WIDTH
 
+NOTICED = 0.2  # seconds within which a thread that isn't waiting answers a signal
+_heard = threading.Event()  # one was answered
+
 
 class _Terminated(BaseException):
     """SIGTERM: as an interrupt is."""
@@ -68,9 +71,12 @@ def _wake_for_signals() -> None:
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     main_thread = threading.main_thread().ident
     assert main_thread is not None
+    _heard.clear()
 
     def wake() -> None:
-        signal.pthread_kill(main_thread, os.read(heard, 1)[0])
+        number = os.read(heard, 1)[0]
+        if not _heard.wait(NOTICED):
+            signal.pthread_kill(main_thread, number)
 
     threading.Thread(target=wake, daemon=True).start()
 
@@ -81,6 +87,7 @@ def _stopped(number: int, frame: Any) -> NoReturn:
     It says nothing itself: it may have come in the middle of what is being written.
     """
     _answer_signals(_unheard)
+    _heard.set()
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 
