@@ -112,7 +112,7 @@ def test_an_interrupted_pytest_ends_its_workers_and_writes_nothing(left_behind, 
     ],
 )
 def test_a_night_that_is_ended_keeps_a_whole_ledger(left_behind, signals, code, says):
-    process = hanging("nightly", busy=4.0)  # other cases have been judged by then
+    process = hanging("nightly", busy=2.0)  # other cases have been judged by then
     for number in signals:
         process.send_signal(number)
         time.sleep(0.01)
