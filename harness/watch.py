@@ -42,8 +42,10 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
-        processes = [psutil.Process(self._pid)] if psutil.pid_exists(self._pid) else []
         look, charged, since, before = 0, 0.0, time.monotonic(), Schedule({})
+        if self._done.wait(LOOK):  # as in most cases
+            return
+        processes = [psutil.Process(self._pid)] if psutil.pid_exists(self._pid) else []
         while not self.exceeded and not self._done.wait(LOOK):
             if ended(self._pid):  # and yet no end of its answers: what it has started keeps the pipe open
                 break
