@@ -1,5 +1,6 @@
 """Ctrl-C once and twice, a request to end, a kill: a sentence, the exit code of the signal, and nothing left behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -34,20 +35,30 @@ def hanging(name, busy=1.0):
     """A command whose worker hangs, once it does: it has computed for more than `busy` seconds, past its start."""
     process = subprocess.Popen(COMMANDS[name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        until(lambda: workers(process) and max(seconds(worker) for worker in workers(process)) > busy)
+        until(lambda: any(seconds(worker) > busy for worker in workers(process)))
     except BaseException:
         process.kill()  # its workers end with it; left alone they would take the cores from every other test
+        process.communicate()
         raise
     return process
 
 
 def workers(process):
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "harness.child" in " ".join(child.cmdline())]
+    return [child for child in children if "harness.child" in words(child)]
+
+
+def words(process):
+    """Of its command line; none where it has ended just now."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.cmdline()[:-1]
+    return []
 
 
 def seconds(process):
-    return sum(process.cpu_times()[:2])
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return sum(process.cpu_times()[:2])
+    return 0.0
 
 
 def until(condition):
