@@ -51,7 +51,7 @@ def workers(process):
 def words(process):
     """Of its command line; none where it has ended just now."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.cmdline()[:-1]
+        return process.cmdline()
     return []
 
 
