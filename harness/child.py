@@ -80,8 +80,11 @@ class _Loaded:
 def _judges(suite: Suite, reference: Any) -> list[str]:
     """The modules whose code judges: ours, the suite's, and the reference's adapter."""
     own = {"harness", suite.plan.__module__.partition(".")[0]}
-    names = [name for name in sys.modules if name.partition(".")[0] in own]
-    return names + [name for name, module in sys.modules.items() if reference is not None and module is reference]
+    return [
+        name
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in own or (reference and module is reference)
+    ]
 
 
 def _brief(error: Exception) -> str:

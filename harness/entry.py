@@ -69,8 +69,7 @@ def _wake_for_signals() -> None:
     heard, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
+    main_thread = threading.get_ident()
     _heard.clear()
 
     def wake() -> None:

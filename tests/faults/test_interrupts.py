@@ -91,14 +91,28 @@ def test_a_signal_ends_the_run_and_its_workers(left_behind, name, signals, ends)
 
 
 @pytest.mark.parametrize("name", ["gate", "check"])
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]])
-def test_what_comes_while_it_is_stopped_ends_it_as_well(left_behind, name, signals):
+@pytest.mark.parametrize(
+    ("signals", "ends"),
+    [([signal.SIGTERM], [TERMINATED]), ([signal.SIGTERM, signal.SIGINT], [TERMINATED, INTERRUPTED])],
+)
+def test_what_comes_while_it_is_stopped_ends_it_as_well(left_behind, name, signals, ends):
     """Then the system may give a signal to any thread, and two of them at once."""
     process = hanging(name)
     for number in (signal.SIGSTOP, *signals, signal.SIGCONT):
         process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, err.lstrip(), out) in ((*INTERRUPTED, ""), (*TERMINATED, ""))
+    assert (process.returncode, err.lstrip()) in ends
+    assert out == ""
+    assert left_behind() == ([], [])
+
+
+def test_what_comes_after_the_first_signal_changes_nothing(left_behind):
+    process = hanging("gate")
+    process.send_signal(signal.SIGTERM)
+    until(lambda: len(workers(process)) < 2)  # it was heard: two of them at the same moment have no order
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err, out) == (*TERMINATED, "")
     assert left_behind() == ([], [])
 
 

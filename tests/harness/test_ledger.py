@@ -37,19 +37,8 @@ COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
 CONSOLE_SCRIPT = str(Path(sys.executable).with_name("keeprate"))
 KILLS = 50
 OFFER = Offer("coin", "1", "thumb", ("float32",), ("spin", "toss"))
-NIGHTLY = [
-    "nightly",
-    "--backend",
-    f"{COINS}:Fair",
-    "--suite",
-    COIN,
-    "--profile",
-    "quick",
-    "--ledger",
-    "n.db",
-    "-n",
-    "1",
-]
+OF_A_COIN = ["--backend", f"{COINS}:Fair", "--suite", COIN, "--profile", "quick", "--ledger", "n.db"]
+NIGHTLY = ["nightly", *OF_A_COIN, "-n", "1"]
 CASE = "toss/throws/float32/p0.5/-/eager"
 FAIR = "toss/fair/float32/p0.5/-/eager"
 LANDS = "toss/lands/float32/-/-/eager"
@@ -242,19 +231,7 @@ def test_the_reference_is_drawn_once_for_a_seed(keeprate, backend_file, tmp_path
 
 
 def test_a_gate_does_not_add_the_same_seed_twice(keeprate, question):
-    gate = [
-        "gate",
-        "--backend",
-        f"{COINS}:Fair",
-        "--suite",
-        COIN,
-        "--profile",
-        "quick",
-        "--ledger",
-        "n.db",
-        "--seed",
-        7,
-    ]
+    gate = ["gate", *OF_A_COIN, "--seed", 7]
     assert keeprate(*gate).code == 0
     run = keeprate(*gate)
     assert run.code == 2
@@ -286,7 +263,7 @@ def test_a_full_disk_costs_no_verdict(tmp_path, kind, verdict):
 
 
 def test_a_night_whose_disk_is_full_ends_with_a_sentence(tmp_path):
-    night = shlex.join([CONSOLE_SCRIPT, *NIGHTLY, "-n", "1", "--budget", "60s"])
+    night = shlex.join([CONSOLE_SCRIPT, *NIGHTLY, "--budget", "60s"])
     line = f"{night.replace('60s', '1s')} >first; ulimit -f 40; exec {night}"
     run = subprocess.run(["/bin/bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (2, "")
@@ -489,20 +466,8 @@ def test_a_report_is_of_the_backend_that_was_asked_for(keeprate, tmp_path, verdi
 
 
 def test_ctrl_c_keeps_what_was_drawn_and_concludes(tmp_path):
-    command = [
-        CONSOLE_SCRIPT,
-        "nightly",
-        "--backend",
-        f"{COINS}:Fair",
-        "--suite",
-        COIN,
-        "--profile",
-        "quick",
-        "-n",
-        "1",
-    ]
     run = subprocess.Popen(
-        [*command, "--ledger", "n.db", "--budget", "60s"],
+        [CONSOLE_SCRIPT, *NIGHTLY, "--budget", "60s"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -572,11 +537,9 @@ def test_a_broken_promise_is_not_drawn_again(ledger, question):
         assert throw(question, ledger, "Bent", seconds=600.0, progress=look).verdict.verdict == "broken"
         return ledger.passes(1)
 
-    first = until(100)
-    broken = {case for case in first if case.startswith("toss")}
-    second = until(100)
-    assert broken and {case: second[case] for case in broken} == {case: first[case] for case in broken}
-    assert sum(second.values()) == sum(first.values()) + 100
+    passes, again = until(100), until(100)
+    for case, number in passes.items():
+        assert again[case] == number if case.startswith("toss") else again[case] > number
 
 
 def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, question):
