@@ -31,6 +31,8 @@ class _Loaded:
     """The suite, the backend and the reference, once they are loaded."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
+        if not setup["alone"]:
+            import scipy.special  # noqa: F401 - which SciPy would load later, from under the backend's hands
         self.suite = load_suite(setup["suite"])
         self._home = os.open(".", os.O_RDONLY)  # leads back there even when its name is gone
         self._depth = sys.getrecursionlimit()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv, gammaln
+import scipy  # its parts are loaded when they are first asked for: `special` takes longer than all of keeprate
 
 Array = npt.NDArray[Any]
 Departure = Literal["rate", "correlation", "cell"]
@@ -50,7 +50,7 @@ def _remainder(x: Array) -> Array:
     small = x < 16
     if small.any():
         few = x[small]
-        series[small] = gammaln(few) - (few - 0.5) * np.log(few) + few - math.log(2 * math.pi) / 2
+        series[small] = scipy.special.gammaln(few) - (few - 0.5) * np.log(few) + few - math.log(2 * math.pi) / 2
     return np.asarray(series)
 
 
@@ -79,8 +79,8 @@ def detectable(draws: Array, q: Array, test: tuple[Prior, float], departure: Dep
     # Ln e is convex in the count, as lnGamma is: caught are exactly the counts from a critical one outward.
     many, few = _critical(n, r, n + 1, *test), _critical(n, r, np.full_like(n, -1), *test)
     # The rate at which a count of `many` or more has probability `power`; the same of `few` or less.
-    rise = np.where(many > n, math.inf, betaincinv(many, n - many + 1, power) - r)
-    fall = np.where(few < 0, math.inf, betaincinv(n - few, few + 1, power) - (1 - r))
+    rise = np.where(many > n, math.inf, scipy.special.betaincinv(many, n - many + 1, power) - r)
+    fall = np.where(few < 0, math.inf, scipy.special.betaincinv(n - few, few + 1, power) - (1 - r))
     up, down = rise[place].reshape(rates.shape), fall[place].reshape(rates.shape)
     room_up, room_down = 1 - rates, rates
     if departure == "correlation":  # rho adds rho q p to both and none, and takes twice that from one

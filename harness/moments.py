@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtrc
+import scipy
 
 from harness.likelihood import Array
 from harness.tally import Interval, group_labels, invert
@@ -134,7 +134,7 @@ class Moments:
     def p_value(self) -> float:
         """For people; no verdict rests on it. Chi-square, a degree of freedom for each group with draws."""
         freedom = int((self._draws > 0).sum())
-        return float(chdtrc(freedom, self.statistic)) if freedom else 1.0
+        return float(scipy.special.chdtrc(freedom, self.statistic)) if freedom else 1.0
 
     @property
     def furthest(self) -> int:

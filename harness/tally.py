@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc, chdtrc, xlogy
+import scipy
 
 from harness.likelihood import CELL_PRIOR, DENSE, Array, Departure, cell_log_e, cell_test, detectable, log_ratio
 
@@ -115,7 +115,7 @@ class Tally:
     def log10_e_bound(self) -> float:
         """Log10 of the largest likelihood ratio: cheap, and never below `log10_e`, an average of such ratios."""
         expected = self._draws * self._q
-        return float(xlogy(self.counts, self.counts / np.maximum(expected, 1e-300)).sum()) / math.log(10)
+        return float(scipy.special.xlogy(self.counts, self.counts / np.maximum(expected, 1e-300)).sum()) / math.log(10)
 
     @property
     def statistic(self) -> float:
@@ -127,10 +127,10 @@ class Tally:
         """For people; no verdict rests on it. Of one group of two cells: twice the smaller binomial tail."""
         if self.counts.shape != (1, 2):
             statistic, freedom = self._pearson
-            return float(chdtrc(freedom, statistic)) if freedom else 1.0
+            return float(scipy.special.chdtrc(freedom, statistic)) if freedom else 1.0
         (one, other), (q, p) = self.counts[0].tolist(), self._q[0].tolist()
-        above = betainc(one, other + 1, q) if one else 1.0
-        below = betainc(other, one + 1, p) if other else 1.0
+        above = scipy.special.betainc(one, other + 1, q) if one else 1.0
+        below = scipy.special.betainc(other, one + 1, p) if other else 1.0
         return min(1.0, 2 * float(min(above, below)))
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
+import scipy
 
 from specs.contracts import Contract
 from specs.rounding import Floats, representable
@@ -28,7 +28,7 @@ def probes(contract: Contract, dtype: str) -> tuple[float, ...]:
     float16 at p = 0.999.
     """
     if contract.preserves_moments:
-        quantiles = ndtri((np.arange(PROBES + 2) + 0.5) / (PROBES + 2))
+        quantiles = scipy.special.ndtri((np.arange(PROBES + 2) + 0.5) / (PROBES + 2))
         quantiles = np.delete(
             quantiles, [2, -3]
         )  # −1.77 can't be told kept from dropped in bfloat16; +1.77 for balance

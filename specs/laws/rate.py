@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, bdtrc
+import scipy
 
 from harness.suite import law
 from harness.tally import Tally
@@ -117,11 +117,11 @@ def spread(sample: Masks, scope: str) -> Tally:
 @functools.cache
 def _binomial_bins(size: int, q: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """The most that is kept in each bin but the last, and the probability of each bin."""
-    cumulative = bdtr(np.arange(size), size, q)
+    cumulative = scipy.special.bdtr(np.arange(size), size, q)
     edges = tuple(np.searchsorted(cumulative, QUANTILES).tolist())
     assert sorted(set(edges)) == [*edges], f"windows of {size} are too small for their quantiles at q = {q}"
     below = np.concatenate([[0.0], cumulative[list(edges)]])
-    above = float(bdtrc(edges[-1], size, q))  # 1 − cumulative would round
+    above = float(scipy.special.bdtrc(edges[-1], size, q))  # 1 − cumulative would round
     return edges, (*np.diff(below).tolist(), above)
 
 
