@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -95,6 +96,7 @@ class Gate:
         self.question = question
         self.groups = groups(question.promises)
         self._suite_file = suite_file
+        self._selected: defaultdict[str, list[str]] = defaultdict(list)  # items of each group
         self._fresh: list[Result] = []  # not yet sent
         self._done: set[str] = set()
         siblings = getattr(config, "workerinput", {}).get(
@@ -119,17 +121,18 @@ class Gate:
             return None
         return SuiteFile.from_parent(parent, path=file_path, gate=self)
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Notes which items are left to be run in each group."""
+        for item in session.items:
+            if isinstance(item, Item):
+                self._selected[self.groups[item.name]].append(item.name)
+
     def judge(self, item: Item) -> tuple[Finding, str]:
         """The finding of `item`, and what the reference breaks there; runs the cases of its group if need be."""
         group = self.groups[item.name]
         if group not in self._done:
             self._done.add(group)
-            mates = [
-                other.name
-                for other in item.session.items
-                if isinstance(other, Item) and self.groups[other.name] == group
-            ]
-            for result in self._runner.map(jobs(self.question, self.offers[0], mates)):
+            for result in self._runner.map(jobs(self.question, self.offers[0], self._selected[group])):
                 self.docket.add(result)
                 self._fresh.append(result)
         return self.docket.conclude(item.name)
