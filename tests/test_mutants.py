@@ -5,22 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from harness.names import find
 from harness.suite import PROFILES, load_suite
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 MUTANTS = [pytest.param(mutant, id=name) for name, mutant in mutation.mutants()]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """As in keeprate's own workers: the tests themselves use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
