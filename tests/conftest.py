@@ -3,6 +3,7 @@
 import secrets
 import signal
 
+import psutil
 import pytest
 
 from harness.gate import counted
@@ -12,6 +13,14 @@ from harness.gate import counted
 def pytest_xdist_auto_num_workers():
     """For `-n auto`, one more than there are cores: some tests wait for what hangs."""
     return counted(None) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Says how a worker of pytest-xdist ended that should have gone on; without memory the system ends the largest."""
+    if error:
+        free = psutil.virtual_memory().available >> 20
+        print(f"\n{node.gateway.id}: exit code {node.gateway._io.popen.wait(10)}; {free} MiB of memory are free")
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ class Hoards(Hoarding):
 
 class TakesAllAtOnce(Hoarding):
     def fault(self):
-        np.ones(1 << 29)
+        np.ones(1 << 27)
+        time.sleep(1000)
 
 
 class HoardsInAnotherProcess(Hoarding):
