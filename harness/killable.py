@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import Any
 
+import psutil
+
 from harness.backend import Offer
 from harness.engine import Job, Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
@@ -25,6 +27,8 @@ SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 LONGEST = 1 << 24  # characters of an answer: a thousand times what a case gives
 NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
 GRACE = 2.0  # seconds between the end of the answers and the end of the process
+THREADS = 1000  # that a process may gather: a machine often has room for 32,768, a container for fewer
+OFTEN = 16  # cases between two looks at how many it has, which take a tenth of a millisecond
 
 
 class ChildDiedError(Exception):
@@ -53,6 +57,7 @@ class Child:
         self._limits = limits
         self._process: subprocess.Popen[str] | None = None
         self._greeted = False  # the answer to the setup has come
+        self._answers = 0
         self._mark = secrets.token_hex(8)
         self._closed = False
         self._clearing = threading.Lock()
@@ -128,9 +133,19 @@ class Child:
             last = (str(answer["fault"]).strip().splitlines() or [""])[-1][:200]
             raise self._death(f"keeprate itself failed in this case: {last}")
         try:
-            return result_of(answer, job)
+            result = result_of(answer, job)
         except ValueError:
             raise self._death(NO_ANSWER) from None
+        self._answers += 1
+        if self._answers % OFTEN == 0:
+            self._renew()
+        return result
+
+    def _renew(self) -> None:
+        """Ends a process that has gathered threads, as with a framework that keeps one for each that has called it."""
+        with contextlib.suppress(psutil.Error):  # it has ended by itself, which the next question finds out
+            if self._process and psutil.Process(self._process.pid).num_threads() > THREADS:
+                self.end()
 
     def _load_again(self) -> None:
         """Sees to it that the backend is loaded; whether it can be at all was found out before."""
