@@ -1,16 +1,20 @@
 """What a night costs beside the bare operator and what it finds, what a billion draws take, and a year's ledger.
 
     python benchmarks/nightly.py throughput [--backend mlx] [--seconds 60] [--workers 1]
+    python benchmarks/nightly.py judging [--backend mlx] [--seconds 60]
     python benchmarks/nightly.py departure [--seconds 60] [--workers 1]
     python benchmarks/nightly.py billion [--backend mlx] [--workers 1]
     python benchmarks/nightly.py year LEDGER --into YEAR.db
 
-All but `year` time the real command on `dropout`, in float32. `throughput` draws a night, then calls the bare operator,
-and compares what a draw costs in CPU time, everything of the night included, so that the ratio means something on a
-busy machine; for the efficiency of two workers, run it with `--workers 1` and `--workers 2`. `departure` repeats nights
-until one finds that masks are drawn with p + 0.0002, beside what the formula says. `billion` runs the gate's `deep`
-profile in two dtypes, and says how much memory a worker held at most. `year` takes a ledger with one run in it, and
-makes 365 nights of it: tallies of the same shapes, drawn as a faithful backend draws them, and where each stood.
+All but `year` time `dropout`, in float32, and all but `judging` by the real command. `throughput` draws a night, then
+calls the bare operator on 64 × 1,024 elements, and compares what a draw costs in CPU time, everything of the night
+included, so that the ratio means something on a busy machine; for the efficiency of two workers, run it with `--workers
+1` and `--workers 2`. `judging` draws a night in one process, and says how much of its time the backend's own calls
+took, in the shapes and contexts in which the night made them; it wants a machine that does nothing else. `departure`
+repeats nights until one finds that masks are drawn with p + 0.0002, beside what the formula says. `billion` runs the
+gate's `deep` profile in two dtypes, and says how much memory a worker held at most. `year` takes a ledger with one run
+in it, and makes 365 nights of it: tallies of the same shapes, drawn as a faithful backend draws them, and where each
+stood.
 """
 
 import argparse
@@ -36,9 +40,11 @@ from harness.backend import load_backend
 from harness.chronicle import latest
 from harness.evidence import from_json
 from harness.ledger import APART, Ledger, Run
-from harness.nightly import standing
+from harness.nightly import draw, standing
 from harness.question import ask
 from harness.tally import draws_to_detect
+from harness.workers import InProcess
+from specs import bench
 from specs.bench import Bench
 from specs.contracts import CONTRACTS
 from specs.inputs import indices
@@ -59,6 +65,10 @@ def main() -> None:
     throughput.add_argument("--seconds", type=int, default=60)
     throughput.add_argument("--workers", type=int, default=1)
     throughput.set_defaults(run=lambda given: measure(given.backend, given.seconds, given.workers))
+    judging = commands.add_parser("judging")
+    judging.add_argument("--backend", default="mlx")
+    judging.add_argument("--seconds", type=int, default=60)
+    judging.set_defaults(run=lambda given: measure_judging(given.backend, given.seconds))
     departure = commands.add_parser("departure")
     departure.add_argument("--seconds", type=int, default=60)
     departure.add_argument("--workers", type=int, default=1)
@@ -92,6 +102,29 @@ def measure(backend: str, seconds: int, workers: int) -> None:
     )
 
 
+def measure_judging(backend: str, seconds: int) -> None:
+    """Where a night's time goes, once every case was looked at."""
+    own, call_backend = 0.0, bench._foreign
+
+    def timed(*arguments):
+        nonlocal own
+        started = time.perf_counter()
+        try:
+            return call_backend(*arguments)
+        finally:
+            own += time.perf_counter() - started
+
+    bench._foreign = timed
+    question = ask(backend, ops=["dropout"], dtypes=["float32"])
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "night.db", create=True, write=True) as ledger:
+        for budget in (2 * seconds, seconds):
+            runner = InProcess(load_backend(backend), question.suite, question.names)
+            own, started = 0.0, time.perf_counter()
+            passes = draw(question, runner, ledger, budget).passes
+            took = time.perf_counter() - started
+    print(f"{backend}: {own:.1f} of {took:.1f} s, {own / took:.3f}, in its own calls; {passes:,} cases")
+
+
 def night(backend: str, path: Path, seconds: int, workers: int) -> int:
     """The exit code of the command."""
     command = [KEEPRATE, "nightly", "--backend", backend, "--ops", "dropout", "--dtypes", "float32", "--ledger", path]
@@ -110,12 +143,12 @@ def cpu_of_children() -> float:
 def call(name: str, draws: int) -> float:
     """CPU seconds for a draw of the bare operator: each output is evaluated and forgotten."""
     backend = load_backend(name)
-    bench = Bench(backend, CONTRACTS["dropout"], "float32")
-    x = bench.native(indices((64, 1024)).astype("float64") + 1)
-    bench.raw(bench.call(x, 0.3))
+    bare = Bench(backend, CONTRACTS["dropout"], "float32")
+    x = bare.native(indices((64, 1024)).astype("float64") + 1)
+    bare.raw(bare.call(x, 0.3))
     started = time.process_time()
     for _ in range(-(-draws // x.size)):
-        bench.raw(bench.call(x, 0.3))
+        bare.raw(bare.call(x, 0.3))
     return (time.process_time() - started) / draws
 
 
