@@ -7,7 +7,7 @@ import math
 
 import mlx.core as mx
 
-from impl.mask import channels, entries, masked, where_kept
+from impl.mask import channels, either, entries, masked, where_kept
 
 # SELU(x) → −LIMIT as x → −∞. Klambauer, Unterthiner, Mayr & Hochreiter 2017, Self-normalizing neural nets.
 LIMIT = 1.7580993408473766
@@ -56,5 +56,5 @@ def feature_alpha_dropout_(
 def _mapped(x: mx.array, kept: mx.array, p: float) -> mx.array:
     # a·(x, or −LIMIT where dropped) + LIMIT·a·p. PyTorch rounds each product and sum to x's dtype.
     a = 1 / math.sqrt((LIMIT * LIMIT * p + 1) * (1 - p))
-    limits = where_kept(1 - kept, -LIMIT * a, x.dtype)
-    return x * where_kept(kept, a, x.dtype) + limits + mx.array(LIMIT * a * p, x.dtype)
+    scaled, shift = x * where_kept(kept, a, x.dtype), mx.array(LIMIT * a * p, x.dtype)
+    return scaled + either(kept, shift, mx.array(-LIMIT * a, x.dtype) + shift)

@@ -97,6 +97,13 @@ def where_kept(kept: mx.array, value: float, dtype: mx.Dtype) -> mx.array:
     return (kept.astype(bits) * mx.array(value, dtype).view(bits)).view(dtype)
 
 
+def either(kept: mx.array, value: mx.array, other: mx.array) -> mx.array:
+    """`value` where `kept` is 1, and `other` where it is 0; both have no axes and one floating type."""
+    bits = INTEGERS[value.dtype]
+    least = other.view(bits)
+    return (kept.astype(bits) * (value.view(bits) - least) + least).view(value.dtype)  # modulo 2^n, so that it fits
+
+
 def probability(p: float) -> float:
     """Return p.
 
