@@ -144,7 +144,7 @@ class Child:
     def _renew(self) -> None:
         """Ends a process that has gathered threads, as with a framework that keeps one for each that has called it."""
         with contextlib.suppress(psutil.Error):  # it has ended by itself, which the next question finds out
-            if self._process and psutil.Process(self._process.pid).num_threads() > THREADS:
+            if (process := self._process) and psutil.Process(process.pid).num_threads() > THREADS:
                 self.end()
 
     def _load_again(self) -> None:
