@@ -96,9 +96,8 @@ class Gate:
         self.question = question
         self.groups = groups(question.promises)
         self._suite_file = suite_file
-        self._selected: defaultdict[str, list[str]] = defaultdict(list)  # items of each group
+        self._waiting: defaultdict[str, list[str]] = defaultdict(list)  # items of each group whose cases weren't run
         self._fresh: list[Result] = []  # not yet sent
-        self._done: set[str] = set()
         siblings = getattr(config, "workerinput", {}).get(
             "workercount", 1
         )  # each has a child, and all share the memory
@@ -122,17 +121,15 @@ class Gate:
         return SuiteFile.from_parent(parent, path=file_path, gate=self)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Notes which items are left to be run in each group."""
+        """Notes which items were selected of each group."""
         for item in session.items:
             if isinstance(item, Item):
-                self._selected[self.groups[item.name]].append(item.name)
+                self._waiting[self.groups[item.name]].append(item.name)
 
     def judge(self, item: Item) -> tuple[Finding, str]:
         """The finding of `item`, and what the reference breaks there; runs the cases of its group if need be."""
-        group = self.groups[item.name]
-        if group not in self._done:
-            self._done.add(group)
-            for result in self._runner.map(jobs(self.question, self.offers[0], self._selected[group])):
+        if mates := self._waiting.pop(self.groups[item.name], None):
+            for result in self._runner.map(jobs(self.question, self.offers[0], mates)):
                 self.docket.add(result)
                 self._fresh.append(result)
         return self.docket.conclude(item.name)
