@@ -4,19 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate import answer, runner_for
 from harness.names import find
 from harness.question import ask
-from harness.workers import InProcess
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 FAITHFUL = mutation.faithful()
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def passes(question, runner):
+def passes(name, question):
     """Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee."""
-    verdict = answer(question, runner)
+    verdict = mutation.judged(FAITHFUL[name], question)
     print(f"seed = {verdict.seed}")
     assert verdict.conforms, str(verdict)
     statuses = {finding.status for finding in verdict}
@@ -27,12 +25,11 @@ def passes(question, runner):
 @pytest.mark.parametrize("name", FAITHFUL)
 def test_a_faithful_backend_passes(name):
     """In this process, as an object, which only has no other process to be compared with."""
-    question = ask("", profile="quick").alone()
-    passes(question, InProcess(FAITHFUL[name](), question.suite, question.names))
+    passes(name, ask("", profile="quick").alone())
 
 
 @pytest.mark.parametrize("name", ["Plain", "Philox", "MersenneTwister", "Keyed"])  # seeded and counted in other ways
 def test_what_a_faithful_backend_draws_elsewhere_passes(name):
     question = ask(mutation.address(FAITHFUL[name]), profile="quick").alone()
     in_processes = {text: one for text, one in question.promises.items() if "process" in one.id.context}
-    passes(question.among(in_processes), runner_for(question, 1))
+    passes(name, question.among(in_processes))

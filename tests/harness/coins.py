@@ -1,6 +1,7 @@
 """Coins to be judged by coin.py; an operator throws a number of times and gives 1 for heads."""
 
 import os
+import threading
 
 import numpy as np
 
@@ -70,3 +71,13 @@ class Talking(Fair):
         super().seed(value)
         print('{"offer": null}')
         os.write(1, b"not JSON\n")
+
+
+class Gathering(Fair):
+    """Leaves a thread behind for each case, and notes its process and how many threads that has."""
+
+    def seed(self, value):
+        super().seed(value)
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        with open("gathered", "a", encoding="utf-8") as notes:
+            notes.write(f"{os.getpid()} {threading.active_count()}\n")

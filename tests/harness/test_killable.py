@@ -64,36 +64,19 @@ def test_a_child_that_is_closed_while_it_starts_is_ended():
         spawned[0].kill()
 
 
-GATHERING = """
-import importlib.util, os, threading
-spec = importlib.util.spec_from_file_location("coins", {coins!r})
-coins = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(coins)
-
-
-class Gathering(coins.Fair):
-    def seed(self, value):
-        super().seed(value)
-        threading.Thread(target=threading.Event().wait, daemon=True).start()
-        with open({notes!r}, "a") as notes:
-            notes.write(f"{{os.getpid()}} {{threading.active_count()}}\\n")
-"""
-
-
 def test_a_process_that_gathers_threads_is_replaced_by_another(tmp_path, monkeypatch):
     """A framework may keep a thread for each that has called it: a night makes more than a machine has room for."""
-    notes, backend = tmp_path / "notes", tmp_path / "gathering.py"
-    backend.write_text(GATHERING.format(coins=f"{HERE}/coins.py", notes=str(notes)), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(killable, "THREADS", 20)
     monkeypatch.setattr(killable, "OFTEN", 4)
-    question = ask(f"{backend}:Gathering", suite=f"{HERE}/coin.py", profile="quick")
+    question = ask(f"{HERE}/coins.py:Gathering", suite=f"{HERE}/coin.py", profile="quick")
     runner = runner_for(question, 1)
     offers = runner.offers()
     todo = [replace(job, seed=seed) for seed in range(20) for job in jobs(question, offers[0])]
     results = list(runner.map(todo))
     runner.close()
     assert [result.error for result in results] == [""] * len(todo)
-    seen = [tuple(map(int, line.split())) for line in notes.read_text(encoding="utf-8").splitlines()]
+    seen = [tuple(map(int, line.split())) for line in Path("gathered").read_text(encoding="utf-8").splitlines()]
     assert len(seen) == len(todo) == 80
     assert len({process for process, _ in seen}) == 4  # each had 20 cases, and the last one what was left
     assert max(threads for _, threads in seen) < 30
