@@ -8,13 +8,13 @@
 
 All but `year` time `dropout`, in float32, and all but `judging` by the real command. `throughput` draws a night, then
 calls the bare operator on 64 × 1,024 elements, and compares what a draw costs in CPU time, everything of the night
-included, so that the ratio means something on a busy machine; for the efficiency of two workers, run it with `--workers
-1` and `--workers 2`. `judging` draws a night in one process, and says how much of its time the backend's own calls
-took, in the shapes and contexts in which the night made them; it wants a machine that does nothing else. `departure`
-repeats nights until one finds that masks are drawn with p + 0.0002, beside what the formula says. `billion` runs the
-gate's `deep` profile in two dtypes, and says how much memory a worker held at most. `year` takes a ledger with one run
-in it, and makes 365 nights of it: tallies of the same shapes, drawn as a faithful backend draws them, and where each
-stood.
+included, so that the ratio means something on a busy machine; for the efficiency of two workers, run it with
+`--workers 1` and `--workers 2`. `judging` draws a night in one process, and says how much of its time the backend's own
+calls took, in the shapes and contexts in which the night made them; it wants a machine that does nothing else.
+`departure` repeats nights until one finds that masks are drawn with p + 0.0002, beside what the formula says. `billion`
+runs the gate's `deep` profile in two dtypes, and says how much memory a worker held at most. `year` takes a ledger with
+one run in it, and makes 365 nights of it: tallies of the same shapes, drawn as a faithful backend draws them, and where
+each stood.
 """
 
 import argparse
