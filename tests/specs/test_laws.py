@@ -91,7 +91,7 @@ def test_a_favoured_position_is_caught(masks):
 
 def test_a_favoured_residue_and_a_favoured_part_are_caught(masks):
     marked = masks.copy()
-    marked[..., 7::8] |= np.random.default_rng().random(marked[..., 7::8].shape) < 0.05
+    marked[..., 7::8] |= np.random.default_rng().random(marked[..., 7::8].shape) < 0.2
     assert caught(positions, marked)
     marked = masks.copy()
     marked[1::2, 40] = True
