@@ -1,20 +1,22 @@
 """What a night costs beside the bare operator and what it finds, what a billion draws take, and a year's ledger.
 
     python benchmarks/nightly.py throughput [--backend mlx] [--seconds 60] [--workers 1]
+    python benchmarks/nightly.py efficiency [--backend mlx] [--seconds 60] [--workers 2]
     python benchmarks/nightly.py judging [--backend mlx] [--seconds 60]
     python benchmarks/nightly.py departure [--seconds 60] [--workers 1]
     python benchmarks/nightly.py billion [--backend mlx] [--workers 1]
     python benchmarks/nightly.py year LEDGER --into YEAR.db
 
-All but `year` time `dropout`, in float32, and all but `judging` by the real command. `throughput` draws a night, then
-calls the bare operator on 64 × 1,024 elements, and compares what a draw costs in CPU time, everything of the night
-included, so that the ratio means something on a busy machine; for the efficiency of two workers, run it with
-`--workers 1` and `--workers 2`. `judging` draws a night in one process, and says how much of its time the backend's own
-calls took, in the shapes and contexts in which the night made them; it wants a machine that does nothing else.
-`departure` repeats nights until one finds that masks are drawn with p + 0.0002, beside what the formula says. `billion`
-runs the gate's `deep` profile in two dtypes, and says how much memory a worker held at most. `year` takes a ledger with
-one run in it, and makes 365 nights of it: tallies of the same shapes, drawn as a faithful backend draws them, and where
-each stood.
+All but `year` time `dropout`, in float32. `throughput`, `departure` and `billion` run the real command. `throughput`
+draws a night, then calls the bare operator on 64 × 1,024 elements, and compares what a draw costs in CPU time,
+everything of the night included, so that the ratio means something on a busy machine. `efficiency` draws a night with
+one worker and a night with several, over cases of that shape alone, since draws elsewhere cost more, and compares them
+with each other and with the bare operator on as many cores. `judging` draws a night in one process, and says how much
+of its time the backend's own calls took, in the shapes and contexts in which the night made them. Both want a machine
+that does nothing else. `departure` repeats nights until one finds that masks are drawn with p + 0.0002, beside what the
+formula says. `billion` runs the gate's `deep` profile in two dtypes, and says how much memory a worker held at most.
+`year` takes a ledger with one run in it, and makes 365 nights of it: tallies of the same shapes, drawn as a faithful
+backend draws them, and where each stood.
 """
 
 import argparse
@@ -39,6 +41,7 @@ from harness.amounts import join, split
 from harness.backend import load_backend
 from harness.chronicle import latest
 from harness.evidence import from_json
+from harness.gate import runner_for
 from harness.ledger import APART, Ledger, Run
 from harness.nightly import draw, standing
 from harness.question import ask
@@ -65,6 +68,11 @@ def main() -> None:
     throughput.add_argument("--seconds", type=int, default=60)
     throughput.add_argument("--workers", type=int, default=1)
     throughput.set_defaults(run=lambda given: measure(given.backend, given.seconds, given.workers))
+    efficiency = commands.add_parser("efficiency")
+    efficiency.add_argument("--backend", default="mlx")
+    efficiency.add_argument("--seconds", type=int, default=60)
+    efficiency.add_argument("--workers", type=int, default=2)
+    efficiency.set_defaults(run=lambda given: measure_efficiency(given.backend, given.seconds, given.workers))
     judging = commands.add_parser("judging")
     judging.add_argument("--backend", default="mlx")
     judging.add_argument("--seconds", type=int, default=60)
@@ -99,6 +107,30 @@ def measure(backend: str, seconds: int, workers: int) -> None:
         f"{backend}, {workers} workers: {draws:,} draws judged in {took:.1f} s ({draws / took / 1e6:.1f} million a "
         f"second) and {spent:.1f} s of CPU time; a "
         f"million cost {cost:.4f} s, {bare:.4f} s bare: {bare / cost:.3f} of the bare speed"
+    )
+
+
+def measure_efficiency(backend: str, seconds: int, workers: int) -> None:
+    question = ask(backend, ops=["dropout"], dtypes=["float32"]).alone()
+    alike = {
+        text: promise
+        for text, promise in question.promises.items()
+        if {(case.study, case.shape, case.context) for case in promise.cases} == {("masks", (64, 1024), "eager")}
+    }
+    question, speeds = question.among(alike), []
+    for number in (1, workers):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Ledger(Path(folder) / "night.db", create=True, write=True) as book,
+        ):
+            started = time.perf_counter()
+            draws = draw(question, runner_for(question, number), book, seconds).draws
+            speeds.append(draws / (time.perf_counter() - started) / 1e6)
+    bare = workers / call(backend, 10**9) / 1e6
+    print(
+        f"{backend}: {speeds[0]:.1f} million draws a second with one worker, {speeds[1]:.1f} million with {workers}: "
+        f"{speeds[1] / speeds[0] / workers:.3f}; the bare operator on as many cores makes {bare:.1f} million: "
+        f"{speeds[1] / bare:.3f}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.case import Case, FindingId
@@ -25,12 +25,18 @@ class Job:
         seed: the run's seed.
         thresholds: for each finding of the case, log10 of the e-value from which on it is broken; None for those that
             rest on several cases, or on no e-value.
+        passes: how often the plan's draws are drawn.
     """
 
     role: str
     case: Case
     seed: int
     thresholds: Mapping[str, float | None]
+    passes: int = 1
+
+    def again(self, passes: int) -> Job:
+        """The same case, with `passes` times the draws at once."""
+        return replace(self, case=replace(self.case, draws=self.case.draws * passes), passes=passes)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -39,12 +45,13 @@ class Job:
             "case": self.case.to_json(),
             "seed": self.seed,
             "thresholds": dict(self.thresholds),
+            "passes": self.passes,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Job:
         """The inverse of `to_json`."""
-        return cls(data["role"], Case.from_json(data["case"]), data["seed"], data["thresholds"])
+        return cls(data["role"], Case.from_json(data["case"]), data["seed"], data["thresholds"], data["passes"])
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Result:
         not_offered: findings that need what the backend turned out to lack, with the reason.
         error: what ended the case before its time; empty if nothing did.
         seconds: that it took.
+        passes: as in the job; 1 where a job gave no answer.
     """
 
     role: str
@@ -68,6 +76,7 @@ class Result:
     not_offered: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
     seconds: float = field(default=0.0, compare=False)
+    passes: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -79,6 +88,7 @@ class Result:
             "not_offered": dict(self.not_offered),
             "error": self.error,
             "seconds": self.seconds,
+            "passes": self.passes,
         }
 
     @classmethod
@@ -86,7 +96,7 @@ class Result:
         """The inverse of `to_json`."""
         evidence = {text: from_json(item) for text, item in data["evidence"].items()}
         why = data["unreadable"], data["not_offered"], data["error"]
-        return cls(data["role"], data["case"], evidence, *why, float(data["seconds"]))
+        return cls(data["role"], data["case"], evidence, *why, float(data["seconds"]), data["passes"])
 
 
 def run(suite: Suite, backend: Any, job: Job) -> Result:
@@ -118,7 +128,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
         except NotOffered as reason:
             not_offered = {text: str(reason) for text in job.thresholds if text not in evidence}
     seconds = round(time.perf_counter() - started, 6)
-    return Result(job.role, job.case.id, evidence, unreadable, not_offered, error, seconds)
+    return Result(job.role, job.case.id, evidence, unreadable, not_offered, error, seconds, job.passes)
 
 
 def picture(suite: Suite, backend: Any, job: Job) -> list[str]:

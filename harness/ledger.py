@@ -170,7 +170,7 @@ class Ledger:
         return Run(cursor.lastrowid, subjects, first, night)
 
     def add(self, run: Run, result: Result, seconds: float) -> dict[str, Evidence]:
-        """Adds what one pass over a case gave; returns the evidence of all passes, by finding.
+        """Adds what one pass over a case gave, or several at once; returns the evidence of all passes, by finding.
 
         Args:
             seconds: since the run began.
@@ -187,19 +187,26 @@ class Ledger:
             }
             self._remark(subject, result)
             self.db.execute(
-                'INSERT INTO pass (subject, "case", passes) VALUES (?, ?, 1) '
-                "ON CONFLICT DO UPDATE SET passes = passes + 1",
-                (subject, result.case),
+                'INSERT INTO pass (subject, "case", passes) VALUES (?, ?, ?) '
+                "ON CONFLICT DO UPDATE SET passes = passes + excluded.passes",
+                (subject, result.case, result.passes),
             )
             self.db.execute(
-                "INSERT INTO recent_pass VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET passes = passes + 1",
-                (run.id, subject, result.case),
+                "INSERT INTO recent_pass VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET passes = passes + excluded.passes",
+                (run.id, subject, result.case, result.passes),
             )
             draws = max((item.n for item in result.evidence.values() if isinstance(item, Tally | Moments)), default=0)
             self.db.execute(
-                "UPDATE run SET cases = cases + 1, draws = draws + ?, errors = errors + ?, seconds = max(seconds, ?) "
+                "UPDATE run SET cases = cases + ?, draws = draws + ?, errors = errors + ?, seconds = max(seconds, ?) "
                 "WHERE id = ?",
-                (draws if result.role == "backend" else 0, bool(result.error), round(seconds, 3), run.id),
+                (
+                    result.passes,
+                    draws if result.role == "backend" else 0,
+                    bool(result.error),
+                    round(seconds, 3),
+                    run.id,
+                ),
             )
         return totals
 

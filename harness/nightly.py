@@ -25,6 +25,7 @@ from harness.workers import Runner
 
 Offers = tuple[Offer, Offer | None]
 REFERENCE = 4  # passes of the backend for one of the reference: half its resolution, at a quarter of the cost
+AT_ONCE = 0.2  # seconds of passes that one job goes through: what comes before and after them is little beside it
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def draw(
         try:
             for result in runner.map(todo.until(time.monotonic() + budget)):
                 todo.note(result, ledger.add(run, result, time.monotonic() - started))
-                passes += 1
+                passes += result.passes
                 if progress:
                     progress(time.monotonic() - started, passes)
         except KeyboardInterrupt:
@@ -109,13 +110,21 @@ class _Ahead:
     jobs: list[Job]
     place: Place
     statistical: bool
-    here: int = 0  # passes in this run
+    here: int = 0  # times in this run, each with a seed of its own
+    timed: bool = False  # in this run, where `place` may hold a guess
 
     @property
     def kind(self) -> tuple[str, str, str]:
         """Cases of one kind cost about the same for each draw."""
         case = self.jobs[-1].case
         return case.op, case.study, case.context
+
+    @property
+    def at_once(self) -> int:
+        """Passes to make in one go: never more than were made before, so that no case runs ahead of the others."""
+        if not self.statistical or not self.timed:  # exact cases resolve nothing: once a night is enough
+            return 1
+        return max(1, min(self.place.passes, int(AT_ONCE / self.place.seconds)))
 
 
 class Agenda:
@@ -161,13 +170,16 @@ class Agenda:
             ahead = self._ahead[place.case]
             seed = self._first_seed + ahead.here
             ahead.here += 1
-            ahead.place = replace(place, passes=place.passes + 1)
-            if not ahead.statistical:  # once a night is enough
+            passes = ahead.at_once
+            ahead.place = replace(place, passes=place.passes + passes)
+            if not ahead.statistical:
                 del self._ahead[place.case]
-            beside = ahead.statistical and place.passes % REFERENCE
-            for job in ahead.jobs[-1:] if beside else ahead.jobs:
-                # Gone through to the end: what decides is the evidence of all nights.
-                yield replace(job, seed=seed, thresholds=dict.fromkeys(job.thresholds))
+            beside = math.ceil(ahead.place.passes / REFERENCE) - math.ceil(place.passes / REFERENCE)
+            for job in ahead.jobs:
+                number = passes if job.role == "backend" else beside if ahead.statistical else 1
+                if number:
+                    # Gone through to the end: what decides is the evidence of all nights.
+                    yield replace(job.again(number), seed=seed, thresholds=dict.fromkeys(job.thresholds))
 
     def note(self, result: Result, totals: dict[str, Evidence]) -> None:
         """Takes what came of a pass, and the evidence of all passes over its case."""
@@ -179,10 +191,12 @@ class Agenda:
         if result.error or decided(totals, ahead.jobs[-1]):
             del self._ahead[result.case]
         elif result.role == "backend":
-            ahead.place = replace(ahead.place, seconds=result.seconds, suspicious=self._is_suspicious(totals))
+            seconds = result.seconds / result.passes
+            ahead.place = replace(ahead.place, seconds=seconds, suspicious=self._is_suspicious(totals))
+            ahead.timed = True
             for other in self._ahead.values():  # the least that it can take, until it is timed itself
                 if not other.place.seconds and other.kind == ahead.kind and other.statistical:
-                    least = result.seconds * min(1.0, other.place.draws / max(1, ahead.place.draws))
+                    least = seconds * min(1.0, other.place.draws / max(1, ahead.place.draws))
                     other.place = replace(other.place, seconds=least)
 
     def _places(self, *, statistical: bool) -> list[Place]:

@@ -27,7 +27,7 @@ from harness.evidence import add
 from harness.gate import answer, environment
 from harness.ledger import APART, Ledger, UnwritableError
 from harness.names import find
-from harness.nightly import Agenda, Recording, draw, standing
+from harness.nightly import REFERENCE, Agenda, Recording, draw, standing
 from harness.question import ask, jobs
 from harness.tally import Tally
 from harness.workers import AHEAD, InProcess
@@ -100,19 +100,59 @@ def join_text(amounts):
     return zlib.decompress(amounts)
 
 
+class Noting(InProcess):
+    """Notes the jobs that it is given."""
+
+    def map(self, jobs):
+        self.given = []
+        for job in jobs:
+            self.given.append(job)
+            yield from super().map([job])
+
+
 def test_what_a_night_draws_is_what_its_cases_give(ledger, question):
-    night = throw(question, ledger)
-    assert night.passes >= 4 and not night.pending
-    subject = ledger.db.execute("SELECT id FROM subject").fetchone()[0]
-    seed = ledger.db.execute("SELECT first_seed FROM run").fetchone()[0]
     backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
-    runner, passes = InProcess(backend, question.suite, question.names), ledger.passes(subject)
-    for job in jobs(question, OFFER):
-        again = list(runner.map(replace(job, seed=seed + number) for number in range(passes[job.case.id])))
-        for finding, evidence in again[0].evidence.items():
-            for other in again[1:]:
-                evidence = add(evidence, other.evidence[finding])
-            assert ledger.results(subject)[job.case.id].evidence[finding] == evidence
+    runner = Noting(backend, question.suite, question.names)
+    night = draw(question, runner, ledger, 1.0)
+    given = runner.given
+    assert night.passes == sum(job.passes for job in given) and not night.pending
+    assert len({(job.case.id, job.seed) for job in given}) == len(given)  # no draw is counted twice
+    again = {job.case.id: {} for job in given}
+    for found in runner.map(given):
+        for finding, evidence in found.evidence.items():
+            total = again[found.case].get(finding)
+            again[found.case][finding] = add(total, evidence) if total else evidence
+    assert {case: found.evidence for case, found in ledger.results(1).items()} == again
+    assert ledger.passes(1) == {case: sum(job.passes for job in given if job.case.id == case) for case in again}
+
+
+def answer_as_planned(agenda, job, seconds):
+    """Tells the agenda that a fair coin's pass took so many seconds."""
+    text = next(text for text in job.case.findings if "/fair/" in text)
+    n, p = job.case.draws, job.case.p
+    told = {text: Tally(("heads", "tails"), (round(n * p), n - round(n * p)), (p, 1 - p), departure="rate")}
+    agenda.note(Result(job.role, job.case.id, told, seconds=seconds * job.passes, passes=job.passes), told)
+
+
+def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, question):
+    agenda, passes = Agenda(question, OFFER, ledger, begin(ledger, question)), []
+    for job in islice(agenda.until(time.monotonic() + 60), 24):
+        if job.case.id == CASE:
+            passes.append(job.passes)
+        answer_as_planned(agenda, job, 0.025)
+    assert passes == [1, 1, 2, 4, 8, 8]  # as often as before, up to a fifth of a second
+
+
+def test_the_reference_is_gone_through_once_for_four_times(ledger, question):
+    asked = replace(question, suite=replace(question.suite, reference="standard"))
+    agenda, passes = Agenda(asked, OFFER, ledger, begin(ledger, question)), Counter()
+    for job in islice(agenda.until(time.monotonic() + 60), 40):
+        passes[job.role, job.case.id] += job.passes
+        answer_as_planned(agenda, job, 0.025)
+    cases = {case for _, case in passes}
+    assert len(cases) == 4
+    for case in cases - {job.case.id}:  # of the last one, the backend's turn may be to come
+        assert passes["reference", case] == -(-passes["backend", case] // REFERENCE)
 
 
 def test_a_version_begins_anew_and_the_old_one_remains(ledger, question):
@@ -342,7 +382,7 @@ def assert_adds_up(ledger):
     assert draws == (sum(passes.values()), sum(number * planned[case] for case, number in passes.items()))
 
 
-# A coin that notes, outside of the ledger, how often it was thrown for each case: a line for each chunk of throws.
+# A coin that notes, outside of the ledger, each job that begins, and each time that its case was gone through.
 WITNESSED = """
 import importlib.util, os
 spec = importlib.util.spec_from_file_location("coins", {coins!r})
@@ -355,10 +395,11 @@ class Coin(coins.Fair):
     def seed(self, value):
         super().seed(value)
         self.thrown = 0
+        os.write(notes, b"begins\\n")
 
     def noted(self, op, chance):
         self.thrown += 1
-        if self.thrown == 20:  # the case is through
+        if self.thrown % 20 == 0:  # the case is through
             os.write(notes, f"{{op}} {{chance}}\\n".encode())
 
     def toss(self, number, chance):
@@ -373,18 +414,18 @@ class Coin(coins.Fair):
 """
 
 
-def test_kill_9_at_any_moment_loses_the_case_in_flight_at_most(tmp_path):
+def test_kill_9_at_any_moment_loses_the_jobs_in_flight_at_most(tmp_path):
     """Fifty kills, each at a random moment while cases come to their end, as the coin itself has noted."""
     notes = tmp_path / "notes"
     (tmp_path / "witnessed.py").write_text(WITNESSED.format(coins=COINS, notes=str(notes)), encoding="utf-8")
     words = ["--backend", "witnessed.py:Coin", "--suite", COIN, "--profile", "quick", "-n", "1"]
     command, moments, lost = [CONSOLE_SCRIPT, "nightly", *words], random.Random(), 0
     for number in range(KILLS):
-        before = witnessed(notes)
+        before = witnessed(notes).total()
         run = subprocess.Popen(
             [*command, "--ledger", "n.db", "--budget", "600s"], stdout=subprocess.DEVNULL, cwd=tmp_path
         )
-        wait_for(lambda before=before: witnessed(notes).total() > before.total() + 4)
+        wait_for(lambda before=before: witnessed(notes).total() > before + 4)
         time.sleep(moments.expovariate(1 / 0.05))  # some cases later
         run.send_signal(signal.SIGKILL)
         run.wait()
@@ -400,14 +441,21 @@ def test_kill_9_at_any_moment_loses_the_case_in_flight_at_most(tmp_path):
         assert runs == number + 1
         assert not held - seen  # nothing that was not drawn
         missing = (seen - held).total()
-        assert missing - lost <= AHEAD, f"kill {number} lost {missing - lost} cases"
+        in_flight = sum(map(len, jobs_of(notes)[-AHEAD:]))
+        assert missing - lost <= in_flight, f"kill {number} lost {missing - lost} passes of {in_flight} in flight"
         lost = missing
     assert held.total() > 4 * KILLS
 
 
+def jobs_of(notes):
+    """The passes of each job, as the coin has noted."""
+    text = notes.read_text(encoding="utf-8") if notes.exists() else ""
+    return [job.splitlines() for job in text.split("begins\n")]
+
+
 def witnessed(notes):
-    """How often each case was thrown to its end, as the coin has noted."""
-    return Counter(notes.read_text(encoding="utf-8").splitlines()) if notes.exists() else Counter()
+    """How often each case was thrown to its end."""
+    return Counter(line for job in jobs_of(notes) for line in job)
 
 
 def wait_for(happened):
@@ -531,7 +579,7 @@ def test_a_broken_promise_is_not_drawn_again(ledger, question):
         """A night of so many passes, however long they take."""
 
         def look(_, done):
-            if done == passes:
+            if done >= passes:
                 raise KeyboardInterrupt
 
         assert throw(question, ledger, "Bent", seconds=600.0, progress=look).verdict.verdict == "broken"
@@ -561,11 +609,8 @@ def test_a_night_draws_where_it_resolves_most_in_a_second(ledger, question):
     seconds = {"toss": 0.01, "spin": 0.04}
     drawn = dict.fromkeys(seconds, 0)
     for job in islice(agenda.until(time.monotonic() + 60), 400):
-        drawn[job.case.op] += 1
-        text = next(text for text in job.case.findings if "/fair/" in text)
-        n, p = job.case.draws, job.case.p
-        tally = Tally(("heads", "tails"), (round(n * p), n - round(n * p)), (p, 1 - p), departure="rate")
-        agenda.note(Result("backend", job.case.id, {text: tally}, seconds=seconds[job.case.op]), {text: tally})
+        drawn[job.case.op] += job.passes
+        answer_as_planned(agenda, job, seconds[job.case.op])
     assert 12 < drawn["toss"] / drawn["spin"] < 20  # the square of four times the speed
 
 
