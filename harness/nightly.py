@@ -193,7 +193,7 @@ class Agenda:
         elif result.role == "backend":
             seconds = result.seconds / result.passes
             ahead.place = replace(ahead.place, seconds=seconds, suspicious=self._is_suspicious(totals))
-            ahead.timed = True
+            ahead.timed = seconds > 0
             for other in self._ahead.values():  # the least that it can take, until it is timed itself
                 if not other.place.seconds and other.kind == ahead.kind and other.statistical:
                     least = seconds * min(1.0, other.place.draws / max(1, ahead.place.draws))
