@@ -10,17 +10,20 @@ from harness.names import find
 from harness.suite import PROFILES, load_suite
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
-MUTANTS = [pytest.param(mutant, id=name) for name, mutant in mutation.mutants()]
-TRIES = 3  # a profile promises to fail a mutant 99 times in 100: none of three is one time in a million
+MUTANTS = dict(mutation.mutants())
+# Their profile fails these 99 times in 100, so once in a million none of three; all others it fails whatever is drawn.
+AT_THE_EDGE = ("correlated:Randu", "rate:BrainUniform", "rate:HalfUniform")
+TRIES = 3
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_mutant_is_failed_by_the_law_meant_for_it(mutant):
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_failed_by_the_law_meant_for_it(name):
+    mutant, tries = MUTANTS[name], TRIES if name in AT_THE_EDGE else 1
     for op in mutant.ops:
         meant, found = mutation.laws_of(mutant), []
         while not any(meant & broken for broken in found):
-            assert len(found) < TRIES, f"{op} is broken by {found}, not by {sorted(meant)}"
+            assert len(found) < tries, f"{op} is broken by {found}, not by {sorted(meant)}"
             found.append(broken_laws(mutant, op))
 
 
@@ -30,6 +33,7 @@ def broken_laws(mutant, op):
     verdict = mutation.judged(mutant, mutation.asked_of(mutant, op, mutation.profile_of(mutant)))
     print(f"seed = {verdict.seed}")
     failed = [finding for finding in verdict if finding.status == "broken"]
+    assert bool(failed) == (verdict.verdict == "broken"), f"{op}: {verdict.verdict}"
     if where:
         parts = {part for place in where for part in place.split("+")}
         right = {finding.context for finding in failed if parts.isdisjoint(finding.context.split("+"))}
@@ -38,7 +42,7 @@ def broken_laws(mutant, op):
     return {name for law in laws for name in (law, law.partition(":")[0])}
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
 def test_a_mutant_says_what_it_stands_for(mutant):
     assert re.search(r"( [A-P]\d+,?)+( \(.*\))?\.$|No row: ", inspect.getdoc(mutant).splitlines()[0])
     assert mutation.profile_of(mutant) in PROFILES
