@@ -73,6 +73,31 @@ class Talking(Fair):
         os.write(1, b"not JSON\n")
 
 
+class Witnessed(Fair):
+    """Notes, outside of the ledger, each job that begins, and each time that its case was gone through."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.thrown = 0
+        self.note("begins")
+
+    def toss(self, number, chance):
+        return self.witnessed("toss", chance, super().toss(number, chance))
+
+    def spin(self, number, chance):
+        return self.witnessed("spin", chance, super().spin(number, chance))
+
+    def witnessed(self, op, chance, sides):
+        self.thrown += 1
+        if self.thrown % 20 == 0:  # the case is through
+            self.note(f"{op} {chance}")
+        return sides
+
+    def note(self, line):
+        with open("thrown", "a", encoding="utf-8") as notes:
+            notes.write(line + "\n")
+
+
 class Gathering(Fair):
     """Leaves a thread behind for each case, and notes its process and how many threads that has."""
 

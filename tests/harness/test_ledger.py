@@ -382,43 +382,10 @@ def assert_adds_up(ledger):
     assert draws == (sum(passes.values()), sum(number * planned[case] for case, number in passes.items()))
 
 
-# A coin that notes, outside of the ledger, each job that begins, and each time that its case was gone through.
-WITNESSED = """
-import importlib.util, os
-spec = importlib.util.spec_from_file_location("coins", {coins!r})
-coins = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(coins)
-notes = os.open({notes!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
-
-class Coin(coins.Fair):
-    def seed(self, value):
-        super().seed(value)
-        self.thrown = 0
-        os.write(notes, b"begins\\n")
-
-    def noted(self, op, chance):
-        self.thrown += 1
-        if self.thrown % 20 == 0:  # the case is through
-            os.write(notes, f"{{op}} {{chance}}\\n".encode())
-
-    def toss(self, number, chance):
-        sides = super().toss(number, chance)
-        self.noted("toss", chance)
-        return sides
-
-    def spin(self, number, chance):
-        sides = super().spin(number, chance)
-        self.noted("spin", chance)
-        return sides
-"""
-
-
 def test_kill_9_at_any_moment_loses_the_jobs_in_flight_at_most(tmp_path):
     """Fifty kills, each at a random moment while cases come to their end, as the coin itself has noted."""
-    notes = tmp_path / "notes"
-    (tmp_path / "witnessed.py").write_text(WITNESSED.format(coins=COINS, notes=str(notes)), encoding="utf-8")
-    words = ["--backend", "witnessed.py:Coin", "--suite", COIN, "--profile", "quick", "-n", "1"]
+    notes = tmp_path / "thrown"
+    words = ["--backend", f"{COINS}:Witnessed", "--suite", COIN, "--profile", "quick", "-n", "1"]
     command, moments, lost = [CONSOLE_SCRIPT, "nightly", *words], random.Random(), 0
     for number in range(KILLS):
         before = witnessed(notes).total()
