@@ -63,34 +63,25 @@ FIVE_MINUTES = 300
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    throughput = commands.add_parser("throughput")
-    throughput.add_argument("--backend", default="mlx")
-    throughput.add_argument("--seconds", type=int, default=60)
-    throughput.add_argument("--workers", type=int, default=1)
-    throughput.set_defaults(run=lambda given: measure(given.backend, given.seconds, given.workers))
-    efficiency = commands.add_parser("efficiency")
-    efficiency.add_argument("--backend", default="mlx")
-    efficiency.add_argument("--seconds", type=int, default=60)
-    efficiency.add_argument("--workers", type=int, default=2)
-    efficiency.set_defaults(run=lambda given: measure_efficiency(given.backend, given.seconds, given.workers))
-    judging = commands.add_parser("judging")
-    judging.add_argument("--backend", default="mlx")
-    judging.add_argument("--seconds", type=int, default=60)
-    judging.set_defaults(run=lambda given: measure_judging(given.backend, given.seconds))
-    departure = commands.add_parser("departure")
-    departure.add_argument("--seconds", type=int, default=60)
-    departure.add_argument("--workers", type=int, default=1)
-    departure.set_defaults(run=lambda given: find_departure(given.seconds, given.workers))
-    billion = commands.add_parser("billion")
-    billion.add_argument("--backend", default="mlx")
-    billion.add_argument("--workers", type=int, default=1)
-    billion.set_defaults(run=lambda given: draw_a_billion(given.backend, given.workers))
-    year = commands.add_parser("year")
-    year.add_argument("ledger", type=Path)
-    year.add_argument("--into", type=Path, required=True)
-    year.set_defaults(run=lambda given: make_year(given.ledger, given.into))
-    given = parser.parse_args()
-    given.run(given)
+    add(commands, "throughput", measure, backend="mlx", seconds=60, workers=1)
+    add(commands, "efficiency", measure_efficiency, backend="mlx", seconds=60, workers=2)
+    add(commands, "judging", measure_judging, backend="mlx", seconds=60)
+    add(commands, "departure", find_departure, seconds=60, workers=1)
+    add(commands, "billion", draw_a_billion, backend="mlx", workers=1)
+    year = add(commands, "year", make_year)
+    year.add_argument("source", metavar="LEDGER", type=Path)
+    year.add_argument("--into", metavar="YEAR.db", type=Path, required=True)
+    given = vars(parser.parse_args())
+    given.pop("run")(**given)
+
+
+def add(commands, name: str, run, **defaults: str | int) -> argparse.ArgumentParser:
+    """A command that calls `run` with its options."""
+    command = commands.add_parser(name)
+    for option, default in defaults.items():
+        command.add_argument(f"--{option}", type=type(default), default=default)
+    command.set_defaults(run=run)
+    return command
 
 
 def measure(backend: str, seconds: int, workers: int) -> None:
@@ -222,8 +213,6 @@ def draw_a_billion(backend: str, workers: int) -> None:
             "deep",
             "--ops",
             "dropout",
-            "--dtypes",
-            "float32",
         ]
         options = ["--dtypes", "float32,bfloat16", "-n", str(workers), "--json", path]
         run = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
@@ -231,7 +220,7 @@ def draw_a_billion(backend: str, workers: int) -> None:
         while run.poll() is None:
             for process in psutil.Process(run.pid).children(recursive=True):
                 peaks[process.pid] = max(peaks.get(process.pid, 0), peak(process.pid))
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks at what the workers hold
         assert run.returncode == 0, run.returncode
         verdict = json.loads(path.read_text(encoding="utf-8"))
     draws = sum(item["n"] for item in verdict["findings"] if item["law"] == verdict["headline"] and item["n"])
@@ -307,7 +296,7 @@ def add_runs(ledger: Ledger) -> list[Run]:
                 "first_seed": number << 21,
                 "night": night,
             }
-            db.execute(f"INSERT INTO run VALUES ({', '.join('?' * len(columns))})", list(row.values()))  # noqa: S608
+            db.execute(f"INSERT INTO run VALUES ({', '.join('?' * len(columns))})", list(row.values()))  # noqa: S608 - marks
         else:
             db.execute("UPDATE run SET night = ? WHERE id = ?", (night, first["id"]))
         runs.append(Run(first["id"] + number, subjects, number << 21, night))
