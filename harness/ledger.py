@@ -103,7 +103,7 @@ class Ledger:
             try:
                 yield
                 self.db.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # an interrupt as well
                 if self.db.in_transaction:  # where a disk is full, SQLite may have ended it itself
                     self.db.execute("ROLLBACK")
                 raise
@@ -373,7 +373,7 @@ class Ledger:
             return int(found[0])
         values = {**key, **(more or {})}
         names = ", ".join(values), ", ".join(f":{name}" for name in values)
-        added = self.db.execute(f"INSERT INTO {table} ({names[0]}) VALUES ({names[1]})", values).lastrowid  # noqa: S608
+        added = self.db.execute(f"INSERT INTO {table} ({names[0]}) VALUES ({names[1]})", values).lastrowid  # noqa: S608 - ours
         assert added is not None
         return added
 

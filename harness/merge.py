@@ -179,7 +179,7 @@ class _Absorption:
         """Adds passes, or puts the source's in the place of the target's."""
         total = "excluded.passes" if replace else "passes + excluded.passes"
         self._target.db.executemany(
-            f"INSERT INTO pass VALUES ({mine}, ?, ?) ON CONFLICT DO UPDATE SET passes = {total}",  # noqa: S608
+            f"INSERT INTO pass VALUES ({mine}, ?, ?) ON CONFLICT DO UPDATE SET passes = {total}",  # noqa: S608 - ours
             self._source.db.execute('SELECT "case", passes FROM pass WHERE subject = ?', (subject,)),
         )
 

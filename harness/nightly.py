@@ -174,10 +174,11 @@ class Agenda:
             ahead.place = replace(place, passes=place.passes + passes)
             if not ahead.statistical:
                 del self._ahead[place.case]
-            beside = math.ceil(ahead.place.passes / REFERENCE) - math.ceil(place.passes / REFERENCE)
+            beside = passes
+            if ahead.statistical:
+                beside = math.ceil(ahead.place.passes / REFERENCE) - math.ceil(place.passes / REFERENCE)
             for job in ahead.jobs:
-                number = passes if job.role == "backend" else beside if ahead.statistical else 1
-                if number:
+                if number := beside if job.role == "reference" else passes:
                     # Gone through to the end: what decides is the evidence of all nights.
                     yield replace(job.again(number), seed=seed, thresholds=dict.fromkeys(job.thresholds))
 

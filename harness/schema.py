@@ -189,7 +189,7 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
             if not filled:
                 _check(connection, path)
             connection.execute("PRAGMA foreign_keys = ON")
-        except BaseException:
+        except BaseException:  # an interrupt as well
             connection.close()
             raise
     except sqlite3.Error as error:

@@ -153,7 +153,7 @@ class Children:
             worker = idle.get()
             try:
                 result = self._judged(worker, job)
-            except BaseException:
+            except BaseException:  # whatever it is, others wait for a worker
                 idle.put(worker)
                 raise
             if result is None:  # it is not put back, and another does its work

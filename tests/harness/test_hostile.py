@@ -109,7 +109,7 @@ REPORTED = [
     (["UPDATE form SET text = '{}' || id"], ["is no evidence"]),
     (["UPDATE subject SET offer = '{\"name\": 7}'"], ["what a backend offered is not to be read"]),
     (["UPDATE subject SET offer = '[]'"], ["what a backend offered is not to be read"]),
-    (["UPDATE plan SET suite = '/tmp/evil.py'"], ["its evidence is that of suite '/tmp/evil.py', not of", "--suite"]),
+    (["UPDATE plan SET suite = './evil.py'"], ["its evidence is that of suite './evil.py', not of", "--suite"]),
     (["UPDATE plan SET digest = '00000000000000000000000000000000'"], ["drawn by another plan"]),
     (["DELETE FROM pass"], ["is no evidence"]),
     (["DELETE FROM recent", "DELETE FROM recent_pass", "DELETE FROM run"], ["nothing was ever judged"]),
