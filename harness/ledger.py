@@ -99,11 +99,11 @@ class Ledger:
             UnwritableError: the file takes no more.
         """
         try:
-            self.db.execute("BEGIN IMMEDIATE")
             try:
+                self.db.execute("BEGIN IMMEDIATE")
                 yield
                 self.db.execute("COMMIT")
-            except BaseException:  # an interrupt as well
+            except BaseException:  # an interrupt as well, which may come just as it has begun
                 if self.db.in_transaction:  # where a disk is full, SQLite may have ended it itself
                     self.db.execute("ROLLBACK")
                 raise
