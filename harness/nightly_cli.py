@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,79 +14,22 @@ from rich.markup import escape
 from rich.progress import TextColumn
 
 from harness.chronicle import tell
-from harness.cluster import SCHEME, Cluster
 from harness.console import console, progress
 from harness.errors import NoVerdictError, UsageError
+from harness.executor import runner_of
 from harness.files import beginning, check_folder, kind, write
-from harness.gate import runner_for
 from harness.ledger import Ledger
-from harness.limits import limits
 from harness.merge import merge as merged
 from harness.names import find
-from harness.nightly import Recording, draw
+from harness.nightly import draw
+from harness.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
 from harness.published import read_verdict
-from harness.question import DEFAULT_SUITE, Question, ask
+from harness.question import ask
 from harness.schema import MAGIC
 from harness.text import filled, millions, show
-from harness.workers import Children, Runner
 
-Options = Callable[[Callable[..., None]], Callable[..., None]]
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-ledger_option = click.option(
-    "--ledger",
-    type=click.Path(path_type=Path),
-    metavar="F",
-    help="A ledger, made if there is none: adds the evidence to it.",
-)
-executor_option = click.option(
-    "--executor",
-    default="local",
-    show_default=True,
-    metavar="WHERE",
-    help="Where the cases run: local, or the scheduler of a Dask cluster as dask://HOST:PORT.",
-)
-
-
-def runner_of(
-    question: Question, executor: str, workers: int | None, case_timeout: float | None, memory: str | None
-) -> Children | Cluster:
-    """Child processes of this machine, or those of a cluster.
-
-    Raises:
-        UsageError: there is no such executor, or no such cluster.
-    """
-    if executor == "local":
-        return runner_for(question, workers, case_timeout=case_timeout, memory=memory)
-    if not re.fullmatch(rf"{SCHEME}[^\s/]+:\d+", executor):
-        raise UsageError(f"executor '{executor}' is neither local nor dask://HOST:PORT")
-    if workers is not None:
-        raise UsageError("-n is for --executor local: a cluster has the workers that it has")
-    bounds = limits(1, case_timeout, memory)
-    return Cluster(executor, question.backend, question.suite_name, question.names, bounds)
-
-
-def recorded(question: Question, path: Path | None, *where: Any) -> Runner:
-    """The runner that is asked for, whose results are added to the ledger at `path`, if there is one.
-
-    Args:
-        where: as for `runner_of`.
-    """
-    if path is None:
-        return runner_of(question, *where)
-    ledger = Ledger(path, create=True)  # first, for it may be refused
-    return Recording(runner_of(question, *where), question, ledger)
-
-
-def refuse_unrecorded(runner: Runner) -> None:
-    """Says, once the verdict is out, that the ledger doesn't have all of it.
-
-    Raises:
-        UnwritableError: it hasn't.
-    """
-    if isinstance(runner, Recording) and runner.failure is not None:
-        raise runner.failure
 
 
 def seconds(text: str) -> float:
@@ -102,124 +44,114 @@ def seconds(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def attach(group: click.Group, judging: Options, names: click.ParamType[Any], epilog: str) -> None:
-    """Adds the commands to `group`.
+@click.command(epilog=EPILOG)
+@judging
+@click.option("--ledger", required=True, type=click.Path(path_type=Path), metavar="F", help="Made if there is none.")
+@click.option("--budget", default="20m", show_default=True, help="How long to draw: 90s, 20m, 8h.")
+@ops_option
+@dtypes_option
+@executor_option
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help=f"For the report.  [default: {REPORT}]")
+def nightly(
+    ledger: Path,
+    budget: str,
+    ops: Any,
+    dtypes: Any,
+    executor: str,
+    out: Path | None,
+    seed: int | None,
+    workers: int | None,
+    case_timeout: float | None,
+    memory: str | None,
+    **options: Any,
+) -> None:
+    """Draw fresh evidence for a while, add it to a ledger, and write the report.
 
-    Args:
-        judging: the options of every command that judges.
-        names: the type of a list of names.
+    The verdict is over all evidence of this version of the backend. Ctrl-C ends the run and keeps what was drawn.
+
+    \b
+      keeprate nightly --backend mlx --ledger night.db --budget 20m --out report
     """
+    time = seconds(budget)
+    question = ask(ops=ops, dtypes=dtypes, seed=seed, case_timeout=case_timeout, memory=memory, **options)
+    pages = _Pages(out or Path(REPORT), must=out is not None)
+    screen = console(sys.stdout)
+    with Ledger(ledger, create=True) as book:
+        runner = runner_of(question, executor, workers, case_timeout, memory)
+        with progress(TextColumn("{task.fields[passes]} cases")) as bar:
+            task = bar.add_task(f"drawing {question.backend}", total=time, passes=0)
+            night = draw(
+                question,
+                runner,
+                book,
+                time,
+                seed=seed,
+                progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
+            )
+        try:  # before anything is said, so that neither costs the other
+            told = pages.write(tell(book, options["suite"], options["known"], question.backend), None)
+        finally:
+            show(night.verdict, screen)
+            runs = f"{night.runs:,} run{'s' * (night.runs != 1)} of this version"
+            _say(
+                screen,
+                f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
+                f"which has {runs} and {millions(night.draws)} draws"
+                + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
+            )
+        _say(screen, told)
+    sys.exit(night.verdict.exit_code)
 
-    @group.command(epilog=epilog)
-    @judging
-    @click.option(
-        "--ledger", required=True, type=click.Path(path_type=Path), metavar="F", help="Made if there is none."
-    )
-    @click.option("--budget", default="20m", show_default=True, help="How long to draw: 90s, 20m, 8h.")
-    @click.option("--ops", type=names, help="Operators to judge, separated by commas.  [default: all]")
-    @click.option("--dtypes", type=names, help="Dtypes to judge, separated by commas.  [default: all]")
-    @executor_option
-    @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help=f"For the report.  [default: {REPORT}]")
-    def nightly(
-        ledger: Path,
-        budget: str,
-        ops: Any,
-        dtypes: Any,
-        executor: str,
-        out: Path | None,
-        seed: int | None,
-        workers: int | None,
-        case_timeout: float | None,
-        memory: str | None,
-        **options: Any,
-    ) -> None:
-        """Draw fresh evidence for a while, add it to a ledger, and write the report.
 
-        The verdict is over all evidence of this version of the backend. Ctrl-C ends the run and keeps what was drawn.
+@click.command(epilog=EPILOG)
+@click.argument("ledgers", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B…")
+@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C", help="The ledger to write.")
+def merge(ledgers: tuple[Path, ...], into: Path) -> None:
+    """Add ledgers: nights, machines and branches together.
 
-        \b
-          keeprate nightly --backend mlx --ledger night.db --budget 20m --out report
-        """
-        time = seconds(budget)
-        question = ask(ops=ops, dtypes=dtypes, seed=seed, **options)
-        pages = _Pages(out or Path(REPORT), must=out is not None)
-        screen = console(sys.stdout)
-        with Ledger(ledger, create=True) as book:
-            runner = runner_of(question, executor, workers, case_timeout, memory)
-            with progress(TextColumn("{task.fields[passes]} cases")) as bar:
-                task = bar.add_task(f"drawing {question.backend}", total=time, passes=0)
-                night = draw(
-                    question,
-                    runner,
-                    book,
-                    time,
-                    seed=seed,
-                    progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
-                )
-            try:  # before anything is said, so that neither costs the other
-                told = pages.write(tell(book, options["suite"], options["known"], question.backend), None)
-            finally:
-                show(night.verdict, screen)
-                runs = f"{night.runs:,} run{'s' * (night.runs != 1)} of this version"
-                _say(
-                    screen,
-                    f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
-                    f"which has {runs} and {millions(night.draws)} draws"
-                    + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
-                )
-            _say(screen, told)
-        sys.exit(night.verdict.exit_code)
+    A run that several of them hold is counted once. Two runs that share seeds are refused.
 
-    @group.command(epilog=epilog)
-    @click.argument("ledgers", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B…")
-    @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C", help="The ledger to write.")
-    def merge(ledgers: tuple[Path, ...], into: Path) -> None:
-        """Add ledgers: nights, machines and branches together.
+    \b
+      keeprate merge monday.db tuesday.db --into week.db
+    """
+    click.echo(f"wrote {into}: {merged(ledgers, into):,} runs")
 
-        A run that several of them hold is counted once. Two runs that share seeds are refused.
 
-        \b
-          keeprate merge monday.db tuesday.db --into week.db
-        """
-        click.echo(f"wrote {into}: {merged(ledgers, into):,} runs")
+@click.command(epilog=EPILOG)
+@click.option("--ledger", type=click.Path(path_type=Path), metavar="F", help="A ledger: what all its runs show.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Or one gate's verdict.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where to write the pages.")
+@click.option(
+    "--against", type=click.Path(path_type=Path), metavar="OTHER", help="A ledger or a verdict: what changed."
+)
+@click.option("--known", metavar="FILE", help="Known deviations, for a ledger: a pattern of ids a line, # reason.")
+@click.option("--backend", metavar="B", help="Whom a ledger is to tell of.  [default: whom it judged last]")
+@suite_option
+def report(
+    ledger: Path | None,
+    json_path: Path | None,
+    out: Path,
+    against: Path | None,
+    known: str | None,
+    backend: str | None,
+    suite: str,
+) -> None:
+    """Write what a ledger or a gate shows: a page of HTML, one of Markdown, and the public JSON.
 
-    @group.command(epilog=epilog)
-    @click.option("--ledger", type=click.Path(path_type=Path), metavar="F", help="A ledger: what all its runs show.")
-    @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Or one gate's verdict.")
-    @click.option(
-        "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where to write the pages."
-    )
-    @click.option(
-        "--against", type=click.Path(path_type=Path), metavar="OTHER", help="A ledger or a verdict: what changed."
-    )
-    @click.option("--known", metavar="FILE", help="Known deviations, for a ledger: a pattern of ids a line, # reason.")
-    @click.option("--backend", metavar="B", help="Whom a ledger is to tell of.  [default: whom it judged last]")
-    @click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What a ledger was judged by.")
-    def report(
-        ledger: Path | None,
-        json_path: Path | None,
-        out: Path,
-        against: Path | None,
-        known: str | None,
-        backend: str | None,
-        suite: str,
-    ) -> None:
-        """Write what a ledger or a gate shows: a page of HTML, one of Markdown, and the public JSON.
-
-        \b
-          keeprate report --ledger night.db --out report
-          keeprate report --json today.json --against yesterday.json --out report
-        """
-        if (ledger is None) == (json_path is None):
-            raise UsageError("a report is of --ledger F or of --json FILE, of one of them")
-        if known is not None and ledger is None:
-            raise UsageError("--known is for --ledger: the verdict of a gate says what was known to it")
-        if backend is not None and ledger is None:
-            raise UsageError("--backend is for --ledger: the verdict of a gate is of one backend")
-        pages = _Pages(out, must=True)
-        document = _read(ledger, suite, known, backend) if ledger is not None else read_verdict(json_path or Path())
-        said = pages.write(document, _read(against, suite, known, None) if against is not None else None)
-        click.echo(said)
+    \b
+      keeprate report --ledger night.db --out report
+      keeprate report --json today.json --against yesterday.json --out report
+    """
+    if (ledger is None) == (json_path is None):
+        raise UsageError("a report is of --ledger F or of --json FILE, of one of them")
+    if known is not None and ledger is None:
+        raise UsageError("--known is for --ledger: the verdict of a gate says what was known to it")
+    if backend is not None and ledger is None:
+        raise UsageError("--backend is for --ledger: the verdict of a gate is of one backend")
+    pages = _Pages(out, must=True)
+    document = _read(ledger, suite, known, backend) if ledger is not None else read_verdict(json_path or Path())
+    said = pages.write(document, _read(against, suite, known, None) if against is not None else None)
+    click.echo(said)
 
 
 def _read(path: Path, suite: str, known: str | None, backend: str | None) -> dict[str, Any]:

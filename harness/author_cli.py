@@ -1,0 +1,70 @@
+"""The commands for the author of a backend: init, check, backends, explain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from rich.progress import MofNCompleteColumn
+
+from harness.author import explain as explained
+from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
+from harness.console import console, progress
+from harness.names import installed
+from harness.options import EPILOG, suite_option
+from harness.question import ask
+from harness.suite import load_suite
+from harness.text import filled
+
+
+@click.command(epilog=EPILOG)
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE.py")
+@suite_option
+def init(path: Path, suite: str) -> None:
+    """Write a commented template of a new backend, which runs as it is.
+
+    \b
+      keeprate init mine.py
+      keeprate check mine.py
+      keeprate gate --backend mine.py --profile quick
+    """
+    write_template(path, load_suite(suite))
+    click.echo(f"wrote {path}: a backend in NumPy, to be replaced by your framework, name by name")
+    click.echo(f"next: keeprate check {path}")
+
+
+@click.command(epilog=EPILOG)
+@click.argument("backend", metavar="B")
+@suite_option
+def check(backend: str, suite: str) -> None:
+    """Judge the adapter alone, in a second: arrays there and back, the seed, the transforms.
+
+    B is named as for --backend. Nothing is said of the framework: a gate does that, and refuses an adapter at fault.
+    """
+    looks = looks_at(ask(backend, profile="quick", suite=suite))
+    show_looks(looks, backend, console(sys.stdout))
+    sys.exit(any(look.wrong for look in looks))
+
+
+@click.command(epilog=EPILOG)
+@suite_option
+def backends(suite: str) -> None:
+    """List the backends that are installed, and what each offers."""
+    names = installed("keeprate.backends")
+    with progress(MofNCompleteColumn()) as bar:
+        rows = list(bar.track(inventory(names, suite), description="loading each backend", total=len(names)))
+    promises = load_suite(suite).promises("quick").values()
+    show_inventory(rows, sorted({promise.id.op for promise in promises}), console(sys.stdout))
+
+
+@click.command(epilog=EPILOG)
+@click.argument("law", metavar="LAW")
+@suite_option
+def explain(law: str, suite: str) -> None:
+    """Explain a law: the promise, its source, what breaks it, real defects that it would have caught.
+
+    LAW is the second part of a finding's id, as in dropout/neighbours:64/float32/-/64x1024/eager.
+    """
+    for paragraph in explained(law, load_suite(suite)):
+        click.echo(filled(paragraph) + "\n")

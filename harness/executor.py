@@ -1,0 +1,30 @@
+"""Where the cases of a command run: in child processes of this machine, or on a cluster."""
+
+from __future__ import annotations
+
+import re
+
+from harness.cluster import SCHEME, Cluster
+from harness.errors import UsageError
+from harness.gate import runner_for
+from harness.limits import limits
+from harness.question import Question
+from harness.workers import Children
+
+
+def runner_of(
+    question: Question, executor: str, workers: int | None, case_timeout: float | None, memory: str | None
+) -> Children | Cluster:
+    """Child processes of this machine, or those of a cluster.
+
+    Raises:
+        UsageError: there is no such executor, or no such cluster.
+    """
+    if executor == "local":
+        return runner_for(question, workers, case_timeout=case_timeout, memory=memory)
+    if not re.fullmatch(rf"{SCHEME}[^\s/]+:\d+", executor):
+        raise UsageError(f"executor '{executor}' is neither local nor dask://HOST:PORT")
+    if workers is not None:
+        raise UsageError("-n is for --executor local: a cluster has the workers that it has")
+    bounds = limits(1, case_timeout, memory)
+    return Cluster(executor, question.backend, question.suite_name, question.names, bounds)

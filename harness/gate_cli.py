@@ -1,0 +1,289 @@
+"""The commands that judge a backend once: gate, plan, replay, matrix."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import MofNCompleteColumn
+
+from harness import github
+from harness.closeup import Closeup
+from harness.console import console, progress
+from harness.engine import Result
+from harness.errors import NoVerdictError, UsageError
+from harness.executor import runner_of
+from harness.files import check_writable, write
+from harness.forecast import forecast, show_plan
+from harness.gate import answer_in_full, counted, no_verdict, runner_for
+from harness.known import known_text
+from harness.ledger import Ledger
+from harness.matrix import Row, exit_code, names_of, row_of, text_of
+from harness.nightly import Recording
+from harness.options import (
+    EPILOG,
+    NAMES,
+    dtypes_option,
+    executor_option,
+    json_option,
+    judging,
+    ledger_option,
+    ops_option,
+    suite_option,
+)
+from harness.question import Question, ask
+from harness.suite import PROFILES
+from harness.text import failure_text, filled, sentence, show
+from harness.verdict import Verdict
+from harness.workers import Children, Runner
+
+
+@click.command(epilog=EPILOG)
+@judging
+@json_option
+@ops_option
+@dtypes_option
+@click.option(
+    "--write-known",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write what broke as a list for --known, to adopt the gate today.",
+)
+@ledger_option
+@executor_option
+def gate(
+    json_path: Path | None,
+    write_known: Path | None,
+    ledger: Path | None,
+    executor: str,
+    workers: int | None,
+    case_timeout: float | None,
+    memory: str | None,
+    ops: Any,
+    dtypes: Any,
+    **options: Any,
+) -> None:
+    """Judge a backend: minutes, a clear verdict, an exit code.
+
+    \b
+      keeprate gate --backend mlx --profile quick --ops dropout,dropout2d
+      keeprate gate --backend mine.py --seed 7 --json verdict.json
+    """
+    for path in (json_path, write_known):
+        if path is not None:
+            check_writable(path)
+    question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
+    runner = _recorded(question, ledger, executor, workers, case_timeout, memory)
+    verdict, _ = _judge(question, runner, json_path)
+    broken = [
+        (item.id, item.known or "broken when this list was written")
+        for item in verdict
+        if item.status in ("broken", "error")
+    ]
+    unwritten = _write_all({json_path: verdict.to_json, write_known: lambda: known_text(broken)})
+    show(verdict, console(sys.stdout))
+    for line in github.annotated(verdict):
+        click.echo(line)
+    _refuse_if(unwritten)
+    github.add_summary(verdict)
+    _refuse_unrecorded(runner)
+    sys.exit(verdict.exit_code)
+
+
+@click.command(epilog=EPILOG)
+@judging
+@ops_option
+@dtypes_option
+def plan(
+    workers: int | None, case_timeout: float | None, memory: str | None, ops: Any, dtypes: Any, **options: Any
+) -> None:
+    """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
+    question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
+    count = counted(workers)
+    runner = runner_for(question, 1, case_timeout=case_timeout, memory=memory)
+    try:
+        with progress(MofNCompleteColumn()) as bar:
+            forecasts = list(bar.track(forecast(question, runner), description=f"timing {question.backend}"))
+    finally:
+        runner.close()
+    show_plan(forecasts, question, count, console(sys.stdout))
+
+
+@click.command(epilog=EPILOG)
+@click.argument("finding", metavar="ID")
+@judging
+@json_option
+@click.option("--dtypes", type=NAMES, help="Dtypes that the finding was judged in, where it is of several.")
+@click.option("--fresh", is_flag=True, help="Ask again with new draws, and say what both say together.")
+@click.option(
+    "--shrink", is_flag=True, help="Find the plainest context, dtype and p and the smallest shape that break."
+)
+@click.option(
+    "--snippet",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Write a script that shows the fault without keeprate; with --shrink in the smallest case.",
+)
+def replay(
+    finding: str,
+    json_path: Path | None,
+    snippet: Path | None,
+    workers: int | None,
+    case_timeout: float | None,
+    memory: str | None,
+    fresh: bool,
+    shrink: bool,
+    **options: Any,
+) -> None:
+    """Run one finding again, exactly: the same seed gives the same draws.
+
+    ID is what a failure prints: op/law/dtype/p/shape/context.
+
+    \b
+      keeprate replay ID --backend mine.py --seed 7 --fresh
+      keeprate replay ID --backend mine.py --seed 7 --shrink --snippet fault.py
+    """
+    for path in (json_path, snippet):
+        if path is not None:
+            check_writable(path)
+    question = ask(finding=finding, case_timeout=case_timeout, memory=memory, **options)
+
+    def runner() -> Children:
+        return runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
+
+    verdict, results = _judge(question, runner(), json_path)
+    unwritten = _write_all({json_path: verdict.to_json})
+    screen = console(sys.stdout)
+    (found,) = verdict
+    law = verdict.laws[question.promises[finding].id.family]
+    screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
+    _refuse_if(unwritten)
+    code = verdict.exit_code
+    if found.status in ("kept", "broken", "error"):
+        seen = Closeup(question, finding, results, runner())
+        try:
+            seen.show(screen)
+            if fresh:
+                other = replace(question, seed=secrets.randbits(31))
+                code = max(code, seen.show_together(_judge(other, runner(), None), other.seed, screen))
+            if shrink:
+                seen.show_smallest(screen)
+            if snippet is not None:
+                write(snippet, seen.script())
+                click.echo(f"\nwrote {snippet}: it needs the framework and NumPy alone")
+        finally:
+            seen.close()
+    elif fresh or shrink or snippet is not None:
+        raise UsageError(
+            f"--fresh, --shrink and --snippet look at what was judged, and this finding is "
+            f"{found.status.replace('_', ' ')}: {(found.detail or {}).get('reason')}. Where another law is named, "
+            f"replay that one in this place"
+        )
+    sys.exit(code)
+
+
+@click.command(epilog=EPILOG)
+@click.option("--backends", required=True, type=NAMES, help="Whom to judge, separated by commas; all: all installed.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="F", help="F.md or F.json.")
+@click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
+@ops_option
+@dtypes_option
+@click.option("--seed", type=int, help="Repeats a run; fresh unless given, and written down.")
+@suite_option
+@click.option("-n", "--workers", type=click.IntRange(min=1), metavar="N", help="Workers.  [default: one for each core]")
+@click.option("--case-timeout", type=float, metavar="S", help="Seconds that a case may take, as for a gate.")
+@click.option("--memory", metavar="SIZE", help="What a worker may hold, as in 4G.")
+def matrix(
+    backends: tuple[str, ...],
+    out: Path,
+    workers: int | None,
+    case_timeout: float | None,
+    memory: str | None,
+    seed: int | None,
+    **options: Any,
+) -> None:
+    """Judge several backends, and write a table of frameworks × operators × promises.
+
+    One that can't be loaded is said so, and passed by. Each is judged with the known deviations that lie beside it.
+
+    \b
+      keeprate matrix --backends all --out matrix.md
+      keeprate matrix --backends torch,mlx,mine.py --ops dropout --out matrix.json
+    """
+    check_writable(out)
+    seed = secrets.randbits(31) if seed is None else seed
+    rows: list[Row] = []
+    for name in names_of(backends):
+        question = ask(name, seed=seed, **options)
+        try:
+            verdict, _ = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), None)
+            rows.append(row_of(name, verdict.public()))
+            click.echo(filled(f"{name}: {sentence(verdict)}"))
+        except NoVerdictError as error:
+            rows.append(Row(name, error=str(error)))
+            click.echo(filled(f"{name}: no verdict: {error}"))
+        write(out, text_of(rows, out, question.profile, seed))  # each time: an interrupt must not cost what is done
+    sys.exit(exit_code(rows))
+
+
+def _recorded(question: Question, path: Path | None, *where: Any) -> Runner:
+    """The runner that is asked for, whose results are added to the ledger at `path`, if there is one.
+
+    Args:
+        where: as for `runner_of`.
+    """
+    if path is None:
+        return runner_of(question, *where)
+    ledger = Ledger(path, create=True)  # first, for it may be refused
+    return Recording(runner_of(question, *where), question, ledger)
+
+
+def _refuse_unrecorded(runner: Runner) -> None:
+    """Says, once the verdict is out, that the ledger doesn't have all of it.
+
+    Raises:
+        UnwritableError: it hasn't.
+    """
+    if isinstance(runner, Recording) and runner.failure is not None:
+        raise runner.failure
+
+
+def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[Verdict, Mapping[str, Result]]:
+    """Runs the question, with progress where someone looks; writes the JSON where there is no verdict to show."""
+    try:
+        with progress(MofNCompleteColumn()) as bar:
+            task = bar.add_task(f"judging {question.backend}, seed {question.seed}", total=None)
+            return answer_in_full(
+                question,
+                runner,
+                lambda done, total: bar.update(task, completed=done, total=total),
+            )
+    except NoVerdictError as error:
+        if json_path is not None:
+            write(json_path, no_verdict(question, str(error)).to_json())
+        raise
+
+
+def _write_all(texts: Mapping[Path | None, Callable[[], str]]) -> list[str]:
+    """Writes what was asked for, before anything is printed; gives the reasons why some of it can't be written.
+
+    So neither a file costs the verdict, nor the standard output a file, if one of them can't be written to.
+    """
+    unwritten = []
+    for path, text in texts.items():
+        if path is not None:
+            try:
+                write(path, text())  # all intervals of a gate take seconds: not unless they are asked for
+            except UsageError as refusal:
+                unwritten.append(str(refusal))
+    return unwritten
+
+
+def _refuse_if(unwritten: list[str]) -> None:
+    if unwritten:
+        raise UsageError("\n".join(unwritten))

@@ -1,0 +1,107 @@
+"""The options that several commands have, each declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.question import ALPHA, DEFAULT_SUITE, choice
+from harness.suite import PROFILES
+
+Command = Callable[..., None]
+
+EPILOG = """
+Exit codes: 0 every promise is kept; 1 a promise is broken, or a case ended in an error; 2 a name, file or option
+doesn't exist or is out of range; 3 no verdict: the backend can't be loaded, nothing was judged, or the reference
+failed.
+"""
+
+
+class _Names(click.ParamType[tuple[str, ...]]):
+    name = "NAMES"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        return choice(value)
+
+
+NAMES = _Names()
+ops_option = click.option("--ops", type=NAMES, help="Operators to judge, separated by commas.  [default: all]")
+dtypes_option = click.option("--dtypes", type=NAMES, help="Dtypes to judge, separated by commas.  [default: all]")
+suite_option = click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What to judge by.")
+json_option = click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the verdict as JSON.",
+)
+ledger_option = click.option(
+    "--ledger",
+    type=click.Path(path_type=Path),
+    metavar="F",
+    help="A ledger, made if there is none: adds the evidence to it.",
+)
+executor_option = click.option(
+    "--executor",
+    default="local",
+    show_default=True,
+    metavar="WHERE",
+    help="Where the cases run: local, or the scheduler of a Dask cluster as dask://HOST:PORT.",
+)
+
+
+def judging(function: Command) -> Command:
+    """The options that every command which judges has."""
+    for option in reversed(
+        (
+            click.option(
+                "--backend",
+                required=True,
+                metavar="B",
+                help="Whom to judge: mlx, torch, package.module[:Object] or path/to/file.py[:Object].",
+            ),
+            click.option(
+                "--profile",
+                default="gate",
+                show_default=True,
+                help=f"How small a departure is caught: {', '.join(PROFILES)}.",
+            ),
+            click.option(
+                "--alpha",
+                type=float,
+                default=ALPHA,
+                show_default=True,
+                help="The probability, at most, that a backend which keeps every promise fails.",
+            ),
+            click.option("--seed", type=int, help="Repeats a run; fresh unless given, and printed."),
+            click.option(
+                "--known",
+                metavar="FILE",
+                help="Known deviations: a pattern of ids a line, the reason after #.  [default: the list beside B]",
+            ),
+            suite_option,
+            click.option(
+                "-n",
+                "--workers",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Worker processes.  [default: one for each core]",
+            ),
+            click.option(
+                "--case-timeout",
+                type=float,
+                metavar="S",
+                help="Seconds that a case may take, and a microsecond more for each draw.  [default: 120]",
+            ),
+            click.option(
+                "--memory",
+                metavar="SIZE",
+                help="What a worker may hold, as in 4G.  [default: four fifths of the machine, shared out]",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
