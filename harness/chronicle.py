@@ -12,7 +12,7 @@ from typing import Any
 from harness.backend import DTYPES, Offer
 from harness.case import Promise
 from harness.errors import UsageError
-from harness.ledger import Ledger, digest_of
+from harness.ledger import Ledger
 from harness.names import similar
 from harness.nightly import standing
 from harness.question import Question, ask
@@ -73,7 +73,7 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
     if suite != trusted:
         raise UsageError(f"{ledger.path}: its evidence is that of suite '{suite}', not of '{trusted}': see --suite")
     question = ask(named, profile=profile, alpha=alpha, seed=seed, known=known, suite=suite)
-    if digest_of(question) != digest:
+    if question.digest != digest:
         raise UsageError(
             f"{ledger.path}: its evidence was drawn by another plan than that of this keeprate, and can't be judged "
             "by it. Use the keeprate that drew it, or draw another night first"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,6 +14,7 @@ from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
 from harness.finding import Finding, decide, outcome, unjudged
 from harness.limits import limits
+from harness.machine import cores, environment
 from harness.picture import pictures
 from harness.question import ALPHA, Question, ask, jobs, lacking, offered
 from harness.suite import Look
@@ -129,22 +127,6 @@ def no_verdict(question: Question, reason: str) -> Verdict:
         headline=question.suite.headline,
         run={"error": reason},
     )
-
-
-def environment() -> dict[str, str]:
-    """Versions that the results may depend on."""
-    return {
-        "keeprate": importlib.metadata.version("keeprate"),
-        "python": platform.python_version(),
-        "numpy": importlib.metadata.version("numpy"),
-        "scipy": importlib.metadata.version("scipy"),
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def counted(workers: int | None) -> int:

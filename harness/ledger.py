@@ -6,10 +6,8 @@ write at once. What a run adds is kept apart for the latest nights, so that ledg
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
-import re
 import secrets
 import sqlite3
 import time
@@ -26,7 +24,9 @@ from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence import Evidence, add
 from harness.files import check_writable
+from harness.machine import cpu
 from harness.moments import Moments
+from harness.picture import checked
 from harness.question import Question
 from harness.schema import connect
 from harness.tally import Tally
@@ -318,7 +318,7 @@ class Ledger:
             (subject,),
         )
         try:
-            return {text: _picture(json.loads(one)) for text, one in rows}
+            return {text: checked(json.loads(one)) for text, one in rows}
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise UsageError(f"{self.path}: one of its pictures is none: {error}") from None
 
@@ -351,9 +351,8 @@ class Ledger:
         return self.row("form", text=text)
 
     def _plan(self, question: Question) -> int:
-        digest = digest_of(question)
         return self.row(
-            "plan", suite=question.suite_name, profile=question.profile, alpha=question.alpha, digest=digest
+            "plan", suite=question.suite_name, profile=question.profile, alpha=question.alpha, digest=question.digest
         )
 
     def _subject(self, plan: int, role: str, offer: Offer) -> int:
@@ -400,36 +399,5 @@ class Ledger:
             )
 
 
-def _picture(data: Any) -> dict[str, Any]:
-    """The picture that `data` is.
-
-    Raises:
-        ValueError, TypeError, AttributeError or KeyError: it is none.
-    """
-    case, width, sides = data["case"], data["width"], [data["backend"], data["reference"]]
-    rows = [row for side in sides for row in side]
-    if not (
-        isinstance(case, str) and type(width) is int and 0 < width <= 64 and all(len(side) <= 32 for side in sides)
-    ):
-        raise ValueError("it is too large")
-    if not all(re.fullmatch("[0-9a-f]+", row) and len(row) == -(-width // 4) for row in rows):
-        raise ValueError("a row has other digits, or another number of them")
-    return {"case": case, "width": width, "backend": list(sides[0]), "reference": list(sides[1])}
-
-
-def digest_of(question: Question) -> str:
-    """What a plan is known by: every case, with its draws, and every share of the error budget."""
-    parts = [(text, promise.share, promise.cases) for text, promise in sorted(question.plan.items())]
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
 def _who(offer: Offer) -> dict[str, str]:
     return {"name": offer.name[:500], "version": offer.version[:500], "device": offer.device[:500]}
-
-
-def cpu() -> str:
-    """The processor's name, as far as the system says it."""
-    path = Path("/proc/cpuinfo")
-    names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found = [line.partition(":")[2].strip() for line in names if line.startswith("model name")]
-    return (found or [platform.processor() or platform.machine()])[0]

@@ -13,8 +13,9 @@ from harness.check import Check
 from harness.engine import Job, Result, decided
 from harness.errors import UsageError
 from harness.evidence import Evidence, kind_of
-from harness.gate import Docket, conclude, environment, refuse_faulty, run_of
+from harness.gate import Docket, conclude, refuse_faulty, run_of
 from harness.ledger import Ledger, Run, UnwritableError
+from harness.machine import environment
 from harness.picture import leading, pictures
 from harness.planner import SUSPICIOUS, Place, choose
 from harness.question import Question, offered

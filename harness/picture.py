@@ -78,6 +78,23 @@ def rows_of(lines: list[str]) -> tuple[int, list[str]] | None:
     return width, [f"{int(''.join(map(str, row)).ljust(4 * digits, '0'), 2):0{digits}x}" for row in rows]
 
 
+def checked(data: Any) -> dict[str, Any]:
+    """The picture that `data` is, which anyone may have written.
+
+    Raises:
+        ValueError, TypeError, AttributeError or KeyError: it is none.
+    """
+    case, width, sides = data["case"], data["width"], [data["backend"], data["reference"]]
+    rows = [row for side in sides for row in side]
+    if not (
+        isinstance(case, str) and type(width) is int and 0 < width <= 64 and all(len(side) <= 32 for side in sides)
+    ):
+        raise ValueError("it is too large")
+    if not all(re.fullmatch("[0-9a-f]+", row) and len(row) == -(-width // 4) for row in rows):
+        raise ValueError("a row has other digits, or another number of them")
+    return {"case": case, "width": width, "backend": list(sides[0]), "reference": list(sides[1])}
+
+
 def _part(finding: Finding) -> float:
     return (finding.log10_e or 0.0) / (finding.threshold_log10_e or 1.0)
 

@@ -11,8 +11,8 @@ from harness.amounts import pack
 from harness.backend import Offer
 from harness.check import passed
 from harness.engine import Result
-from harness.gate import environment
 from harness.ledger import Ledger
+from harness.machine import environment
 from harness.nightly import standing
 from harness.question import ask
 from harness.schema import MIGRATIONS

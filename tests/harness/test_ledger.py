@@ -24,8 +24,9 @@ from harness.chronicle import tell
 from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence import add
-from harness.gate import answer, environment
+from harness.gate import answer
 from harness.ledger import APART, Ledger, UnwritableError
+from harness.machine import environment
 from harness.names import find
 from harness.nightly import REFERENCE, Agenda, Recording, draw, standing
 from harness.question import ask, jobs

@@ -11,8 +11,8 @@ import pytest
 from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import UsageError
-from harness.gate import environment
 from harness.ledger import APART, Ledger
+from harness.machine import environment
 from harness.merge import merge
 from harness.question import ask
 from harness.schema import APPLICATION, MIGRATIONS
