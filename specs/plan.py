@@ -1,73 +1,18 @@
-"""Which cases, how many draws, and whose share of the error budget."""
+"""Which cases each profile goes through, and for which findings."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from harness.backend import DTYPES
 from harness.case import ANY, Case, FindingId, shape_text
-from harness.tally import Tally, draws_to_detect
+from specs.aims import AIMS, ENDS, LESSER, MAIN, RARE, Aim, draws
 from specs.contexts import CONTEXTS, Context
 from specs.contracts import CONTRACTS, Contract
 
-MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here
-ENDS = (0.001, 0.99, 0.999)  # where rounding hides
-RARE = (1e-5, 1e-6)  # one finding an operator: at 10⁻⁶ it takes 2·10⁷ draws to see twenty drops
 FEW = (0.1, 0.3)  # laws with many groups look here alone
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What a profile catches with probability 0.99, and how much it draws where no departure is promised.
-
-    Args:
-        departure: of the keep rate at the main rates.
-        part: of the keep rate at the ends, as a part of the rarer outcome's probability, which a departure may exceed.
-        calls: small calls, for laws that need many calls and not many entries.
-        unchanged: elements at p = 0, none of which may be dropped, and at p = 1, none of which may be kept.
-        grid: the rates at which contexts besides `eager` and `grad` are looked at.
-    """
-
-    departure: float
-    part: float
-    calls: int
-    unchanged: int
-    grid: tuple[float, ...] = (*MAIN, *ENDS)
-
-    def at(self, p: float) -> float:
-        """The departure of the keep rate that is caught at `p`."""
-        return self.departure if p in MAIN else min(self.departure, self.part * min(p, 1 - p))
-
-
-_QUICK = Aim(0.005, 0.5, 300, 10**7, (0.1, 0.9, 0.999))
-AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000, 2 * 10**8), "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9)}
-# In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
-LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6), "gate": _QUICK, "deep": _QUICK}
-
-OTHERS = (
-    "positions",
-    "spread",
-    "segments",
-    "neighbours",
-    "blocks",
-    "runs",
-    "calls",
-    "calls_by_position",
-    "streams",
-    "data",
-    "reading_order",
-    "no_mask_twice",
-    "all_lags",
-    "moments",
-)
-# Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, the rest in reserve.
-WEIGHTS = {"keep_rate": 0.5, **dict.fromkeys(OTHERS, 0.4 / len(OTHERS))}
-ALPHA = 1e-6  # the budget that draws are planned for
-SHARED = 600  # findings that share the weight of keep_rate, at most: draws are planned for that many
-
 POOLED = (
     *(f"neighbours:{lag}" for lag in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024, "half")),
     *(f"blocks:{size}" for size in (2, 4, 8, 9)),
@@ -117,22 +62,6 @@ def plan(profile: str) -> tuple[Case, ...]:
     )
     # What isn't made for threads may not recover from several at once: no other case is to pay for it.
     return tuple(sorted(cases, key=lambda case: case.study == "concurrency"))
-
-
-@functools.cache
-def draws(p: float, aim: Aim) -> int:
-    """Draws that a mask is judged by at `p`, by formula."""
-    return draws_to_detect((1 - p, p), aim.at(p), ALPHA * WEIGHTS["keep_rate"] / SHARED)
-
-
-def detects(case: Case, alpha: float) -> float:
-    """The smallest departure of the keep rate that `case`, drawn as planned, catches with probability 0.99."""
-    assert case.p is not None
-    entries = prod(CONTRACTS[case.op].mask_shape(case.shape))
-    number = -(-case.draws // entries) * entries
-    dropped = round(number * case.p)
-    tally = Tally(("kept", "dropped"), (number - dropped, dropped), (1 - case.p, case.p), departure="rate")
-    return tally.detectable(alpha)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 from harness.case import Case
 from harness.suite import Cause, Defect
 from specs.adapter import check
+from specs.aims import WEIGHTS, detects
 from specs.laws import channels, gradient, independence, modes, moments, outcomes, rate, streams
-from specs.plan import WEIGHTS, detects, plan
+from specs.plan import plan
 
 HERE = Path(__file__).parent
 

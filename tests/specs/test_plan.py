@@ -10,11 +10,12 @@ import pytest
 from harness.backend import DTYPES
 from harness.case import FindingId
 from harness.suite import load_suite
+from specs.aims import ENDS, MAIN, RARE, WEIGHTS, detects
 from specs.calls import STUDIES as FUNCTIONS
 from specs.contexts import CONTEXTS
 from specs.contracts import CONTRACTS
 from specs.inputs import PROBES, cotangent, filled
-from specs.plan import ENDS, MAIN, RARE, WEIGHTS, detects, plan
+from specs.plan import plan
 from specs.suite import laws
 
 PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}

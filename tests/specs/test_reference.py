@@ -6,9 +6,9 @@ import torch
 
 from harness.errors import NoVerdictError
 from specs import reference
+from specs.aims import ENDS, MAIN
 from specs.contracts import CONTRACTS
 from specs.inputs import PROBES, probes
-from specs.plan import ENDS, MAIN
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 EVERY = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from specs import reference
+from specs.aims import ENDS, MAIN
 from specs.contracts import CONTRACTS
 from specs.inputs import probes
-from specs.plan import ENDS, MAIN
 from specs.rounding import bounds, representable, ulp
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
