@@ -12,7 +12,8 @@ from harness.names import find
 from harness.snippet import _quoted, snippet
 from harness.source import beside, locate
 from harness.suite import load_suite
-from specs.demonstration import SHOWN, demonstrate
+from specs.demonstration import demonstrate
+from specs.scripts import SHOWN
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "tests" / "mutants"
