@@ -78,6 +78,7 @@ def gate(
         if path is not None:
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
+    _warn_of_idle(question)
     runner = _recorded(question, ledger, executor, workers, case_timeout, memory)
     verdict, _ = _judge(question, runner, json_path)
     broken = [
@@ -209,7 +210,8 @@ def matrix(
 ) -> None:
     """Judge several backends, and write a table of frameworks × operators × promises.
 
-    One that can't be loaded is said so, and passed by. Each is judged with the known deviations that lie beside it.
+    One that can't be loaded is said so and passed by; the exit code is 3 if it was named. Each is judged with the
+    known deviations that lie beside it.
 
     \b
       keeprate matrix --backends all --out matrix.md
@@ -228,7 +230,15 @@ def matrix(
             rows.append(Row(name, error=str(error)))
             click.echo(filled(f"{name}: no verdict: {error}"))
         write(out, text_of(rows, out, question.profile, seed))  # each time: an interrupt must not cost what is done
-    sys.exit(exit_code(rows))
+    sys.exit(exit_code(rows, named=backends != ("all",)))
+
+
+def _warn_of_idle(question: Question) -> None:
+    """Says which lines of a list of known deviations stand for nothing."""
+    if idle := question.known.idle(question.plan):
+        more = f" and {len(idle) - 1} more match" if len(idle) > 1 else " matches"
+        text = f"{question.known.path}: '{idle[0]}'{more} no finding of profile '{question.profile}'"
+        click.echo(filled(f"warning: {text}"), err=True)
 
 
 def _recorded(question: Question, path: Path | None, *where: Any) -> Runner:

@@ -6,7 +6,7 @@ another, which then stands alone: `--known /dev/null` judges without any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,6 +32,10 @@ class Known:
     def reason(self, finding: str) -> str | None:
         """The reason given for `finding`, or None if no pattern matches it."""
         return next((reason for pattern, reason in self.patterns if fnmatchcase(finding, pattern)), None)
+
+    def idle(self, findings: Collection[str]) -> list[str]:
+        """The patterns that match none of `findings`: mistyped, or of another plan."""
+        return [pattern for pattern, _ in self.patterns if not any(fnmatchcase(text, pattern) for text in findings)]
 
 
 def read_known(path: str | Path) -> Known:

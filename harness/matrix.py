@@ -92,11 +92,12 @@ def row_of(backend: str, verdict: Mapping[str, Any]) -> Row:
     return Row(backend, verdict["backend"]["version"], cells, seconds)
 
 
-def exit_code(rows: Sequence[Row]) -> int:
-    """1 if any backend breaks a promise, 3 if none could be judged, else 0."""
-    if all(row.error for row in rows):
-        return 3
-    return int(any(row.total["broken"] for row in rows))
+def exit_code(rows: Sequence[Row], *, named: bool) -> int:
+    """1 if any backend breaks a promise, 3 if none could be judged, or one that was `named` couldn't, else 0."""
+    if any(row.total["broken"] for row in rows):
+        return 1
+    missing = [row for row in rows if row.error]
+    return 3 if len(missing) == len(rows) or (named and missing) else 0
 
 
 def text_of(rows: Sequence[Row], out: Path, profile: str, seed: int) -> str:

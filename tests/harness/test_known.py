@@ -48,6 +48,15 @@ def test_what_is_written_is_read_again(tmp_path):
     assert [known.reason(id) for id, _ in findings] == [reason for _, reason in findings]
 
 
+def test_a_line_that_stands_for_nothing_is_warned_of(gate, tmp_path):
+    (tmp_path / "known.txt").write_text("toss/fair/*  # bent\ntos/fair/*  # mistyped\n*/fair/x  # too\n")
+    run = gate("Bent", "--known", "known.txt")
+    assert (run.code, run.err) == (
+        0,
+        "warning: known.txt: 'tos/fair/*' and 1 more match no finding of profile 'quick'\n",
+    )
+
+
 def test_a_known_deviation_does_not_fail_the_gate_and_is_reported(gate, tmp_path, verdict):
     (tmp_path / "known.txt").write_text("toss/fair/*  # bent since 1999\n")
     run = gate("Bent", "--known", "known.txt", "--json", "v.json")

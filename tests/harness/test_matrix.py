@@ -36,7 +36,7 @@ def test_the_tables_say_what_is_kept_broken_known_and_not_offered(matrix, coins,
 def test_what_can_not_be_loaded_is_said_and_passed_by(matrix, tmp_path):
     (tmp_path / "absent.py").write_text("import no_such_framework\n")
     run = matrix("absent.py", "Fair", out="m.json")
-    assert run.code == 0, run.err
+    assert run.code == 3, run.err  # it was named
     assert "absent.py: no verdict: backend absent.py can't be loaded: ModuleNotFoundError" in run.out
     data = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
     assert data["profile"] == "quick" and data["seed"] == 7
@@ -49,7 +49,8 @@ def test_what_can_not_be_loaded_is_said_and_passed_by(matrix, tmp_path):
 def test_nothing_judged_is_no_verdict(matrix, tmp_path):
     (tmp_path / "absent.py").write_text("import no_such_framework\n")
     assert matrix("absent.py").code == 3
-    assert exit_code([Row("a", error="it has none"), Row("b")]) == 0
+    assert exit_code([Row("a", error="it has none"), Row("b")], named=False) == 0
+    assert exit_code([Row("a", error="it has none"), Row("b")], named=True) == 3
 
 
 def test_a_name_that_does_not_exist_is_refused_before_anything_is_judged(matrix, tmp_path):
