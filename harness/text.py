@@ -129,7 +129,7 @@ def _rows(finding: Finding) -> Iterable[tuple[str, str]]:
     yield "off by", f"{off:+.3g}{times}" + (f" ({finding.detectable:.2g})" if finding.detectable else "")
     p_value = f"p = {finding.p_value:.2g}" if finding.p_value else "p < 1e-300"
     threshold = finding.threshold_log10_e
-    yield "evidence", f"log10 e = {finding.log10_e:.1f}, broken from {threshold:.1f} on; chi-square {p_value}"
+    yield "evidence", f"log10 e = {finding.log10_e:.1f}, broken from {threshold:.1f} on; {p_value}"
 
 
 def _row(label: str, text: str) -> str:
@@ -204,13 +204,14 @@ def rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
         broken = count["broken"] + count["error"]
         rates = [finding for finding in mine if finding.law == verdict.headline and finding.n]
         worst = max((finding.detectable or 0.0 for finding in rates if finding.p is not None), default=0.0)
+        lost = any(item.law == verdict.headline and item.status in ("unreadable", "error") for item in mine)
         yield (
             op,
             str(count["kept"]),
             str(broken),
             str(len(mine) - count["kept"] - broken or "-"),
             millions(sum(finding.n or 0 for finding in rates)),
-            f"{worst:.2g}" if worst else "-",
+            f"{worst:.2g}" if worst and not lost else "-",
         )
 
 
