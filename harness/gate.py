@@ -12,7 +12,7 @@ from typing import Any
 from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
-from harness.finding import Finding, decide, outcome, unjudged
+from harness.finding import Finding, Status, decide, outcome, unjudged
 from harness.limits import limits
 from harness.machine import cores, environment
 from harness.picture import pictures
@@ -79,6 +79,22 @@ def judged(
     return replace(finding, known=question.known.reason(text), replay=question.replay(text)), failure
 
 
+def explained(question: Question, finding: Finding, status_of: Callable[[str], Status | None]) -> Finding:
+    """`finding`; an error in its place if nothing could be read, and no law that looks at the same cases says why.
+
+    Args:
+        status_of: the status of a finding, by id; None for one that nobody asked for, which may say why.
+    """
+    if finding.status != "unreadable":
+        return finding
+    promise = question.promises[finding.id]
+    beside = {text for case in promise.cases for text in case.findings} - {finding.id}
+    if not {status_of(text) for text in beside}.isdisjoint(("broken", "error", None)):
+        return finding
+    reason = f"{(finding.detail or {}).get('reason')}; yet no other law fails there"
+    return replace(unjudged(promise, "error", reason), known=finding.known, replay=finding.replay)
+
+
 def conclude(
     question: Question,
     offers: tuple[Offer, Offer | None],
@@ -91,6 +107,8 @@ def conclude(
     offer, reference = offers
     pairs = [docket.conclude(text) for text in question.promises]
     failures = [failure for _, failure in pairs if failure]
+    statuses = {finding.id: finding.status for finding, _ in pairs}
+    findings = tuple(explained(question, finding, statuses.get) for finding, _ in pairs)
     return Verdict(
         backend={**_described(offer), "isolated": isolated},
         reference={**_described(reference), "failures": failures},
@@ -98,7 +116,7 @@ def conclude(
         profile=question.profile,
         alpha=question.alpha,
         seed=question.seed,
-        findings=tuple(finding for finding, _ in pairs),
+        findings=findings,
         laws=question.suite.laws,
         headline=question.suite.headline,
         causes=question.suite.causes,

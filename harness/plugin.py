@@ -23,8 +23,8 @@ from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_writable, write
-from harness.finding import Finding
-from harness.gate import Docket, conclude, no_verdict, refuse_faulty, run_of
+from harness.finding import Finding, Status, unjudged
+from harness.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
 from harness.limits import limits
 from harness.names import file_of
 from harness.picture import pictures
@@ -97,6 +97,7 @@ class Gate:
         self.groups = groups(question.promises)
         self._suite_file = suite_file
         self._waiting: defaultdict[str, list[str]] = defaultdict(list)  # items of each group whose cases weren't run
+        self._selected: set[str] = set()
         self._fresh: list[Result] = []  # not yet sent
         siblings = getattr(config, "workerinput", {}).get(
             "workercount", 1
@@ -125,6 +126,7 @@ class Gate:
         for item in session.items:
             if isinstance(item, Item):
                 self._waiting[self.groups[item.name]].append(item.name)
+                self._selected.add(item.name)
 
     def judge(self, item: Item) -> tuple[Finding, str]:
         """The finding of `item`, and what the reference breaks there; runs the cases of its group if need be."""
@@ -132,7 +134,12 @@ class Gate:
             for result in self._runner.map(jobs(self.question, self.offers[0], mates)):
                 self.docket.add(result)
                 self._fresh.append(result)
-        return self.docket.conclude(item.name)
+        finding, failure = self.docket.conclude(item.name)
+        return explained(self.question, finding, self._status), failure
+
+    def _status(self, text: str) -> Status | None:
+        """The status of a finding whose cases were run; None for one that was not selected."""
+        return self.docket.conclude(text)[0].status if text in self._selected else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -159,6 +166,7 @@ class Controller(Gate):
         self._started = time.monotonic()
         self._gathered: list[Result] = []
         self._reported: set[str] = set()
+        self._lost: dict[str, str] = {}  # findings that pytest could not judge, and why
         self._interrupted = False
         self._verdict: Verdict | None = None
         self._unwritten: list[str] = []
@@ -203,6 +211,10 @@ class Controller(Gate):
             data = json.loads(report.keeprate)
             self._reported.add(data["finding"])
             self._gathered += [Result.from_json(item) for item in data["results"]]
+        elif report.failed and (finding := report.nodeid.partition("::")[2]) in self.question.promises:
+            self._reported.add(finding)
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self._lost[finding] = crash.message if crash else report.longreprtext  # pytest-xdist says who died
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Concludes nothing after Ctrl-C; `-x` ends a parallel run in another way."""
@@ -220,7 +232,7 @@ class Controller(Gate):
         workers = getattr(self._config.option, "numprocesses", None) or 1
         verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
         shown = pictures(asked, self.offers[0], verdict, docket.of_backend(), self._runner.picture)
-        self._verdict = replace(verdict, pictures=shown)
+        self._verdict = replace(verdict, pictures=shown, findings=tuple(map(self._unless_lost, verdict)))
         self._write(self._verdict)
         self._try(github.add_summary, self._verdict)
         if self._unwritten:
@@ -235,6 +247,13 @@ class Controller(Gate):
                 terminalreporter.write_line(line)
         for refusal in self._unwritten:
             terminalreporter.write_line(f"ERROR: {refusal}", red=True)
+
+    def _unless_lost(self, finding: Finding) -> Finding:
+        """`finding`, or an error in its place if the process that was to judge it is gone."""
+        if finding.id not in self._lost:
+            return finding
+        lost = unjudged(self.question.promises[finding.id], "error", self._lost[finding.id])
+        return replace(lost, known=finding.known, replay=finding.replay)
 
     def _write(self, verdict: Verdict) -> None:
         """Writes the JSON, if it is asked for."""

@@ -47,6 +47,7 @@ RANKED = {  # a shape of each rank, batched
 }
 SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
 LAYOUTS = ("step2", "transposed", "stride0")
+READ = ("masks", "unmapped", "lazy", "streams", "processes", "gradients")  # studies that read masks
 ROWS = 3  # passes where a few are enough: as many as a mapped call has rows
 BLOCKS = (1 << 20) + 7  # elements of a gradient that no grid of 1,024 blocks of 1,024 threads covers
 LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096, "deep": (1 << 24) + 4096}
@@ -126,8 +127,8 @@ class _Planner:
             yield self._case("masks", p, shape, whole, less, [self._id("keep_rate", f"p{p!r}", shape, dtype=ANY)], [])
 
     def _rare_draws(self, p: float) -> tuple[int, int]:
-        """Draws in each dtype, in `eager` and in every other context."""
-        number = draws(p, Aim(p, 1.0, 0, 0)) // len(DTYPES)
+        """Draws in `eager` and in every other context."""
+        number = self._part(draws(p, Aim(p, 1.0, 0, 0)))
         return (number // 25, number // 250) if self.profile == "quick" else (number, number // 25)
 
     def _small(self) -> Iterator[Case]:
@@ -195,7 +196,7 @@ class _Planner:
     def _many(self) -> Iterator[Case]:
         """p = 0 and p = 1 in training, in all dtypes together: nothing is dropped, and all is."""
         shape = self._shape(1024, 1024) if not self.contract.by_channel else self._shape(1024, 512)
-        number, less = (aim.unchanged // len(DTYPES) for aim in (self._aim, self._lesser))
+        number, less = (self._part(aim.unchanged) for aim in (self._aim, self._lesser))
         for p in (0.0, 1.0):
             yield self._case("many", p, shape, number, less, [self._id("endpoints", f"p{p!r}", shape, dtype=ANY)], [])
 
@@ -314,6 +315,10 @@ class _Planner:
         """The id of a finding that pools p, shape and dtype."""
         return self._id(law, ANY, None, context, dtype=ANY)
 
+    def _part(self, number: int) -> int:
+        """Draws of a finding that all dtypes share: as many as it needs in float32, which every backend has."""
+        return number if self.dtype == "float32" else number // len(DTYPES)
+
     @property
     def _aim(self) -> Aim:
         return AIMS[self.profile]
@@ -342,8 +347,16 @@ class _Planner:
         strides: str = "",
         needs: tuple[str, ...] = (),
     ) -> Case:
-        """A case that gives evidence to `findings`, and to one finding for each of `laws` that pools p."""
-        pooled = [self._id(law, ANY, shape, context, strides=strides) for law in laws]
+        """A case that gives evidence to `findings`, and to one finding for each of `laws` that pools p.
+
+        Where masks are read, it is also evidence for the laws without which none can be.
+        """
+        all_of = [*findings, *(self._id(law, ANY, shape, context, strides=strides) for law in laws)]
+        if study in READ:
+            ids = [FindingId.parse(text) for text in all_of]
+            needed = ["outcomes"] + ["constancy"] * (self.contract.by_channel and study != "gradients")
+            missing = [law for law in needed if law not in {id.family for id in ids}]
+            all_of += [self._id(law, ANY, None, context, dtype=ids[0].dtype) for law in missing]
         return Case(
             op=self.contract.name,
             dtype=self.dtype,
@@ -353,7 +366,7 @@ class _Planner:
             study=study,
             draws=number,
             reference_draws=for_reference,
-            findings=(*findings, *pooled),
+            findings=tuple(all_of),
             strides=strides,
             needs=needs,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.case import Case
+from harness.check import Check
 from harness.errors import NotOffered
 from specs import reference
 from specs.bench import Bench, Seen
@@ -37,6 +38,16 @@ class Streams:
     p: float
     pairs: Mapping[str, Bits]
     masks: Masks
+
+    @property
+    def outcomes(self) -> Check:
+        """Whether each element is one of PyTorch's two."""
+        return self.masks.outcomes
+
+    @property
+    def constancy(self) -> Check | None:
+        """Whether each channel was kept or dropped whole."""
+        return self.masks.constancy
 
     def of(self, kind: str) -> Bits:
         """The pairs of one kind.

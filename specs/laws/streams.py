@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.check import Check, failed, passed
-from harness.errors import Unreadable
 from harness.suite import law
 from harness.tally import Tally
 from specs.laws.independence import pair_tally
@@ -31,23 +30,28 @@ def seeding(sample: Calls) -> Check:
     alike, threads that choose seeds of their own where a mask is large. Blind to how seeds are related.
     """
     check = Check(0, 0)
+    reference: Mask | None = None
     for observation in sample.observations:
         wanted, _, what = observation.what.rpartition(": ")
+        mask = _mask(observation)
+        if mask is None:
+            check += failed(call=what, first=observation.raised or "an output of another shape than its input")
         if not wanted:  # what the next ones are compared with
-            reference, name = _mask(observation), what
-            continue
-        equal = bool(np.array_equal(_mask(observation), reference))
-        if equal == (wanted == "same"):
-            check += passed()
-        else:
-            check += failed(call=what, first=f"the same mask as {name}" if equal else f"another mask than {name}")
+            reference, name = mask, what
+        elif mask is not None and reference is not None:
+            equal = bool(np.array_equal(mask, reference))
+            if equal == (wanted == "same"):
+                check += passed()
+            else:
+                check += failed(call=what, first=f"the same mask as {name}" if equal else f"another mask than {name}")
     return check
 
 
-def _mask(observation: Observation) -> Mask:
+def _mask(observation: Observation) -> Mask | None:
+    """The mask of one call; None if it raised, or gave another shape."""
     assert observation.expected is not None
     if observation.y is None or observation.y.shape != observation.x.shape:
-        raise Unreadable(observation.raised or "no mask could be read: shape is broken here")
+        return None
     return observation.expected.is_kept(observation.y)
 
 

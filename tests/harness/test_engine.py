@@ -68,6 +68,19 @@ def test_a_coin_on_its_edge_is_one_fault_and_not_two(judged):
     assert set(status.values()) == {"unreadable"}
 
 
+def test_what_no_law_explains_is_an_error(keeprate, real_pytest, coin, coins):
+    blind = coin.replace("coin.py", "coin_blind.py")
+    options = ("--backend", f"{coins}:OnEdge", "--suite", blind, "--profile", "quick")
+    run = keeprate("gate", *options)
+    assert run.code == 1, run.out + run.err
+    assert "lands is broken here; yet no other law fails there" in " ".join(run.out.split())
+    run = real_pytest("-p", "harness.plugin", *options, "-q", "-p", "no:xdist")
+    assert run.code == 1, run.out + run.err
+    assert "2 failed, 2 passed" in run.out
+    one = keeprate("replay", "toss/fair/float32/p0.5/-/eager", "--backend", f"{coins}:OnEdge", "--suite", coin)
+    assert one.code == 0, one.out + one.err  # the law that may say why was not asked
+
+
 def test_no_framework_is_imported_for_a_coin(python, coin, coins):
     script = f"""
 import sys

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -236,6 +237,21 @@ def test_an_interrupted_run_concludes_nothing(real_pytest, coin, coins, tmp_path
     assert run.code == pytest.ExitCode.INTERRUPTED, run.out + run.err
     assert "CONFORMS" not in run.out
     assert not (tmp_path / "v.json").exists()
+
+
+def test_what_pytest_could_not_judge_is_an_error(real_pytest, coin, coins, tmp_path, verdict):
+    """As when a worker of pytest-xdist dies: a report of the item's failure, and nothing of ours in it."""
+    text = "def pytest_runtest_setup(item):\n    if 'spin/lands' in item.name:\n        raise OSError('lost')\n"
+    (tmp_path / "loses.py").write_text(text)
+    shutil.copy(coin, tmp_path)
+    options = (f"--backend={coins}:Fair", "--suite", "coin.py", *PROFILE, "--json", "v.json", "-p", "harness.plugin")
+    run = real_pytest(*options, "-p", "loses", "-p", "no:xdist", cwd=tmp_path)
+    assert run.code == 1, run.out + run.err
+    data = verdict(tmp_path / "v.json")
+    assert data["verdict"] == "broken"
+    (lost,) = (item for item in data["findings"] if item["status"] != "kept")
+    assert (lost["id"], lost["status"]) == ("spin/lands/float32/-/-/eager", "error")
+    assert "lost" in lost["detail"]["reason"]
 
 
 def test_with_a_backend_and_no_path_only_the_suite_is_collected(judged_by_pytest):

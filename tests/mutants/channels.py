@@ -80,3 +80,13 @@ class PlanesInBlocks(Plain):
             return super().mask(x, shape, p)
         blocks = self.draw((*shape[:2], -(-plane // 1024)), p)
         return np.repeat(blocks, 1024, axis=2)[:, :, :plane].reshape(x.values.shape)
+
+
+class TornWhereStrided(Plain):
+    """Draws for each element where the input isn't contiguous. M1, N1."""
+
+    meant_for = "constancy"
+    ops = ("dropout2d",)
+
+    def channels(self, x):
+        return super().channels(x) if x.values.flags.c_contiguous else x.values.shape

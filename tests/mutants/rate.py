@@ -234,3 +234,15 @@ class StretchKept(Plain):
         mask = super().draw(shape, p).reshape(-1)
         mask[1 << 21 : (1 << 21) + 8192] = True
         return mask.reshape(shape)
+
+
+class OftenWhereRare(Plain):
+    """One dtype, and 1e-6 is dropped as 2.5e-6, the nearest multiple of what its uniform numbers resolve. E1."""
+
+    meant_for = "keep_rate"
+    ops = ("dropout",)
+    dtypes = ("float32",)
+    profile = "gate"
+
+    def draw(self, shape, p):
+        return super().draw(shape, 2.5e-6 if p == 1e-6 else p)

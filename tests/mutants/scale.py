@@ -75,3 +75,13 @@ class ScaledInEvaluation(Plain):
     def evaluated(self, x, p):
         with np.errstate(all="ignore"):
             return Array(rounded(x.values * (1 - p), x.dtype), x.dtype, 1 - p)
+
+
+class NotScaledWhereRare(Plain):
+    """Below p = 1e-4 kept entries are left as they are, as if nothing were dropped. G1."""
+
+    meant_for = "outcomes"
+    ops = ("dropout",)
+
+    def scale(self, p, dtype):
+        return 1 / (1 - p) if p >= 1e-4 else 1

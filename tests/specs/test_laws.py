@@ -6,6 +6,8 @@ import pytest
 from harness.check import passed
 from harness.errors import Unreadable
 from specs.bits import Bits
+from specs.calls import Calls, Observation
+from specs.contracts import CONTRACTS
 from specs.gradients import Gradients
 from specs.laws.independence import (
     all_lags,
@@ -18,7 +20,8 @@ from specs.laws.independence import (
     runs,
 )
 from specs.laws.rate import keep_rate, positions, segments, spread
-from specs.laws.streams import data, streams
+from specs.laws.streams import data, seeding, streams
+from specs.outcome import exactly
 from specs.sample import Masks, worst_lag
 from specs.simulated import bernoulli
 from specs.streams import Streams
@@ -194,3 +197,21 @@ def test_what_could_not_be_read_is_not_judged():
             law(blind, parameter)
     with pytest.raises(Unreadable):
         no_mask_twice(blind)
+
+
+@pytest.mark.parametrize(("y", "raised"), [(None, "dropout raised OverflowError"), (np.ones(3), "")])
+def test_a_call_that_gives_no_mask_breaks_the_promise_of_seeds(y, raised):
+    x = np.ones(4)
+
+    def seen(what, output, why):
+        return Observation(what, x, output, why, "float32", x, exactly(x))
+
+    right = seen("after seed 1", x, ""), seen("same: seed 1 again", x, "")
+    for observations in (
+        (*right, seen("same: seed 1, other data", y, raised)),
+        (seen("after seed 1", y, raised), *right),
+    ):
+        check = seeding(Calls(CONTRACTS["dropout"], "float32", observations))
+        assert (check.checked, check.wrong) == (2, 1)
+        assert check.first["first"] == raised or "another shape" in check.first["first"]
+    assert not seeding(Calls(CONTRACTS["dropout"], "float32", right)).broken
