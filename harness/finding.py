@@ -46,6 +46,7 @@ class Finding:
     replay: str = ""
     evidence: Tally | Moments | None = field(default=None, repr=False)  # of a law that draws, if it was judged
     level: float = field(default=0.0, repr=False)  # its share of the error budget, as a probability
+    peak: float = field(default=-math.inf, repr=False)  # log10 e that it was broken with before: it stays so
 
     @property
     def fails(self) -> bool:
@@ -64,8 +65,8 @@ class Finding:
 
     @property
     def log10_e(self) -> float | None:
-        """Log10 of the evidence against the promise."""
-        return _round(self.evidence.log10_e) if self.evidence else None
+        """Log10 of the evidence against the promise: the most there has been, where that was enough."""
+        return _round(max(self.peak, self.evidence.log10_e)) if self.evidence else None
 
     @property
     def threshold_log10_e(self) -> float | None:

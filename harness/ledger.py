@@ -331,6 +331,15 @@ class Ledger:
         )
         return {text: (status, log10_e) for text, status, log10_e, _ in rows}
 
+    def fallen(self, subject: int) -> dict[str, float]:
+        """Findings that an e-value had broken when a night ended, and the largest log10 e of those nights."""
+        rows = self.db.execute(
+            "SELECT text, max(log10_e) FROM night JOIN finding ON finding.id = finding "
+            "WHERE subject = ? AND status = 'broken' AND log10_e IS NOT NULL GROUP BY finding",
+            (subject,),
+        )
+        return dict(rows.fetchall())
+
     def drawn(self, subject: int) -> tuple[int, int]:
         """Runs and draws of a backend."""
         runs, draws = self.db.execute(

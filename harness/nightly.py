@@ -13,6 +13,7 @@ from harness.check import Check
 from harness.engine import Job, Result, decided
 from harness.errors import UsageError
 from harness.evidence import Evidence, kind_of
+from harness.finding import Finding
 from harness.gate import Docket, conclude, refuse_faulty, run_of
 from harness.ledger import Ledger, Run, UnwritableError
 from harness.machine import environment
@@ -218,7 +219,8 @@ def standing(
 ) -> tuple[Verdict, int]:
     """The verdict over all runs, and how many promises wait for a case that was never gone through.
 
-    A promise is judged once each of its cases was looked at, so that what an e-value averages over never changes.
+    A promise is judged once each of its cases was looked at, so that what an e-value averages over never changes. What
+    was broken at the end of a night stays broken.
     """
     results = {role: ledger.results(subject) for role, subject in subjects.items()}
     for found in results.values():
@@ -236,7 +238,17 @@ def standing(
     for role, found in results.items():
         for result in found.values():
             docket.add(replace(result, role=role))
-    return conclude(asked, offers, docket, run, isolated=True), len(question.promises) - len(ready)
+    verdict = conclude(asked, offers, docket, run, isolated=True)
+    fallen = ledger.fallen(subjects["backend"])
+    findings = tuple(_still_broken(finding, fallen.get(finding.id)) for finding in verdict)
+    return replace(verdict, findings=findings), len(question.promises) - len(ready)
+
+
+def _still_broken(finding: Finding, peak: float | None) -> Finding:
+    """`finding`; broken if its e-value was once large enough, which is what Ville's inequality bounds."""
+    if peak is None or finding.evidence is None:
+        return finding
+    return replace(finding, status="broken", peak=peak)
 
 
 def _refuse_strange(question: Question, results: Mapping[str, Result], ledger: Ledger) -> None:

@@ -72,6 +72,16 @@ def counts(ledger, subject, case=CASE, finding=FAIR):
     return ledger.results(subject)[case].evidence[finding].counts.tolist()
 
 
+def until(passes):
+    """What ends a night after so many passes, however long they take."""
+
+    def look(_, done):
+        if done >= passes:
+            raise KeyboardInterrupt
+
+    return look
+
+
 def throw(question, ledger, kind="Fair", seconds=1.0, **options):
     """A night of a coin in this process."""
     backend = find(f"{COINS}:{kind}", group="keeprate.backends", kind="backend")
@@ -114,7 +124,7 @@ class Noting(InProcess):
 def test_what_a_night_draws_is_what_its_cases_give(ledger, question):
     backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
     runner = Noting(backend, question.suite, question.names)
-    night = draw(question, runner, ledger, 1.0)
+    night = draw(question, runner, ledger, 600.0, progress=until(100))
     given = runner.given
     assert night.passes == sum(job.passes for job in given) and not night.pending
     assert len({(job.case.id, job.seed) for job in given}) == len(given)  # no draw is counted twice
@@ -585,17 +595,11 @@ def test_what_waits_is_told_by_operator_and_law(ledger, question):
 
 
 def test_a_broken_promise_is_not_drawn_again(ledger, question):
-    def until(passes):
-        """A night of so many passes, however long they take."""
-
-        def look(_, done):
-            if done >= passes:
-                raise KeyboardInterrupt
-
-        assert throw(question, ledger, "Bent", seconds=600.0, progress=look).verdict.verdict == "broken"
+    def night():
+        assert throw(question, ledger, "Bent", seconds=600.0, progress=until(100)).verdict.verdict == "broken"
         return ledger.passes(1)
 
-    passes, again = until(100), until(100)
+    passes, again = night(), night()
     for case, number in passes.items():
         assert again[case] == number if case.startswith("toss") else again[case] > number
 
@@ -636,9 +640,29 @@ def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, question, mon
             for found in InProcess(coin, suite, names).map([replace(job, seed=run.first_seed)]):
                 ledger.add(run, found, 1.0)
             verdict, _ = standing(question, (OFFER, None), ledger, run.subjects, {})
+            ledger.close_night(run, verdict)
             verdicts.append({finding.id: finding.status for finding in verdict}[FAIR])
             assert number < 19 or verdicts[-1] == "broken"
     assert verdicts == sorted(verdicts, reverse=True)  # kept, then broken for good
+
+
+def test_what_was_broken_stays_so_whatever_comes_after(ledger, question):
+    """The supremum of an e-process is what Ville's inequality bounds."""
+    run = begin(ledger, question)
+
+    def told():
+        verdict, _ = standing(question, (OFFER, None), ledger, run.subjects, {})
+        ledger.close_night(run, verdict)
+        return next(finding for finding in verdict if finding.id == FAIR)
+
+    ledger.add(run, result(10_000, 8_900), 1.0)
+    first = told()
+    assert first.status == "broken"
+    ledger.add(run, result(10_000, 10_500), 1.0)
+    second = told()
+    assert second.evidence.log10_e < second.threshold_log10_e
+    assert (second.status, second.log10_e) == ("broken", first.log10_e)
+    assert tell(ledger, COIN)["verdict"] == "broken"
 
 
 def test_the_ledger_holds_no_pickle(ledger, question):
