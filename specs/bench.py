@@ -55,10 +55,11 @@ class Bench:
         self.contract = contract
         self.dtype = dtype
         self.context = Context(context)
+        self.writes = contract.writes or self.context.inplace
         self.wide = np.float64 if dtype == "float64" else np.float32  # what `asarray` is given
         self._backend = backend
         self._stacked = stacked
-        self._functions: dict[tuple[float, bool], Function] = {}
+        self._functions: dict[tuple[type, float, bool], Function] = {}
         self._rows: list[Any] = []  # what a mapped call gave and nobody has asked for yet
         self._asked: tuple[Any, ...] = ()  # the call that they answer
         self._seeded = False  # no call was made since
@@ -149,6 +150,8 @@ class Bench:
     @property
     def _what(self) -> str:
         context = self.context
+        if context.inplace:
+            return f"{self.contract.name} in place"
         return f"{self.contract.name} under {context.name}" if context.needs else self.contract.name
 
     def _mapped(self, x: Mapped, p: float, train: bool) -> Any:
@@ -194,10 +197,15 @@ class Bench:
 
     def call_inplace(self, x: Any, p: float, train: bool) -> Any:
         """The operator's in-place form on a native array."""
-        if self.contract.inplace == "inplace":
-            operator = getattr(self._backend, self.contract.name)
-            return _foreign(self.contract.name, lambda: operator(x, p, train, inplace=True))
-        return _foreign(self.contract.inplace, getattr(self._backend, self.contract.inplace), x, p, train)
+        return _foreign(f"{self.contract.name} in place", self._inplace, x, p, train)
+
+    @property
+    def _inplace(self) -> Callable[[Any, float, bool], Any]:
+        if self.contract.inplace != "inplace":
+            form: Callable[[Any, float, bool], Any] = getattr(self._backend, self.contract.inplace)
+            return form
+        operator = getattr(self._backend, self.contract.name)
+        return lambda x, p, train: operator(x, p, train, inplace=True)
 
     def vjp(self, x: Any, p: float, train: bool, cotangent: Any) -> tuple[Any, Any]:
         """Output and gradient of the operator, in the bench's context."""
@@ -239,14 +247,15 @@ class Bench:
 
     def _function(self, p: float, train: bool) -> Function:
         """The operator at `p`, transformed when first asked for."""
-        if (p, train) not in self._functions:
-            operator = getattr(self._backend, self.contract.name)
+        asked = type(p), p, train  # a whole number is another argument
+        if asked not in self._functions:
+            operator = self._inplace if self.context.inplace else getattr(self._backend, self.contract.name)
             function: Function = lambda x: operator(x, p, train)  # noqa: E731
             if self.context.layered:
                 function = self._layer(p)
                 _foreign(*_mode(function, train))
-            self._functions[p, train] = self._transformed(function)
-        return self._functions[p, train]
+            self._functions[asked] = self._transformed(function)
+        return self._functions[asked]
 
     def _layer(self, p: float) -> Any:
         return _offered("module", self._backend.module, self.contract.name, p)

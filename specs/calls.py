@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.case import Case, shape_text
-from harness.check import Check, passed
+from harness.check import Check, failed, passed
 from harness.errors import BackendError
 from specs import reference
 from specs.bench import Bench
@@ -61,6 +61,16 @@ class Observation:
     after: Floats
     expected: Outcomes | None
 
+    def compared(self) -> Check:
+        """The output against PyTorch's outcomes; a call that raised is wrong in every element."""
+        assert self.expected is not None
+        size = max(1, self.x.size)
+        if self.y is None:
+            return failed(size, size, call=self.what, first=self.raised)
+        if not self.x.size and self.y.shape == self.x.shape:  # nothing to compare in an empty array but its shape
+            return passed()
+        return compare(self.y, self.x, self.expected, self.what)
+
 
 @dataclass(frozen=True, eq=False)
 class Calls:
@@ -74,6 +84,11 @@ class Calls:
     dtype: str
     observations: tuple[Observation, ...]
     equal: int = 0
+
+    @property
+    def outcomes(self) -> Check:
+        """Whether each element is one of PyTorch's two."""
+        return sum((observation.compared() for observation in self.observations), passed(self.equal))
 
     @property
     def purity(self) -> Check | None:
@@ -170,7 +185,7 @@ def arguments(bench: Bench) -> Iterator[Observation]:
     """Calls that PyTorch refuses, and some beside them that it takes."""
     shape = _ordinary(bench.contract)
     for train in (True, False):
-        for p in (*REFUSED_RATES, 0.0, 0.3, 1.0):
+        for p in (*REFUSED_RATES, 0.0, 0.3, 1.0, 0, 1):
             yield _refusal(bench, f"p = {p}, {_mode(train)}", shape, p, train)
         for rank in bench.contract.refused:
             yield _refusal(bench, f"rank {rank}, {_mode(train)}", SHAPES[rank][0], 0.3, train)
@@ -206,6 +221,9 @@ def endpoints_of_gradient(bench: Bench) -> Iterator[Observation]:
     """Gradients in training at p = 0 and p = 1, where PyTorch draws nothing."""
     for p in (0.0, 1.0):
         yield from _gradients(bench, p, True)
+    x = filled(bench.contract, bench.dtype, (0, *_ordinary(bench.contract)[1:]))
+    gradient = partial(bench.gradient, p=0.3, train=True, cotangent=bench.native(x))
+    yield _observe(bench, "gradient of an empty input", x, exactly(x), gradient)
 
 
 def _gradients(bench: Bench, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
@@ -239,22 +257,24 @@ def strides(bench: Bench) -> Iterator[Observation]:
             expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
             what = f"training on {layout} input of shape {shape_text(x.shape)}"
             yield _observe(bench, what, x, expected, partial(bench.call, p=0.3), strided=True)
+            what = f"training at p = 1 on {layout} input of shape {shape_text(x.shape)}"
+            nothing = exactly(reference.without_mask(bench.contract, bench.dtype, 1.0, x, train=True))
+            yield _observe(bench, what, x, nothing, partial(bench.call, p=1.0), strided=True)
             what = f"evaluation on {layout} input of shape {shape_text(x.shape)}"
             yield _observe(bench, what, x, exactly(x), partial(bench.call, p=0.3, train=False), strided=True)
 
 
 def shape(bench: Bench) -> Iterator[Observation]:
-    """Calls on every rank that PyTorch takes, on axes of length 1, on empty arrays."""
+    """Calls in every mode on every rank that PyTorch takes, on axes of length 1, on empty arrays."""
     for size in (size for rank in bench.contract.ranks for size in SHAPES[rank]):
         x = filled(bench.contract, bench.dtype, size)
         expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
-        yield _observe(
-            bench,
-            f"training on shape {shape_text(size)}",
-            x,
-            expected,
-            partial(bench.call, p=0.3),
-        )
+        yield _observe(bench, f"training on shape {shape_text(size)}", x, expected, partial(bench.call, p=0.3))
+        nothing = exactly(reference.without_mask(bench.contract, bench.dtype, 1.0, x, train=True))
+        what = f"training at p = 1 on shape {shape_text(size)}"
+        yield _observe(bench, what, x, nothing, partial(bench.call, p=1.0))
+        what = f"evaluation on shape {shape_text(size)}"
+        yield _observe(bench, what, x, exactly(x), partial(bench.call, p=0.3, train=False))
 
 
 def inplace(bench: Bench) -> Iterator[Observation]:
@@ -272,8 +292,23 @@ def inplace(bench: Bench) -> Iterator[Observation]:
         yield _observe(bench, what, x, expected, partial(call, p=p, train=train))
     x = filled(contract, bench.dtype, _ordinary(contract))
     expected = exactly(reference.without_mask(contract, bench.dtype, 1.0, x, train=True))
-    what = "in place, evaluation, then training at p = 1 on what was returned"
-    yield _observe(bench, what, x, expected, lambda native: call(call(native, p=0.3, train=False), p=1.0, train=True))
+    for train in (True, False):
+        what = f"in place, {_mode(train)}, then training at p = 1 on what was returned"
+        yield _observe(bench, what, x, expected, partial(_twice, call, train))
+
+
+def _twice(call: Callable[..., Any], train: bool, native: Any) -> Any:
+    return call(call(native, p=0.3, train=train), p=1.0, train=True)
+
+
+def specials(bench: Bench) -> Iterator[Observation]:
+    """Calls in training on zeros, infinities and NaN, without a gradient."""
+    x = _specials(bench.contract, bench.dtype)
+    for p in RATES:
+        expected = reference.outcomes(bench.contract, bench.dtype, p, x)
+        yield _observe(
+            bench, f"training at p = {p} on zeros, infinities and NaN", x, expected, partial(bench.call, p=p)
+        )
 
 
 def seeding(bench: Bench) -> Iterator[Observation]:
@@ -283,20 +318,29 @@ def seeding(bench: Bench) -> Iterator[Observation]:
     values = probes(contract, dtype)
     of_large = reference.table(contract, dtype, 0.5, values).take(indices(large.shape))
 
-    def observed(what: str, value: int, *before: tuple[float, bool], on: Floats = x) -> Observation:
+    empty = filled(contract, dtype, (0, *x.shape[1:]))
+    call, nothing, refused = (0.5, True, x), (0.5, True, empty), (1.5, True, x)
+
+    def observed(what: str, value: int, *before: tuple[float, bool, Floats], on: Floats = x) -> Observation:
         bench.seed(value)
-        for p, train in before:
-            _observe(bench, what, x, None, partial(bench.call, p=p, train=train))
+        for p, train, given in before:
+            _observe(bench, what, given, None, partial(bench.call, p=p, train=train))
         expected = of_large if on is large else reference.outcomes(contract, dtype, 0.5, on)
         return _observe(bench, what, on, expected, partial(bench.call, p=0.5))
 
     yield observed("after seed 1", 1)
     yield observed("other: seed 2", 2)
     yield observed("same: seed 1 again", 1)
-    yield observed("same: seed 1, then a call in evaluation", 1, (0.5, False))
-    yield observed("same: seed 1, then a call at p = 0", 1, (0.0, True))
-    yield observed("other: seed 1, then a call in training", 1, (0.5, True))
+    yield observed("same: seed 1, then a call in evaluation", 1, (0.5, False, x))
+    yield observed("same: seed 1, then a call at p = 0", 1, (0.0, True, x))
+    yield observed("other: seed 1, then a call in training", 1, call)
+    yield observed("other: seed 1, then calls in training and on nothing", 1, call, nothing)
+    yield observed("other: seed 1, then a call in training and one at p = 1.5", 1, call, refused)
     yield observed("same: seed 1, other data", 1, on=-x)
+    yield observed("after seed 0", 0)
+    yield observed("same: seed 0 again", 0)
+    yield observed("after seed 1 and a call", 1, call)
+    yield observed("same: seed 1 and a call again", 1, call)
     yield observed("after seed 1, on 131,072 entries", 1, on=large)
     yield observed("same: seed 1 again, on 131,072 entries", 1, on=large)
     yield observed("same: seed 1 once more, on 131,072 entries", 1, on=large)
@@ -346,6 +390,7 @@ STUDIES: dict[str, Callable[[Bench], Iterator[Observation]]] = {
     "dtype": dtype,
     "dtype_of_gradient": dtype_of_gradient,
     "arguments": arguments,
+    "specials": specials,
     "strides": strides,
     "shape": shape,
     "inplace": inplace,

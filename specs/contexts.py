@@ -23,6 +23,11 @@ class Context:
         return tuple(part for part in reversed(self.name.split("+")) if part in TRANSFORMS)
 
     @property
+    def inplace(self) -> bool:
+        """True if the operator's in-place form is called in its place."""
+        return self.name == "inplace"
+
+    @property
     def layered(self) -> bool:
         """True if a layer is called in the operator's place."""
         return self.name.endswith("module")

@@ -18,7 +18,7 @@ from specs.bench import Bench
 from specs.bits import Bits, readable
 from specs.compare import compare, same
 from specs.contracts import CONTRACTS, Contract
-from specs.inputs import PROBES, SPECIAL, cotangent, indices, probes, with_specials
+from specs.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
 from specs.outcome import Mask, Outcomes, exactly
 from specs.repeats import Repeats
 from specs.rounding import Floats, bounds
@@ -84,12 +84,13 @@ class _Setting:
     slopes: tuple[Floats, Floats]
 
 
-def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...]) -> _Setting:
+def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], layout: str) -> _Setting:
     values = (*probes(contract, dtype), *SPECIAL)
     which = with_specials(indices(shape), SPECIAL_EVERY, range(PROBES, len(values)))
     if contract.by_channel:
         _make_readable(which, contract)
-    x, ct = np.array(values)[which], cotangent(shape, dtype, seed=0)
+    parts = np.array(values)[which], cotangent(shape, dtype, seed=0), which
+    x, ct, which = (laid_out(part, layout) for part in parts)
     outputs = reference.table(contract, dtype, p, values).take(which)
     return _Setting(values, which, x, ct, outputs, _slopes(contract, dtype, p, x, ct))
 
@@ -104,14 +105,15 @@ class _Passes:
     def __init__(self, bench: Bench, case: Case) -> None:
         assert case.p is not None
         settle = _again if prod(case.shape) <= HELD else _setting
-        setting = settle(bench.contract, bench.dtype, case.p, case.shape)
+        setting = settle(bench.contract, bench.dtype, case.p, case.shape, case.strides)
         self._bench, self._p = bench, case.p
         self._values, self._which = setting.values, setting.which
         self._x, self._ct = setting.x, setting.ct
         self._outputs, self._slopes = setting.outputs, setting.slopes
         self._draws = np.bincount(self._which.ravel(), minlength=len(self._values))
         self._repeats = Repeats()
-        self._native, self._native_ct = bench.native(self._x), bench.native(self._ct)
+        strided = bool(case.strides)
+        self._native, self._native_ct = (bench.native(one, strided=strided) for one in (self._x, self._ct))
 
     def run(self) -> Gradients:
         """One pass: its mask is read, and replayed through PyTorch."""

@@ -16,6 +16,7 @@ from specs.rounding import Floats, representable
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
 PROBES = 64
+GOLDEN = 5**0.5 / 2 + 0.5  # its multiples have digits without end, and lie far apart modulo 1
 SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"))
 
 
@@ -25,7 +26,7 @@ def probes(contract: Contract, dtype: str) -> tuple[float, ...]:
 
     For alpha dropout they are normal quantiles standardised to mean 0 and variance 1, before rounding: its promise is
     about such inputs. For the others they are of both signs and of sizes from 1/8 to 16, so that nothing overflows in
-    float16 at p = 0.999.
+    float16 at p = 0.999. All have as many digits as the dtype, so that a value which went through a narrower one shows.
     """
     if contract.preserves_moments:
         quantiles = scipy.special.ndtri((np.arange(PROBES + 2) + 0.5) / (PROBES + 2))
@@ -33,7 +34,8 @@ def probes(contract: Contract, dtype: str) -> tuple[float, ...]:
             quantiles, [2, -3]
         )  # −1.77 can't be told kept from dropped in bfloat16; +1.77 for balance
         return tuple(representable(quantiles / quantiles.std(), dtype).tolist())
-    sizes = np.ldexp(1 + np.arange(PROBES // 2) % 8 / 8, np.arange(PROBES // 2) // 8 * 2 - 3)
+    number = np.arange(PROBES // 2)
+    sizes = representable(np.ldexp(1 + (number % 8 + number * GOLDEN % 1) / 8, number // 8 * 2 - 3), dtype)
     return tuple(np.concatenate([sizes, -sizes]).tolist())
 
 

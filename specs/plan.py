@@ -23,6 +23,9 @@ POOLED = (
     "all_lags",
 )
 STREAMS = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind", "high"))
+OTHERWISE = ("shape", "dtype", "op", "grad")  # in which a second call after a seed is another
+PAIRS = 24  # of masks of unlike calls in each dtype: what they share, if they do, is much
+SEEDS = 1500  # of which 17 pairs give one mask if there are 2¹⁶ in all
 STUDIES = (  # of single calls in `eager`: one finding for each operator and dtype
     "evaluation",
     "endpoints",
@@ -42,15 +45,18 @@ RANKED = {  # a shape of each rank, batched
     1: (1031,),
     2: (32, 64),
     3: (32, 64, 2),
-    4: (32, 64, 2, 1),
-    5: (32, 64, 2, 1, 2),
+    4: (32, 64, 2, 3),
+    5: (16, 64, 2, 3, 2),
 }
-SIZES = (7, 63, 65, 127, 129, 1023, 1025, 4095, 4097, 65537)  # where kernels change path
+# Where kernels change path: around powers of two, and with each remainder by 4, which vectors of 4 and of 2 leave.
+SIZES = (6, 7, 63, 65, 127, 129, 1023, 1025, 1026, 1028, 4095, 4097, 4098, 65537)
+PLANES = (33 * 32, 129 * 128)  # elements of a channel: more than a block of threads has, and more than a kernel's tile
 LAYOUTS = ("step2", "transposed", "stride0")
-READ = ("masks", "unmapped", "lazy", "streams", "processes", "gradients")  # studies that read masks
+READ = ("masks", "unmapped", "lazy", "streams", "mixed", "after_seeds", "processes", "gradients")  # they read masks
 ROWS = 3  # passes where a few are enough: as many as a mapped call has rows
 BLOCKS = (1 << 20) + 7  # elements of a gradient that no grid of 1,024 blocks of 1,024 threads covers
-LARGE = {"quick": (1 << 21) + 4096, "gate": (1 << 24) + 4096, "deep": (1 << 24) + 4096}
+BEYOND = (1 << 24) + (1 << 20)  # whole numbers that float32 doesn't hold
+LARGE = {"quick": (1 << 21) + 4096, "gate": BEYOND, "deep": BEYOND}
 
 
 def plan(profile: str) -> tuple[Case, ...]:
@@ -91,6 +97,8 @@ class _Planner:
         for context in CONTEXTS:
             if not (self.contract.writes and (context.recomputed or context.mapped)):  # what is written over is lost
                 yield from self._context(context)
+        if not self.contract.writes:
+            yield from self._in_place()
         yield from self._modes()
         yield from self._threads()
         yield from self._processes()
@@ -137,6 +145,7 @@ class _Planner:
         lags = (9, 81, 405) if not self.contract.by_channel else (405,)
         laws = ["outcomes", "keep_rate", "calls:0", "calls_by_position", "spread:call", "no_mask_twice", "all_lags"]
         laws += [f"neighbours:{lag}" for lag in lags]
+        laws += ["calls:-1024", "calls:-1152"]  # what is reserved for a call may be rounded down to whole blocks
         entries = prod(self.contract.mask_shape(shape))
         yield self._case("masks", 0.3, shape, self._aim.calls * entries, self._lesser.calls * entries, [], laws)
 
@@ -145,36 +154,45 @@ class _Planner:
         size = LARGE[self.profile if self.dtype == "float32" else "quick"]
         rows = size // 4096
         shape = (size,) if not self.contract.by_channel else self._shape(rows, 4096, spatial=1)
-        laws = ["outcomes", "keep_rate", "segments", "neighbours:half", "neighbours:4096"]
+        laws = ["outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half", "neighbours:4096"]
         calls = 1 if self.profile == "quick" else 2
         yield self._case("masks", 0.3, shape, calls * size, size, [], laws)
 
     def _sizes(self) -> Iterator[Case]:
-        """Sizes around powers of two, and planes of more than 1,024 elements."""
-        findings = [self._id(law, ANY, None) for law in ("outcomes", "keep_rate")]
+        """Sizes around powers of two; one channel, and planes of more elements than a block has."""
+        findings = [self._id(law, ANY, None) for law in ("outcomes", "keep_rate", "blocks:2")]
         for size in SIZES:
             shape = (size,) if not self.contract.by_channel else self._shape(1, size, spatial=3 if size < 4096 else 1)
-            calls = max(2, min(self._aim.calls // 20, (1 << 19) // size))
+            calls = max(2, 4096 // size, min(self._aim.calls // 20, (1 << 19) // size))
             yield self._case("masks", 0.3, shape, calls * size, size, findings, [])
         if self.contract.by_channel:
-            shape = self._shape(4, 8, spatial=33 * 32)
-            findings.append(self._id("constancy", ANY, None))
-            yield self._case("masks", 0.3, shape, self._aim.calls // 20 * 32, 64, findings, [])
+            yield self._case("masks", 0.3, self._shape(1024, 1, spatial=5), 4096, 1024, findings, [])
+            for plane in PLANES:
+                calls = max(2, self._aim.calls // 20 * PLANES[0] // plane)
+                yield self._case("masks", 0.3, self._shape(4, 8, spatial=plane), calls * 32, 64, findings, [])
 
     def _layouts(self) -> Iterator[Case]:
-        """Inputs that lie in memory in uncommon ways: the mask's law there."""
+        """Inputs that lie in memory in uncommon ways: the mask's law there, in all dtypes together."""
         for layout in LAYOUTS:
             if layout == "stride0" and self.contract.writes:
                 continue  # PyTorch refuses to write to one place through several elements
             shape = (32, 64, 32) if not self.contract.by_channel else self._shape(256, 256)
-            laws = ["outcomes", "keep_rate", "blocks:4", "neighbours:1"]
+            findings = [
+                self._id(law, ANY, shape, dtype=ANY, strides=layout)
+                for law in ("outcomes", "keep_rate", "blocks:4", "neighbours:1")
+            ]
             number = draws(0.3, self._lesser)
-            yield self._case("masks", 0.3, shape, number, number // 10, [], laws, strides=layout)
+            yield self._case("masks", 0.3, shape, number, number // 10, findings, [], strides=layout)
 
     def _related(self) -> Iterator[Case]:
-        """Masks after related seeds, and masks that are made before the first is read."""
+        """Masks after related seeds and many seeds, of unlike calls, and such as are made before the first is read."""
         shape = self._shape(64, 64)
         number = draws(0.3, self._lesser)
+        yield self._mixed("eager", [f"streams:{kind}" for kind in OTHERWISE])
+        if self.dtype == "float32":
+            finding = [self._pooled("no_mask_twice", "eager")]
+            small = self._shape(16, 16)
+            yield self._case("after_seeds", 0.5, small, SEEDS * 256, SEEDS * 256, finding, [])
         yield self._case("streams", 0.3, shape, number, number // 10, [], STREAMS)
         yield self._case("lazy", 0.3, shape, number, number // 10, [], ["reading_order"])
 
@@ -188,10 +206,23 @@ class _Planner:
             findings = [self._id(law, ANY, shape, "grad", dtype=ANY) for law in looks]
             number = draws(p, self._lesser)
             yield self._case("gradients", p, shape, number, number // 10, findings, [], "grad", needs=("vjp",))
+        findings = [self._id(law, ANY, None, "grad", dtype=ANY) for law in ("outcomes", "gradient")]
+        number = ROWS * prod(self.contract.mask_shape(shape))
+        for layout in LAYOUTS:
+            if layout == "stride0" and self.contract.writes:
+                continue  # as in `_layouts`
+            yield self._case(
+                "gradients", 0.3, shape, number, number, findings, [], "grad", strides=layout, needs=("vjp",)
+            )
+        shapes: list[tuple[int, ...]] = (
+            [(1026,)] if not self.contract.by_channel else [self._shape(2, 5, spatial=plane) for plane in PLANES]
+        )
         if self.dtype == "float32":  # a large gradient takes long to replay
-            shape = (BLOCKS,) if not self.contract.by_channel else self._shape(1, BLOCKS, spatial=1)
-            findings = [self._id(law, ANY, None, "grad", dtype=ANY) for law in ("outcomes", "gradient")]
-            yield self._case("gradients", 0.3, shape, BLOCKS, None, findings, [], "grad", needs=("vjp",))
+            shapes.append((BLOCKS,) if not self.contract.by_channel else self._shape(1, BLOCKS, spatial=1))
+        for other in shapes:
+            number = prod(self.contract.mask_shape(other))
+            judges = None if BLOCKS in other else number
+            yield self._case("gradients", 0.3, other, number, judges, findings, [], "grad", needs=("vjp",))
 
     def _many(self) -> Iterator[Case]:
         """p = 0 and p = 1 in training, in all dtypes together: nothing is dropped, and all is."""
@@ -221,6 +252,7 @@ class _Planner:
             unwritten = study in UNWRITTEN and not self.contract.writes
             also = (self._pooled("purity", "eager"),) if unwritten else ()
             yield self._single(study, self._id(study, ANY, None), also=also, needs=needs)
+        yield self._single("specials", self._id("outcomes", ANY, None))
         for study in OF_GRADIENTS:
             yield self._single(f"{study}_of_gradient", self._id(study, ANY, None, "grad"), "grad", needs=("vjp",))
 
@@ -241,6 +273,8 @@ class _Planner:
         if not context.recomputed:
             yield from self._outputs(context)
         yield from self._passes(context)
+        if context.name in ("compile", "module"):
+            yield self._mixed(context.name, ["streams:twin"], context.needs)
         alone = "+" not in context.name
         for study in OF_GRADIENTS if alone else ("endpoints",):
             finding = self._pooled(study, context.name)
@@ -265,6 +299,27 @@ class _Planner:
             findings = [self._pooled(law, context.name) for law in (*exact, *MIXED)]
             number = draws(0.3, self._lesser)
             yield self._case("unmapped", 0.3, shape, number, None, findings, [], context.name, needs=context.needs)
+
+    def _mixed(self, context: str, laws: list[str], needs: tuple[str, ...] = ()) -> Case:
+        """Pairs of masks of unlike calls after one seed, in all dtypes together."""
+        shape = self._shape(64, 64)
+        findings = [self._pooled(law, context) for law in laws]
+        return self._case("mixed", 0.3, shape, PAIRS * 4096, None, findings, [], context, needs=needs)
+
+    def _in_place(self) -> Iterator[Case]:
+        """The whole grid of p for the in-place form, in all dtypes together."""
+        context, needs = "inplace", (self.contract.inplace,)
+        shape = self._shape(64, 256)
+        exact = ["outcomes", "keep_rate"]
+        for p in self._aim.grid:
+            number = max(2 * prod(self.contract.mask_shape(shape)), draws(p, self._lesser))
+            findings = [self._pooled(law, context) for law in (*exact, *(MIXED if p in MAIN else ()))]
+            yield self._case("masks", p, shape, number, None, findings, [], context, needs=needs)
+            findings = [self._pooled(law, context) for law in ("outcomes", "gradient")]
+            number = prod(self.contract.mask_shape(shape))
+            yield self._case("gradients", p, shape, number, None, findings, [], context, needs=(*needs, "vjp"))
+        for study in ("endpoints", "arguments"):
+            yield self._single(study, self._pooled(study, context), context, needs=needs, for_reference=None)
 
     def _passes(self, context: Context) -> Iterator[Case]:
         """Passes forward and back: a few where outputs show the mask's law, as many as that takes where they don't."""

@@ -126,7 +126,7 @@ class Reader:
     def __init__(self, bench: Bench, case: Case) -> None:
         assert case.p is not None
         contract = bench.contract
-        self.bench, self._contract, self._p = bench, contract, case.p
+        self.bench, self._contract, self.p = bench, contract, case.p
         values = probes(contract, case.dtype)
         self._table = reference.table(contract, case.dtype, case.p, values)
         which = laid_out(indices(case.shape), case.strides)
@@ -160,9 +160,9 @@ class Reader:
 
     def call(self) -> Any:
         """One output, not yet read."""
-        if self._contract.writes and not self.bench.pending:
+        if self.bench.writes and not self.bench.pending:
             self._native = self.bench.native(self._x, strided=self._strided)
-        return self.bench.call(self._native, self._p)
+        return self.bench.call(self._native, self.p)
 
     def read(self, calls: int, outputs: Sequence[Any] | None = None) -> Masks:
         """The masks of `calls` calls, or of `outputs` that were made before."""
@@ -187,11 +187,11 @@ class Reader:
                     unreadable = "no mask could be read: constancy is broken here"
             bits.put(number, mask)
             repeats += self._repeats.look(bits, number)
-        purity = None if self._contract.writes else self._purity()
+        purity = None if self.bench.writes else self._purity()
         if purity is not None and purity.broken:
             unreadable = "no mask could be read: purity is broken here"
         return Masks(
-            p=self._p,
+            p=self.p,
             bits=None if unreadable else bits,
             outcomes=outcomes,
             constancy=constancy if self._contract.by_channel else None,
@@ -273,6 +273,16 @@ class Reader:
         if y.shape == x.shape and np.array_equal(y, x):
             return passed(y.size)
         return compare(self.bench.from_layout(y).astype(np.float64), self._x, exactly(self._x))
+
+
+class Backward(Reader):
+    """The same of passes forward and back."""
+
+    def call(self) -> Any:
+        """The output of one pass, not yet read."""
+        if self.bench.writes:
+            self._native = self.bench.native(self._x)
+        return self.bench.vjp(self._native, self.p, True, self._native)[0]
 
 
 def worst_lag(bits: Bits) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.case import Case
+from harness.case import Case, FindingId
 from harness.check import passed
 from harness.moments import UNIT
 from specs import reference
@@ -37,7 +37,9 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
         "unmapped": _masks,
         "processes": _masks,
         "lazy": _masks,
+        "after_seeds": _masks,
         "streams": _streams,
+        "mixed": _streams,
         "gradients": _gradients,
     }
     return studies[case.study](case, random)
@@ -109,8 +111,10 @@ def _streams(case: Case, random: np.random.Generator) -> Iterator[Streams]:
     assert case.p is not None
     shape = CONTRACTS[case.op].mask_shape(case.shape)
     calls = 2 * -(-case.draws // prod(shape))
-    pairs = {kind: bernoulli(random, 1 - case.p, calls, shape) for kind in ("next", "ahead", "behind", "high")}
-    yield Streams(case.p, pairs, Masks(case.p, pairs["next"], passed()))
+    asked = [id for id in map(FindingId.parse, case.findings) if id.family == "streams"]
+    kinds = dict.fromkeys(id.parameter.partition(".")[0] for id in asked)
+    pairs = {kind: bernoulli(random, 1 - case.p, calls, shape) for kind in kinds}
+    yield Streams(case.p, pairs, Masks(case.p, next(iter(pairs.values())), passed(), passed()))
 
 
 def _gradients(case: Case, random: np.random.Generator) -> Iterator[Gradients]:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from harness.backend import DTYPES
 from harness.case import Case
 from harness.check import Check
 from harness.errors import NotOffered
@@ -16,7 +19,7 @@ from specs.calls import Calls, Observation
 from specs.contracts import CONTRACTS
 from specs.elsewhere import two, two_unseeded
 from specs.inputs import filled, thousand
-from specs.sample import CHUNK, Masks, Reader
+from specs.sample import CHUNK, Backward, Masks, Reader
 
 TOGETHER = 16  # calls that another process makes at a time
 UNSEEDED = 0.5  # the p of calls without a seed
@@ -93,6 +96,80 @@ def _paired(p: float, masks: Masks, width: int) -> Streams:
         kinds["high"] = [0, 4]
     bits = {kind: Bits(words[:, pair].reshape(-1, words.shape[2]), masks.bits.shape) for kind, pair in kinds.items()}
     return Streams(p, bits, masks)
+
+
+def mixed(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
+    """Seeds, calls, and calls something else: each first mask beside one of every other kind of call.
+
+    The kinds: `shape`, `dtype` and `op` another of these, `grad` a pass forward and back; in a context with a layer or
+    a transform `twin`, a second layer or function. What a backend lacks is absent.
+    """
+    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype, case.context), case)
+    others = dict(_others(case, backend))
+    outputs: dict[str, list[Any]] = {"": [], **{kind: [] for kind in others}}
+    for number in range(-(-case.draws // reader.entries)):
+        reader.bench.seed((seed >> 1) + 3 * number)
+        outputs[""].append(reader.call())
+        for kind, other in others.items():
+            outputs[kind].append(other.call())
+    masks = {kind: others.get(kind, reader).read(len(made), made) for kind, made in outputs.items()}
+    every = _together(list(masks.values()))
+    pairs = {kind: _by_turns(masks[""].mask, masks[kind].mask) for kind in others} if every.bits else {}
+    yield Streams(reader.p, pairs, every)
+
+
+def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader]]:
+    contract = CONTRACTS[case.op]
+    if case.context != "eager":
+        yield "twin", Reader(Bench(backend, contract, case.dtype, case.context), case)
+        return
+    batch, width, *spatial = case.shape
+    shaped = replace(case, shape=(batch // 2, width * 2, *spatial))
+    yield "shape", Reader(Bench(backend, contract, case.dtype), shaped)
+    dtypes = [dtype for dtype in backend.dtypes if dtype in DTYPES and dtype != case.dtype]
+    if dtypes:
+        yield "dtype", Reader(Bench(backend, contract, dtypes[0]), replace(case, dtype=dtypes[0]))
+    alike = [one for one in CONTRACTS.values() if one.granularity == contract.granularity and not one.writes]
+    for one in sorted(alike, key=lambda one: one.preserves_moments == contract.preserves_moments):
+        if one is not contract and not one.optional and callable(getattr(backend, one.name, None)):
+            rank = max(one.ranks) if one.by_channel else len(case.shape)
+            shape = (batch, width, *(1,) * (rank - 3), *spatial[-1:])
+            yield "op", Reader(Bench(backend, one, case.dtype), replace(case, op=one.name, shape=shape))
+            break
+    if callable(getattr(backend, "vjp", None)):
+        yield "grad", Backward(Bench(backend, contract, case.dtype), case)
+
+
+def _together(masks: list[Masks]) -> Masks:
+    """What the exact laws say of all of them; the masks of the first, if all could be read."""
+    first, *others = masks
+    lost = [one.unreadable for one in masks if one.unreadable]
+    checks = [one.constancy for one in masks if one.constancy is not None]
+    return replace(
+        first,
+        bits=None if lost else first.bits,
+        unreadable=lost[0] if lost else "",
+        outcomes=sum((one.outcomes for one in others), first.outcomes),
+        constancy=sum(checks[1:], checks[0]) if checks else None,
+    )
+
+
+def _by_turns(one: Bits, other: Bits) -> Bits:
+    """Pairs of masks, each as one row of entries."""
+    both = np.stack([one.words, other.words], axis=1)
+    return Bits(both.reshape(-1, both.shape[-1]), one.shape)
+
+
+def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
+    """The first call after each of many seeds, anywhere among those of 31 bits."""
+    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
+    values = np.unique(np.random.default_rng(seed).integers(0, HIGH, -(-case.draws // reader.entries)))
+    for some in np.array_split(values, -(-len(values) // TOGETHER)):
+        outputs = []
+        for value in some.tolist():
+            reader.bench.seed(value)
+            outputs.append(reader.call())
+        yield reader.read(len(outputs), outputs)
 
 
 def processes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:

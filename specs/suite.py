@@ -75,6 +75,8 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
         "unmapped": samples.masks,
         "lazy": samples.lazily,
         "streams": seeds.streams,
+        "mixed": seeds.mixed,
+        "after_seeds": seeds.after_seeds,
         "processes": seeds.processes,
         "between_processes": seeds.between_processes,
         "gradients": gradients.gradients,

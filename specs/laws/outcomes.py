@@ -8,31 +8,16 @@ from harness.check import Check, failed, passed
 from harness.errors import Unreadable
 from harness.suite import law
 from specs.compare import compare
+from specs.outcome import exactly
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.calls import Calls, Observation
+    from specs.calls import Calls
     from specs.gradients import Gradients
     from specs.sample import Masks
 
 
-def compared(observation: Observation) -> Check:
-    """The output of one call against PyTorch's outcomes; a call that raised is wrong in every element."""
-    x, expected = observation.x, observation.expected
-    assert expected is not None
-    if observation.y is None:
-        return failed(max(1, x.size), max(1, x.size), call=observation.what, first=observation.raised)
-    if not x.size and observation.y.shape == x.shape:  # nothing to compare in an empty array but its shape
-        return passed()
-    return compare(observation.y, x, expected, observation.what)
-
-
-def total(sample: Calls) -> Check:
-    """All calls of a study against PyTorch's outcomes."""
-    return sum((compared(observation) for observation in sample.observations), passed(sample.equal))
-
-
 @law(source="torch.nn.functional.dropout: outputs are the input scaled by 1/(1 − p), or zero")
-def outcomes(sample: Masks | Gradients) -> Check:
+def outcomes(sample: Masks | Gradients | Calls) -> Check:
     """Each output is its input kept or dropped, to the dtype's rounding.
 
     Compares every element with the two values that PyTorch gives when it is made to keep all and to drop all. Catches a
@@ -42,15 +27,25 @@ def outcomes(sample: Masks | Gradients) -> Check:
     return sample.outcomes
 
 
+def written(sample: Calls) -> Check:
+    """Whether each input is, after the call, what the call returned."""
+    check = Check(0, 0)
+    for one in sample.observations:
+        if one.y is not None and one.y.shape == one.after.shape and one.y.size:
+            check += compare(one.after, one.x, exactly(one.y), f"{one.what}: the input")
+    return check
+
+
 @law(source="torch.nn.functional.dropout: any strides are taken")
 def strides(sample: Calls) -> Check:
     """The result doesn't depend on how the input lies in memory.
 
-    Calls on slices with a step, transposes, transposes made contiguous, stride 0 and negative strides. Catches a kernel
+    Calls on slices with a step, transposes, transposes made contiguous, stride 0 and negative strides, and looks at
+    what was written where the operator writes. Catches a kernel
     that indexes a strided input as if it were flat, reads outside a broadcast one. Blind to the output's own strides,
     which are nobody's promise.
     """
-    return total(sample)
+    return sample.outcomes + (written(sample) if sample.contract.writes else Check(0, 0))
 
 
 @law(source="torch.nn.Dropout1d, Dropout2d, Dropout3d: shapes; torch.nn.Dropout: input can be of any shape")
@@ -61,7 +56,7 @@ def shape(sample: Calls) -> Check:
     a batched one, a lost axis of length 1, an arithmetic trap on empty arrays. Blind to sizes at which kernels change
     path.
     """
-    return total(sample)
+    return sample.outcomes
 
 
 @law(source="torch.nn.functional.dropout: the output has the input's dtype")

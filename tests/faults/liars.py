@@ -34,14 +34,17 @@ class Calls(Honest):
 # Found, for the harness looks there
 
 
+NUMBER = np.arange(32)
+PROBES = np.ldexp(1 + (NUMBER % 8 + NUMBER * (5**0.5 / 2 + 0.5) % 1) / 8, NUMBER // 8 * 2 - 3).astype(np.float32)
+
+
 class LiesAboutProbes(Honest):
     """Returns its input where it holds the values that the harness uses."""
 
     found = ("outcomes",)
 
     def dropped(self, x, p):
-        probes = np.ldexp(1 + np.arange(8) / 8, -3).astype(np.float32)
-        return wrong(x, p) if np.isin(probes, x).all() else super().dropped(x, p)
+        return wrong(x, p) if np.isin(PROBES, x).all() else super().dropped(x, p)
 
 
 class LiesAboutNegatives(Honest):
@@ -160,7 +163,8 @@ class KnowsTheProbes(Honest):
     """Lies about any value that the harness does not use."""
 
     def dropped(self, x, p):
-        return super().dropped(x, p) if np.isin(np.abs(x) * 64, np.arange(2049)).all() else wrong(x, p)
+        used = np.isin(np.abs(x), (*PROBES, 0, np.inf)) | np.isnan(x)
+        return super().dropped(x, p) if used.all() else wrong(x, p)
 
 
 class LiesAboutOtherShapes(Honest):

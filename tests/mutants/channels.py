@@ -90,3 +90,25 @@ class TornWhereStrided(Plain):
 
     def channels(self, x):
         return super().channels(x) if x.values.flags.c_contiguous else x.values.shape
+
+
+class OneChannelByElement(Plain):
+    """An input with one channel is taken for one without: its elements are dropped. M1."""
+
+    meant_for = "constancy"
+    ops = ("dropout2d",)
+
+    def channels(self, x):
+        shape = super().channels(x)
+        return x.values.shape if shape[1] == 1 else shape
+
+
+class MiddleAxis(Plain):
+    """The mask varies along the second of three spatial axes. M1."""
+
+    meant_for = "outcomes"
+    ops = ("dropout3d",)
+
+    def channels(self, x):
+        shape = super().channels(x)
+        return (*shape[:3], x.values.shape[3], 1) if len(shape) == 5 else shape

@@ -508,3 +508,46 @@ class RanksAlike(Plain):
     def generator(self, seed):
         started = sys.argv[0].endswith("elsewhere.py")
         return super().generator(seed // 2 if started and seed is not None else seed)
+
+
+class Owned(Plain):
+    """A backend whose functions may have generators of their own, begun with the seed."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.value, self.generators = value, {}
+
+    def owned(self, fn):
+        """fn with a generator of its own."""
+        name = object()
+
+        def call(*arguments):
+            before, self.random = self.random, self.generators.setdefault(name, self.generator(self.value))
+            try:
+                return fn(*arguments)
+            finally:
+                self.random = before
+
+        return call
+
+
+class LayersAlike(Owned):
+    """Each layer has a generator of its own, begun with the seed: two layers drop alike. A4, B4."""
+
+    meant_for = "streams:twin"
+    ops = ("dropout",)
+    where = "module"
+
+    def module(self, op, p):
+        return Layer(self.owned(getattr(self, op)), p)
+
+
+class CompiledAlike(Owned):
+    """Each compiled function has a generator of its own, begun with the seed. A5, A6."""
+
+    meant_for = "streams:twin"
+    ops = ("alpha_dropout",)
+    where = "compile"
+
+    def compile(self, fn):
+        return self.owned(fn)

@@ -172,3 +172,30 @@ class TwoOfSixtyFour(Plain):
         again = super().uniform(len(stretches)) < 1 / 40
         stretches[again, 1] = stretches[again, 0]
         return numbers
+
+
+class LanesOfTwo(Plain):
+    """Sizes that 2 divides and 4 doesn't go by twos, and both take one draw. C1."""
+
+    meant_for = "blocks"
+    ops = ("dropout",)
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        if size % 4 == 2:
+            numbers[1::2] = numbers[::2]
+        return numbers
+
+
+class FloatIndex(Plain):
+    """Entries are numbered by float32: above 2²⁴ two neighbours have one draw. C4."""
+
+    meant_for = "neighbours:1"
+    ops = ("dropout",)
+    profile = "gate"
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        beyond = numbers[1 << 24 :]
+        beyond[1::2] = beyond[: len(beyond) // 2 * 2 : 2]
+        return numbers

@@ -1,7 +1,7 @@
 """Results in another dtype than the input's."""
 
 import numpy as np
-from plain import Array, Plain
+from plain import Array, Plain, rounded
 
 
 class Promoted(Plain):
@@ -37,3 +37,36 @@ class PromotedInEvaluation(Plain):
 
     def evaluated(self, x, p):
         return Array(x.values, "float32")
+
+
+class ThroughSingle(Plain):
+    """A float64 input is made float32 before the product, which is float64. K1."""
+
+    meant_for = "outcomes"
+    ops = ("dropout",)
+    dtypes = ("float64",)
+
+    def scaled(self, x, mask, p):
+        return super().scaled(Array(rounded(x.values, "float32"), x.dtype), mask, p)
+
+
+class EvaluatedThroughSingle(Plain):
+    """In evaluation a float64 input goes through float32. K1."""
+
+    meant_for = "evaluation"
+    ops = ("dropout",)
+    dtypes = ("float64",)
+
+    def evaluated(self, x, p):
+        return Array(rounded(rounded(x.values, "float32"), "float64"), x.dtype)
+
+
+class ThroughBrain(Plain):
+    """A float32 input is rounded to bfloat16 before the product, as on units for matrices. K1."""
+
+    meant_for = "outcomes"
+    ops = ("dropout2d",)
+    dtypes = ("float32",)
+
+    def scaled(self, x, mask, p):
+        return super().scaled(Array(rounded(x.values, "bfloat16"), x.dtype), mask, p)

@@ -120,3 +120,15 @@ class ChecksInTrainingAlone(Plain):
     def check(self, p, train):
         if train:
             super().check(p, train)
+
+
+class RefusesWholeNumbers(Plain):
+    """p = 0 and p = 1 must be floats. J1."""
+
+    meant_for = "arguments"
+    ops = ("dropout",)
+
+    def check(self, p, train):
+        if not isinstance(p, float):
+            raise TypeError("p must be a float")
+        super().check(p, train)

@@ -1,5 +1,7 @@
 """The gradient is not the output's."""
 
+import math
+
 import numpy as np
 from plain import Array, Plain, rounded
 
@@ -191,3 +193,56 @@ class ForwardOfOneSample(Differentiated):
     def draw(self, shape, p):
         one = (1, *shape[1:]) if shape and self.differentiated else shape
         return np.broadcast_to(super().draw(one, p), shape)
+
+
+class GradientInTheOrderOfMemory(Plain):
+    """The gradient of a strided input is in the order of its memory. N1."""
+
+    meant_for = "gradient"
+    ops = ("dropout",)
+
+    def vjp(self, fn, x, cotangent):
+        out, gradient = super().vjp(fn, x, cotangent)
+        if x.values.size and not x.values.flags.c_contiguous:
+            turned = gradient.values.ravel("K")[::-1].reshape(gradient.values.shape).copy()
+            return out, Array(turned, gradient.dtype)
+        return out, gradient
+
+
+class FirstOfTheCotangent(Plain):
+    """Of a cotangent with stride 0, as a sum has, the first element alone is read. N2."""
+
+    meant_for = "gradient"
+    ops = ("dropout",)
+
+    def gradient(self, out, cotangent):
+        gradient = super().gradient(out, cotangent)
+        if 0 in cotangent.values.strides and cotangent.values.size > 1:
+            gradient.values.reshape(-1)[1:] = 0
+        return gradient
+
+
+class EmptyHasNoGradient(Plain):
+    """The backward pass of an empty input raises. M3."""
+
+    meant_for = "endpoints"
+    ops = ("dropout",)
+
+    def gradient(self, out, cotangent):
+        if not cotangent.values.size:
+            raise ZeroDivisionError("0 blocks")
+        return super().gradient(out, cotangent)
+
+
+class ZeroPastAPlane(Plain):
+    """The gradient is 0 past the first 1,024 elements of a channel. N3."""
+
+    meant_for = "gradient"
+    ops = ("dropout2d",)
+
+    def gradient(self, out, cotangent):
+        gradient = super().gradient(out, cotangent)
+        shape = gradient.values.shape
+        if len(shape) > 2 and math.prod(shape[2:]) > 1024:
+            gradient.values.reshape(*shape[:2], -1)[:, :, 1024:] = 0
+        return gradient

@@ -92,3 +92,82 @@ class WritesInEvaluation(Plain):
             out = Array(x.values.copy(), x.dtype)
             x.values[np.isnan(x.values)] = 0
         return out
+
+
+class InPlace(Plain):
+    """A backend whose hooks can tell that the in-place form was called."""
+
+    in_place = False
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        self.in_place = inplace
+        try:
+            return super().apply(x, p, train, inplace, shape_of_mask, formula)
+        finally:
+            self.in_place = False
+
+
+class InPlaceByElement(InPlace):
+    """The in-place form of a channel operator draws for each element. L3, M1."""
+
+    meant_for = "constancy"
+    ops = ("dropout2d",)
+    where = "inplace"
+
+    def channels(self, x):
+        return x.values.shape if self.in_place else super().channels(x)
+
+
+class InPlaceKeepsWithP(InPlace):
+    """The in-place form keeps with p. F1."""
+
+    meant_for = "keep_rate"
+    ops = ("alpha_dropout",)
+    where = "inplace"
+
+    def draw(self, shape, p):
+        return super().draw(shape, 1 - p if self.in_place else p)
+
+
+class InPlaceGradientFlipped(InPlace):
+    """The gradient of the in-place form has the mask turned round. L3."""
+
+    meant_for = "gradient"
+    ops = ("dropout",)
+    where = "inplace"
+
+    def written(self, x, values, slope):
+        return super().written(x, values, np.flip(slope) if np.ndim(slope) else slope)
+
+
+class InPlaceUnchecked(InPlace):
+    """The in-place form takes any p. J4."""
+
+    meant_for = "arguments"
+    ops = ("dropout1d",)
+    where = "inplace"
+
+    def check(self, p, train):
+        if not self.in_place:
+            super().check(p, train)
+
+
+class WritesToACopyWhereStrided(Plain):
+    """A strided input is made contiguous first, and that copy is written to. L2, N1."""
+
+    meant_for = "strides"
+    ops = ("dropout_",)
+
+    def written(self, x, values, slope):
+        return super().written(x, values, slope) if x.values.flags.c_contiguous else Array(values, x.dtype, slope)
+
+
+class ReturnsACopyOfIt(Plain):
+    """What is written to the input is returned as a copy: what is written to it later is lost. L1."""
+
+    meant_for = "inplace"
+    ops = ("dropout_",)
+
+    def written(self, x, values, slope):
+        super().written(x, values, slope)
+        return Array(values.copy(), x.dtype, slope)

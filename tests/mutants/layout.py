@@ -82,3 +82,42 @@ class SignLost(ReadAsFlat):
     def read(self, x):
         backwards = tuple(slice(None, None, -1 if stride < 0 else 1) for stride in x.values.strides)
         return x.values[backwards]
+
+
+class TailOfTwoKept(Plain):
+    """Of sizes that 2 divides and 4 doesn't the last two entries are kept. N3."""
+
+    meant_for = "keep_rate"
+    ops = ("dropout",)
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        if size % 4 == 2:
+            numbers[-2:] = 1
+        return numbers
+
+
+class StridedAtOne(Plain):
+    """At p = 1 a strided input keeps all but its first column. N1."""
+
+    meant_for = "strides"
+    ops = ("dropout",)
+
+    def all_dropped(self, x):
+        values, slope = super().all_dropped(x)
+        if not x.values.flags.c_contiguous:
+            values = values.copy()
+            values[..., 1:] = x.values[..., 1:]
+        return values, slope
+
+
+class EmptyInEvaluationRaises(Plain):
+    """Empty inputs raise in evaluation. M3."""
+
+    meant_for = "shape"
+    ops = ("dropout2d",)
+
+    def evaluated(self, x, p):
+        if not x.values.size:
+            raise ZeroDivisionError("0 blocks")
+        return x

@@ -132,3 +132,115 @@ class ThreadsTakeWork(Plain):
             return numbers
         parts = np.array_split(numbers, 16)
         return np.concatenate([parts[part] for part in np.random.default_rng().permutation(16)])
+
+
+class ZeroIsNone(Plain):
+    """Seed 0 is taken for none: `seed or fresh`. O8."""
+
+    meant_for = "seeding"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value or None)
+
+
+class HashedToSixteenBits(Plain):
+    """A seed is hashed to 16 bits: no neighbours are alike, and there are 65,536 streams in all. O5."""
+
+    meant_for = "no_mask_twice"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed((value * 2654435761 & 0xFFFFFFFF) >> 16 if value is not None else None)
+
+
+class SecondCallUnseeded(Plain):
+    """From the second call on numbers come from a generator that seeding doesn't reach. O3."""
+
+    meant_for = "seeding"
+    ops = ("dropout2d",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.fresh, self.other = True, np.random.default_rng()
+
+    def uniform(self, size):
+        random, self.fresh = self.random if self.fresh else self.other, False
+        return random.random(size)
+
+
+class EmptyGoesBack(Plain):
+    """A call on an empty input leaves the generator where seeding had set it. O3."""
+
+    meant_for = "seeding"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.value = value
+
+    def draw(self, shape, p):
+        if 0 in shape:
+            super().seed(self.value)
+        return super().draw(shape, p)
+
+
+class GeneratorForEach(Plain):
+    """A generator for each shape, begun with the seed: masks of two shapes are one stream. B4."""
+
+    meant_for = "streams:shape"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.value, self.generators = value, {}
+
+    def key(self, x, shape):
+        """What has a generator of its own."""
+        return shape
+
+    def mask(self, x, shape, p):
+        self.random = self.generators.setdefault(self.key(x, shape), self.generator(self.value))
+        return self.draw(shape, p)
+
+
+class GeneratorForEachDtype(GeneratorForEach):
+    """A generator for each dtype, begun with the seed. B4."""
+
+    meant_for = "streams:dtype"
+    dtypes = ("float32", "float64")
+
+    def key(self, x, shape):
+        return x.dtype
+
+
+class GeneratorForEachOperator(GeneratorForEach):
+    """A generator for each operator, begun with the seed. B4."""
+
+    meant_for = "streams:op"
+    ops = ("alpha_dropout",)
+
+    def key(self, x, shape):
+        return self.formula
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        self.formula = formula.__name__
+        return super().apply(x, p, train, inplace, shape_of_mask, formula)
+
+
+class GeneratorForGradients(GeneratorForEach):
+    """A second generator where a gradient is asked for, begun with the same seed. B4, C1."""
+
+    meant_for = "streams:grad"
+
+    differentiated = False
+
+    def key(self, x, shape):
+        return self.differentiated
+
+    def vjp(self, fn, x, cotangent):
+        self.differentiated = True
+        try:
+            return super().vjp(fn, x, cotangent)
+        finally:
+            self.differentiated = False

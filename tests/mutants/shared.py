@@ -221,3 +221,13 @@ class LaterOneFirst(Lazy):
             state = self.read
         self.read = state
         return super().made(x, p, formula, state, shape)
+
+
+class WholeBlocksReserved(CallsOfOneStream):
+    """A call reserves whole blocks of 1,024 numbers, rounded down: the next begins with its tail. C2."""
+
+    meant_for = "calls:-1024"
+    ops = ("dropout",)
+
+    def step(self, shape):
+        return math.prod(shape) // 1024 * 1024 or math.prod(shape)
