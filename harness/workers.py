@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import queue
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, Protocol
 
@@ -144,36 +144,52 @@ class Children:
             return []
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
-        """Runs `jobs` on all children, each taken when a child is about to be free; results as they come."""
-        idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        for worker in self._workers:
-            idle.put(worker)
+        """Runs `jobs` on all children, each taken when a child is about to be free; results as they come.
 
-        def work(job: Job) -> Result:
-            worker = idle.get()
+        This thread takes no lock of Python's own, nor waits for another thread to end: an interrupt may come at any
+        step, and would leave the lock taken.
+        """
+        todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        done: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
+        ahead, running = iter(jobs), 0
+        try:
+            for worker in self._workers:
+                _thread.start_new_thread(self._work, (worker, todo, done))  # `threading` would take such locks
+            while True:
+                for job in islice(ahead, AHEAD * self.count - running):
+                    running += 1
+                    todo.put(job)
+                if not running:
+                    break
+                result = done.get()
+                running -= 1
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
+        except BaseException:  # an interrupt or a fault: nothing more is to be started
+            self.close()
+            raise
+        finally:
+            for _ in self._workers:
+                todo.put(None)
+
+    def _work(
+        self,
+        worker: _Worker,
+        todo: queue.SimpleQueue[Job | None],
+        done: queue.SimpleQueue[Result | BaseException],
+    ) -> None:
+        """In a thread of its own: has `worker` run jobs until there are none, or it is found to be one too many."""
+        while (job := todo.get()) is not None:
             try:
                 result = self._judged(worker, job)
-            except BaseException:  # whatever it is, others wait for a worker
-                idle.put(worker)
-                raise
-            if result is None:  # it is not put back, and another does its work
-                return work(job)
-            idle.put(worker)
-            return result
-
-        with ThreadPoolExecutor(len(self._workers)) as threads:
-            ahead = iter(jobs)
-            running: set[Future[Result]] = set()
-            try:
-                while running := running | {
-                    threads.submit(work, job) for job in islice(ahead, AHEAD * self.count - len(running))
-                }:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            except BaseException:  # an interrupt or a fault: nothing more is to be started
-                threads.shutdown(wait=False, cancel_futures=True)
-                self.close()
-                raise
+            except BaseException as fault:  # noqa: BLE001 - it is raised where the results are waited for
+                done.put(fault)
+                return
+            if result is None:
+                todo.put(job)  # for another
+                return
+            done.put(result)
 
     def _judged(self, worker: _Worker, job: Job) -> Result | None:
         """What `job` gives; None if `worker` can't load the backend beside one that could.

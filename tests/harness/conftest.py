@@ -10,6 +10,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from harness.names import find
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 COIN = str(HERE / "coin.py")
@@ -85,6 +87,12 @@ def coin():
 def coins():
     """Path of the file of coins."""
     return COINS
+
+
+@pytest.fixture(scope="session")
+def interrupt():
+    """An interrupt at any step of what runs in its `with`."""
+    return find(str(HERE / "interrupt.py"), group="", kind="module").Interrupt
 
 
 @pytest.fixture(scope="session")

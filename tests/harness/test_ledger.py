@@ -393,38 +393,12 @@ def assert_adds_up(ledger):
     assert draws == (sum(passes.values()), sum(number * planned[case] for case, number in passes.items()))
 
 
-class Interrupt:
-    """Interrupts what runs in its `with` at one of its steps in this package or in `with` itself, as Ctrl-C may."""
-
-    def __init__(self, at):
-        self.left = at
-
-    def __enter__(self):
-        sys.settrace(self.enter)
-
-    def __exit__(self, *error):
-        sys.settrace(None)
-
-    def enter(self, frame, event, argument):
-        if not frame.f_code.co_filename.endswith(("harness/ledger.py", "contextlib.py")):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self.step
-
-    def step(self, frame, event, argument):
-        if event == "opcode":
-            self.left -= 1
-            if self.left < 0:
-                raise KeyboardInterrupt
-        return self.step
-
-
-def test_an_interrupt_at_any_step_adds_a_case_or_nothing(ledger, question):
+def test_an_interrupt_at_any_step_adds_a_case_or_nothing(ledger, question, interrupt):
     run = begin(ledger, question)
     for step in count():
         before = ledger.passes(1).get(CASE, 0)
         try:
-            with Interrupt(step):
+            with interrupt(step, "harness/ledger.py", "contextlib.py"):
                 ledger.add(run, result(100_000, 100_000), 1.0)
             break  # it has fewer steps
         except KeyboardInterrupt:

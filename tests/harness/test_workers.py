@@ -1,0 +1,126 @@
+"""Jobs are run on all workers as these become free, and an interrupt ends that at any step."""
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness.engine import Result
+from harness.killable import ChildDiedError
+from harness.limits import Limits
+from harness.workers import AHEAD, Children
+
+HERE = Path(__file__).parent
+
+
+class Worker:
+    """Without a process; runs `answer`."""
+
+    def __init__(self, answer, serves=True):
+        self.child, self.serves, self.answer, self.killed = self, serves, answer, False
+
+    def run(self, job):
+        return self.answer(job)
+
+    def kill(self):
+        self.killed = True
+
+
+def jobs(number):
+    return [SimpleNamespace(role="backend", case=SimpleNamespace(op="toss", id=str(count))) for count in range(number)]
+
+
+def quick(job):
+    return Result(job.role, job.case.id)
+
+
+@pytest.fixture
+def children():
+    """Children that have the workers given."""
+
+    def made(*workers):
+        children = Children("", "", (), len(workers), Limits(60.0, 1 << 30))
+        children.close()  # none was started
+        children._workers = list(workers)
+        return children
+
+    return made
+
+
+def cases(results):
+    return sorted(int(result.case) for result in results)
+
+
+def test_every_job_is_run_once_and_none_taken_before_a_worker_is_about_to_be_free(children):
+    taken, seen = [], []
+
+    def ahead():
+        for job in jobs(40):
+            taken.append(job)
+            assert len(taken) - len(seen) <= AHEAD * 2
+            yield job
+
+    for result in children(Worker(quick), Worker(quick)).map(ahead()):
+        seen.append(result)
+    assert cases(seen) == list(range(40))
+
+
+def test_workers_run_jobs_side_by_side(children):
+    together = threading.Barrier(2, timeout=60)
+
+    def meet(job):
+        together.wait()
+        return quick(job)
+
+    assert cases(children(Worker(meet), Worker(meet)).map(jobs(10))) == list(range(10))
+
+
+def test_a_worker_that_can_not_load_beside_one_that_can_is_one_less(children):
+    def die(job):
+        raise ChildDiedError("the port is taken", limit=False)
+
+    def slow(job):
+        time.sleep(0.01)  # so that the other gets one as well
+        return quick(job)
+
+    results = list(children(Worker(die, serves=False), Worker(slow)).map(jobs(10)))
+    assert cases(results) == list(range(10))
+    assert {result.error for result in results} == {""}
+
+
+def fail(*_):
+    raise ZeroDivisionError
+
+
+def failing_jobs():
+    yield from jobs(3)
+    fail()
+
+
+@pytest.mark.parametrize(("answer", "todo"), [(fail, jobs(3)), (quick, failing_jobs())], ids=["worker", "jobs"])
+def test_a_fault_reaches_who_waits_and_ends_all_workers(children, answer, todo):
+    runner = children(Worker(answer), Worker(answer))
+    with pytest.raises(ZeroDivisionError):
+        list(runner.map(todo))
+    assert all(worker.killed for worker in runner._workers)
+
+
+def test_whoever_wants_no_more_results_ends_all_workers(children):
+    runner = children(Worker(quick), Worker(quick))
+    results = runner.map(jobs(10))
+    next(results)
+    results.close()
+    assert all(worker.killed for worker in runner._workers)
+
+
+def test_an_interrupt_at_any_step_ends_the_run(process, fresh_seed):
+    """A sample of the steps, those of the threads included: a lock that is left taken would keep it from ending."""
+    run = process(sys.executable, HERE / "interrupted_map.py", fresh_seed)
+    assert run.code == 0, run.err
+    found = json.loads(run.out)
+    assert found["steps"] > 200
+    assert found["bad"] is None
