@@ -3,17 +3,22 @@
 A task hands its case to a killable child of the Dask worker, as on one machine, so that a crash or a hang of a backend
 ends one case and not the worker. Dask gives the tasks of a worker that was lost to another; a job has one name, and
 one result, however often it was run.
+
+Dask's client has locks of Python's own, which an interrupt would leave taken: only threads that no interrupt reaches
+call it, and `threading`, which has such locks too, doesn't start them.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
+import queue
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.backend import Offer
 from harness.engine import Job, Result
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 SCHEME = "dask://"
 SECONDS = 10  # to reach the scheduler
+_over: set[str] = set()  # in a Dask worker: runs that have ended
+ENDING = 60  # seconds for all workers to end their children, or they are left to the next run
+Value = TypeVar("Value")
 _children: dict[int, tuple[str, Children]] = {}  # in a Dask worker, for each of its threads: for which run, and a child
 
 
@@ -50,16 +58,17 @@ class Cluster:
             raise UsageError(f"--executor {address} needs Dask: pip install 'keeprate[dask]'") from None
         self._setup = {"backend": backend, "suite": suite, "names": sorted(names), "run": secrets.token_hex(8)}
         self._limits = limits
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is a line of ours, or none
+        for logger in ("distributed", "distributed.client"):  # a lost worker is a line of ours, or none
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:
-            self._client: Client = Client(
-                f"tcp://{address.removeprefix(SCHEME)}", timeout=SECONDS, set_as_default=False
+            self._client: Client = _aside(
+                lambda: Client(f"tcp://{address.removeprefix(SCHEME)}", timeout=SECONDS, set_as_default=False)
             )
         except (OSError, ValueError):
             raise UsageError(f"no Dask scheduler answers at {address} within {SECONDS} s") from None
-        self.count = sum(self._client.nthreads().values())
+        self.count = sum(_aside(self._client.nthreads).values())
         if not self.count:
-            self._client.close()
+            _aside(self._client.close)
             raise UsageError(f"the Dask cluster at {address} has no workers")
 
     def offers(self) -> tuple[Offer, Offer | None]:
@@ -82,47 +91,100 @@ class Cluster:
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` on all workers; results in whatever order they come, one for each job."""
+        todo: queue.SimpleQueue[list[Job]] = queue.SimpleQueue()
+        done: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
+        _thread.start_new_thread(self._hand_on, (todo, done))
+        ahead = iter(jobs)
+        some = list(islice(ahead, AHEAD * self.count))
+        todo.put(some)
+        running = len(some)
+        while running:
+            result = done.get()
+            if isinstance(result, BaseException):
+                raise result
+            some = list(islice(ahead, 1))
+            todo.put(some)
+            running += len(some) - 1
+            yield result
+
+    def _hand_on(self, todo: queue.SimpleQueue[list[Job]], done: queue.SimpleQueue[Result | BaseException]) -> None:
+        """In a thread of its own: hands on the first list of jobs, and another for each result."""
         from distributed import KilledWorker, as_completed
 
-        ahead = iter(jobs)
         asked: dict[Future, Job] = {}
 
-        def submit(number: int) -> list[Future]:
-            some = {self._submit(job): job for job in islice(ahead, number)}
+        def submit(jobs: list[Job]) -> list[Future]:
+            some = {self._submit(job): job for job in jobs}
             asked.update(some)
             return list(some)
 
-        running = as_completed(submit(AHEAD * self.count), loop=self._client.loop)
-        for future in running:
-            job = asked.pop(future)
-            try:
-                result = Result.from_json(future.result())
-            except KilledWorker as lost:  # one after another: the scheduler has given it up
-                result = Result(job.role, job.case.id, error=f"its workers were lost: {lost}")
-            future.release()
-            running.update(submit(1))
-            yield result
+        try:
+            running = as_completed(submit(todo.get()), loop=self._client.loop)
+            for future in running:
+                job = asked.pop(future)
+                try:
+                    done.put(Result.from_json(future.result()))
+                except KilledWorker as lost:  # one after another: the scheduler has given it up
+                    done.put(Result(job.role, job.case.id, error=f"its workers were lost: {lost}"))
+                future.release()
+                running.update(submit(todo.get()))
+        except BaseException as fault:  # noqa: BLE001 - it is raised where the results are waited for
+            done.put(fault)
 
     def picture(self, job: Job) -> list[str]:
         """Lines of text that show what `job` draws; none if it takes its process down."""
-        lines: list[str] = self._client.submit(_picture, self._setup, self._limits, job.to_json(), pure=False).result()
+        lines: list[str] = self._told(_picture, job.to_json())
         return lines
 
     def close(self) -> None:
         """Ends the children on the cluster, and leaves it; what was still to do is dropped."""
         with contextlib.suppress(OSError, TimeoutError):
-            self._client.run(_end, self._setup["run"])
-            self._client.close()
+            _aside(self._leave, ENDING)
+
+    def _leave(self) -> None:
+        self._client.run(_end, self._setup["run"])
+        self._client.close()
 
     def _submit(self, job: Job) -> Future:
         key = f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}"
         return self._client.submit(_run, self._setup, self._limits, job.to_json(), key=key, pure=False)
 
     def _ask(self, what: str) -> Any:
-        answer = self._client.submit(_tell, self._setup, self._limits, what, pure=False).result()
+        answer = self._told(_tell, what)
         if "refused" in answer:
             raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
         return answer["told"]
+
+    def _told(self, function: Callable[..., Any], what: Any) -> Any:
+        """What `function` says of `what` in one of the workers."""
+        return _aside(lambda: self._client.submit(function, self._setup, self._limits, what, pure=False).result())
+
+
+def _aside(function: Callable[[], Value], seconds: float | None = None) -> Value:
+    """What `function` gives in a thread of its own, for which an interrupt doesn't wait.
+
+    Raises:
+        TimeoutError: it gives nothing within `seconds`.
+        BaseException: whatever it raises.
+    """
+    done: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            done.put((function(), None))
+        except BaseException as fault:  # noqa: BLE001 - it is raised where the value is waited for
+            done.put((None, fault))
+
+    _thread.start_new_thread(work, ())
+    try:
+        found = done.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    value: Value
+    value, fault = found
+    if fault is not None:
+        raise fault
+    return value
 
 
 def _child(setup: dict[str, Any], limits: Limits) -> Children:
@@ -133,11 +195,14 @@ def _child(setup: dict[str, Any], limits: Limits) -> Children:
             child.close()
         child = Children(setup["backend"], setup["suite"], setup["names"], 1, limits)
         _children[threading.get_ident()] = setup["run"], child
+        if setup["run"] in _over:  # it was ended before this task of it began
+            child.close()
     return child
 
 
 def _end(run: str) -> None:
-    """In a Dask worker: ends the children of a run."""
+    """In a Dask worker: ends the children of a run, and those that its last tasks would start."""
+    _over.add(run)
     for thread, (owner, child) in list(_children.items()):
         if owner == run:
             child.close()

@@ -17,6 +17,7 @@ pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
+CONSOLE_SCRIPT = str(Path(sys.executable).with_name("keeprate"))
 
 
 class LocalCluster:
@@ -125,6 +126,26 @@ def test_a_worker_that_is_killed_in_the_middle_changes_no_total(process, keeprat
     assert killed.is_set()
     assert far.code == 0, far.out + far.err
     assert totals(tmp_path / "far.db") == totals(tmp_path / "near.db")
+
+
+def test_an_interrupt_leaves_the_cluster_without_children(cluster, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW.format(coins=COINS), encoding="utf-8")
+    words = ["gate", "--backend", "slow.py:Slow", "--suite", COIN, "--executor", f"dask://{cluster.address}"]
+    run = subprocess.Popen([CONSOLE_SCRIPT, *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    try:
+        while run.poll() is None and not children(cluster):
+            time.sleep(0.05)
+        time.sleep(1.5)  # they have been loaded
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert (run.returncode, said.lstrip()) == (130, "error: interrupted; nothing was concluded\n")
+    assert children(cluster) == []
+
+
+def children(cluster):
+    return [child for worker in cluster.workers for child in psutil.Process(worker.pid).children()]
 
 
 def test_a_night_on_a_cluster_adds_to_the_ledger(keeprate, cluster, tmp_path):
