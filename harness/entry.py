@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import signal
 import sys
 import textwrap
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 import click
@@ -20,7 +23,7 @@ from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.text import WIDTH
 
 NOTICED = 0.2  # seconds within which a thread that isn't waiting answers a signal
-_heard = threading.Event()  # one was answered
+ENDING = 5.0  # seconds within which a run ends that was told to
 
 
 class _Terminated(BaseException):
@@ -33,10 +36,38 @@ def main() -> None:
     A fault of ours keeps its whole traceback, and is no verdict.
     """
     open_streams()
-    _wake_for_signals()
-    signal.signal(signal.SIGTERM, _stopped)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell starts what runs in the background so
-        signal.signal(signal.SIGINT, _stopped)
+    try:  # around the answers to what goes wrong as well: a signal comes when it likes, and raises once
+        _with_signals(_command)
+    except (click.Abort, KeyboardInterrupt):
+        _refuse("interrupted; nothing was concluded", 128 + signal.SIGINT)
+    except _Terminated:
+        _refuse("terminated; nothing was concluded", 128 + signal.SIGTERM)
+
+
+def _with_signals(command: Callable[[], NoReturn]) -> NoReturn:
+    """Answers signals during `command`, whatever waits in it, and ignores them while Python itself ends.
+
+    Python answers signals in its main thread alone, and where the system gave one to another thread, as it may to a
+    process that was stopped, the main thread would wait on.
+    """
+    heard, tell = os.pipe()
+    os.set_blocking(tell, False)
+    before = signal.set_wakeup_fd(-1)
+    try:
+        answered = threading.Event()
+        _thread.start_new_thread(_listen, (heard, answered, threading.get_ident()))
+        signal.signal(signal.SIGTERM, partial(_stopped, answered))
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell starts what runs in the background so
+            signal.signal(signal.SIGINT, partial(_stopped, answered))
+        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+        command()
+    finally:
+        _answer_signals(signal.SIG_IGN)
+        signal.set_wakeup_fd(before)
+        os.close(tell)
+
+
+def _command() -> NoReturn:
     try:
         sys.exit(cli(prog_name="keeprate", standalone_mode=False))
     except click.UsageError as error:
@@ -52,41 +83,36 @@ def main() -> None:
             _end(traceback.format_exc(), NoVerdictError.exit_code)
         forget(sys.stdout)
         _refuse(f"can't write to the standard output: {error.strerror}", UsageError.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _refuse("interrupted; nothing was concluded", 128 + signal.SIGINT)
-    except _Terminated:
-        _refuse("terminated; nothing was concluded", 128 + signal.SIGTERM)
+    except click.Abort:
+        raise
     except Exception:  # noqa: BLE001 - exit code 1 would say that a promise is broken
         _end(traceback.format_exc(), NoVerdictError.exit_code)
 
 
-def _wake_for_signals() -> None:
-    """Sees to it that a signal ends what this thread waits for.
+def _listen(heard: int, answered: threading.Event, main_thread: int) -> None:
+    """In a thread of its own, until nobody can tell it any more: hears of signals, whatever the main thread does.
 
-    Python answers signals in its main thread alone, and where the system gave one to another thread, as it may to a
-    process that was stopped, the main thread would wait on.
+    What the first one raises may be lost, as in a callback. One that comes when it should long be over ends the process
+    at once; its workers end with it.
     """
-    heard, tell = os.pipe()
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    main_thread = threading.get_ident()
-    _heard.clear()
-
-    def wake() -> None:
-        number = os.read(heard, 1)[0]
-        if not _heard.wait(NOTICED):
-            signal.pthread_kill(main_thread, number)
-
-    threading.Thread(target=wake, daemon=True).start()
+    first = None
+    while number := os.read(heard, 1):
+        if first is None:
+            first = time.monotonic()
+            if not answered.wait(NOTICED):
+                signal.pthread_kill(main_thread, number[0])
+        elif time.monotonic() - first > ENDING:
+            os._exit(128 + number[0])
+    os.close(heard)
 
 
-def _stopped(number: int, frame: Any) -> NoReturn:
+def _stopped(answered: threading.Event, number: int, frame: Any) -> NoReturn:
     """Ends as an interrupt does, so that the workers are ended too; a second signal must not stop that.
 
     It says nothing itself: it may have come in the middle of what is being written.
     """
     _answer_signals(_unheard)
-    _heard.set()
+    answered.set()
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
 

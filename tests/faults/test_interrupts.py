@@ -116,6 +116,38 @@ def test_what_comes_after_the_first_signal_changes_nothing(left_behind):
     assert left_behind() == ([], [])
 
 
+DEAF = """
+import sys, time
+from harness import entry
+
+def deaf(**_):
+    try:
+        print("begun", flush=True)
+        time.sleep(600)
+    except BaseException:  # as in a callback
+        time.sleep(600)
+
+entry.ENDING = 1.0
+entry.cli = deaf
+entry.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_lost_the_first_signal_is_ended_by_a_later_one(number):
+    with subprocess.Popen([sys.executable, "-P", "-c", DEAF], stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            started = time.monotonic()
+            while process.poll() is None and time.monotonic() < started + 60:
+                process.send_signal(number)
+                time.sleep(0.1)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number
+    assert time.monotonic() - started > 1.0  # those that come at once change nothing
+
+
 @pytest.mark.parametrize("name", ["pytest", "pytest -n"])
 def test_an_interrupted_pytest_ends_its_workers_and_writes_nothing(left_behind, name):
     process = hanging(name)

@@ -3,16 +3,21 @@
 import sys
 
 
+def raised():
+    raise KeyboardInterrupt
+
+
 class Interrupt:
     """Interrupts what runs in its `with` at one of its steps, once.
 
     Args:
         at: which step, from 0; nothing is interrupted if there are fewer.
         files: ends of the names of the files whose steps count.
+        come: how it comes.
     """
 
-    def __init__(self, at, *files):
-        self.left, self.files = at, files
+    def __init__(self, at, *files, come=raised):
+        self.left, self.files, self.come = at, files, come
 
     def __enter__(self):
         sys.settrace(self.enter)
@@ -30,6 +35,6 @@ class Interrupt:
     def step(self, frame, event, argument):
         if event == "opcode":
             self.left -= 1
-            if self.left < 0:
-                raise KeyboardInterrupt  # which ends the tracing as well
+            if self.left == -1:
+                self.come()
         return self.step

@@ -7,8 +7,11 @@ import shlex
 import signal
 import stat
 import sys
+import time
+from itertools import count
 
 import click
+import psutil
 import pytest
 
 from harness.backend import load_backend
@@ -433,3 +436,45 @@ def test_python_m_keeprate_is_the_same_command(keeprate, process):
     assert script.code == module.code == 0
     assert script.out == module.out
     assert re.fullmatch(r"keeprate, version \d+\.\d+\.\d+\n", script.out)
+
+
+class TooEarlyError(BaseException):
+    """What the signal does that came before the command listened: it ends the process."""
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["gate", "--nonsense"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_any_step_of_the_console_script_is_no_broken_promise(command, interrupt, number, arguments):
+    def early(number, frame):
+        raise TooEarlyError
+
+    usual, early_ones = command(*arguments).code, 0
+    for step in count():
+        signal.set_wakeup_fd(-1)  # one that was interrupted while it put this back
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, early)
+        coming = interrupt(step, "harness/entry.py", come=lambda: signal.raise_signal(number))
+        try:
+            with coming:
+                run = command(*arguments)
+        except TooEarlyError:
+            early_ones += 1
+            continue
+        assert run.code in (usual, 128 + number), f"interrupted at step {step}: {run.err}"
+        if coming.left >= 0:  # it has fewer steps
+            break
+    assert step > 100 > early_ones
+
+
+def test_a_command_in_this_process_leaves_neither_files_nor_threads_open(command):
+    def there():
+        return psutil.Process().num_fds(), psutil.Process().num_threads(), signal.set_wakeup_fd(-1)
+
+    command("--version")
+    before = there()
+    for _ in range(20):
+        command("--version")
+    deadline = time.monotonic() + 60
+    while there() > before and time.monotonic() < deadline:
+        time.sleep(0.01)  # a thread may take a moment
+    assert there() <= before
