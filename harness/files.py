@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
@@ -90,7 +91,8 @@ def _replace(target: Path, text: str) -> None:
         os.chmod(temporary, mode)
         os.replace(temporary, target)
     except BaseException:  # an interrupt as well
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):  # it has its place already
+            os.unlink(temporary)
         raise
 
 

@@ -1,5 +1,6 @@
 """The command line as a person meets it: exit codes, one clear sentence for each error, files whole or not at all."""
 
+import contextlib
 import io
 import json
 import re
@@ -18,6 +19,7 @@ from harness.backend import load_backend
 from harness.cli import cli
 from harness.entry import main
 from harness.errors import NoVerdictError, UsageError
+from harness.files import write
 from harness.gate import answer, judge
 from harness.names import find
 from harness.question import ask
@@ -478,3 +480,17 @@ def test_a_command_in_this_process_leaves_neither_files_nor_threads_open(command
     while there() > before and time.monotonic() < deadline:
         time.sleep(0.01)  # a thread may take a moment
     assert there() <= before
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a file that was opened just then
+def test_an_interrupt_at_any_step_of_writing_leaves_a_whole_file_and_is_an_interrupt(tmp_path, interrupt):
+    path = tmp_path / "verdict.json"
+    for step in count():
+        path.write_text("old", encoding="utf-8")
+        coming = interrupt(step, "harness/files.py")
+        with coming, contextlib.suppress(KeyboardInterrupt):
+            write(path, "new")
+        assert path.read_text(encoding="utf-8") in ("old", "new"), f"interrupted at step {step}"
+        if coming.left >= 0:  # it has fewer steps
+            break
+    assert step > 100
