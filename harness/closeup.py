@@ -27,7 +27,7 @@ ROWS = 10  # those that are furthest off
 
 
 class Closeup:
-    """One finding that was judged, with the workers to look at it further."""
+    """One finding that was judged, with the workers to look at it further, which are ended by who started them."""
 
     def __init__(self, question: Question, finding: str, results: Mapping[str, Result], runner: Children) -> None:
         self._question, self._finding, self._results, self._runner = question, finding, results, runner
@@ -92,10 +92,6 @@ class Closeup:
         seed = self._case.seed(self._question.seed, "backend")
         title = f"{self._offer.name} {self._offer.version}".strip()
         return snippet(self._question.suite, self._question.backend, title, self._case, self._law, seed)
-
-    def close(self) -> None:
-        """Ends the workers."""
-        self._runner.close()
 
 
 def _said(found: Finding) -> str:

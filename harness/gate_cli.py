@@ -166,8 +166,9 @@ def replay(
     _refuse_if(unwritten)
     code = verdict.exit_code
     if found.status in ("kept", "broken", "error"):
-        seen = Closeup(question, finding, results, runner())
+        closer = runner()
         try:
+            seen = Closeup(question, finding, results, closer)
             seen.show(screen)
             if fresh:
                 other = replace(question, seed=secrets.randbits(31))
@@ -178,7 +179,7 @@ def replay(
                 write(snippet, seen.script())
                 click.echo(f"\nwrote {snippet}: it needs the framework and NumPy alone")
         finally:
-            seen.close()
+            closer.close()
     elif fresh or shrink or snippet is not None:
         raise UsageError(
             f"--fresh, --shrink and --snippet look at what was judged, and this finding is "

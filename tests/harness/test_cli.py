@@ -494,3 +494,15 @@ def test_an_interrupt_at_any_step_of_writing_leaves_a_whole_file_and_is_an_inter
         if coming.left >= 0:  # it has fewer steps
             break
     assert step > 100
+
+
+def test_a_replay_that_fails_ends_its_workers(command, monkeypatch, coin, coins):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("harness.closeup.strongest", fail)
+    before = psutil.Process().children()
+    run = command("replay", "toss/fair/float32/p0.5/-/eager", "--backend", f"{coins}:Fair", "--suite", coin, *COIN_RUN)
+    assert run.code == 3
+    assert "ZeroDivisionError" in run.err
+    assert psutil.Process().children() == before
