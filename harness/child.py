@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import traceback
 from dataclasses import asdict
 from typing import Any
@@ -132,19 +133,27 @@ def main() -> None:
 
 
 def _end_with_parent(lifeline: int) -> None:
-    """Has the system end this process and what it starts once the parent is gone, even in the middle of foreign code.
+    """Has this process and what it starts ended once the parent is gone, even in the middle of foreign code.
 
-    The parent holds the other end of the pipe. When that closes, a signal that ends a process goes to this group: where
-    the system lets us choose it, one that nobody can ignore. A parent that is gone by now is seen at once.
+    The parent holds the other end of the pipe. When that closes, this group gets a signal that nobody can ignore: from
+    the system where it lets us choose the signal, and elsewhere from a thread, which foreign code can keep waiting. A
+    parent that is gone by now is seen at once.
     """
-    if hasattr(fcntl, "F_SETSIG"):
-        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)  # in place of SIGIO
+    if not hasattr(fcntl, "F_SETSIG"):
+        threading.Thread(target=_end_at_end_of, args=(lifeline,), daemon=True).start()
+        return
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)  # in place of SIGIO
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgid(0))
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
     gone = select.poll()
     gone.register(lifeline, select.POLLHUP)
     if gone.poll(0):
         os.killpg(0, signal.SIGKILL)
+
+
+def _end_at_end_of(lifeline: int) -> None:
+    os.read(lifeline, 1)  # nobody ever writes to it
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

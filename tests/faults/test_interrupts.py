@@ -182,7 +182,7 @@ def test_a_night_that_is_ended_keeps_a_whole_ledger(left_behind, signals, code, 
     Ledger(Path("night.db")).close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a backend may ignore the signal that ends it")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a backend may keep what ends it waiting")
 @pytest.mark.parametrize(
     ("name", "number"),
     [*((name, signal.SIGKILL) for name in COMMANDS), ("pytest", signal.SIGTERM), ("pytest -n", signal.SIGTERM)],

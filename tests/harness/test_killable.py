@@ -1,5 +1,6 @@
 """A worker's process ends whenever the run does, however early or late that is."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import killable
+from harness.backend import Offer
 from harness.gate import runner_for
 from harness.killable import Child, ChildDiedError
 from harness.limits import Limits
@@ -20,22 +22,63 @@ HERE = Path(__file__).parent
 SETUP = {"backend": f"{HERE}/coins.py:Fair", "suite": f"{HERE}/coin.py", "names": ["toss"], "alone": False}
 
 
-def test_a_child_whose_parent_was_gone_before_it_looked_ends_at_once():
+LISTENS = "from harness.child import main; main()"
+HAS_NO_CHOICE = f"import fcntl; vars(fcntl).pop('F_SETSIG', None); {LISTENS}"  # of the signal, as on macOS
+HANGS = f"{HERE.parent}/faults/hangs.py:IgnoresSignals"
+
+
+@pytest.fixture(params=[LISTENS, HAS_NO_CHOICE], ids=["signal", "thread"])
+def child_of(request):
+    """A child's process at the end of a lifeline."""
+    started = []
+
+    def start(lifeline):
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", request.param, str(lifeline)],
+            stdin=subprocess.PIPE,  # and stays open, as it does while a copy of the parent lives
+            stdout=subprocess.PIPE,
+            pass_fds=[lifeline],
+            start_new_session=True,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_child_whose_parent_was_gone_before_it_looked_ends_at_once(child_of):
     lifeline, alive = os.pipe()
     os.close(alive)
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "harness.child", str(lifeline)],
-        stdin=subprocess.PIPE,  # and stays open, as it does while a copy of the parent lives
-        stdout=subprocess.DEVNULL,
-        pass_fds=[lifeline],
-        start_new_session=True,
-    )
-    try:
-        assert child.wait(60) == -signal.SIGKILL
-    finally:
-        child.kill()
-        child.communicate()
-        os.close(lifeline)
+    child = child_of(lifeline)
+    os.close(lifeline)
+    assert child.wait(60) == -signal.SIGKILL
+
+
+def test_a_child_whose_parent_goes_ends_in_the_middle_of_a_case_and_not_before(child_of):
+    lifeline, alive = os.pipe()
+    child = child_of(lifeline)
+    os.close(lifeline)
+    offer = Offer.from_json(told(child, {**SETUP, "backend": HANGS})["offer"])
+    todo = jobs(ask(HANGS, suite=f"{HERE}/coin.py", profile="quick"), offer)
+    tell(child, next(job for job in todo if (job.case.op, job.case.p) == ("toss", 0.25)).to_json())  # where it hangs
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.5)
+    os.close(alive)
+    assert child.wait(60) == -signal.SIGKILL
+
+
+def tell(child, message):
+    child.stdin.write(json.dumps(message) + "\n")
+    child.stdin.flush()
+
+
+def told(child, message):
+    tell(child, message)
+    return json.loads(child.stdout.readline())
 
 
 def test_a_child_that_is_closed_while_it_starts_is_ended():
