@@ -198,7 +198,7 @@ def replay(
 @click.option("--seed", type=int, help="Repeats a run; fresh unless given, and written down.")
 @suite_option
 @click.option("-n", "--workers", type=click.IntRange(min=1), metavar="N", help="Workers.  [default: one for each core]")
-@click.option("--case-timeout", type=float, metavar="S", help="Seconds that a case may take, as for a gate.")
+@click.option("--case-timeout", type=float, metavar="S", help="Seconds that loading, or a case, may take.")
 @click.option("--memory", metavar="SIZE", help="What a worker may hold, as in 4G.")
 def matrix(
     backends: tuple[str, ...],

@@ -94,7 +94,7 @@ def judging(function: Command) -> Command:
                 "--case-timeout",
                 type=float,
                 metavar="S",
-                help="Seconds that a case may take, and a microsecond more for each draw.  [default: 120]",
+                help="Seconds that loading, or a case, may take, and a microsecond more for each draw.  [default: 120]",
             ),
             click.option(
                 "--memory",

@@ -51,7 +51,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--known", metavar="FILE", help="known deviations: a pattern of ids a line, the reason after #")
     group.addoption("--json", type=Path, metavar="FILE", help="write the verdict as JSON")
     group.addoption(
-        "--case-timeout", type=float, metavar="S", help="seconds a case may take, and a microsecond for each draw [120]"
+        "--case-timeout",
+        type=float,
+        metavar="S",
+        help="seconds loading, or a case, may take, and a microsecond for each draw [120]",
     )
     group.addoption("--memory", metavar="SIZE", help="what a worker may hold, as in 4G")
     group.addoption("--suite", default=DEFAULT_SUITE, help="what to judge by")
