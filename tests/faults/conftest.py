@@ -19,7 +19,7 @@ def left_behind(monkeypatch, tmp_path):
 
     def look():
         running = [process for process in psutil.process_iter() if environment(process).get(MARK) == value]
-        _, alive = psutil.wait_procs(running, timeout=2)  # what was killed may take a moment
+        _, alive = psutil.wait_procs(running, timeout=30)  # what was killed may take a moment
         return alive, list(tmp_path.iterdir()) if tmp_path.exists() else []  # a backend may have removed it
 
     return look

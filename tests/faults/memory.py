@@ -7,7 +7,8 @@ import time
 import numpy as np
 from fair import Fair
 
-HOARD = "import time\nkept = []\nwhile True:\n    kept.append(b'x' * 2**25)\n    time.sleep(0.02)\n"
+PAUSE = 0.08  # seconds for each 32 MiB: 400 MiB at most in the second between two looks at what a worker has started
+HOARD = f"import time\nkept = []\nwhile True:\n    kept.append(b'x' * 2**25)\n    time.sleep({PAUSE})\n"
 
 
 class Hoarding(Fair):
@@ -19,7 +20,7 @@ class Hoards(Hoarding):
         kept = []
         while True:
             kept.append(np.ones(1 << 22))
-            time.sleep(0.02)
+            time.sleep(PAUSE)
 
 
 class TakesAllAtOnce(Hoarding):

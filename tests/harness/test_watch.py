@@ -10,8 +10,8 @@ import pytest
 from harness.limits import Limits
 from harness.watch import Schedule, Watch
 
-SPIN = "while True: pass"
-WORK = "import time\nprint(flush=True)\nwhile time.process_time() < {}: pass"
+SPIN = "print(flush=True)\nwhile True: pass"
+WORK = "import time\nprint(flush=True)\ninput()\nwhile time.process_time() < {}: pass"
 NOBODY = "0"  # a mark that no process carries
 LIMIT = 2.0  # seconds
 
@@ -46,21 +46,24 @@ def test_a_thread_that_is_new_is_charged_in_full():
 
 @pytest.fixture
 def starved():
-    """A program on a core that six others want; those are ended afterwards."""
+    """A program on a core that six others want, let go once these run; they are ended afterwards."""
     core = min(os.sched_getaffinity(0))
     started = []
 
-    def start(program, **options):
-        process = subprocess.Popen([sys.executable, "-c", program], **options)
+    def start(program):
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, text=True)
         os.sched_setaffinity(process.pid, {core})
         started.append(process)
+        process.stdout.readline()  # it has begun
         return process
 
     def run(program):
-        process = start(program, stdout=subprocess.PIPE)
-        process.stdout.readline()  # it has begun
+        process = start(program)
         for _ in range(6):
             start(SPIN)
+        process.stdin.write("\n")
+        process.stdin.flush()
         return process
 
     yield run
@@ -81,7 +84,7 @@ def test_a_program_that_is_starved_gets_its_time_and_no_more(starved):
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="the system doesn't say who waited for a core")
 def test_a_program_that_is_starved_and_hangs_is_ended(starved):
-    process = starved("print(flush=True)\n" + SPIN)
+    process = starved(SPIN)
     with Watch(process.pid, NOBODY, LIMIT / 4, Limits(LIMIT, 1 << 40), process.kill) as watch:
         process.wait(60)
     assert watch.exceeded == f"gave no answer within {LIMIT / 4:g} s (--case-timeout)"
