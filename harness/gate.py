@@ -13,7 +13,7 @@ from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
 from harness.finding import Finding, Status, decide, outcome, unjudged
-from harness.limits import limits
+from harness.limits import WORKER, limits, total_memory
 from harness.machine import cores, environment
 from harness.picture import pictures
 from harness.question import ALPHA, Question, ask, jobs, lacking, offered
@@ -148,7 +148,7 @@ def no_verdict(question: Question, reason: str) -> Verdict:
 
 
 def counted(workers: int | None) -> int:
-    """The number of workers that was asked for; all cores unless one was.
+    """The number of workers that was asked for; one for each core unless one was, or fewer where memory is short.
 
     Raises:
         UsageError: it is less than 1, or out of proportion.
@@ -156,13 +156,13 @@ def counted(workers: int | None) -> int:
     most = max(MANY, 4 * cores())
     if workers is not None and not 1 <= workers <= most:
         raise UsageError(f"workers = {workers} is not between 1 and {most}: here are {cores()} cores")
-    return workers or cores()
+    return workers or max(1, min(cores(), total_memory() // WORKER))
 
 
 def runner_for(
     question: Question, workers: int | None, *, case_timeout: float | None = None, memory: str | None = None
 ) -> Children:
-    """Child processes for a backend that has a name; all cores unless `workers` says how many.
+    """Child processes for a backend that has a name, as many as `counted` says.
 
     Raises:
         UsageError: `workers` is less than 1 or out of proportion, or a limit is none.
@@ -256,7 +256,7 @@ def judge(
         seed: from 0 to 2**63 - 1; a fresh one unless given.
         ops, dtypes: names of what to judge; all unless given.
         known: the path of a list of known deviations; the one beside the adapter, if there is one, unless given.
-        workers: child processes; one for each core unless given.
+        workers: child processes; unless given, one for each core, or fewer where memory is short.
 
     Returns:
         The verdict: `.conforms`, `.to_json()`, iterable over its findings, readable as `str()`.

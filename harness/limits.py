@@ -9,11 +9,12 @@ from pathlib import Path
 import psutil
 
 from harness.errors import UsageError
+from harness.groups import GROUPS, OWN, folders, words
 
 SECONDS = 120.0  # beside what the draws take
 PER_DRAW = 1e-6  # seconds: eighty times what MLX takes on one core
 SHARE = 0.8  # of the memory that there is, for all workers together
-CGROUPS = Path("/sys/fs/cgroup")
+WORKER = 2**30  # bytes of memory for each worker, unless somebody says how many there are; 683 MiB were measured
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -47,24 +48,17 @@ def limits(workers: int, seconds: float | None = None, memory: str | None = None
     return Limits(SECONDS if seconds is None else seconds, size)
 
 
-def total_memory(own: Path = Path("/proc/self/cgroup"), groups: Path = CGROUPS) -> int:
+def total_memory(own: Path = OWN, groups: Path = GROUPS) -> int:
     """Bytes of memory that this process may have: the machine's, or less in a container.
 
     Args:
-        own: lists the control groups of this process, as lines of `number:controllers:/path`.
+        own: lists the control groups of this process.
         groups: where control groups are mounted.
     """
     sizes = [psutil.virtual_memory().total]
-    for line in own.read_text(encoding="utf-8").splitlines() if own.is_file() else ():
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        root, name = (groups / "memory", "memory.limit_in_bytes") if controllers else (groups, "memory.max")
-        group = root / path.lstrip("/")
-        # A group has at most what those above it have; in a container its own stands where the root would.
-        for folder in (group, *group.parents):
-            text = (folder / name).read_text().strip() if (folder / name).is_file() else ""
-            sizes += [int(text)] if text.isdigit() else []  # and not `max`
+    for folder in folders("memory", own, groups):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            sizes += [int(word) for word in words(folder / name) if word.isdigit()]  # and not `max`
     return min(sizes)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 from pathlib import Path
+
+from harness.groups import GROUPS, OWN, folders, words
 
 
 def environment() -> dict[str, str]:
@@ -19,9 +22,24 @@ def environment() -> dict[str, str]:
     }
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(own: Path = OWN, groups: Path = GROUPS) -> int:
+    """Cores that this process may use: the machine's, or fewer in a container; a part of a core counts as one.
+
+    Args:
+        own: lists the control groups of this process.
+        groups: where control groups are mounted.
+    """
+    counts = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    for folder in folders("cpu", own, groups):
+        match _quota(folder):
+            case [quota, period] if quota.isdigit() and period.isdigit():  # and neither `max` nor -1
+                counts.append(max(1, math.ceil(int(quota) / int(period))))
+    return min(counts)
+
+
+def _quota(folder: Path) -> list[str]:
+    """Microseconds of all cores together that a control group may use in a period, and that period."""
+    return words(folder / "cpu.max") or words(folder / "cpu.cfs_quota_us") + words(folder / "cpu.cfs_period_us")
 
 
 def cpu() -> str:
