@@ -16,6 +16,7 @@ import logging
 import queue
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.backend import Offer
 from harness.engine import Job, Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.limits import Limits
+from harness.limits import Limits, limits
 from harness.suite import Look
 from harness.workers import AHEAD, Children
 
@@ -43,11 +44,20 @@ class Cluster:
 
     isolated = True
 
-    def __init__(self, address: str, backend: str, suite: str, names: Iterable[str], limits: Limits) -> None:
+    def __init__(
+        self,
+        address: str,
+        backend: str,
+        suite: str,
+        names: Iterable[str],
+        case_timeout: float | None = None,
+        memory: str | None = None,
+    ) -> None:
         """Connects.
 
         Args:
             address: `dask://HOST:PORT` of the scheduler.
+            case_timeout, memory: the limits of a case that were asked for; the others follow from each machine.
 
         Raises:
             UsageError: Dask isn't installed, there is no scheduler at `address`, or it has no workers.
@@ -56,8 +66,8 @@ class Cluster:
             from distributed import Client
         except ImportError:
             raise UsageError(f"--executor {address} needs Dask: pip install 'keeprate[dask]'") from None
-        self._setup = {"backend": backend, "suite": suite, "names": sorted(names), "run": secrets.token_hex(8)}
-        self._limits = limits
+        self._setup: dict[str, Any] = {"run": secrets.token_hex(8), "backend": backend, "suite": suite}
+        self._setup |= {"names": sorted(names), "case_timeout": case_timeout, "memory": memory}
         for logger in ("distributed", "distributed.client"):  # a lost worker is a line of ours, or none
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         try:
@@ -66,7 +76,11 @@ class Cluster:
             )
         except (OSError, ValueError):
             raise UsageError(f"no Dask scheduler answers at {address} within {SECONDS} s") from None
-        self.count = sum(_aside(self._client.nthreads).values())
+        threads: Counter[str] = Counter()
+        for worker, number in _aside(self._client.nthreads).items():
+            threads[_host(worker)] += number
+        self._setup["threads"] = dict(threads)
+        self.count = threads.total()
         if not self.count:
             _aside(self._client.close)
             raise UsageError(f"the Dask cluster at {address} has no workers")
@@ -147,7 +161,7 @@ class Cluster:
 
     def _submit(self, job: Job) -> Future:
         key = f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}"
-        return self._client.submit(_run, self._setup, self._limits, job.to_json(), key=key, pure=False)
+        return self._client.submit(_run, self._setup, job.to_json(), key=key, pure=False)
 
     def _ask(self, what: str) -> Any:
         answer = self._told(_tell, what)
@@ -157,7 +171,7 @@ class Cluster:
 
     def _told(self, function: Callable[..., Any], what: Any) -> Any:
         """What `function` says of `what` in one of the workers."""
-        return _aside(lambda: self._client.submit(function, self._setup, self._limits, what, pure=False).result())
+        return _aside(lambda: self._client.submit(function, self._setup, what, pure=False).result())
 
 
 def _aside(function: Callable[[], Value], seconds: float | None = None) -> Value:
@@ -187,17 +201,31 @@ def _aside(function: Callable[[], Value], seconds: float | None = None) -> Value
     return value
 
 
-def _child(setup: dict[str, Any], limits: Limits) -> Children:
+def _child(setup: dict[str, Any]) -> Children:
     """The child of this thread of this Dask worker; a new run begins with a new one."""
     run, child = _children.get(threading.get_ident(), ("", None))
     if child is None or run != setup["run"]:
         if child is not None:
             child.close()
-        child = Children(setup["backend"], setup["suite"], setup["names"], 1, limits)
+        child = Children(setup["backend"], setup["suite"], setup["names"], 1, _limits(setup))
         _children[threading.get_ident()] = setup["run"], child
         if setup["run"] in _over:  # it was ended before this task of it began
             child.close()
     return child
+
+
+def _limits(setup: dict[str, Any]) -> Limits:
+    """In a Dask worker: what a case may take here, where all threads of the cluster share this machine's memory."""
+    from distributed import get_worker
+
+    here = get_worker()
+    sharing = max(setup["threads"].get(_host(here.address), 0), here.state.nthreads)  # a worker may have come later
+    return limits(sharing, setup["case_timeout"], setup["memory"])
+
+
+def _host(address: str) -> str:
+    """The machine in `tcp://HOST:PORT`."""
+    return address.rpartition(":")[0]
 
 
 def _end(run: str) -> None:
@@ -209,23 +237,23 @@ def _end(run: str) -> None:
             del _children[thread]
 
 
-def _run(setup: dict[str, Any], limits: Limits, job: dict[str, Any]) -> dict[str, Any]:
+def _run(setup: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     """In a Dask worker: one case."""
-    (result,) = _child(setup, limits).map([Job.from_json(job)])
+    (result,) = _child(setup).map([Job.from_json(job)])
     return result.to_json()
 
 
-def _picture(setup: dict[str, Any], limits: Limits, job: dict[str, Any]) -> list[str]:
+def _picture(setup: dict[str, Any], job: dict[str, Any]) -> list[str]:
     """In a Dask worker: what one case looks like."""
-    return _child(setup, limits).picture(Job.from_json(job))
+    return _child(setup).picture(Job.from_json(job))
 
 
-def _tell(setup: dict[str, Any], limits: Limits, what: str) -> dict[str, Any]:
+def _tell(setup: dict[str, Any], what: str) -> dict[str, Any]:
     """In a Dask worker: what the child says of the backend, or why it can't."""
     from dataclasses import asdict
 
     try:
-        child = _child(setup, limits)
+        child = _child(setup)
         if what == "check":
             return {"told": [asdict(look) for look in child.check()]}
         mine, reference = child.offers()

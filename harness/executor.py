@@ -18,7 +18,7 @@ def runner_of(
     """Child processes of this machine, or those of a cluster.
 
     Raises:
-        UsageError: there is no such executor, or no such cluster.
+        UsageError: there is no such executor, or no such cluster, or a limit is none.
     """
     if executor == "local":
         return runner_for(question, workers, case_timeout=case_timeout, memory=memory)
@@ -26,5 +26,5 @@ def runner_of(
         raise UsageError(f"executor '{executor}' is neither local nor dask://HOST:PORT")
     if workers is not None:
         raise UsageError("-n is for --executor local: a cluster has the workers that it has")
-    bounds = limits(1, case_timeout, memory)
-    return Cluster(executor, question.backend, question.suite_name, question.names, bounds)
+    limits(1, case_timeout, memory)  # refused here, and not by each of the cluster's machines
+    return Cluster(executor, question.backend, question.suite_name, question.names, case_timeout, memory)

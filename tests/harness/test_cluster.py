@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.cluster import Cluster, _limits
 from harness.ledger import Ledger
+from harness.limits import limits
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
@@ -146,6 +148,16 @@ def test_an_interrupt_leaves_the_cluster_without_children(cluster, tmp_path):
 
 def children(cluster):
     return [child for worker in cluster.workers for child in psutil.Process(worker.pid).children()]
+
+
+@pytest.mark.parametrize("asked", [(None, None), (7.0, "512M")])
+def test_a_worker_shares_out_the_memory_of_its_own_machine(cluster, asked):
+    """Two Dask workers of one thread are on this machine; whoever asks has no say in how much there is."""
+    far = Cluster(f"dask://{cluster.address}", "nobody", COIN, (), *asked)
+    try:
+        assert far._client.submit(_limits, far._setup).result() == limits(2, *asked)
+    finally:
+        far.close()
 
 
 def test_a_night_on_a_cluster_adds_to_the_ledger(keeprate, cluster, tmp_path):
