@@ -204,8 +204,12 @@ def _copied(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
         if pages * size > LARGEST:
             raise UsageError(f"{path}: larger than any ledger ({LARGEST >> 20:,} MiB). Nothing was changed")
         memory = sqlite3.connect(":memory:", isolation_level=None)
-        connection.backup(memory)
-    memory.execute("PRAGMA temp_store = MEMORY")
+        try:
+            connection.backup(memory)
+            memory.execute("PRAGMA temp_store = MEMORY")
+        except BaseException:  # an interrupt as well
+            memory.close()
+            raise
     return memory
 
 
@@ -272,7 +276,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 def expected(version: int) -> set[tuple[str, str, str | None]]:
     """Everything that the schema of `version` defines."""
-    with sqlite3.connect(":memory:") as connection:
+    with closing(sqlite3.connect(":memory:")) as connection:
         for migration in MIGRATIONS[:version]:
             connection.executescript(migration)
         return _objects(connection)
