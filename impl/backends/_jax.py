@@ -24,7 +24,7 @@ if not jax.config.jax_compilation_cache_dir:
     jax.config.update("jax_compilation_cache_dir", str(Path(home, "keeprate", "jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
-device = "cpu"
+device = jax.default_backend()  # `gpu` where there is one: its evidence is not that of a CPU
 dtypes = ("float32", "float16", "bfloat16")
 Function = Callable[..., Any]
 
