@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -19,14 +22,19 @@ def action():
 
 def judged(tmp_path, **inputs):
     """Runs the action's last step."""
-    step = action()["runs"]["steps"][-1]
+    return ran(action()["runs"]["steps"][-1], tmp_path, **inputs)
+
+
+def ran(step, tmp_path, **inputs):
+    """Runs a step of the action; what GitHub itself would fill in is empty."""
     given = {name: about.get("default", "") for name, about in action()["inputs"].items()} | inputs
     variables = {
-        name: str(given[value.removeprefix("${{ inputs.").removesuffix(" }}")]) for name, value in step["env"].items()
+        name: str(given.get(value.removeprefix("${{ inputs.").removesuffix(" }}"), ""))
+        for name, value in step["env"].items()
     }
     out = tmp_path / "output"
-    here = Path(sys.executable).parent
-    environment = {**os.environ, **variables, "GITHUB_OUTPUT": str(out), "PATH": f"{here}:{os.environ['PATH']}"}
+    path = f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, **variables, "GITHUB_OUTPUT": str(out), "PATH": path}
     found = subprocess.run(
         [BASH, "-e", "-o", "pipefail", "-c", step["run"]],
         cwd=tmp_path,
@@ -63,6 +71,60 @@ def test_junit_has_every_finding_and_the_verdict_is_the_same(tmp_path, coin, coi
     by_gate = json.loads((tmp_path / "keeprate.json").read_text())
     assert by_gate.pop("run") and by_pytest.pop("run")
     assert by_gate == by_pytest
+
+
+SETTINGS = """
+[tool.pytest.ini_options]
+required_plugins = ["pytest-that-nobody-has"]
+addopts = "--no-such-option"
+filterwarnings = ["error"]
+testpaths = ["nowhere"]
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project whose pytest settings are for its own tests alone."""
+    (tmp_path / "pyproject.toml").write_text(SETTINGS)
+    (tmp_path / "conftest.py").write_text("raise SystemExit('for our own tests')")
+    (tmp_path / "sub").mkdir()
+    return tmp_path
+
+
+def test_junit_leaves_a_projects_own_pytest_settings_aside_and_keeps_its_paths(project, coin, coins):
+    (project / "sub" / "list.known").write_text("toss/*  # it is bent\n")
+    files = {"known": "sub/list.known", "json": "sub/verdict.json", "junit": "sub/junit.xml"}
+    found, output = judged(project, backend=f"{coins}:Bent", arguments=f"--suite {coin}", **files)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert output == "verdict=conforms\n"
+    assert {path.name for path in (project / "sub").iterdir()} == {"list.known", "verdict.json", "junit.xml"}
+
+
+def test_the_line_for_gitlab_leaves_them_aside_too(project):
+    (line,) = re.findall(r"^ +- (pytest .*)", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.MULTILINE)
+    words = shlex.split(line.replace("tests/keeprate_backend.py", "numpy").replace("-n auto", "-n 1"))
+    fewer = ["--ops", "dropout_", "--dtypes", "float32", "-k", "evaluation"]
+    found = subprocess.run([sys.executable, "-m", *words, *fewer], cwd=project, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert ElementTree.parse(project / "keeprate.xml").getroot().findall(".//testcase")  # noqa: S314 - our own
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({}, []),
+        ({"constraints": "my pins.txt"}, ["--constraint=my pins.txt"]),
+        ({"extras": "mlx"}, []),
+    ],
+)
+def test_versions_that_a_project_chose_are_held_to_its_own_constraints_alone(tmp_path, inputs, words):
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    found, _ = ran(action()["runs"]["steps"][0], tmp_path, **inputs)
+    extras = f"[{inputs['extras']}]" if "extras" in inputs else ""
+    assert found.stdout.splitlines() == ["-m", "pip", "install", *words, extras]
 
 
 def test_a_list_of_known_deviations_is_handed_on(tmp_path, coin, coins):
