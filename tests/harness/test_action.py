@@ -159,3 +159,25 @@ def test_a_page_is_published_only_if_there_is_one():
     (upload,) = (step for step in jobs["draw"]["steps"] if "upload-pages-artifact" in step.get("uses", ""))
     assert jobs["draw"]["outputs"]["page"] == f"${{{{ steps.{upload['id']}.outcome }}}}"
     assert "needs.draw.outputs.page == 'success'" in jobs["publish"]["if"]
+
+
+def steps_of(workflow):
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def written_nights():
+    """Our own night, and the one that docs/ci.md gives to others."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.M | re.S)
+    own = (ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8")
+    return [yaml.safe_load(text) for text in (own, *blocks) if "actions/cache/save" in text]
+
+
+def test_a_night_that_is_run_again_can_keep_its_ledger_and_goes_on_from_the_latest():
+    nights = written_nights()
+    assert len(nights) == 2
+    for night in nights:
+        steps = [step["with"] for step in steps_of(night) if step.get("uses", "").startswith("actions/cache/")]
+        restored, saved = steps
+        assert saved["key"] == restored["key"] == "ledger-${{ github.run_id }}-${{ github.run_attempt }}"
+        assert saved["key"].startswith(restored["restore-keys"])
+        assert saved["path"] == restored["path"]
