@@ -29,6 +29,10 @@ from harness.schema import MAGIC
 from harness.text import filled, millions, show
 
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise
+WROTE = """
+Exit codes: 0 it was written, whatever promises are broken in it; 2 a name, file or option doesn't exist or is out of
+range.
+"""
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -103,7 +107,7 @@ def nightly(
     sys.exit(night.verdict.exit_code)
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=WROTE)
 @click.argument("ledgers", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B…")
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C", help="The ledger to write.")
 def merge(ledgers: tuple[Path, ...], into: Path) -> None:
@@ -117,7 +121,7 @@ def merge(ledgers: tuple[Path, ...], into: Path) -> None:
     click.echo(f"wrote {into}: {merged(ledgers, into):,} runs")
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=WROTE)
 @click.option("--ledger", type=click.Path(path_type=Path), metavar="F", help="A ledger: what all its runs show.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Or one gate's verdict.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where to write the pages.")

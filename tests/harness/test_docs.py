@@ -100,6 +100,11 @@ def test_pytest_has_the_same_options(real_pytest):
         assert profile in ours
 
 
+@pytest.mark.parametrize("command", ["merge", "report"])
+def test_a_command_that_judges_nothing_claims_no_exit_code_of_a_verdict(command):
+    assert "Exit codes: 0 it was written, whatever" in cli.commands[command].epilog
+
+
 def readme_commands():
     """Every command of a console block of the README, if there is one yet."""
     path = ROOT / "README.md"
