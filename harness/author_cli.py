@@ -38,7 +38,7 @@ def init(path: Path, suite: str) -> None:
 @click.argument("backend", metavar="B")
 @suite_option
 def check(backend: str, suite: str) -> None:
-    """Judge the adapter alone, in a second: arrays there and back, the seed, the transforms.
+    """Judge the adapter alone, in a second: arrays there and back, how operators are called, the seed, the transforms.
 
     B is named as for --backend. Nothing is said of the framework: a gate does that, and refuses an adapter at fault.
     """

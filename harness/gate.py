@@ -220,7 +220,8 @@ def refuse_faulty(looks: Sequence[Look], backend: str) -> None:
     for look in looks:
         if look.wrong and not look.law:
             raise NoVerdictError(
-                f"backend {backend}: its adapter is at fault, not the framework. {look.what}: {look.wrong}. "
+                f"backend {backend}: its adapter is at fault, not the framework. {look.what}: "
+                f"{look.wrong}{'' if look.wrong.endswith('?') else '.'} "
                 f"All that is wrong with it: keeprate check {backend}"
             )
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.names import similar
 from harness.suite import Look
 from specs.contracts import CONTRACTS
 from specs.inputs import SPECIAL, filled, thousand
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
 ROWS = 3
+TAKES = {"seed": ("value",), **dict.fromkeys(CONTRACTS, ("x", "p", "train"))}
 EPSILON = {"float32": 2**-23, "float64": 2**-52, "float16": 2**-10, "bfloat16": 2**-7}
 EXPONENT = {"float32": 127, "float64": 1023, "float16": 15, "bfloat16": 127}  # of the largest number
 
@@ -27,6 +30,8 @@ def check(backend: Any) -> Iterator[Look]:
     """Looks at everything that the adapter alone is answerable for."""
     for dtype in backend.dtypes:
         yield _look(f"asarray and asnumpy keep {dtype}", _keeps, backend, dtype)
+    yield _look("there is an operator to judge", _there, backend)
+    yield _look("seed and operators take what they are called with", _callable, backend)
     yield _look("seed repeats a mask", _seeds, backend, law="seeding")
     for name, look in (
         ("vjp", _differentiates),
@@ -81,10 +86,40 @@ def _same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return equal
 
 
+def _operators(backend: Any) -> list[str]:
+    """Those that it has, callable or not."""
+    return [name for name in CONTRACTS if getattr(backend, name, None) not in (None, False)]
+
+
+def _there(backend: Any) -> str:
+    if _operators(backend):
+        return ""
+    hints = ((name, similar(name, CONTRACTS)) for name in dir(backend) if callable(getattr(backend, name, None)))
+    meant = next((f".{hint.removesuffix('?')} for {name}?" for name, hint in hints if hint), "")
+    return f"none of {', '.join(CONTRACTS)} is defined{meant}"
+
+
+def _callable(backend: Any) -> str:
+    wrong = {name: reason for name in ("seed", *_operators(backend)) if (reason := _uncallable(backend, name))}
+    others = ", ".join(list(wrong)[1:])
+    return next(iter(wrong.values()), "") + (f"; nor can {others}" if others else "")
+
+
+def _uncallable(backend: Any, name: str) -> str:
+    """Why `name` can't be called as the protocol says; empty if it can, or if nothing tells what it takes."""
+    try:  # no further than the function that is really called
+        inspect.signature(getattr(backend, name), follow_wrapped=False).bind(*TAKES[name])
+    except ValueError:  # some functions in C don't say
+        return ""
+    except TypeError as error:
+        return f"{name} can't be called as {name}({', '.join(TAKES[name])}): {error}"
+    return ""
+
+
 def _seeds(backend: Any) -> str:
-    op = next((name for name in CONTRACTS if callable(getattr(backend, name, None))), None)
-    if op is None:
-        raise _Skipped("no operator to call")
+    op = next((name for name in _operators(backend) if not _uncallable(backend, name)), None)
+    if op is None or _uncallable(backend, "seed"):
+        raise _Skipped("no seed and operator to call")
     dtype = backend.dtypes[0]
     x = filled(CONTRACTS[op], dtype, thousand(CONTRACTS[op])).astype(np.float64 if dtype == "float64" else np.float32)
     outputs = []

@@ -1,5 +1,6 @@
 """What helps the author of a backend: from nothing to a verdict, and an adapter at fault is told from a framework."""
 
+import functools
 import re
 
 import numpy as np
@@ -12,7 +13,7 @@ SUITE = load_suite("dropout")
 
 
 class Adapter:
-    """A right adapter without operators, on NumPy arrays."""
+    """A right adapter with one operator, on NumPy arrays."""
 
     layout = "channels_first"
     dtypes = ("float32", "float16")
@@ -71,6 +72,59 @@ def test_each_fault_of_an_adapter_is_found(name):
     found = wrong(adapter)
     assert len(found) == 1 or name in ("asarray", "asnumpy")
     assert found
+
+
+NONE = "there is an operator to judge: none of dropout, dropout_, "
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("drop_out", "Did you mean dropout for drop_out?"), ("toss", "variational_dropout is defined")],
+)
+def test_an_adapter_without_an_operator_is_not_right(name, meant):
+    (found,) = wrong(type("Misspelt", (Adapter,), {"dropout": None, name: Adapter.dropout})())
+    assert found.startswith(NONE) and found.endswith(meant)
+
+
+def test_a_misspelt_operator_gets_no_verdict(keeprate, backend_file):
+    name = backend_file(("def dropout(", "def drop_out("))
+    checked = keeprate("check", name)
+    assert checked.code == 1 and "Did you mean dropout for drop_out?" in " ".join(checked.out.split())
+    run = keeprate("gate", "--backend", name, "--profile", "quick", "-n", "1")
+    assert run.code == 3
+    assert "Did you mean dropout for drop_out? All that is wrong with it: " in " ".join(run.err.split())
+
+
+def keyed(self, x, p, *, key):
+    return x
+
+
+@functools.wraps(keyed)
+def hidden(self, x, p, train):
+    return x * (self.random.random(x.shape) >= p)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ({"dropout": lambda self, x, p: x}, "dropout can't be called as dropout(x, p, train): too many positional"),
+        ({"dropout": keyed}, "dropout can't be called as dropout(x, p, train): too many positional arguments"),
+        ({"dropout": 0.5}, "dropout can't be called as dropout(x, p, train): 0.5 is not a callable object"),
+        ({"seed": lambda self: None}, "seed can't be called as seed(value): too many positional arguments"),
+        ({"dropout": keyed, "dropout1d": keyed}, "; nor can dropout1d"),
+        ({"dropout2d": keyed}, "dropout2d can't be called as dropout2d(x, p, train): "),
+    ],
+)
+def test_an_operator_that_takes_something_else_is_the_adapters_fault(names, says):
+    looks = [look for look in check(type("Keyed", (Adapter,), names)()) if look.wrong]
+    assert [look.law for look in looks] == [""]
+    assert says in looks[0].wrong
+
+
+@pytest.mark.parametrize("operator", [hidden, lambda self, *more: hidden(self, *more), None])
+def test_what_is_really_called_is_looked_at(operator):
+    names = {"dropout": operator, "dropout_": np.multiply}  # of a function in C nothing is known
+    assert wrong(type("Other", (Adapter,), names if operator else {"dropout1d": Adapter.dropout})()) == []
 
 
 def changed(*values):
@@ -178,6 +232,11 @@ BAD = {  # what is written in place of what, the exit code, and what is said
         (RETURNED, "x *= (random.random(x.shape) >= p) * scale\n    return x[...]"),
         1,
         "The input of an operator that is not in-place is not written to.",
+    ),
+    "an operator that takes something else": (
+        ("def dropout(x, p, train)", "def dropout(x, p)"),
+        3,
+        "dropout can't be called as dropout(x, p, train): too many positional arguments",
     ),
     "prints": ((WHERE, "    print('{}')\n" + WHERE), 0, "CONFORMS"),
     "raises in the middle": (
