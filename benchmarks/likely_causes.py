@@ -4,14 +4,15 @@
 
 Reads docs/kill-matrix.json. The key is what broke at `gate`; what is looked up in it is what broke at `gate`, and at
 `quick`, which had other seeds and fewer draws. An answer is right if the mutant's own kind (its module) is among the
-kinds that it names, wrong if it isn't; nothing is said where no cause is alike enough. `--wrong` lists the wrong ones.
+kinds that it names, wrong if it isn't; nothing is said where no cause is alike enough, or where all that broke are
+errors and calls that raised. `--wrong` lists the wrong ones.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from harness.diagnosis import LIKENESS, Mark, likely, traits_of
+from harness.diagnosis import LIKENESS, Mark, likely_causes, traits_of
 from harness.suite import Cause
 
 MATRIX = Path(__file__).parents[1] / "docs" / "kill-matrix.json"
@@ -22,19 +23,18 @@ def main() -> None:
     parser.add_argument("--wrong", action="store_true")
     arguments = parser.parse_args()
     rows = json.loads(MATRIX.read_text(encoding="utf-8"))
-    traits = {
-        profile: {name: traits_of(Mark.from_json(mark) for mark in row[profile]["marks"]) for name, row in rows.items()}
+    marks = {
+        profile: {name: [Mark.from_json(mark) for mark in row[profile]["marks"]] for name, row in rows.items()}
         for profile in ("gate", "quick")
     }
-    causes = [
-        Cause(name, name.partition(":")[0], "", "", traits["gate"][name]) for name in rows if traits["gate"][name]
-    ]
+    traits = {name: traits_of(seen) for name, seen in marks["gate"].items()}
+    causes = [Cause(name, name.partition(":")[0], "", "", traits[name]) for name in rows if traits[name]]
     print(f"{len(causes)} causes of {len({cause.kind for cause in causes})} kinds; silent below {LIKENESS:.0%} alike")
-    for profile, seen in traits.items():
+    for profile, seen in marks.items():
         asked = {name: one for name, one in seen.items() if one}
         first, right, wrong = 0, 0, []
         for name, one in asked.items():
-            named = likely(one, [cause for cause in causes if cause.name != name])
+            named = likely_causes(one, [cause for cause in causes if cause.name != name])
             kinds = [cause.kind for _, cause in named]
             first += name.partition(":")[0] in kinds[:1]
             right += name.partition(":")[0] in kinds

@@ -25,6 +25,7 @@ NUMBER = r"(-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan))"
 NEARLY = 0.01  # of the right value: off by rounding, not by another formula
 NAMED = 3  # causes that are named, at most
 LIKENESS = 0.25  # the most alike cause, below which nothing is said
+RAISED = "an exception"  # what a counterexample gave that is none: it says itself what happened
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Mark:
     wrong: float | None = None
     call: str = ""
     gave: str = ""
+
+    @property
+    def is_told(self) -> bool:
+        """True where errors and calls that raised are all that broke: each says what happened."""
+        return self.errors == self.broken or self.gave == RAISED
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values, what is empty left out."""
@@ -133,7 +139,7 @@ def gave_of(first: Mapping[str, str]) -> str:
     """What a counterexample gave: how its value differs, or its words where it is none."""
     text = first.get("first", "")
     if " raised " in text:
-        return "an exception"
+        return RAISED
     if text.startswith("shape "):
         return "another shape"
     if not (values := re.match(f"input {NUMBER} (?:at .* )?gave {NUMBER}$", text)):
@@ -195,6 +201,11 @@ def _traits(mark: Mark) -> Iterator[str]:
     for p in mark.p:
         rarer = min(p, 1 - p)
         yield f"{family}{place}: {'at the ends' if rarer < ENDS else 'in between'}"
+
+
+def likely_causes(marks: Sequence[Mark], causes: Sequence[Cause]) -> list[tuple[float, Cause]]:
+    """The causes that are likely for what broke, as of `likely`; none where each mark says what happened."""
+    return [] if all(mark.is_told for mark in marks) else likely(traits_of(marks), causes)
 
 
 def likely(seen: frozenset[str], causes: Sequence[Cause]) -> list[tuple[float, Cause]]:

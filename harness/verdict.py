@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.diagnosis import likely, marks_of, traits_of
+from harness.diagnosis import likely_causes, marks_of
 from harness.finding import Finding
 from harness.suite import Cause, Law
 from harness.text import verdict_text
@@ -63,12 +63,9 @@ class Verdict:
     def likely_causes(self) -> list[tuple[float, Cause]]:
         """Known faults that break the same laws, most alike first, and how alike they are; a guess.
 
-        None where there are errors alone, for each says what happened.
+        None where errors, or calls that raised, are all there is: each says what happened.
         """
-        unknown = [finding for finding in self.findings if finding.known is None]
-        if not any(finding.status == "broken" for finding in unknown):
-            return []
-        return likely(traits_of(marks_of(unknown)), self.causes)
+        return likely_causes(marks_of(finding for finding in self.findings if finding.known is None), self.causes)
 
     @property
     def exit_code(self) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.diagnosis import LIKENESS, Mark, call_of, effect, gave_of, likely, traits_of
+from harness.diagnosis import LIKENESS, Mark, call_of, effect, gave_of, likely, likely_causes, traits_of
 from harness.suite import Cause
 from harness.tally import Tally
 
@@ -39,6 +39,22 @@ def test_nothing_is_named_that_is_too_little_alike():
     others = [cause(law, law, Mark(law, "eager", 1, 1)) for law in ("dtype", "shape", "strides", "seeding")]
     assert likely(FROZEN, others) == []
     assert likely(traits_of([]), others) == []
+
+
+RAISED = Mark("endpoints", "eager", 9, 2, wrong=0.5, gave="an exception")
+ENDED = Mark("shape", "eager", 9, 3, errors=3)
+WRONG = Mark("outcomes", "eager", 9, 9, wrong=1.0, gave="zero")
+
+
+@pytest.mark.parametrize("marks", [[RAISED], [ENDED], [RAISED, ENDED], []])
+def test_nothing_is_named_where_all_that_broke_says_itself_what_happened(marks):
+    assert likely_causes(marks, [cause("alike", "endpoints", *marks)]) == []
+
+
+@pytest.mark.parametrize("marks", [[RAISED, WRONG], [ENDED, WRONG], [Mark("shape", "eager", 9, 3, errors=2)]])
+def test_one_wrong_result_among_errors_is_enough_to_name_causes(marks):
+    ((likeness, named),) = likely_causes(marks, [cause("alike", "endpoints", *marks)])
+    assert (likeness, named.name) == (1.0, "alike")
 
 
 def test_one_of_each_kind_is_named_and_three_at_most():
