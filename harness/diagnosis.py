@@ -1,4 +1,4 @@
-"""Likely causes: which known faults broke the same laws, in the same places, to the same effect."""
+"""What lies behind what broke: the order of cause, and known faults that broke the same laws to the same effect."""
 
 from __future__ import annotations
 
@@ -26,6 +26,17 @@ NEARLY = 0.01  # of the right value: off by rounding, not by another formula
 NAMED = 3  # causes that are named, at most
 LIKENESS = 0.25  # the most alike cause, below which nothing is said
 RAISED = "an exception"  # what a counterexample gave that is none: it says itself what happened
+
+
+def precedence(finding: Finding) -> tuple[int, bool]:
+    """What sorts a cause before what follows from it: plain calls first, and in them what needs no statistics.
+
+    Where outputs or gradients are wrong, so are the masks that are read off them. A rate that is off wrongs no output.
+    An error may only say that there was nothing to read, so what is seen to be wrong goes before it.
+    """
+    context = finding.context
+    rank = PLAIN.index(context) if context in PLAIN else len(PLAIN) + context.count("+")
+    return rank, finding.status != "broken" or finding.evidence is not None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.case import ANY
+from harness.diagnosis import precedence
 from harness.finding import Finding
 from harness.suite import Law
 
@@ -48,10 +49,7 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
 
 
 def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws: Mapping[str, Law]) -> list[str]:
-    """One text for each law that failed, its first finding in full and the others counted; causes before consequences.
-
-    A suite lists its laws so that what breaks others comes first: where the rate is off, pairs are off as well.
-    """
+    """One text for each law that failed, its first finding in full and the others counted; causes before consequences."""
     families = by_law(failing, laws)
     texts = []
     for law, group in list(families.items())[:SHOWN]:
@@ -64,10 +62,13 @@ def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws:
 
 
 def by_law(findings: Iterable[Finding], laws: Mapping[str, Law]) -> dict[str, list[Finding]]:
-    """Findings by the law that they are of, in the order of `laws`."""
+    """Findings by the law that they are of, causes before consequences, as `precedence` and then `laws` have them.
+
+    A suite lists its laws so that what breaks others comes first: where the rate is off, pairs are off as well.
+    """
     order = {law: number for number, law in enumerate(laws)}
     families: dict[str, list[Finding]] = {}
-    for finding in sorted(findings, key=lambda finding: order[_family(finding)]):
+    for finding in sorted(findings, key=lambda finding: (*precedence(finding), order[_family(finding)])):
         families.setdefault(_family(finding), []).append(finding)
     return families
 

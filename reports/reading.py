@@ -28,6 +28,7 @@ MARKS = {
     "not_offered": "–",
     "not_implemented": "–",
 }
+PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 # From what must be seen first to what is only said.
 URGENCY = ("broken", "error", "known", "unreadable", "kept", "not_offered", "not_implemented")
 
@@ -49,6 +50,13 @@ def place(finding: Finding) -> str:
     _, law, dtype, p, shape, context = str(finding["id"]).split("/")
     parts = [law.partition(":")[2], dtype, p, shape, context if context != "eager" else ""]
     return " ".join(part for part in parts if part not in ("", "-")) or "every dtype and p"
+
+
+def precedence(finding: Finding) -> tuple[int, bool]:
+    """What sorts a cause before what follows from it: plain calls first, and in them what needs no statistics."""
+    context = finding["context"]
+    rank = PLAIN.index(context) if context in PLAIN else len(PLAIN) + context.count("+")
+    return rank, finding["status"] != "broken" or finding["log10_e"] is not None
 
 
 @dataclass(frozen=True)
@@ -195,10 +203,10 @@ class Reading:
 
     @cached_property
     def failing(self) -> list[Finding]:
-        """What broke and was not known: causes before consequences, plain calls first, then by evidence."""
+        """What broke and was not known: causes before consequences, then by evidence."""
         order = {law: number for number, law in enumerate(self.laws)}
         found = [finding for finding in self.findings if status_of(finding) in ("broken", "error")]
-        return sorted(found, key=lambda item: (order[family(item)], item["context"] != "eager", -part(item)))
+        return sorted(found, key=lambda item: (*precedence(item), order[family(item)], -part(item)))
 
     @property
     def leading(self) -> list[tuple[Finding, int]]:

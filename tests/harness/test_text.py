@@ -16,7 +16,7 @@ from harness.known import Known
 from harness.question import Question, ask
 from harness.suite import load_suite
 from harness.tally import Tally
-from harness.text import WIDTH, failure_text, verdict_text
+from harness.text import WIDTH, by_law, failure_text, verdict_text
 
 SUITE = load_suite("dropout")
 OFFER = Offer("mine", "1.0", "cpu", ("float32", "bfloat16"), ("dropout", "feature_alpha_dropout"))
@@ -158,6 +158,45 @@ def test_failures_of_a_law_are_grouped_and_the_rest_is_counted(everything_broken
         number = sum(finding.law.partition(":")[0] == law for finding in broken)
         assert law in laws or counted.get(law, "0") == str(number)
     assert len(text.splitlines()) < 150
+
+
+def broken(*ids):
+    """Findings that broke, with evidence where the law is statistical."""
+    asked = ask("mine.py", profile="quick", seed=7)
+    return [decide_on(asked, asked.promises[text], off_by(asked.promises[text], 0.05)) for text in ids]
+
+
+def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
+    rate, wrong = broken("dropout/keep_rate/float32/p0.3/64x1024/eager", "dropout/purity/float32/-/64x1024/eager")
+    assert list(by_law([replace(rate, status="error", evidence=None), wrong], SUITE.laws)) == ["purity", "keep_rate"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "order"),
+    [
+        (  # the backward mask is `out != 0`: the masks of gradients follow from it
+            [
+                "dropout/keep_rate/-/-/128x130/grad",
+                "dropout/blocks:4/-/-/128x130/grad",
+                "dropout/gradient/-/-/-/compile",
+                "dropout/gradient/-/-/128x130/grad",
+            ],
+            ["gradient", "keep_rate", "blocks"],
+        ),
+        (  # a rate that is off is not explained by what breaks under a transform
+            ["dropout/outcomes/-/-/-/checkpoint", "dropout/keep_rate/float32/p0.3/64x1024/eager"],
+            ["keep_rate", "outcomes"],
+        ),
+        (
+            ["dropout/blocks:4/float32/-/64x1024/eager", "dropout/keep_rate/float32/p0.3/64x1024/eager"],
+            ["keep_rate", "blocks"],
+        ),
+    ],
+)
+def test_causes_come_before_what_follows_from_them(ids, order):
+    families = by_law(broken(*ids), SUITE.laws)
+    assert list(families) == order
+    assert families[order[0]][0].context in ("grad", "eager")  # its plainest finding is the one that is shown
 
 
 def test_a_verdict_ends_with_itself(everything_broken):

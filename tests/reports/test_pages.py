@@ -103,6 +103,17 @@ def test_what_is_new_since_last_night_is_said(documents):
     assert "The first night of this version" in page(documents["edge"]).text
 
 
+def test_what_is_exact_is_told_before_the_counts_that_follow_from_it(documents):
+    document = copy.deepcopy(documents["turned"])
+    for finding in document["findings"]:
+        if finding["law"] == "lands":
+            finding.update(status="broken", detail={"checked": 2, "exact": 1, "wrong": 1, "first": None})
+    assert [item["law"] for item, _ in Reading(document).leading] == ["lands", "fair"]
+    for finding in document["findings"]:
+        finding["context"] = "checkpoint" if finding["law"] == "lands" else finding["context"]
+    assert [item["law"] for item, _ in Reading(document).leading] == ["fair", "lands"]
+
+
 def test_a_broken_promise_is_told_in_full(documents):
     text = page(documents["turned"]).text
     for words in (
