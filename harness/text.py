@@ -38,6 +38,8 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     failing = [finding for finding in verdict if finding.fails and failures]
     for text in failure_texts(failing, verdict.findings, verdict.laws):
         console.print(escape(text), highlight=False, soft_wrap=True)
+    if more := _all_of(failing, verdict):
+        console.print(escape(more), highlight=False, soft_wrap=True)
     for line in _causes(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(_table(verdict))
@@ -49,16 +51,34 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
 
 
 def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws: Mapping[str, Law]) -> list[str]:
-    """One text for each law that failed, its first finding in full and the others counted; causes before consequences."""
+    """A text for each law that failed, causes first: one finding of the first laws in full, then all others in one."""
     families = by_law(failing, laws)
     texts = []
     for law, group in list(families.items())[:SHOWN]:
         texts.append(failure_text(group[0], findings, laws[law]) + _others(group) + "\n")
     rest = list(families.items())[SHOWN:]
     if rest:
-        names = ", ".join(f"{law} ({len(group)})" for law, group in rest)
-        texts.append(filled(f"Broken as well: {names}") + "\n")
+        texts.append("\n".join(["Broken as well:", *_briefly(dict(rest))]) + "\n")
     return texts
+
+
+def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
+    """Laws with the number of their findings, and the first of these, which can be replayed."""
+    heads = {law: f"  {law} ({len(group)})" for law, group in families.items()}
+    width = max(map(len, heads.values()))
+    for law, group in families.items():
+        line = f"{heads[law]:<{width}}  {group[0].id}"
+        yield line if len(line) <= WIDTH else f"{heads[law]}\n    {group[0].id}"
+
+
+def _all_of(failing: Sequence[Finding], verdict: Verdict) -> str:
+    """How to see the findings that weren't told in full; empty if there are none."""
+    if len(failing) <= min(SHOWN, len(by_law(failing, verdict.laws))):
+        return ""
+    again = f"add --seed {verdict.seed} --json verdict.json to the gate"
+    how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
+    words = filled(f"To see all {len(failing):,}, {how}, then")
+    return f"{words}\n  keeprate report --json verdict.json --out report\n"
 
 
 def by_law(findings: Iterable[Finding], laws: Mapping[str, Law]) -> dict[str, list[Finding]]:

@@ -152,12 +152,36 @@ def test_failures_of_a_law_are_grouped_and_the_rest_is_counted(everything_broken
     assert laws
     assert len(set(laws)) == len(laws)
     assert re.search(r"and +\d+ more findings of this law, in dropout and feature_alpha_dropout", text)
-    counted = dict(re.findall(r"(\w+)\s+\((\d+)\)", text[text.index("Broken as well: ") :].partition("\n\n")[0]))
+    counted = dict(re.findall(r"(\w+)\s+\((\d+)\)", text[text.index("Broken as well:\n") :].partition("\n\n")[0]))
     broken = [finding for finding in everything_broken if finding.status == "broken"]
     for law in SUITE.laws:
         number = sum(finding.law.partition(":")[0] == law for finding in broken)
         assert law in laws or counted.get(law, "0") == str(number)
     assert len(text.splitlines()) < 150
+
+
+def test_each_law_that_is_only_counted_has_a_finding_to_replay(everything_broken):
+    text = verdict_text(everything_broken)
+    told = text[text.index("Broken as well:\n") :].partition("\n\n")[0]
+    listed = dict(re.findall(r"^  (\w+) \(\d+\)\s+(\S+)$", told, re.MULTILINE))
+    assert len(listed) > 10
+    by_id = {finding.id: finding for finding in everything_broken}
+    assert all(by_id[id].law.partition(":")[0] == law for law, id in listed.items())
+    number = sum(finding.fails for finding in everything_broken)
+    how = f"To see all {number:,}, add --seed {2**63 - 1} --json verdict.json to the gate, then keeprate report"
+    assert f"{how} --json verdict.json --out report" in " ".join(text.split())
+
+
+def test_a_failure_that_stands_alone_is_all_there_is_to_see():
+    asked = question(ops=["dropout"], dtypes=["float32"])
+    promise = asked.promises["dropout/keep_rate/float32/p0.3/64x1024/eager"]
+    found = [
+        Result(role, promise.cases[0].id, {str(promise.id): off_by(promise, part)})
+        for role, part in (("backend", 0.05), ("reference", 0.0))
+    ]
+    text = verdict_text(concluded(asked.among({str(promise.id): promise}), found, {}))
+    assert "BROKEN  dropout/keep_rate" in text
+    assert "To see all" not in text
 
 
 def broken(*ids):
