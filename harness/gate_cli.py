@@ -15,13 +15,14 @@ from rich.progress import MofNCompleteColumn
 from harness import github
 from harness.closeup import Closeup
 from harness.console import console, progress
+from harness.deviations import unlisted
 from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
 from harness.executor import runner_of
 from harness.files import check_writable, write
 from harness.forecast import forecast, show_plan
 from harness.gate import answer_in_full, counted, no_verdict, runner_for
-from harness.known import known_text
+from harness.known import HEAD, known_text
 from harness.ledger import Ledger
 from harness.matrix import Row, exit_code, names_of, row_of, text_of
 from harness.nightly import Recording
@@ -52,7 +53,7 @@ from harness.workers import Children, Runner
     "--write-known",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write what broke as a list for --known, to adopt the gate today.",
+    help="Write what broke, and what was known, as a list for --known, to adopt the gate today.",
 )
 @ledger_option
 @executor_option
@@ -81,12 +82,11 @@ def gate(
     _warn_of_idle(question)
     runner = _recorded(question, ledger, executor, workers, case_timeout, memory)
     verdict, _ = _judge(question, runner, json_path)
-    broken = [
-        (item.id, item.known or "broken when this list was written")
-        for item in verdict
-        if item.status in ("broken", "error")
-    ]
-    unwritten = _write_all({json_path: verdict.to_json, write_known: lambda: known_text(broken)})
+
+    def known() -> str:
+        return known_text(unlisted(verdict.findings), question.known.text or HEAD)
+
+    unwritten = _write_all({json_path: verdict.to_json, write_known: known})
     show(verdict, console(sys.stdout))
     for line in github.annotated(verdict):
         click.echo(line)

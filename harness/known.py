@@ -15,6 +15,7 @@ from harness.errors import UsageError
 from harness.files import kind, read
 from harness.source import locate
 
+HEAD = "# Known deviations of this backend: pattern # reason. Replace each reason by your own."
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan
 
 
@@ -24,10 +25,12 @@ class Known:
 
     Args:
         path: the file; empty where there is none.
+        text: what the file holds, comments and all.
     """
 
     patterns: tuple[tuple[str, str], ...] = ()
     path: str = ""
+    text: str = ""
 
     def reason(self, finding: str) -> str | None:
         """The reason given for `finding`, or None if no pattern matches it."""
@@ -56,7 +59,7 @@ def read_known(path: str | Path) -> Known:
         if not reason:
             raise UsageError(f"known deviations {path}, line {number}: '{pattern}' has no reason after '#'")
         patterns.append((pattern, reason))
-    return Known(tuple(patterns), str(path))
+    return Known(tuple(patterns), str(path), text)
 
 
 def known_beside(backend: str) -> Known:
@@ -70,8 +73,6 @@ def known_beside(backend: str) -> Known:
     return read_known(path) if path is not None and kind(path) == "file" else Known()
 
 
-def known_text(findings: Iterable[tuple[str, str]]) -> str:
-    """What `--write-known` writes: `findings` are ids with what broke."""
-    lines = ["# Known deviations of this backend: pattern # reason. Replace each reason by your own."]
-    lines += [f"{id}  # {reason}" for id, reason in findings]
-    return "\n".join(lines) + "\n"
+def known_text(lines: Iterable[tuple[str, str]], before: str = HEAD) -> str:
+    """What `--write-known` writes: the list that there was, as it stands, and new patterns with their reasons."""
+    return "\n".join([*before.splitlines(), *(f"{pattern}  # {reason}" for pattern, reason in lines)]) + "\n"

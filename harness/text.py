@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.case import ANY
+from harness.deviations import no_longer_seen
 from harness.diagnosis import precedence
 from harness.finding import Finding
 from harness.suite import Law
@@ -262,11 +263,9 @@ def remarks(verdict: Verdict) -> Iterable[str]:
     for reason in dict.fromkeys(finding.known for finding in known):
         seen = [item for item in known if item.known == reason and item.status in ("broken", "error")]
         if seen:
-            others = f" and {len(seen) - 1} more" if len(seen) > 1 else ""
-            yield filled(f"known deviation: {seen[0].id}{others} ({reason})")
-    for finding in known:
-        if finding.status == "kept":
-            yield filled(f"known deviation no longer seen: {finding.id}")
+            yield filled(f"known deviation: {_first_of(seen)} ({reason})")
+    for group in no_longer_seen(known):
+        yield filled(f"known deviation no longer seen: {_first_of(group)}")
     failures = verdict.reference["failures"]
     for text in failures[:FAILURES]:
         yield filled(f"the reference itself breaks {text}")
@@ -280,6 +279,11 @@ def remarks(verdict: Verdict) -> Iterable[str]:
     took = f", {seconds:.0f} s with {verdict.run['workers']} workers" if seconds is not None else ""
     sides = " against ".join(filter(None, (_versioned(side) for side in (verdict.backend, verdict.reference))))
     yield filled(f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}")
+
+
+def _first_of(findings: Sequence[Finding]) -> str:
+    more = len(findings) - 1
+    return findings[0].id + (f" and {more} more" if more else "")
 
 
 def is_given_up(finding: Finding) -> bool:

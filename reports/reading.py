@@ -224,8 +224,15 @@ class Reading:
 
     @property
     def mended(self) -> list[tuple[str, list[Finding]]]:
-        """Known deviations that are no longer seen, by the reason given for them."""
-        return _by_reason(item for item in self.findings if item["status"] == "kept" and item["known"] is not None)
+        """Known deviations that are no longer seen, by the reason given for them.
+
+        Of a statistical law some are kept by chance while others break: so all that a reason covers of an operator and
+        a law must be kept.
+        """
+        known = [item for item in self.findings if item["known"] is not None]
+        seen = {_covered(item) for item in known if item["status"] in ("broken", "error", "unreadable")}
+        kept = (item for item in known if item["status"] == "kept")
+        return _by_reason(item for item in kept if item["log10_e"] is None or _covered(item) not in seen)
 
     @property
     def causes(self) -> Sequence[Mapping[str, Any]]:
@@ -283,6 +290,10 @@ class Reading:
         alpha = self.data["alpha"]
         odds = {1e-6: "once in a million", 1e-3: "once in a thousand", 1e-9: "once in a billion"}
         return odds.get(alpha, f"with probability {alpha:g}")
+
+
+def _covered(finding: Finding) -> tuple[str, str, str]:
+    return finding["known"], finding["op"], family(finding)
 
 
 def _by_reason(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:

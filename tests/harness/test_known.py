@@ -1,11 +1,16 @@
 """Known deviations: read, matched, written, reported."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.deviations import no_longer_seen, unlisted
 from harness.errors import UsageError
+from harness.finding import unjudged
 from harness.known import Known, known_beside, known_text, read_known
+from harness.suite import load_suite
+from harness.tally import Tally
 
 BENT = "toss/fair/float32/p0.5/-/eager"
 
@@ -84,22 +89,75 @@ def test_a_known_deviation_that_holds_is_reported(gate, tmp_path):
     assert f"known deviation no longer seen: {BENT}" in run.out
 
 
-@pytest.mark.parametrize("kind", ["Bent", "Crashing"])
-def test_a_project_that_is_broken_can_adopt_the_gate_today(gate, tmp_path, kind):
+@pytest.mark.parametrize(
+    ("kind", "listed"),
+    [
+        ("Bent", {"toss/fair/*"}),  # statistical: whichever of its findings break next time
+        ("OnEdge", {"toss/lands/float32/-/-/eager"}),
+        ("Crashing", {"toss/fair/float32/p0.25/-/eager", "toss/lands/float32/-/-/eager"}),
+    ],
+)
+def test_a_project_that_is_broken_can_adopt_the_gate_today(gate, tmp_path, kind, listed):
     first = gate(kind, "--write-known", "known.txt")
     assert first.code == 1
-    listed = {pattern for pattern, _ in read_known(tmp_path / "known.txt").patterns}
-    assert len(listed) == 2
-    assert all(id.startswith("toss/") for id in listed)
+    assert {pattern for pattern, _ in read_known(tmp_path / "known.txt").patterns} == listed
     assert gate(kind, "--known", "known.txt").code == 0
 
 
-def test_a_reason_survives_writing_the_list_again(gate, tmp_path):
-    (tmp_path / "known.txt").write_text(f"{BENT}  # bent since 1999\n")
+def test_what_was_listed_stays_as_it_is_when_the_list_is_written_again(gate, tmp_path):
+    before = f"# ours\n\n{BENT}  # bent since 1999\nspin/lands/*  # mended, but listed still\n"
+    (tmp_path / "known.txt").write_text(before)
     gate("Bent", "--known", "known.txt", "--write-known", "known.txt")
-    reasons = dict(read_known(tmp_path / "known.txt").patterns)
-    assert reasons[BENT] == "bent since 1999"
-    assert len(reasons) == 2
+    after = f"{before}toss/fair/*  # broken when this list was written\n"
+    assert (tmp_path / "known.txt").read_text() == after
+    gate("Bent", "--known", "known.txt", "--write-known", "known.txt")
+    assert (tmp_path / "known.txt").read_text() == after
+
+
+PROMISES = load_suite("dropout").promises("quick")
+
+
+def first(beginning, number=1):
+    """The first ids of the plan that begin so."""
+    return [text for text in PROMISES if text.startswith(beginning)][:number]
+
+
+def decided(ids, status="broken", known=None):
+    """Findings, with evidence where the law is statistical."""
+    evidence = Tally(("kept", "dropped"), (70, 30), (0.7, 0.3))
+    return [
+        replace(unjudged(promise, status, ""), evidence=evidence if promise.share else None, level=1e-9, known=known)
+        for promise in map(PROMISES.get, ids)
+    ]
+
+
+@pytest.mark.parametrize("law", ["calls:", "calls_by_position/", "keep_rate/", "spread:"])
+def test_a_pattern_is_for_one_law_though_another_begins_alike(law):
+    ((pattern, reason),) = unlisted(decided(first(f"dropout/{law}")))
+    assert pattern == f"dropout/{law}*"
+    listed = Known(((pattern, reason),))
+    assert {id for id in PROMISES if listed.reason(id)} == set(first(f"dropout/{law}", len(PROMISES)))
+
+
+def test_a_law_with_and_without_a_parameter_gets_both_patterns():
+    one, other = decided(first("dropout/calls:", 2))
+    bare = replace(other, status="kept", law="calls")
+    assert [pattern for pattern, _ in unlisted([one, bare])] == ["dropout/calls/*", "dropout/calls:*"]
+
+
+def test_a_statistical_deviation_is_no_longer_seen_once_all_that_its_reason_covers_is_kept():
+    *kept, last = decided(first("dropout/keep_rate/float32/p0.", 3), "kept", "borderline")
+    assert list(no_longer_seen([*kept, last])) == [[*kept, last]]
+    for status in ("broken", "error", "unreadable"):
+        assert list(no_longer_seen([*kept, replace(last, status=status)])) == []
+    for other in (replace(last, status="not_offered"), replace(last, status="broken", known="another")):
+        assert list(no_longer_seen([*kept, other])) == [kept]
+
+
+def test_an_exact_deviation_is_no_longer_seen_as_soon_as_it_is_kept():
+    one, *rest = decided(first("dropout/outcomes/", 3), "broken", "rounded")
+    mended = replace(one, status="kept")
+    assert list(no_longer_seen([mended, *rest])) == [[mended]]
 
 
 def test_a_faithful_backend_has_an_empty_list(gate, tmp_path):

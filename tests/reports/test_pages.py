@@ -173,6 +173,17 @@ def test_known_deviations_are_told_with_their_reasons(documents):
     assert "### Known deviations that are no longer seen\n\n- we knew: spin/" in markdown
 
 
+def test_a_deviation_of_a_statistical_law_is_seen_while_one_of_those_it_covers_breaks(documents):
+    document = copy.deepcopy(documents["turned"])
+    for finding in document["findings"]:
+        finding["known"] = "we knew"
+    one, other = (item for item in document["findings"] if item["op"] == "toss" and item["law"] == "fair")
+    one["status"] = "kept"
+    assert one not in Reading(document).mended[0][1]
+    other["known"] = "another"
+    assert one in Reading(document).mended[0][1]
+
+
 def test_a_finding_has_its_history_over_versions(documents):
     document = copy.deepcopy(documents["turned"])
     then = {"version": "0.9", "device": "thumb", "profile": "gate", "night": "2026-01-02", "status": "kept"}
