@@ -34,7 +34,7 @@ def compare(here: Reading, there: Reading) -> Comparison:
     """What changed from `there` to `here`, the worst first."""
     was = {str(finding["id"]): status_of(finding) for finding in there.findings}
     now = {str(finding["id"]): status_of(finding) for finding in here.findings}
-    broken, mended, otherwise, gone = [], [], [], []
+    broken, mended, known, otherwise, gone = [], [], [], [], []
     for text in dict.fromkeys((*now, *was)):
         before, after = was.get(text), now.get(text)
         if before == after:
@@ -44,11 +44,13 @@ def compare(here: Reading, there: Reading) -> Comparison:
             gone.append(row)
         elif after in BAD and before not in BAD:
             broken.append(row)
-        elif before in BAD and after not in BAD:
+        elif before in BAD and after == "kept":
             mended.append(row)
+        elif before in BAD and after == "known":  # accepted, and as broken as before
+            known.append(row)
         else:
             otherwise.append(row)
     same = sum(was.get(text) == status for text, status in now.items())
     name = f"{there.backend}, {there.data['verdict']}"
-    lists = ("Newly broken", broken), ("Mended", mended), ("Otherwise", otherwise), ("In one of them alone", gone)
-    return Comparison(name, lists, same)
+    titles = "Newly broken", "Mended", "Now known", "Otherwise", "In one of them alone"
+    return Comparison(name, tuple(zip(titles, (broken, mended, known, otherwise, gone), strict=True)), same)

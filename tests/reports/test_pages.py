@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from harness.suite import load_suite
+from reports.comparison import compare
 from reports.pages import render
 from reports.reading import Reading
 
@@ -237,6 +238,19 @@ def test_a_comparison_says_what_changed_first(documents):
     assert "2 newly broken; 4 findings stand as they stood." in text
     assert "2 mended; 4 findings stand as they stood." in page(documents["faithful"], documents["turned"]).text
     assert "nothing changed; 6 findings stand" in page(documents["faithful"], documents["faithful"]).text
+
+
+def test_what_is_accepted_is_not_mended(documents):
+    accepted = copy.deepcopy(documents["turned"])
+    for finding in accepted["findings"]:
+        finding["known"] = "we know"
+    text = page(accepted, documents["turned"]).text
+    assert "2 now known; 4 findings stand as they stood." in text
+    assert "Now known: 2" in text and "toss/fair/float32/p0.5/-/eager : broken → known" in text
+    unread = copy.deepcopy(documents["faithful"])
+    for finding in unread["findings"]:
+        finding["status"] = "unreadable"
+    assert "6 otherwise" in compare(Reading(unread), Reading(documents["turned"])).sentence
 
 
 def test_markdown_has_the_verdict_and_what_broke(documents):
