@@ -47,6 +47,7 @@ class Finding:
     evidence: Tally | Moments | None = field(default=None, repr=False)  # of a law that draws, if it was judged
     level: float = field(default=0.0, repr=False)  # its share of the error budget, as a probability
     peak: float = field(default=-math.inf, repr=False)  # log10 e that it was broken with before: it stays so
+    passes: int = field(default=1, repr=False)  # over a case of it, that are added up here: many where nights are
 
     @property
     def fails(self) -> bool:
@@ -128,9 +129,10 @@ def unjudged(promise: Promise, status: Status, reason: str) -> Finding:
 def decide(promise: Promise, results: Mapping[str, Result], alpha: float) -> Finding:
     """What the results of its cases say of a promise, under the error budget `alpha`."""
     status, why, evidence = weigh(promise, results, alpha)
+    passes = max((results[case.id].passes for case in promise.cases if case.id in results), default=1)
     if evidence is None or status not in ("kept", "broken"):
-        return unjudged(promise, status, why)
-    return _described(unjudged(promise, status, ""), evidence, promise, alpha)
+        return replace(unjudged(promise, status, why), passes=passes)
+    return _described(replace(unjudged(promise, status, ""), passes=passes), evidence, promise, alpha)
 
 
 def outcome(promise: Promise, results: Mapping[str, Result], alpha: float) -> tuple[Status, str]:

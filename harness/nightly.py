@@ -236,8 +236,9 @@ def standing(
     asked = question.among(ready)
     docket = Docket(asked, offers[0])
     for role, found in results.items():
-        for result in found.values():
-            docket.add(replace(result, role=role))
+        passes = ledger.passes(subjects[role])
+        for case, result in found.items():
+            docket.add(replace(result, role=role, passes=passes[case]))
     verdict = conclude(asked, offers, docket, run, isolated=True)
     fallen = ledger.fallen(subjects["backend"])
     findings = tuple(_still_broken(finding, fallen.get(finding.id)) for finding in verdict)

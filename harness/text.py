@@ -73,8 +73,9 @@ def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
 
 
 def _all_of(failing: Sequence[Finding], verdict: Verdict) -> str:
-    """How to see the findings that weren't told in full; empty if there are none."""
-    if len(failing) <= min(SHOWN, len(by_law(failing, verdict.laws))):
+    """How to see the findings that weren't told in full; empty if there are none, or after nights, which do report."""
+    told = len(failing) <= min(SHOWN, len(by_law(failing, verdict.laws)))
+    if told or any(finding.passes > 1 for finding in failing):
         return ""
     again = f"add --seed {verdict.seed} --json verdict.json to the gate"
     how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
@@ -119,6 +120,8 @@ def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str
     """A finding in full: promise, effect, evidence, what the failing cases have in common, how to run it again."""
     head = f"{finding.status.replace('_', ' ').upper():<6}"
     rows = list(_rows(finding))
+    if finding.passes > 1:
+        rows.append(("summed", f"over {finding.passes:,} passes; the command below makes one, which may not show it"))
     elsewhere = _elsewhere(finding, findings)
     if elsewhere:
         rows.append(("elsewhere", elsewhere))

@@ -135,6 +135,13 @@ class Reading:
         return self.data.get("ledger")
 
     @property
+    def runs(self) -> int:
+        """Runs whose evidence is added up, so that one pass may not show it; 0 for one gate, repeated exactly."""
+        if self.ledger is None or [run["kind"] for run in self.ledger["runs"]] == ["gate"]:
+            return 0
+        return int(self.ledger["versions"][0]["runs"])
+
+    @property
     def verdict(self) -> str:
         """`conforms`, `broken` or `none`."""
         return str(self.data["verdict"])

@@ -618,6 +618,9 @@ def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, question, mon
             verdicts.append({finding.id: finding.status for finding in verdict}[FAIR])
             assert number < 19 or verdicts[-1] == "broken"
     assert verdicts == sorted(verdicts, reverse=True)  # kept, then broken for good
+    text = str(verdict)
+    assert "\n  summed     over 20 passes; the command below makes one, which may not show it\n" in text
+    assert "To see all" not in text  # it would draw once
 
 
 def test_what_was_broken_stays_so_whatever_comes_after(ledger, question):

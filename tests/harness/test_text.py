@@ -119,6 +119,7 @@ def test_a_statistical_failure_says_what_was_promised_and_seen(everything_broken
     assert found["often"].startswith("a mask drawn in a narrow dtype")
     assert text.index("promised") < text.index("evidence") < text.index("elsewhere") < text.index("often")
     assert text.rstrip().endswith(f"--backend mine.py --seed {2**63 - 1} --profile quick")
+    assert "passes" not in text  # the command repeats all of it
 
 
 def test_a_deterministic_failure_shows_its_first_counterexample(everything_broken):

@@ -132,6 +132,16 @@ def test_a_broken_promise_is_told_in_full(documents):
     assert "unreadable" in edge
 
 
+def test_a_sum_over_nights_is_said_where_one_pass_is_run_again(documents, gated):
+    words = "The evidence is the sum of all passes of {}; this command makes one pass, which may not show it."
+    assert words.format("3 runs") in page(documents["turned"]).text
+    assert words.format("1 run") in page(documents["edge"]).text
+    assert "this command makes one pass" not in page(gated).text
+    one_gate = copy.deepcopy(documents["edge"])
+    one_gate["ledger"]["runs"][0]["kind"] = "gate"
+    assert "this command makes one pass" not in page(one_gate).text
+
+
 def test_a_broken_promise_has_a_picture_of_real_masks(gated):
     text = render(gated, None)["index.html"]
     shown = re.findall(r'<svg class="mask".*?</svg>', text)
