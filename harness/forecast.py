@@ -14,7 +14,7 @@ from rich.table import Table
 from harness.backend import Offer
 from harness.engine import Job
 from harness.question import Question, jobs
-from harness.text import filled, millions
+from harness.text import filled, millions, plural
 from harness.workers import Runner
 
 TRIAL = 1 << 20  # draws of the case that is timed for each operator
@@ -102,7 +102,8 @@ def show_plan(forecasts: Sequence[Forecast], question: Question, workers: int, c
         if question.suite.headline
         else "",
         f"{question.backend}, profile {question.profile}: {sum(row.findings for row in forecasts):,} promises, "
-        f"{millions(sum(row.draws for row in forecasts))} draws, about {max(1.0, total):.0f} s on {workers} workers. "
+        f"{millions(sum(row.draws for row in forecasts))} draws, "
+        f"about {max(1.0, total):.0f} s on {plural(workers, 'worker')}. "
         f"A backend that keeps every promise would fail with probability at most {question.alpha:g}.",
     ]
     for line in lines:

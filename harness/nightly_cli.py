@@ -26,7 +26,7 @@ from harness.options import EPILOG, dtypes_option, executor_option, judging, ops
 from harness.published import read_verdict
 from harness.question import ask
 from harness.schema import MAGIC
-from harness.text import filled, millions, show
+from harness.text import filled, millions, plural, show
 
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise
 WROTE = """
@@ -96,7 +96,7 @@ def nightly(
             told = pages.write(tell(book, options["suite"], options["known"], question.backend), None)
         finally:
             show(night.verdict, screen)
-            runs = f"{night.runs:,} run{'s' * (night.runs != 1)} of this version"
+            runs = f"{plural(night.runs, 'run')} of this version"
             _say(
                 screen,
                 f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "

@@ -148,13 +148,19 @@ def _rows(finding: Finding) -> Iterable[tuple[str, str]]:
     yield "promised", f"{finding.expected:.6g}"
     yield "seen", f"{finding.estimate:.6g}   between {low:.6g} and {high:.6g}, in {finding.n:,} draws"
     off = finding.estimate - finding.expected
-    times = (
-        f"   {abs(off) / finding.detectable:.2g} times what would still be caught here" if finding.detectable else ""
-    )
-    yield "off by", f"{off:+.3g}{times}" + (f" ({finding.detectable:.2g})" if finding.detectable else "")
+    if finding.detectable:
+        times = f"{_plain(abs(off) / finding.detectable)} times what would still be caught here"
+        yield "off by", f"{off:+.3g}   {times} ({finding.detectable:.2g})"
+    else:
+        yield "off by", f"{off:+.3g}"
     p_value = f"p = {finding.p_value:.2g}" if finding.p_value else "p < 1e-300"
     threshold = finding.threshold_log10_e
     yield "evidence", f"log10 e = {finding.log10_e:.1f}, broken from {threshold:.1f} on; {p_value}"
+
+
+def _plain(number: float) -> str:
+    """Two digits, without a power of ten."""
+    return f"{float(f'{number:.2g}'):,.10g}"
 
 
 def _row(label: str, text: str) -> str:
@@ -189,11 +195,14 @@ def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
         (other.status, f"p{other.p!r}") for other in family if other.dtype == finding.dtype and other.p is not None
     ]
     parts = []
-    for word, others in (("in", dtypes), ("at", rates)):
-        for status in ("kept", "broken"):
-            values = [value for each, value in others if each == status]
-            if values:
-                parts.append(f"{status} {word} {_list(values)}")
+    for status in ("kept", "broken"):
+        places = [
+            f"{word} {_list(values)}"
+            for word, others in (("in", dtypes), ("at", rates))
+            if (values := [value for each, value in others if each == status])
+        ]
+        if places:
+            parts.append(f"{status} {', '.join(places)}")
     return "; ".join(parts)
 
 
@@ -242,7 +251,14 @@ def rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
 
 def millions(count: int) -> str:
     """A number of draws, short."""
-    return f"{count / 1e6:,.1f} M" if count >= 1e5 else str(count or "-")
+    if count >= 1e5:
+        return f"{count / 1e6:,.1f} M"
+    return f"{count:,}" if count else "-"
+
+
+def plural(number: int, word: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def remarks(verdict: Verdict) -> Iterable[str]:
@@ -259,7 +275,7 @@ def remarks(verdict: Verdict) -> Iterable[str]:
         if finding.status in ("not_offered", "unreadable") or is_given_up(finding)
     )
     for (status, reason), number in reasons.items():
-        yield filled(f"{status}: {number} findings, {reason}")
+        yield filled(f"{status}: {plural(number, 'finding')}, {reason}")
     if "known" in verdict.run:
         yield filled(f"known deviations are those of {verdict.run['known']}")
     known = [finding for finding in verdict if finding.known is not None]
@@ -279,7 +295,7 @@ def remarks(verdict: Verdict) -> Iterable[str]:
             "The backend was handed over as an object, so it was judged in this process: a crash would end it."
         )
     seconds = verdict.run.get("seconds")
-    took = f", {seconds:.0f} s with {verdict.run['workers']} workers" if seconds is not None else ""
+    took = f", {seconds:.0f} s with {plural(verdict.run['workers'], 'worker')}" if seconds is not None else ""
     sides = " against ".join(filter(None, (_versioned(side) for side in (verdict.backend, verdict.reference))))
     yield filled(f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}")
 

@@ -16,7 +16,7 @@ from harness.known import Known
 from harness.question import Question, ask
 from harness.suite import load_suite
 from harness.tally import Tally
-from harness.text import WIDTH, by_law, failure_text, verdict_text
+from harness.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
 
 SUITE = load_suite("dropout")
 OFFER = Offer("mine", "1.0", "cpu", ("float32", "bfloat16"), ("dropout", "feature_alpha_dropout"))
@@ -120,6 +120,33 @@ def test_a_statistical_failure_says_what_was_promised_and_seen(everything_broken
     assert text.index("promised") < text.index("evidence") < text.index("elsewhere") < text.index("often")
     assert text.rstrip().endswith(f"--backend mine.py --seed {2**63 - 1} --profile quick")
     assert "passes" not in text  # the command repeats all of it
+
+
+@pytest.mark.parametrize(("number", "text"), [(1.34, "1.3"), (99.6, "100"), (12_345.0, "12,000"), (0.0123, "0.012")])
+def test_a_ratio_has_no_power_of_ten(number, text):
+    assert _plain(number) == text
+
+
+def test_what_broke_elsewhere_stands_together():
+    place = "dropout/keep_rate/{}/p{}/64x1024/eager"
+    (finding,) = broken(place.format("float32", 0.3))
+    others = broken(place.format("float16", 0.3), place.format("float32", 0.9))
+    kept = [
+        replace(item, status="kept") for item in broken(place.format("bfloat16", 0.3), place.format("float32", 0.1))
+    ]
+    text = failure_text(finding, [*others, finding, *kept], SUITE.laws["keep_rate"])
+    assert rows(text)["elsewhere"] == "kept in bfloat16, at p0.1; broken in float16, at p0.9"
+
+
+@pytest.mark.parametrize(("workers", "words"), [(1, "with 1 worker"), (2, "with 2 workers")])
+def test_one_worker_is_one(everything_broken, workers, words):
+    verdict = replace(everything_broken, run={"seconds": 3.0, "workers": workers})
+    assert " ".join(verdict_text(verdict).split()).count(f", 3 s {words} BROKEN") == 1
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "-"), (33_600, "33,600"), (133_600, "0.1 M")])
+def test_draws_are_told_in_thousands_or_millions(count, text):
+    assert millions(count) == text
 
 
 def test_a_deterministic_failure_shows_its_first_counterexample(everything_broken):
