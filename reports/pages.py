@@ -117,7 +117,7 @@ def _rows(item: Finding) -> list[tuple[str, str]]:
         rows.append(("known", item["known"]))
     if item["estimate"] is None:
         return rows
-    low, high = item["interval"]
+    (low, high), p_value = item["interval"], item["p_value"]
     if detail.get("where"):
         rows.append(("where", detail["where"]))
     seen = f"{numbers.figure(item['estimate'])}, between {numbers.figure(low)} and {numbers.figure(high)}"
@@ -128,7 +128,7 @@ def _rows(item: Finding) -> list[tuple[str, str]]:
         (
             "evidence",
             f"log₁₀ e = {numbers.short(item['log10_e'])}, broken from {numbers.short(item['threshold_log10_e'])} on; "
-            f"p = {numbers.short(item['p_value'])}",
+            + (f"p = {numbers.short(p_value)}" if p_value else "p < 10⁻³⁰⁰"),
         ),
     ]
     return rows

@@ -224,6 +224,12 @@ class Reading:
             first.setdefault(family(finding), finding)
         return [(finding, counts[law] - 1) for law, finding in first.items()]
 
+    def foremost(self, number: int) -> list[Finding]:
+        """The first finding of each law that failed, and others, so that there are `number` if there are as many."""
+        first = [finding for finding, _ in self.leading]
+        others = [finding for finding in self.failing if finding not in first]
+        return [*first, *others[: max(0, number - len(first))]]
+
     @property
     def deviations(self) -> list[tuple[str, list[Finding]]]:
         """Known deviations that were seen, by the reason given for them."""

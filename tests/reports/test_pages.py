@@ -271,6 +271,28 @@ def test_markdown_has_the_verdict_and_what_broke(documents):
     assert render(documents["faithful"], None)["report.md"].startswith("## ✓ coin keeps all 6 promises")
 
 
+def test_each_law_that_broke_has_a_row_before_a_law_has_two(documents):
+    document = copy.deepcopy(documents["turned"])
+    patterns = {item["law"]: item for item in document["findings"] if item["op"] == "toss"}
+    document["findings"] = []
+    for number in range(40):
+        for law in ("fair", "lands") if number == 39 else ("fair",):
+            finding = copy.deepcopy(patterns[law])
+            finding.update(status="broken", id=f"toss/{law}/float32/p0.5/{number}/compile", context="compile")
+            document["findings"].append(finding)
+    found = re.findall(r"^\| toss/(\w+)/", render(document, None)["report.md"], re.MULTILINE)
+    assert len(found) == 20 and found.count("lands") == 1
+    assert "and 21 more" in render(document, None)["report.md"]
+
+
+def test_a_p_value_too_small_for_a_number_is_not_zero(documents):
+    document = copy.deepcopy(documents["turned"])
+    for finding in document["findings"]:
+        finding["p_value"] = 0.0 if finding["status"] == "broken" else finding["p_value"]
+    text = page(document).text
+    assert "on; p < 10⁻³⁰⁰" in text and "on; p = 0 " not in text
+
+
 def test_four_thousand_findings_fit_on_a_page(documents, gated):
     """Whatever the history is: every list as long as its schema or what `tell` gives allows, no two figures alike."""
     document = copy.deepcopy({**gated, "ledger": documents["turned"]["ledger"]})
