@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import metadata
 from pathlib import Path
 
 from rich.console import Console
@@ -107,7 +109,18 @@ def show_inventory(rows: Sequence[tuple[str, Offer | str]], operators: Sequence[
     console.print(table)
     for name, offer in rows:
         if isinstance(offer, str):
-            console.print(escape(filled(f"{name}: {offer}")), highlight=False)
+            console.print(escape(filled(f"{name}: {offer}{remedy(name, offer)}")), highlight=False)
+
+
+def remedy(name: str, why: str) -> str:
+    """How to get what a backend lacks; empty unless it is a module that an extra of ours has the name of."""
+    missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", why)
+    extras = metadata("keeprate").get_all("Provides-Extra", [])
+    words = (
+        [name, name.partition("-")[0], missing[1]] if missing else []
+    )  # keras-jax needs keras and jax: all of `keras`
+    found = next((word for word in words if word in extras), None)
+    return f": pip install 'keeprate[{found}]'" if found else ""
 
 
 def explain(name: str, suite: Suite) -> Iterator[str]:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from harness.author import remedy
 from harness.suite import load_suite
 from specs.adapter import check
 
@@ -211,6 +212,22 @@ def test_installed_backends_are_listed_with_what_they_offer(keeprate):
     run = keeprate("backends")
     assert run.code == 0
     assert re.search(r"^mlx +\S+ +9 of 9 +float32", run.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "why", "extra"),
+    [
+        ("equinox", "ModuleNotFoundError: No module named 'equinox' (equinox.py, line 8)", "equinox"),
+        ("keras-jax", "ModuleNotFoundError: No module named 'jax' (_jax.py, line 17)", "keras"),
+        ("onnxruntime", "ModuleNotFoundError: No module named 'onnx.helper' (onnxruntime.py, line 10)", "onnx"),
+        ("equinox", "AttributeError: module 'equinox' has no attribute 'nn'", ""),
+        ("theirs", "ModuleNotFoundError: No module named 'theirs' (theirs.py, line 1)", ""),
+    ],
+)
+def test_what_is_missing_comes_with_how_to_get_it(name, why, extra):
+    assert remedy(name, f"backend {name} can't be loaded: {why}") == (
+        f": pip install 'keeprate[{extra}]'" if extra else ""
+    )
 
 
 WHERE = "    scale = "
