@@ -157,7 +157,7 @@ def test_a_backend_that_can_not_be_loaded_again_loses_only_what_is_still_to_do(l
 def test_a_fault_in_another_process_is_an_error_of_its_own_operator(backend, says, left_behind):
     whole = ask(backend, profile="quick", ops=["dropout", "dropout1d"], dtypes=["float32"])
     asked = {text: one for text, one in whole.promises.items() if one.id.context == "process"}
-    assert {(one.id.op, one.id.family) for one in asked.values()} == {
+    assert {(one.id.op, one.id.family) for one in asked.values()} >= {
         (op, law) for op in ("dropout", "dropout1d") for law in ("streams", "seeding")
     }
     verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1, case_timeout=10))
