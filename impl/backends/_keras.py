@@ -1,11 +1,12 @@
 """Keras on the backend that is configured: its layers, one for each rate, dtype and mask, called with `training`.
 
-A layer draws from a `SeedGenerator` of its own, which begins with the integer that is given as its `seed`. Layers
-compute in their own dtype, whatever the input's, so there is one for each dtype. Channels are last, Keras' default.
+A layer draws from a `SeedGenerator` of its own, which begins with the integer that is given as its `seed`: another one
+for each layer, as Keras itself gives to layers without. Layers compute in their own dtype, whatever the input's, so there is one for each dtype. Channels are last, Keras' default.
 """
 
 import functools
 import os
+import zlib
 from typing import Any
 
 layout = "channels_last"
@@ -25,6 +26,7 @@ def load(backend: str) -> Any:
     return keras
 
 
+SPREAD = 1 << 28  # seeds of layers after one seed: a seed of 31 bits and one of these are still a seed
 _seed: int | None = None
 _layers: dict[tuple[Any, ...], Any] = {}
 
@@ -53,7 +55,8 @@ def _layer(kind: str, p: float, dtype: str, noise_shape: tuple[int | None, ...] 
     asked = (kind, p, dtype, noise_shape)
     if asked not in _layers:
         shared = {} if noise_shape is None else {"noise_shape": noise_shape}
-        _layers[asked] = getattr(keras.layers, kind)(p, seed=_seed, dtype=dtype, **shared)
+        own = None if _seed is None else _seed + zlib.crc32(repr(asked).encode()) % SPREAD
+        _layers[asked] = getattr(keras.layers, kind)(p, seed=own, dtype=dtype, **shared)
     return _layers[asked]
 
 
