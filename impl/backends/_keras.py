@@ -1,7 +1,8 @@
 """Keras on the backend that is configured: its layers, one for each rate, dtype and mask, called with `training`.
 
 A layer draws from a `SeedGenerator` of its own, which begins with the integer that is given as its `seed`: another one
-for each layer, as Keras itself gives to layers without. Layers compute in their own dtype, whatever the input's, so there is one for each dtype. Channels are last, Keras' default.
+for each layer, as Keras itself gives to layers without. Layers compute in their own dtype, whatever the input's, so
+there is one for each dtype. Channels are last, Keras' default.
 """
 
 import functools

@@ -57,11 +57,13 @@ def _mask(observation: Observation) -> Mask | None:
 
 @law(source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers")
 def streams(sample: Streams | Masks, kind: str) -> Tally:
-    """Masks of neighbouring seeds, of fresh threads and of processes are independent, also a call or a row apart.
+    """Masks of neighbouring seeds, of threads, of processes and of unlike calls are independent.
 
-    Counts pairs of entries of two masks: after seeds s and s + 1 (or s + 2³¹), of two threads in a row, of two
-    processes. Catches a row that is seeded with seed + row, a counter added to the seed, a seed cut to fewer bits,
-    threads that begin alike. Blind to seeds that are far apart.
+    Counts pairs of entries of two masks: after seeds s and s + 1 (or s + 2³¹), also a call or a row apart; of two
+    threads in a row; of two processes; of two calls after one seed that differ in shape, dtype, operator or gradient;
+    of two layers, or two compiled functions. Catches a row that is seeded with seed + row, a counter added to the seed,
+    a seed cut to fewer bits, threads or layers that begin alike. Blind to seeds that are far apart: see
+    `no_mask_twice`.
     """
     which, _, moved = kind.partition(".")
     bits = sample.of(which)
