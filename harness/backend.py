@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import NoVerdictError
+from harness.foreign import line, shown, told
 from harness.names import find
 
 LAYOUTS = ("channels_first", "channels_last")
@@ -72,17 +73,18 @@ def check(backend: Any, name: str) -> None:
     if absent:
         raise NoVerdictError(f"backend {name} lacks {', '.join(absent)}, which every backend must have")
     if not isinstance(backend.name, str):
-        raise NoVerdictError(f"backend {name}: name = {backend.name!r} is not a string")
-    if backend.layout not in LAYOUTS:
-        raise NoVerdictError(f"backend {name}: layout = {backend.layout!r} is not 'channels_first' or 'channels_last'")
+        raise NoVerdictError(f"backend {name}: name = {shown(backend.name)} is not a string")
+    if not (isinstance(backend.layout, str) and backend.layout in LAYOUTS):
+        is_not = "is not 'channels_first' or 'channels_last'"
+        raise NoVerdictError(f"backend {name}: layout = {shown(backend.layout)} {is_not}")
     listed = isinstance(backend.dtypes, Sequence) and not isinstance(backend.dtypes, str)
-    if not (listed and backend.dtypes and all(dtype in DTYPES for dtype in backend.dtypes)):
+    if not (listed and backend.dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in backend.dtypes)):
         raise NoVerdictError(
-            f"backend {name}: dtypes = {backend.dtypes!r} is not a list of some of {', '.join(DTYPES)}"
+            f"backend {name}: dtypes = {shown(backend.dtypes)} is not a list of some of {', '.join(DTYPES)}"
         )
     for text in REQUIRED[3:]:
         if not callable(getattr(backend, text)):
-            raise NoVerdictError(f"backend {name}: {text} = {getattr(backend, text)!r} can't be called")
+            raise NoVerdictError(f"backend {name}: {text} = {shown(getattr(backend, text))} can't be called")
 
 
 def _asked(backend: Any, text: str, name: str) -> Any:
@@ -90,15 +92,29 @@ def _asked(backend: Any, text: str, name: str) -> Any:
     try:
         return getattr(backend, text, None)
     except Exception as error:  # foreign code may raise anything
-        raise NoVerdictError(f"backend {name}: its {text} raised {type(error).__name__}: {error}") from error
+        raise NoVerdictError(f"backend {name}: its {text} raised {told(error)}") from error
 
 
 def offer(backend: Any, names: Iterable[str]) -> Offer:
     """What `backend` offers among `names`; a name whose value is None or False is not offered."""
     return Offer(
-        name=backend.name,
-        version=str(_asked(backend, "version", backend.name) or ""),
-        device=str(_asked(backend, "device", backend.name) or ""),
+        name=line(backend.name),
+        version=_text(backend, "version"),
+        device=_text(backend, "device"),
         dtypes=tuple(backend.dtypes),
-        names=tuple(sorted(text for text in set(names) if _asked(backend, text, backend.name) not in (None, False))),
+        names=tuple(sorted(text for text in set(names) if _has(backend, text))),
     )
+
+
+def _text(backend: Any, text: str) -> str:
+    """What the backend has under `text`, as text for one line; empty for nothing."""
+    found = _asked(backend, text, line(backend.name))
+    try:
+        return "" if found is None or found is False else line(str(found))
+    except Exception as error:  # foreign code may raise anything
+        raise NoVerdictError(f"backend {line(backend.name)}: its {text} raised {told(error)}") from error
+
+
+def _has(backend: Any, text: str) -> bool:
+    found = _asked(backend, text, line(backend.name))
+    return found is not None and found is not False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
@@ -14,9 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import NoVerdictError, UsageError
+from harness.errors import KeeprateError, NoVerdictError, UsageError
+from harness.foreign import told
 
 LARGEST = 1 << 26  # bytes of a Python file
+_ABSENT = object()
 
 
 def installed(group: str) -> dict[str, str]:
@@ -41,11 +44,10 @@ def find(name: str, *, group: str, kind: str) -> Any:
     module = _from_file(where, kind) if where.endswith(".py") else _from_module(where, name, group, kind)
     if not attribute:
         return module
-    try:
-        found = getattr(module, attribute)
-    except AttributeError:
+    found = _loading(name, kind, getattr, module, attribute, _ABSENT)
+    if found is _ABSENT:
         names = [text for text in vars(module) if not text.startswith("_")]
-        raise UsageError(f"{kind} {where} has no '{attribute}'.{similar(attribute, names)}") from None
+        raise UsageError(f"{kind} {where} has no '{attribute}'.{similar(attribute, names)}")
     return _loading(name, kind, found) if inspect.isclass(found) else found
 
 
@@ -84,36 +86,57 @@ def _from_file(where: str, kind: str) -> ModuleType:
         raise UsageError(f"'{where}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their own module up
-    sys.path.insert(0, str(path.resolve().parent))  # as with `python file.py`
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)  # as with `python file.py`
     try:
         _loading(where, kind, spec.loader.exec_module, module)
     finally:
-        sys.path.pop(0)
+        with contextlib.suppress(ValueError):  # by its name: the file may have put folders of its own before it
+            sys.path.remove(folder)
     return module
 
 
 def _from_module(where: str, name: str, group: str, kind: str) -> ModuleType:
-    try:
-        missing = importlib.util.find_spec(where) is None
-    except (ImportError, ValueError):  # a parent package that is absent, or a name like '..'
-        missing = True
-    if missing:
+    if not _exists(where, name, kind):
         known = installed(group)
         raise UsageError(
             f"no {kind} named '{name}'. Installed: {', '.join(known) or 'none'}.{similar(name, list(known))}\n"
             f"A {kind} is also a file: path/to/file.py, or a module: package.module"
         )
-    module = _loading(name, kind, importlib.import_module, where)
+    module = _loading(name, kind, _imported, where)
     assert isinstance(module, ModuleType)
     return module
+
+
+def _exists(where: str, name: str, kind: str) -> bool:
+    """True if there is a module; the packages that it is in are loaded to find out."""
+    parent = where.rpartition(".")[0]
+    if parent and not (_exists(parent, name, kind) and _is_package(_loading(name, kind, _imported, parent))):
+        return False
+    try:
+        return importlib.util.find_spec(where) is not None
+    except (ImportError, ValueError):  # a name like '..', or the main module
+        return False
+
+
+def _is_package(module: Any) -> bool:
+    return "__path__" in vars(module)
+
+
+def _imported(where: str) -> Any:
+    return importlib.import_module(where)
 
 
 def _loading(name: str, kind: str, load: Any, *arguments: Any) -> Any:
     try:
         return load(*arguments)
+    except KeeprateError:
+        raise
+    except SystemExit as error:
+        place, way_out = _line_of(error), "what it does as a program belongs under if __name__ == '__main__'"
+        raise NoVerdictError(f"{kind} {name} can't be loaded: it exits, {told(error)}{place}; {way_out}") from error
     except Exception as error:  # foreign code may raise anything while it is loaded
-        place = _line_of(error)
-        raise NoVerdictError(f"{kind} {name} can't be loaded: {type(error).__name__}: {error}{place}") from error
+        raise NoVerdictError(f"{kind} {name} can't be loaded: {told(error)}{_line_of(error)}") from error
 
 
 def _line_of(error: BaseException) -> str:

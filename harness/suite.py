@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from typing import Any
 from harness.case import Case, FindingId, Promise
 from harness.errors import NoVerdictError, UsageError
 from harness.evidence import Evidence
+from harness.foreign import shown, told
 from harness.names import find
 
 PROFILES = ("quick", "gate", "deep")
@@ -51,7 +53,13 @@ def law(*, source: str) -> Callable[[Callable[..., Evidence]], Law]:
 
     Raises:
         ValueError: the docstring lacks its `Catches …` or its `Blind to …` sentence.
+        NoVerdictError: Python was started without docstrings.
     """
+    if sys.flags.optimize > 1:
+        raise NoVerdictError(
+            "Python was started with -OO (PYTHONOPTIMIZE=2), which removes the docstrings that laws are made from: "
+            "start it without"
+        )
 
     def decorate(function: Callable[..., Evidence]) -> Law:
         text = inspect.getdoc(function) or ""
@@ -157,11 +165,16 @@ class Suite:
 
         Raises:
             UsageError: there is no such profile.
+            NoVerdictError: the plan can't be made.
         """
         if profile not in PROFILES:
             raise UsageError(f"profile '{profile}' is not one of {', '.join(PROFILES)}")
+        try:
+            planned = [*self.plan(profile)]
+        except Exception as error:  # foreign code may raise anything
+            raise NoVerdictError(f"suite {self.name}: its plan of '{profile}' raised {told(error)}") from error
         cases: dict[str, list[Case]] = {}
-        for case in self.plan(profile):
+        for case in planned:
             for finding in case.findings:
                 cases.setdefault(finding, []).append(case)
         ids = {text: FindingId.parse(text) for text in cases}
@@ -184,6 +197,8 @@ def load_suite(name: str) -> Suite:
     absent = [text for text in ("plan", "sample", "laws") if not hasattr(found, text)]
     if absent:
         raise NoVerdictError(f"suite {name} lacks {', '.join(absent)}, which every suite must have")
+    if not (isinstance(found.laws, Sequence) and all(isinstance(item, Law) for item in found.laws)):
+        raise NoVerdictError(f"suite {name}: laws = {shown(found.laws)} is not a list of laws, as `law` makes them")
     laws = {item.name: item for item in found.laws}
     weights = getattr(found, "weights", {name: 1 / len(laws) for name in laws})
     label = getattr(found, "name", name)

@@ -8,7 +8,7 @@ from fair import Fair
 
 
 class ExitsAtOnce(Fair):
-    says = "can't be loaded: the worker process exited with code 0"
+    says = "can't be loaded: it exits, SystemExit: 0"
 
     def __init__(self):
         sys.exit(0)

@@ -10,12 +10,13 @@ import stat
 import sys
 import time
 from itertools import count
+from pathlib import Path
 
 import click
 import psutil
 import pytest
 
-from harness.backend import load_backend
+from harness.backend import load_backend, offer
 from harness.cli import cli
 from harness.entry import main
 from harness.errors import NoVerdictError, UsageError
@@ -124,6 +125,27 @@ def test_a_suite_that_is_none_says_what_it_lacks(command, backend_file):
     assert_refused(run, 3, "suite mine.py lacks plan, sample, laws")
 
 
+BAD_SUITES = {
+    "laws = 5": "laws = 5 is not a list of laws",
+    "laws = [5]": "laws = [5] is not a list of laws",
+    "def plan(profile):\n    return [][3]": "its plan of 'gate' raised IndexError: list index out of range",
+    "raise SystemExit(0)": "can't be loaded: it exits, SystemExit: 0 (coins.py, line ",
+    "import sys\nsys.exit('done')": "can't be loaded: it exits, SystemExit: done (coins.py, line ",
+}
+
+
+@pytest.mark.parametrize("more", BAD_SUITES)
+def test_a_suite_that_cannot_be_loaded_gives_no_verdict(command, tmp_path, coin, more):
+    (tmp_path / "coins.py").write_text(Path(coin).read_text() + f"\n\n{more}\n")
+    for arguments in (("gate", "--backend", "mlx"), ("explain", "fair"), ("plan", "--backend", "mlx")):
+        assert_refused(command(*arguments, "--suite", str(tmp_path / "coins.py")), 3, BAD_SUITES[more])
+
+
+def test_python_without_docstrings_is_named(process):
+    run = process(sys.executable, "-OO", "-m", "keeprate", "explain", "keep_rate")
+    assert_refused(run, 3, "Python was started with -OO (PYTHONOPTIMIZE=2), which removes the docstrings")
+
+
 def test_a_refusal_fits_80_columns_and_begins_with_error(command):
     run = command("gate", "--backend", "mlx", "--ops", "dropot")
     lines = run.err.splitlines()
@@ -167,6 +189,12 @@ def test_the_command_says_so_and_touches_no_file(command, tmp_path):
 
 
 CRASH = "import os, signal\n"
+BAD_ERROR = """
+class Mute(Exception):
+    def __str__(self):
+        return 1 / 0
+raise Mute
+"""
 BAD_BACKENDS = {
     "without seed": ([("def seed", "def sow")], "", ["backend mine.py lacks seed"]),
     "bad layout": ([("channels_first", "NHWC")], "", ["layout = 'NHWC' is not 'channels_first' or 'channels_last'"]),
@@ -183,7 +211,22 @@ BAD_BACKENDS = {
         ["No module named 'nonesuch'", "line 2"],
     ),
     "raises": ([], "1 / 0\n", ["ZeroDivisionError", "(mine.py, line "]),
-    "exits": ([], "raise SystemExit(4)\n", ["mine.py can't be loaded: the worker process exited with code 4"]),
+    "exits": ([], "raise SystemExit(4)\n", ["mine.py can't be loaded: it exits, SystemExit: 4 (mine.py, line "]),
+    "exits as a program": ([], "import sys\nsys.exit()\n", ["it exits, SystemExit:", "if __name__ == '__main__'"]),
+    "layout an array": ([('"channels_first"', "np.array(['a', 'b'])")], "", ["layout = array(['a', 'b']"]),
+    "dtypes of arrays": ([('("float32",)', "[np.ones(2)]")], "", ["dtypes = [array([1., 1.])]"]),
+    "a name without repr": (
+        [("name, version", "other, version")],
+        "name = type('N', (), {'__repr__': 5})()\n",
+        ["a N whose"],
+    ),
+    "its error can't be read": ([], BAD_ERROR, ["Mute: (its text can't be had: ZeroDivisionError)", "(mine.py, line "]),
+    "an error for a terminal": (
+        [],
+        r"raise ValueError('\x1b[31mred \ud800')",
+        [r"ValueError: \x1b[31mred \ud800 (mine"],
+    ),
+    "a long error": ([], "raise ValueError('long ' * 200_000)", ["long long", "… (1,000,000 characters)"]),
     "os._exit": ([], CRASH + "os._exit(7)\n", ["mine.py can't be loaded", "exited with code 7"]),
     "crashes": ([], CRASH + "os.kill(os.getpid(), signal.SIGSEGV)\n", ["can't be loaded", "ended by SIGSEGV"]),
 }
@@ -212,6 +255,40 @@ def test_a_backend_that_is_none_is_told_what_is_wrong(backend_file, tmp_path, mo
         load_backend(backend_file(*replacements, more=more))
     for word in words:
         assert word in str(refused.value)
+    assert len(str(refused.value)) < 3000
+
+
+@pytest.mark.parametrize(
+    "version", ["np.array([1, 2])", r"'\x1b[31m1\ud800\n'", "type('V', (), {'__str__': lambda _: 1 / 0})()"]
+)
+def test_a_version_is_text_for_one_line_or_refused(backend_file, tmp_path, monkeypatch, version):
+    monkeypatch.chdir(tmp_path)
+    backend = load_backend(backend_file(more=f"\n\nversion, inplace = {version}, np.array([True, False])\n"))
+    if "__str__" in version:
+        with pytest.raises(NoVerdictError, match="its version raised ZeroDivisionError"):
+            offer(backend, ())
+    else:
+        offered = offer(backend, ("inplace",))
+        assert offered.version in ("[1 2]", r"\x1b[31m1\ud800\n") and offered.names == ("inplace",)
+
+
+@pytest.mark.parametrize("name", ["mine.py:Nope", "pack.mine", "pack.mine:Nope"])
+def test_what_raises_on_the_way_to_a_backend_gives_no_verdict(backend_file, tmp_path, monkeypatch, name):
+    backend_file(more="\n\ndef __getattr__(name):\n    return {}[name]\n")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("{}['Nope']\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(NoVerdictError, match=f"backend {name} can't be loaded: KeyError: 'Nope'"):
+        load_backend(name)
+
+
+def test_what_a_file_puts_on_the_path_of_modules_stays_there(backend_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    lib = str(tmp_path / "lib")
+    load_backend(backend_file(more=f"\n\nimport sys\nsys.path.insert(0, {lib!r})\n"))
+    assert sys.path[0] == lib and str(tmp_path) not in sys.path
 
 
 def test_a_class_that_wants_arguments_is_refused_by_name(command, backend_file):
