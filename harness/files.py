@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,32 @@ def check_writable(path: Path) -> None:
             raise UsageError(f"can't write '{path}': no permission to write to '{folder}'")
     except (OSError, RuntimeError, ValueError) as error:  # a name that is too long; a link to itself; a zero byte
         raise UsageError(f"can't write '{path}': {_reason(error)}") from None
+
+
+def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path]) -> None:
+    """Looks, before a run, that no output is written over what the run reads, or over another output.
+
+    Args:
+        outputs: by the option that names each; None where it isn't given.
+        inputs: by what each is.
+
+    Raises:
+        UsageError: two of them are the same file.
+    """
+    places = {_place(path): what for what, path in inputs.items()}
+    for option, path in outputs.items():
+        if path is not None and (place := _place(path)) is not None:
+            other = places.setdefault(place, option)
+            if other != option:
+                raise UsageError(f"{option} '{path}' would overwrite {other}, which is the same file: name another")
+
+
+def _place(path: Path) -> Path | None:
+    """The file that `path` stands for; None for a device, and where nobody can look, as whoever opens it will say."""
+    try:
+        return None if kind(path) == "device" else path.resolve()
+    except (UsageError, OSError, RuntimeError):
+        return None
 
 
 def check_folder(path: Path) -> None:

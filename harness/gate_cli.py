@@ -19,7 +19,7 @@ from harness.deviations import unlisted
 from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
 from harness.executor import runner_of
-from harness.files import check_writable, write
+from harness.files import check_apart, check_writable, write
 from harness.forecast import forecast, show_plan
 from harness.gate import answer_in_full, counted, no_verdict, runner_for
 from harness.known import HEAD, known_text
@@ -37,7 +37,7 @@ from harness.options import (
     ops_option,
     suite_option,
 )
-from harness.question import Question, ask
+from harness.question import KNOWN, Question, ask
 from harness.suite import PROFILES
 from harness.text import failure_text, filled, sentence, show
 from harness.verdict import Verdict
@@ -79,6 +79,10 @@ def gate(
         if path is not None:
             check_writable(path)
     question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
+    files = question.files()
+    check_apart({"--json": json_path, "--ledger": ledger}, files)
+    files.pop(KNOWN, None)  # which --write-known may write anew
+    check_apart({"--json": json_path, "--ledger": ledger, "--write-known": write_known}, files)
     _warn_of_idle(question)
     runner = _recorded(question, ledger, executor, workers, case_timeout, memory)
     verdict, _ = _judge(question, runner, json_path)
@@ -153,6 +157,7 @@ def replay(
         if path is not None:
             check_writable(path)
     question = ask(finding=finding, case_timeout=case_timeout, memory=memory, **options)
+    check_apart({"--json": json_path, "--snippet": snippet}, question.files())
 
     def runner() -> Children:
         return runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.chronicle import tell
 from harness.console import console, progress
 from harness.errors import NoVerdictError, UsageError
 from harness.executor import runner_of
-from harness.files import beginning, check_folder, kind, write
+from harness.files import beginning, check_apart, check_folder, kind, write
 from harness.ledger import Ledger
 from harness.merge import merge as merged
 from harness.names import find
@@ -28,6 +29,7 @@ from harness.question import ask
 from harness.schema import MAGIC
 from harness.text import filled, millions, plural, show
 
+PAGES = ("index.html", "report.md", "report.json")
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise
 WROTE = """
 Exit codes: 0 it was written, whatever promises are broken in it; 2 a name, file or option doesn't exist or is out of
@@ -79,6 +81,7 @@ def nightly(
     time = seconds(budget)
     question = ask(ops=ops, dtypes=dtypes, seed=seed, case_timeout=case_timeout, memory=memory, **options)
     pages = _Pages(out or Path(REPORT), must=out is not None)
+    _check_apart(ledger, out or Path(REPORT), question.files())
     screen = console(sys.stdout)
     with Ledger(ledger, create=True) as book:
         runner = runner_of(question, executor, workers, case_timeout, memory)
@@ -153,9 +156,16 @@ def report(
     if backend is not None and ledger is None:
         raise UsageError("--backend is for --ledger: the verdict of a gate is of one backend")
     pages = _Pages(out, must=True)
+    _check_apart(ledger, out, {})
     document = _read(ledger, suite, known, backend) if ledger is not None else read_verdict(json_path or Path())
     said = pages.write(document, _read(against, suite, known, None) if against is not None else None)
     click.echo(said)
+
+
+def _check_apart(ledger: Path | None, out: Path, inputs: Mapping[str, Path]) -> None:
+    """Refuses a ledger that is one of the report's own files, or of the run's."""
+    check_apart({"--ledger": ledger}, inputs)
+    check_apart({"--ledger": ledger}, {f"--out, a report's {name}": out / name for name in PAGES})
 
 
 def _read(path: Path, suite: str, known: str | None, backend: str | None) -> dict[str, Any]:

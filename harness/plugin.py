@@ -22,7 +22,7 @@ from harness import github
 from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.files import check_writable, write
+from harness.files import check_apart, check_writable, write
 from harness.finding import Finding, Status, unjudged
 from harness.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
 from harness.limits import limits
@@ -83,6 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
         suite_file = file_of(option.suite, group="keeprate.suites")
         if option.json is not None:
             check_writable(option.json)
+            check_apart({"--json": option.json}, question.files())
         limits(1, option.case_timeout, option.memory)
     except KeeprateError as error:
         raise pytest.UsageError(str(error)) from None

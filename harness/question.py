@@ -14,11 +14,13 @@ from harness.case import ANY, Case, FindingId, Promise
 from harness.engine import Job
 from harness.errors import UsageError
 from harness.known import Known, known_beside, read_known
-from harness.names import similar
+from harness.names import file_of, similar
+from harness.source import locate
 from harness.suite import Suite, load_suite
 
 DEFAULT_SUITE = "dropout"
 ALPHA = 1e-6
+KNOWN = "the list of known deviations"  # among the files of a question
 SMALLEST = 1e-290  # a 10⁻¹⁵th of it is still a number, and the smallest share is larger
 
 
@@ -57,6 +59,13 @@ class Question:
         """What the plan is known by: every case, with its draws, and every share of the error budget."""
         parts = [(text, promise.share, promise.cases) for text, promise in sorted(self.plan.items())]
         return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+    def files(self) -> dict[str, Path]:
+        """What it was read from, by what each file is; nothing may be written there."""
+        source = locate(self.backend) if self.backend else None
+        files = {"the suite": file_of(self.suite_name, group="keeprate.suites")}
+        files |= {"the backend": source.path} if source else {}
+        return files | ({KNOWN: Path(self.known.path)} if self.known.path else {})
 
     def alone(self) -> Question:
         """The same question, with the reference neither loaded nor judged."""

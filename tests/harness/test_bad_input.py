@@ -239,6 +239,50 @@ def test_what_is_there_and_cannot_be_loaded_gives_no_verdict(command, debris, ar
     assert debris() == []
 
 
+ONE = f"toss/fair/float32/p0.5/-/eager --suite {COIN}"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("gate --suite suite.py --ledger n.db --json n.db", "--ledger 'n.db' would overwrite --json"),
+        ("gate --suite suite.py --ledger n.db --write-known ./n.db", "--write-known 'n.db' would overwrite --ledger"),
+        ("gate --suite suite.py --json w.txt --write-known w.txt", "--write-known 'w.txt' would overwrite --json"),
+        ("gate --suite suite.py --json link.json", "--json 'link.json' would overwrite the backend"),
+        ("gate --suite suite.py --write-known mine.py", "--write-known 'mine.py' would overwrite the backend"),
+        ("gate --suite suite.py --json suite.py", "--json 'suite.py' would overwrite the suite"),
+        ("gate --suite suite.py --json mine.known", "--json 'mine.known' would overwrite the list of known deviations"),
+        ("gate --suite suite.py --known k.txt --json k.txt", "--json 'k.txt' would overwrite the list of known deviat"),
+        (f"replay {ONE} --snippet mine.py", "--snippet 'mine.py' would overwrite the backend"),
+        (f"replay {ONE} --snippet f.py --json f.py", "--snippet 'f.py' would overwrite --json"),
+        ("nightly --suite suite.py --ledger p/report.json --out p", "--ledger 'p/report.json' would overwrite --out"),
+    ],
+    ids=lambda value: value[:60],
+)
+def test_no_output_is_written_over_an_input_or_another_output(command, tmp_path, line, words):
+    (tmp_path / "suite.py").write_text(Path(COIN).read_text())
+    (tmp_path / "mine.py").write_text(Path(COIN).with_name("coins.py").read_text())
+    (tmp_path / "link.json").symlink_to("mine.py")
+    (tmp_path / "p").mkdir()
+    for name in ("mine.known", "k.txt"):
+        (tmp_path / name).write_text("toss/*  # bent\n")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert_refused(command(*line.split(), "--backend", "mine.py:Fair", "--profile", "quick"), words)
+    after = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize("known", [["--known", "k.txt"], []])
+def test_a_list_of_known_deviations_may_be_written_anew(keeprate, tmp_path, known):
+    (tmp_path / "mine.py").write_text(Path(COIN).with_name("coins.py").read_text())
+    for name in ("mine.known", "k.txt"):
+        (tmp_path / name).write_text("toss/*  # bent\n")
+    name = known[-1] if known else "mine.known"
+    options = ("--backend", "mine.py:Bent", "--suite", COIN, "--profile", "quick", "-n", "1")
+    assert keeprate("gate", *options, *known, "--write-known", name).code == 0
+    assert "toss/fair/float32/p0.5/-/eager  # bent" in (tmp_path / name).read_text()
+
+
 # Where to write
 
 
