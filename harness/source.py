@@ -97,7 +97,7 @@ def _spec(name: str, folders: list[str] | None = None) -> ModuleSpec | None:
         spec = PathFinder.find_spec(first, folders)
     else:
         try:
-            spec = importlib.util.find_spec(first) or PathFinder.find_spec(first, [os.getcwd()])
+            spec = importlib.util.find_spec(first) or PathFinder.find_spec(first, _here())
         except ValueError:  # the main module has none
             return None
     for number in range(len(others)):
@@ -106,6 +106,14 @@ def _spec(name: str, folders: list[str] | None = None) -> ModuleSpec | None:
         full = ".".join([first, *others[: number + 1]])
         spec = PathFinder.find_spec(full, list(spec.submodule_search_locations))
     return spec
+
+
+def _here() -> list[str]:
+    """The current folder; none if it has been removed."""
+    try:
+        return [os.getcwd()]
+    except FileNotFoundError:
+        return []
 
 
 def _file(spec: ModuleSpec | None) -> Path | None:

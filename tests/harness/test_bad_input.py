@@ -239,6 +239,13 @@ def test_what_is_there_and_cannot_be_loaded_gives_no_verdict(command, debris, ar
     assert debris() == []
 
 
+def test_a_folder_that_is_gone_is_no_fault_of_ours(tmp_path):
+    for line, code in ((f"gate {QUICK} -n 1", 0), (f"gate --backend nosuch --suite {COIN}", 2)):
+        run = shell(f'mkdir gone; cd gone; rmdir ../gone; "$keeprate" {line}', cwd=tmp_path)
+        assert run.returncode == code, run.stderr
+        assert "Traceback" not in run.stderr
+
+
 ONE = f"toss/fair/float32/p0.5/-/eager --suite {COIN}"
 
 
