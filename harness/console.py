@@ -28,7 +28,7 @@ def console(stream: Any) -> Console:
 
 def progress(done: ProgressColumn) -> Progress:
     """A bar on the standard error, silent where no terminal is; `done` says how far it is."""
-    columns = TextColumn("{task.description}"), BarColumn(), done, TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), done, TimeElapsedColumn()
     return Progress(*columns, console=console(sys.stderr), transient=True, disable=not sys.stderr.isatty())
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 import click
 import psutil
 import pytest
+from rich.progress import MofNCompleteColumn
 
 from harness.backend import load_backend, offer
 from harness.cli import cli
+from harness.console import progress
 from harness.entry import main
 from harness.errors import NoVerdictError, UsageError
 from harness.files import write
@@ -296,6 +298,13 @@ def test_a_class_that_wants_arguments_is_refused_by_name(command, backend_file):
     run = command("gate", "--backend", f"{name}:Mine", "-n", "1")
     assert_refused(run, 3, "backend mine.py:Mine can't be loaded: TypeError", "missing 1 required positional argument")
     assert "names.py" not in run.err  # a line of ours is no help
+
+
+@pytest.mark.parametrize("name", ["d[/b].py:Fair", "e[bold]/c.py"])
+def test_a_name_in_the_progress_is_no_markup(name):
+    bar = progress(MofNCompleteColumn())
+    bar.add_task(f"judging {name}")
+    assert bar.columns[0](bar.tasks[0]).plain == f"judging {name}"
 
 
 def test_the_real_script_refuses_without_a_traceback(keeprate):
