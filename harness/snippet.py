@@ -9,6 +9,7 @@ from harness.errors import UsageError
 from harness.source import Source, beside, locate, text_of
 from harness.suite import Suite
 
+AS_PROGRAM = ("__name__ == '__main__'", "'__main__' == __name__")
 BESIDE = '''
 class _Beside:
     """Imports modules of the adapter's own, which go along as text."""
@@ -49,11 +50,11 @@ def snippet(suite: Suite, backend: str, title: str, case: Case, law: str, seed: 
     source = locate(backend)
     if source is None:
         raise UsageError(f"backend {backend} has no source file, so no script can be made of it")
-    future, text = _without_future(source.text)
+    future, text = _to_stand_here(source.text)
     modules = beside(source)
     shown = suite.demonstrate(case, law, seed)
     promise = suite.laws[law.partition(":")[0]].promise
-    head = f'"""{promise}\n\nShown for {case.op} of {title}; in brackets what should be there.\n"""\n'
+    head = f'"""{promise}\n\nShown for {case.op} of {_plain(title)}; in brackets what should be there.\n"""\n'
     parts = [head, "\n", future, "import importlib.util\n" if modules else "", "import sys\n"]
     if modules:
         packages = [name for name, path in modules.items() if path.name == "__init__.py"]
@@ -75,12 +76,31 @@ def _made(source: Source) -> str:
     return f"{name}()" if name in classes else f"{name}() if isinstance({name}, type) else {name}"
 
 
-def _without_future(text: str) -> tuple[str, str]:
-    """The imports from `__future__`, which must come first in a file, and the text without them."""
-    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
-    gone = {line for node in nodes for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
-    lines = [line for number, line in enumerate(text.splitlines(), start=1) if number not in gone]
-    return "".join(f"{ast.unparse(node)}\n" for node in nodes), "\n".join(lines)
+def _plain(title: str) -> str:
+    """`title` for the middle of a docstring."""
+    return title.replace("\\", "\\\\").replace('"', "'")
+
+
+def _to_stand_here(text: str) -> tuple[str, str]:
+    """The imports from `__future__`, which must come first in a file, and the text without them.
+
+    What it does where it is run as a program, as this script is, is not done there.
+    """
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom | ast.Compare)]
+    future = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    tests = [node for node in nodes if isinstance(node, ast.Compare) and ast.unparse(node) in AS_PROGRAM]
+    lines = [
+        line.encode() for line in text.split("\n")
+    ]  # as Python counts them; `splitlines` knows other ends of lines
+    changed: list[ast.stmt | ast.expr] = [*future, *tests]
+    for node in sorted(changed, key=lambda node: (node.lineno, node.col_offset), reverse=True):
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        before, after = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
+        if node in tests:
+            lines[first : last + 1] = [before + b"False" + after]
+        else:
+            lines[first : last + 1] = [before + after.lstrip(b" ;")] if before + after else []
+    return "".join(f"{ast.unparse(node)}\n" for node in future), b"\n".join(lines).decode()
 
 
 def _quoted(source: str) -> str:

@@ -67,7 +67,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
         "slope_dropped": repr(slope_dropped),
         "slope_kept!r": repr(slope_kept),
         "slope_dropped!r": repr(slope_dropped),
-        "refused": repr(contract.refused),
+        "by_rank": repr(_by_rank(contract, case.dtype)),
         "wide": str(values["wide"]),
         "shapes": repr([shape, (1,) * len(shape), (0, *shape[1:])]),
         "inplace": f"backend.{case.op}(x, p, train, inplace=True)"
@@ -106,6 +106,15 @@ def _table(contract: Contract, dtype: str, p: float) -> list[tuple[float, float,
     return [
         (value, float(kept), float(dropped))
         for value, kept, dropped in zip(VALUES, outcomes.kept, outcomes.dropped, strict=True)
+    ]
+
+
+def _by_rank(contract: Contract, dtype: str) -> list[tuple[int, bool, str]]:
+    """What PyTorch does with an input of each rank that it doesn't always take, in training and in evaluation."""
+    return [
+        (rank, train, "refused" if reference.refuses(contract, dtype, 0.3, (2,) * rank, train) else "taken")
+        for rank in contract.refused
+        for train in (True, False)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.names import find
-from harness.snippet import _quoted, snippet
+from harness.snippet import _quoted, _to_stand_here, snippet
 from harness.source import beside, locate
 from harness.suite import load_suite
 from specs.demonstration import demonstrate
@@ -129,6 +130,29 @@ QUOTES = ['x = "a"', "x = '''a'''", '"""doc"""', '\'""""\'', 'x = "\\\\n\\N{DASH
 @pytest.mark.parametrize("source", QUOTES)
 def test_a_source_goes_along_as_it_is(source):
     assert ast.literal_eval(_quoted(source)) in (source, source + "\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "future", "text"),
+    [
+        ("from __future__ import annotations\nx = 1\n", "from __future__ import annotations\n", "x = 1\n"),
+        ("from __future__ import annotations; import math\n", "from __future__ import annotations\n", "import math\n"),
+        ("from __future__ import (\n    annotations,\n)  # why\n", "from __future__ import annotations\n", "# why\n"),
+        ("x = 'é\u2028\x85'\nif __name__ == '__main__': x = 1\n", "", "x = 'é\u2028\x85'\nif False: x = 1\n"),
+        ('é = 1; y = 2 if __name__ == "__main__" else 3', "", "é = 1; y = 2 if False else 3"),
+        ("if '__main__' == __name__ and 1:\n  exit()\nelse:\n  x = 1", "", "if False and 1:\n  exit()\nelse:\n  x = 1"),
+    ],
+)
+def test_a_source_is_changed_for_a_script_where_it_must_be_alone(source, future, text):
+    assert _to_stand_here(source) == (future, text)
+
+
+def test_a_script_is_not_the_program_that_the_adapter_is(backend_file, tmp_path, script):
+    more = "\n\nversion = '1\"\"\" \\\\N'\nif __name__ == '__main__':\n    raise SystemExit('as a program')\n"
+    name = str(tmp_path / backend_file(more=more))
+    text = snippet(load_suite("dropout"), name, '1""" \\N', a_case("keep_rate"), "keep_rate", 1)
+    (tmp_path / "shown.py").write_text(text)
+    assert script("shown.py").startswith("kept 0.9")
 
 
 BACKEND = """
@@ -271,6 +295,16 @@ def test_what_shows_a_law_runs_on_a_faithful_backend(family, capsys):
     names["show"](backend)
     said = capsys.readouterr().out
     assert "(" in said and ")" in said
+
+
+def test_a_script_says_what_pytorch_does_with_each_rank():
+    case = next(
+        case for case in load_suite("dropout").plan("quick") if case.op == "feature_dropout" and case.asks("arguments")
+    )
+    text = demonstrate(case, "arguments", seed=1)
+    (ranks,) = re.findall(r"for rank, train, promised in (.*):", text)
+    promised = {(rank, train): word for rank, train, word in ast.literal_eval(ranks)}
+    assert promised == {(0, True): "refused", (0, False): "taken", (1, True): "refused", (1, False): "taken"}
 
 
 def test_a_fault_between_processes_has_no_script(tmp_path):
