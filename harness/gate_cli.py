@@ -24,7 +24,7 @@ from harness.forecast import forecast, show_plan
 from harness.gate import answer_in_full, counted, no_verdict, runner_for
 from harness.known import HEAD, known_text
 from harness.ledger import Ledger
-from harness.matrix import Row, exit_code, names_of, row_of, text_of
+from harness.matrix import Row, check_out, exit_code, names_of, row_of, text_of
 from harness.nightly import Recording
 from harness.options import (
     EPILOG,
@@ -223,11 +223,14 @@ def matrix(
       keeprate matrix --backends all --out matrix.md
       keeprate matrix --backends torch,mlx,mine.py --ops dropout --out matrix.json
     """
+    check_out(out)
     check_writable(out)
     seed = secrets.randbits(31) if seed is None else seed
     rows: list[Row] = []
-    for name in names_of(backends):
-        question = ask(name, seed=seed, **options)
+    questions = {name: ask(name, seed=seed, **options) for name in names_of(backends)}
+    for question in questions.values():
+        _refuse_missing(question)
+    for name, question in questions.items():
         try:
             verdict, _ = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), None)
             rows.append(row_of(name, verdict.public()))
@@ -237,6 +240,22 @@ def matrix(
             click.echo(filled(f"{name}: no verdict: {error}"))
         write(out, text_of(rows, out, question.profile, seed))  # each time: an interrupt must not cost what is done
     sys.exit(exit_code(rows, named=backends != ("all",)))
+
+
+def _refuse_missing(question: Question) -> None:
+    """Refuses an object that its file or module lacks, which only loading it shows.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if ":" in question.backend:
+        runner = runner_for(question.alone(), 1)
+        try:
+            runner.offers()
+        except NoVerdictError:
+            return  # its row says so
+        finally:
+            runner.close()
 
 
 def _warn_of_idle(question: Question) -> None:

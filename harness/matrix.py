@@ -59,6 +59,16 @@ class Row:
         }
 
 
+def check_out(out: Path) -> None:
+    """Looks whether a table can be written as `out` is named.
+
+    Raises:
+        UsageError: it is neither Markdown nor JSON.
+    """
+    if out.suffix not in (".md", ".json"):
+        raise UsageError(f"'{out}' is neither F.md nor F.json: a table is written as Markdown or as JSON")
+
+
 def names_of(backends: Sequence[str]) -> list[str]:
     """The backends that a person named; those that are installed for `all`.
 

@@ -53,6 +53,23 @@ def test_nothing_judged_is_no_verdict(matrix, tmp_path):
     assert exit_code([Row("a", error="it has none"), Row("b")], named=True) == 3
 
 
+def test_what_the_last_backend_lacks_is_refused_before_anything_is_judged(matrix, coins, tmp_path):
+    (tmp_path / "bent.py").write_text(Path(coins).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "bent.known").write_text("no reason\n")
+    for last, words in (("bent.py:Bent", "bent.known, line 1: 'no reason' has no reason"), ("Nope", "has no 'Nope'")):
+        run = matrix("Fair", last)
+        assert run.code == 2 and run.out == ""
+        assert words in " ".join(run.err.split())
+    assert not (tmp_path / "m.md").exists()
+
+
+@pytest.mark.parametrize("out", ["m.pdf", "m", "m.md.txt", "coins.py"])
+def test_a_table_is_markdown_or_json(matrix, tmp_path, out):
+    run = matrix("Fair", out=out)
+    assert run.code == 2 and f"'{out}' is neither F.md nor F.json" in run.err
+    assert not (tmp_path / out).exists()
+
+
 def test_a_name_that_does_not_exist_is_refused_before_anything_is_judged(matrix, tmp_path):
     run = matrix("Fair", "nowhere.py")
     assert run.code == 2
