@@ -38,12 +38,14 @@ class FindingId(NamedTuple):
         """The parts of `text`.
 
         Raises:
-            UsageError: `text` doesn't have six parts.
+            UsageError: `text` doesn't have six parts, or one is empty.
         """
         parts = text.split("/")
-        if len(parts) != len(cls._fields) or not all(parts):
+        empty = [name for name, part in zip(cls._fields, parts, strict=False) if not part]
+        if len(parts) != len(cls._fields) or empty:
+            wrong = f"has {len(parts)} parts, not" if len(parts) != len(cls._fields) else f"has no {empty[0]} among"
             raise UsageError(
-                f"'{text}' is not the id of a finding: it has {len(parts)} parts, not the six of "
+                f"'{text}' is not the id of a finding: it {wrong} the six of "
                 "op/law/dtype/p/shape/context, as in dropout/keep_rate/float32/p0.3/64x1024/eager"
             )
         return cls(*parts)
