@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from harness.finding import Finding, Status, decide, outcome, unjudged
 from harness.limits import WORKER, limits, total_memory
 from harness.machine import cores, environment
 from harness.picture import pictures
-from harness.question import ALPHA, Question, ask, jobs, lacking, offered
+from harness.question import ALPHA, Question, ask, is_whole, jobs, lacking, offered
 from harness.suite import Look
 from harness.verdict import Verdict
 from harness.workers import Children, InProcess, Runner
@@ -154,9 +154,11 @@ def counted(workers: int | None) -> int:
         UsageError: it is less than 1, or out of proportion.
     """
     most = max(MANY, 4 * cores())
-    if workers is not None and not 1 <= workers <= most:
-        raise UsageError(f"workers = {workers} is not between 1 and {most}: here are {cores()} cores")
-    return workers or max(1, min(cores(), total_memory() // WORKER))
+    if workers is None:
+        return max(1, min(cores(), total_memory() // WORKER))
+    if not (is_whole(workers) and 1 <= workers <= most):
+        raise UsageError(f"workers = {workers!r} is not between 1 and {most}: here are {cores()} cores")
+    return int(workers)
 
 
 def runner_for(
@@ -243,8 +245,8 @@ def judge(
     profile: str = "gate",
     alpha: float = ALPHA,
     seed: int | None = None,
-    ops: Collection[str] | None = None,
-    dtypes: Collection[str] | None = None,
+    ops: Iterable[str] | None = None,
+    dtypes: Iterable[str] | None = None,
     known: str | Path | None = None,
     workers: int | None = None,
 ) -> Verdict:
@@ -255,7 +257,7 @@ def judge(
         profile: `quick`, `gate` or `deep`: how small a departure is caught.
         alpha: the probability, at most, that a backend that keeps every promise fails.
         seed: from 0 to 2**63 - 1; a fresh one unless given.
-        ops, dtypes: names of what to judge; all unless given.
+        ops, dtypes: names of what to judge, or a text that separates them by commas; all unless given.
         known: the path of a list of known deviations; the one beside the adapter, if there is one, unless given.
         workers: child processes; unless given, one for each core, or fewer where memory is short.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 from harness.backend import Offer
@@ -16,7 +17,7 @@ from harness.errors import UsageError
 from harness.known import Known, known_beside, read_known
 from harness.names import file_of, similar
 from harness.source import locate
-from harness.suite import Suite, load_suite
+from harness.suite import PROFILES, Suite, load_suite
 
 DEFAULT_SUITE = "dropout"
 ALPHA = 1e-6
@@ -98,6 +99,22 @@ def choice(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
+def is_whole(value: object) -> bool:
+    """True for a whole number of Python or NumPy; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _names(wanted: Iterable[str] | None, option: str) -> tuple[str, ...] | None:
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        return choice(wanted)
+    names = tuple(wanted) if isinstance(wanted, Iterable) else (wanted,)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"{option} = {wanted!r} are not names: a list of strings, or names separated by commas")
+    return names
+
+
 def _accepted(backend: str, known: str | Path | None) -> Known:
     if known is not None:
         return read_known(known)
@@ -110,8 +127,8 @@ def ask(
     profile: str = "gate",
     alpha: float = ALPHA,
     seed: int | None = None,
-    ops: Collection[str] | None = None,
-    dtypes: Collection[str] | None = None,
+    ops: Iterable[str] | None = None,
+    dtypes: Iterable[str] | None = None,
     finding: str | None = None,
     known: str | Path | None = None,
     suite: str = DEFAULT_SUITE,
@@ -123,19 +140,22 @@ def ask(
     Args:
         backend: a name; empty for an object.
         finding: the id of the only finding to judge.
-        ops, dtypes: what to judge; None for all.
+        ops, dtypes: what to judge, as names or as a text that separates them by commas; None for all.
         known: the path of a list of known deviations; None for the one beside the adapter.
         case_timeout, memory: the limits of a case that were asked for.
 
     Raises:
         UsageError: an option names what doesn't exist, or is out of range.
     """
+    if not isinstance(alpha, int | float):
+        raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is no number")
     if 0 < alpha < SMALLEST:
         raise UsageError(f"alpha = {alpha!r} is below {SMALLEST}: a share of it is no number any more")
     if not 0 < alpha < 1:
         raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is the chance that a faithful backend fails")
-    if seed is not None and not 0 <= seed < 2**63:
+    if seed is not None and not (is_whole(seed) and 0 <= seed < 2**63):
         raise UsageError(f"seed = {seed!r} is not a whole number from 0 to 2**63 - 1")
+    ops, dtypes = _names(ops, "ops"), _names(dtypes, "dtypes")
     loaded = load_suite(suite)
     promises = loaded.promises(profile)
     cases = [case for promise in promises.values() for case in promise.cases]
@@ -143,7 +163,7 @@ def ask(
     _exist(dtypes, "dtypes", "dtype", {case.dtype for case in cases} - {ANY})
     if finding is not None and finding not in promises:
         FindingId.parse(finding)  # says so if it isn't an id at all
-        raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{similar(finding, promises)}")
+        raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_elsewhere(finding, loaded, promises)}")
     chosen = {}
     for text, promise in promises.items():
         looks = tuple(case for case in promise.cases if not dtypes or case.dtype in (*dtypes, ANY))
@@ -157,14 +177,22 @@ def ask(
         backend,
         profile,
         alpha,
-        secrets.randbits(31) if seed is None else seed,
+        secrets.randbits(31) if seed is None else int(seed),
         promises,
         chosen,
         _accepted(backend, known),
-        tuple(dtypes or ()),
+        dtypes or (),
         case_timeout,
         memory,
     )
+
+
+def _elsewhere(finding: str, suite: Suite, promises: Collection[str]) -> str:
+    """Which profile has a finding that this one lacks, or which of its own is most like it."""
+    for profile in PROFILES:
+        if finding in suite.promises(profile):
+            return f" --profile {profile} has it"
+    return similar(finding, promises)
 
 
 def _exist(wanted: Collection[str] | None, option: str, kind: str, existing: set[str]) -> None:

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import click
+import numpy as np
 import psutil
 import pytest
 from rich.progress import MofNCompleteColumn
@@ -385,6 +386,35 @@ def test_an_object_is_judged_again_as_it_was():
     chosen = ask("", profile="quick", dtypes=("float16", "float32"), alpha=1e-3, seed=5)
     line = chosen.replay("dropout/outcomes/-/-/-/compile")
     assert line == "keeprate.judge(backend, seed=5, profile='quick', alpha=0.001, dtypes=('float16', 'float32'))"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seed": 1.5}, "seed = 1.5 is not a whole number"),
+        ({"seed": True}, "seed = True is not a whole number"),
+        ({"seed": "7"}, "seed = '7' is not a whole number"),
+        ({"seed": np.int64(-1)}, "is not a whole number"),
+        ({"workers": "2"}, "workers = '2' is not between 1 and"),
+        ({"workers": 1.0}, "workers = 1.0 is not between 1 and"),
+        ({"workers": True}, "workers = True is not between 1 and"),
+        ({"ops": "dropot"}, "no operator named 'dropot'"),
+        ({"ops": ""}, "ops names no operator"),
+        ({"ops": [1]}, "ops = [1] are not names"),
+        ({"dtypes": 32}, "dtypes = 32 are not names"),
+        ({"alpha": "1e-6"}, "alpha = '1e-6' is not between 0 and 1"),
+    ],
+)
+def test_what_python_may_hand_over_is_refused_in_a_sentence(options, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        judge("mlx", profile="quick", **options)
+
+
+def test_a_choice_is_a_text_or_any_collection(coin):
+    for ops in ("toss", " toss,", ["toss"], iter(["toss"]), {"toss": 1}):
+        chosen = ask("", suite=coin, ops=ops, dtypes="float32", seed=np.int64(7))
+        assert {promise.id.op for promise in chosen.promises.values()} == {"toss"}
+        assert chosen.seed == 7 and type(chosen.seed) is int
 
 
 def test_the_empty_choice_is_refused_wherever_one_chooses():
