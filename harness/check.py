@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from harness.foreign import clean
+
 
 @dataclass(frozen=True)
 class Check:
@@ -53,4 +55,4 @@ def passed(checked: int = 1) -> Check:
 
 def failed(checked: int = 1, wrong: int = 1, **first: str) -> Check:
     """A check that found `wrong` of `checked` elements wrong; the first as label="text"."""
-    return Check(checked, checked - wrong, wrong, first)
+    return Check(checked, checked - wrong, wrong, {label: clean(text) for label, text in first.items()})

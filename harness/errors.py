@@ -1,5 +1,7 @@
 """The errors that a person can mend, one class for each exit code."""
 
+from harness.foreign import clean
+
 
 class KeeprateError(Exception):
     """Something a person can mend: shown as one sentence, without a traceback."""
@@ -19,13 +21,20 @@ class NoVerdictError(KeeprateError):
     exit_code = 3
 
 
-class Unreadable(Exception):  # noqa: N818 - a state of a sample, not an error of the program
+class _Foreign(Exception):  # noqa: N818 - some of them are states of a sample
+    """Says what foreign code said, without signs that a terminal obeys or a file can't hold."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(clean(text))
+
+
+class Unreadable(_Foreign):
     """No mask could be read from this sample, because an exact law is broken in it; says which law."""
 
 
-class NotOffered(Exception):  # noqa: N818 - a state of a sample, not an error of the program
+class NotOffered(_Foreign):
     """The backend lacks what this finding needs, as only calling it shows; says what."""
 
 
-class BackendError(Exception):
+class BackendError(_Foreign):
     """A backend raised where the contract says that it answers; becomes a finding with status `error`."""

@@ -26,7 +26,7 @@ from typing import Any
 from harness.case import Case, FindingId, Promise
 from harness.errors import NoVerdictError, UsageError
 from harness.evidence import Evidence
-from harness.foreign import shown, told
+from harness.foreign import clean, shown, told
 from harness.names import find
 
 PROFILES = ("quick", "gate", "deep")
@@ -89,6 +89,9 @@ class Look:
     wrong: str
     skipped: str = ""
     law: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wrong", clean(self.wrong))  # which may be what foreign code said
 
 
 @dataclass(frozen=True)

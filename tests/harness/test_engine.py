@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 
@@ -260,6 +261,38 @@ def test_the_reference_is_judged_first_and_by_draws_of_its_own():
     seeds = {(job.role, job.case.id): job.case.seed(question.seed, job.role) for job in todo}
     assert len(set(seeds.values())) == len(seeds)  # two of some 50 seeds of 31 bits agree once in a million runs
     assert all(0 <= seed < 2**31 for seed in seeds.values())
+
+
+SPEAKING = """
+class Speaking(Fair):
+    name, version, device = "coin\\x1b[31m", "\\udcff\\n2", "d" * 100_000
+
+    def toss(self, number, chance):
+        raise ValueError("bad \\ud800 \\x1b]0;pwned\\x07 \\u202e" + "l" * 100_000)
+"""
+
+
+def test_what_a_backend_says_is_shown_and_kept_without_signs_that_a_terminal_obeys(
+    keeprate, coin, coins, tmp_path, verdict, monkeypatch
+):
+    (tmp_path / "mine.py").write_text(Path(coins).read_text() + SPEAKING)
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    options = ("--backend", "mine.py:Speaking", "--suite", coin, "--profile", "quick", "-n", "1")
+    done = [
+        keeprate("gate", *options, "--json", "v.json"),
+        keeprate("nightly", *options, "--ledger", "n.db", "--budget", "1s", "--out", "pages"),
+        keeprate("report", "--json", "v.json", "--out", "again"),
+    ]
+    assert [one.code for one in done] == [1, 1, 0], done
+    data = verdict(tmp_path / "v.json")
+    assert data["backend"]["name"] == r"coin\x1b[31m" and data["backend"]["version"] == r"\udcff\n2"
+    assert len(data["backend"]["device"]) < 300
+    (reason,) = {finding["detail"]["reason"] for finding in data["findings"] if finding["status"] == "error"}
+    assert r"bad \ud800 \x1b]0;pwned\x07 \u202e" in reason and len(reason) < 3000
+    pages = [(tmp_path / name).read_text() for name in ("summary.md", "pages/index.html", "again/report.md")]
+    for text in [*pages, *(one.out + one.err for one in done)]:
+        assert all(sign.isprintable() or sign == "\n" for sign in text)
 
 
 @pytest.mark.parametrize("text", ["", "dropout", "a/b/c/d/e", "a/b/c/d/e/f/g", "a//c/d/e/f", "dropout/keep_rate"])
