@@ -9,6 +9,7 @@ from typing import Any
 from harness.errors import NoVerdictError
 from harness.foreign import line, shown, told
 from harness.names import find
+from harness.source import clash, locate
 
 LAYOUTS = ("channels_first", "channels_last")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -52,6 +53,12 @@ def load_backend(name: str) -> Any:
         UsageError: there is none.
         NoVerdictError: it can't be loaded, lacks a required name, or one of them is not what it must be.
     """
+    source = locate(name)
+    if source is not None and (theirs := clash(source)) is not None:
+        raise NoVerdictError(
+            f"backend {name} can't be loaded: it imports the '{theirs}' that lies beside it, and keeprate itself has a "
+            f"package of this name: rename yours"
+        )
     backend = find(name, group="keeprate.backends", kind="backend")
     check(backend, name)
     _LOADED[id(backend)] = name, backend

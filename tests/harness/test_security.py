@@ -2,12 +2,48 @@
 
 from pathlib import Path
 
+import pytest
+
 
 def test_a_file_of_the_current_folder_hides_no_module_of_ours(keeprate, coin, coins, tmp_path):
     for name in ("json.py", "numpy.py", "specs.py", "harness.py"):
         (tmp_path / name).write_text("raise SystemExit(77)\n")
     run = keeprate("gate", "--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "-n", "1")
     assert run.code == 0, run.out + run.err
+
+
+@pytest.mark.parametrize("module", ["impl", "specs", "reports", "harness"])
+def test_a_file_of_the_current_folder_hides_none_of_our_backends(keeprate, backend_file, tmp_path, module):
+    (tmp_path / f"{module}.py").write_text("raise SystemExit(77)\n")
+    run = keeprate("check", backend_file())
+    assert run.code == 0, run.out + run.err
+    only = ("--profile", "quick", "--ops", "dropout", "--dtypes", "float32", "-n", "1")
+    for name in ("mine.py", "numpy"):
+        run = keeprate("plan", "--backend", name, *only)
+        assert run.code == 0, run.out + run.err
+
+
+@pytest.mark.parametrize("module", ["impl", "specs", "harness"])
+def test_a_module_that_has_the_name_of_one_of_ours_is_refused_where_it_is_imported(
+    keeprate, backend_file, tmp_path, module
+):
+    backend_file(more="\n\nimport other\n")
+    (tmp_path / "other.py").write_text(f"def late():\n    from {module} import mul\n")
+    (tmp_path / f"{module}.py").write_text("def mul(x, y):\n    return x * y\n")
+    for command in (("check", "mine.py"), ("gate", "--backend", tmp_path / "mine.py")):
+        run = keeprate(*command)
+        assert run.code == 3, run.out
+        assert (
+            f"imports the '{module}' that lies beside it, and keeprate itself has a package of this name"
+            in " ".join(run.err.split())
+        )
+
+
+def test_a_package_of_another_that_has_the_name_of_ours_is_named(python, tmp_path):
+    (tmp_path / "impl.py").touch()
+    load = "from harness.backend import load_backend; load_backend('numpy')"
+    run = python(f"import sys; sys.path.insert(0, '.'); import impl; {load}")
+    assert "impl.py was loaded as 'impl', and keeprate itself has a package of this name: rename yours" in run.err
 
 
 def test_a_backend_is_never_loaded_in_the_process_of_the_command(keeprate, coin, tmp_path):
