@@ -27,7 +27,7 @@ def load(backend: str) -> Any:
     return keras
 
 
-SPREAD = 1 << 28  # seeds of layers after one seed: a seed of 31 bits and one of these are still a seed
+SPREAD = 1 << 28  # seeds of layers after one seed; neighbours remain so, and a seed of 31 bits one of 31 bits
 _seed: int | None = None
 _layers: dict[tuple[Any, ...], Any] = {}
 
@@ -56,7 +56,7 @@ def _layer(kind: str, p: float, dtype: str, noise_shape: tuple[int | None, ...] 
     asked = (kind, p, dtype, noise_shape)
     if asked not in _layers:
         shared = {} if noise_shape is None else {"noise_shape": noise_shape}
-        own = None if _seed is None else _seed + zlib.crc32(repr(asked).encode()) % SPREAD
+        own = None if _seed is None else _seed ^ zlib.crc32(repr(asked).encode()) % SPREAD * 2
         _layers[asked] = getattr(keras.layers, kind)(p, seed=own, dtype=dtype, **shared)
     return _layers[asked]
 
