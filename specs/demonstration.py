@@ -34,7 +34,12 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     family, _, parameter = law.partition(":")
     if family not in SHOWN or case.context == "process":
         raise UsageError(f"no script can show {law} in the context {case.context}: it takes several processes")
+    if case.study in ("mixed", "after_seeds"):
+        raise UsageError(f"no script can show {law} where calls differ in more than their masks")
     contract = CONTRACTS[case.op]
+    inplace = f"backend.{contract.inplace}(x, p, train)"
+    if contract.inplace == "inplace":
+        inplace = f"backend.{case.op}(x, p, train, inplace=True)"
     p = 0.3 if case.p is None else case.p
     shape = case.shape or ORDINARY[max(contract.ranks)]
     entries = prod(contract.mask_shape(shape))
@@ -44,7 +49,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     axis = contract.channel_axis(len(shape))
     kept, dropped, slope_kept, slope_dropped = _of_one(contract, case.dtype, p)
     values = {
-        "op": case.op,
+        "operator": inplace if Context(case.context).inplace else f"backend.{case.op}(x, p, train)",
         "p": p,
         "dtype": case.dtype,
         "wide": "float64" if case.dtype == "float64" else "float32",
@@ -70,9 +75,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
         "by_rank": repr(_by_rank(contract, case.dtype)),
         "wide": str(values["wide"]),
         "shapes": repr([shape, (1,) * len(shape), (0, *shape[1:])]),
-        "inplace": f"backend.{case.op}(x, p, train, inplace=True)"
-        if contract.inplace == "inplace"
-        else f"backend.{contract.inplace}(x, p, train)",
+        "inplace": inplace,
         "switch": _switch(case),
     }
     body = SHOWN["threads" if law == "streams:thread" else family]

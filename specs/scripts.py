@@ -20,7 +20,7 @@ def read(y):
 
 
 def operator(x, train=True):
-    return backend.{op}(x, p, train)
+    return {operator}
 
 
 {function}

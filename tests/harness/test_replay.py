@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UsageError
 from harness.names import find
 from harness.snippet import _quoted, _to_stand_here, snippet
 from harness.source import beside, locate
@@ -316,3 +317,12 @@ def test_a_fault_between_processes_has_no_script(tmp_path):
 
 def test_every_law_can_be_shown():
     assert {law.name for law in load_suite("dropout").laws.values()} <= set(SHOWN)
+
+
+def test_a_script_calls_the_form_that_is_at_fault():
+    cases = [case for case in load_suite("dropout").plan("quick") if case.study in ("masks", "mixed")]
+    (in_place,) = (case for case in cases if case.id == "dropout/masks/float32/p0.9/64x256/inplace")
+    assert "return backend.dropout(x, p, train, inplace=True)" in demonstrate(in_place, "keep_rate", 1)
+    (unlike,) = (case for case in cases if case.id == "dropout/mixed/float32/p0.3/64x64/eager")
+    with pytest.raises(UsageError, match="no script can show streams:op where calls differ"):
+        demonstrate(unlike, "streams:op", 1)
