@@ -23,7 +23,7 @@ POOLED = (
     "all_lags",
 )
 STREAMS = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind", "high"))
-OTHERWISE = ("shape", "dtype", "op", "grad")  # in which a second call after a seed is another
+OTHERWISE = ("shape", "dtype", "op")  # in which a second call after a seed is another
 PAIRS = 24  # of masks of unlike calls in each dtype: what they share, if they do, is much
 SEEDS = 1500  # of which 17 pairs give one mask if there are 2¹⁶ in all
 STUDIES = (  # of single calls in `eager`: one finding for each operator and dtype
@@ -188,7 +188,8 @@ class _Planner:
         """Masks after related seeds and many seeds, of unlike calls, and such as are made before the first is read."""
         shape = self._shape(64, 64)
         number = draws(0.3, self._lesser)
-        yield self._mixed("eager", [f"streams:{kind}" for kind in OTHERWISE])
+        unlike = [self._pooled(f"streams:{kind}", "eager") for kind in OTHERWISE]
+        yield self._mixed("eager", [*unlike, self._pooled("streams:grad", "grad")])
         if self.dtype == "float32":
             finding = [self._pooled("no_mask_twice", "eager")]
             small = self._shape(16, 16)
@@ -274,7 +275,7 @@ class _Planner:
             yield from self._outputs(context)
         yield from self._passes(context)
         if context.name in ("compile", "module"):
-            yield self._mixed(context.name, ["streams:twin"], context.needs)
+            yield self._mixed(context.name, [self._pooled("streams:twin", context.name)], context.needs)
         alone = "+" not in context.name
         for study in OF_GRADIENTS if alone else ("endpoints",):
             finding = self._pooled(study, context.name)
@@ -300,10 +301,9 @@ class _Planner:
             number = draws(0.3, self._lesser)
             yield self._case("unmapped", 0.3, shape, number, None, findings, [], context.name, needs=context.needs)
 
-    def _mixed(self, context: str, laws: list[str], needs: tuple[str, ...] = ()) -> Case:
+    def _mixed(self, context: str, findings: list[str], needs: tuple[str, ...] = ()) -> Case:
         """Pairs of masks of unlike calls after one seed, in all dtypes together."""
         shape = self._shape(64, 64)
-        findings = [self._pooled(law, context) for law in laws]
         return self._case("mixed", 0.3, shape, PAIRS * 4096, None, findings, [], context, needs=needs)
 
     def _in_place(self) -> Iterator[Case]:

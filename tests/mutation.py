@@ -15,7 +15,6 @@ from harness.workers import InProcess
 
 FOLDER = Path(__file__).parent / "mutants"
 NOT_WRITTEN = {  # the defects that no mutant stands for
-    "B4": "it takes several devices",
     "H3": "the fault was a test's, not an operator's",
     "I6": "a backend is always given the training flag",
     "J3": "both are right: a dropped infinity is NaN where one multiplies, and 0 where one selects",
