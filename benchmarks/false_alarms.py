@@ -82,7 +82,7 @@ def real(profile: str, runs: int, workers: int) -> None:
             failed += not verdict.conforms
             for finding in verdict:
                 if finding.evidence is not None and is_fine(finding.evidence):
-                    p_values.setdefault(finding.law.partition(":")[0], []).append(finding.evidence.p_value)
+                    p_values.setdefault(finding.family, []).append(finding.evidence.p_value)
             print(f"{number:4d} {Path(name).name} seed {verdict.seed}: {verdict.verdict}", flush=True)
     print(f"{'law':<20}{'p-values':>10}{'KS':>10}{'its p':>10}{'p < 0.01':>10}")
     for law, values in p_values.items():

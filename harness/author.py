@@ -115,10 +115,10 @@ def show_inventory(rows: Sequence[tuple[str, Offer | str]], operators: Sequence[
 def remedy(name: str, why: str) -> str:
     """How to get what a backend lacks; empty unless it is a module that an extra of ours has the name of."""
     missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", why)
+    if not missing:
+        return ""
     extras = metadata("keeprate").get_all("Provides-Extra", [])
-    words = (
-        [name, name.partition("-")[0], missing[1]] if missing else []
-    )  # keras-jax needs keras and jax: all of `keras`
+    words = name, name.partition("-")[0], missing[1]  # keras-jax needs keras and jax: all of `keras`
     found = next((word for word in words if word in extras), None)
     return f": pip install 'keeprate[{found}]'" if found else ""
 

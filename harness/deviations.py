@@ -49,4 +49,4 @@ def no_longer_seen(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
 
 
 def _subject(finding: Finding) -> tuple[str, str]:
-    return finding.op, finding.law.partition(":")[0]
+    return finding.op, finding.family

@@ -50,6 +50,11 @@ class Finding:
     passes: int = field(default=1, repr=False)  # over a case of it, that are added up here: many where nights are
 
     @property
+    def family(self) -> str:
+        """The law without its parameter: `neighbours` for `neighbours:64`."""
+        return self.law.partition(":")[0]
+
+    @property
     def fails(self) -> bool:
         """True if this finding fails the gate: broken or ended in an error, and not a known deviation."""
         return self.status in ("broken", "error") and self.known is None
@@ -101,6 +106,10 @@ class Finding:
     def detectable(self) -> float | None:
         """The smallest departure that would have been caught with probability 0.99."""
         return _round(self.evidence.detectable(self.level)) if self.evidence else None
+
+    def unfit(self, reason: str) -> Finding:
+        """An error in its place: what it says was not come by as it should, for `reason`."""
+        return replace(self, status="error", detail={"reason": reason}, evidence=None)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -87,12 +87,10 @@ def explained(question: Question, finding: Finding, status_of: Callable[[str], S
     """
     if finding.status != "unreadable":
         return finding
-    promise = question.promises[finding.id]
-    beside = {text for case in promise.cases for text in case.findings} - {finding.id}
+    beside = {text for case in question.promises[finding.id].cases for text in case.findings} - {finding.id}
     if not {status_of(text) for text in beside}.isdisjoint(("broken", "error", None)):
         return finding
-    reason = f"{(finding.detail or {}).get('reason')}; yet no other law fails there"
-    return replace(unjudged(promise, "error", reason), known=finding.known, replay=finding.replay)
+    return finding.unfit(f"{(finding.detail or {}).get('reason')}; yet no other law fails there")
 
 
 def conclude(

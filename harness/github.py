@@ -74,7 +74,7 @@ def _leading(verdict: Verdict) -> list[Finding]:
 
 
 def _text(finding: Finding, verdict: Verdict) -> str:
-    return failure_text(finding, verdict.findings, verdict.laws[finding.law.partition(":")[0]])
+    return failure_text(finding, verdict.findings, verdict.laws[finding.family])
 
 
 def _literal(text: str) -> str:

@@ -60,7 +60,7 @@ def leading(findings: Iterable[Finding]) -> list[Finding]:
     first: dict[str, Finding] = {}
     broken = [finding for finding in findings if finding.status == "broken" and finding.known is None]
     for finding in sorted(broken, key=lambda item: (item.context != "eager", -_part(item))):
-        first.setdefault(finding.law.partition(":")[0], finding)
+        first.setdefault(finding.family, finding)
     return list(first.values())
 
 

@@ -23,7 +23,7 @@ from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_apart, check_writable, write
-from harness.finding import Finding, Status, unjudged
+from harness.finding import Finding, Status
 from harness.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
 from harness.limits import limits
 from harness.names import file_of
@@ -254,10 +254,7 @@ class Controller(Gate):
 
     def _unless_lost(self, finding: Finding) -> Finding:
         """`finding`, or an error in its place if the process that was to judge it is gone."""
-        if finding.id not in self._lost:
-            return finding
-        lost = unjudged(self.question.promises[finding.id], "error", self._lost[finding.id])
-        return replace(lost, known=finding.known, replay=finding.replay)
+        return finding.unfit(self._lost[finding.id]) if finding.id in self._lost else finding
 
     def _write(self, verdict: Verdict) -> None:
         """Writes the JSON, if it is asked for."""
@@ -308,7 +305,7 @@ class Item(pytest.Item):
         if finding.status in ("broken", "error"):
             if finding.known is not None:
                 pytest.xfail(finding.known)
-            law = self._gate.question.suite.laws[finding.law.partition(":")[0]]
+            law = self._gate.question.suite.laws[finding.family]
             raise BrokenPromiseError(failure_text(finding, [], law))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

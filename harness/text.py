@@ -90,8 +90,8 @@ def by_law(findings: Iterable[Finding], laws: Mapping[str, Law]) -> dict[str, li
     """
     order = {law: number for number, law in enumerate(laws)}
     families: dict[str, list[Finding]] = {}
-    for finding in sorted(findings, key=lambda finding: (*precedence(finding), order[_family(finding)])):
-        families.setdefault(_family(finding), []).append(finding)
+    for finding in sorted(findings, key=lambda finding: (*precedence(finding), order[finding.family])):
+        families.setdefault(finding.family, []).append(finding)
     return families
 
 
@@ -209,10 +209,6 @@ def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
 def _list(values: Iterable[str]) -> str:
     *first, last = dict.fromkeys(values)
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def _family(finding: Finding) -> str:
-    return finding.law.partition(":")[0]
 
 
 def _table(verdict: Verdict) -> Table:
