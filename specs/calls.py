@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from harness.case import Case, shape_text
-from harness.check import Check, failed, passed
 from harness.errors import BackendError
 from specs import reference
 from specs.bench import Bench
-from specs.compare import compare
 from specs.contracts import CONTRACTS, Contract
 from specs.inputs import cotangent, filled, indices, laid_out, many_thousands, probes, thousand, with_specials
+from specs.observations import Calls, Observation, observe
 from specs.outcome import Outcomes, exactly, with_selected
 from specs.rounding import Floats
 
@@ -37,66 +35,6 @@ SHAPES = {  # by rank: ordinary, with axes of length 1, and empty in each positi
 }
 THREADS, CALLS = 4, 8  # that run at the same time, and how often each calls
 LAYOUTS = ("step2", "transposed", "remade", "stride0", "reversed")
-
-
-@dataclass(frozen=True, eq=False)
-class Observation:
-    """One call, and what PyTorch does in its place.
-
-    Args:
-        what: the call in words.
-        x: the input that was given, channels first.
-        y: the output; None if the call raised.
-        raised: what was raised; empty if nothing was.
-        dtype: of the output, as the backend names it.
-        after: the input after the call.
-        expected: PyTorch's outcomes; None where PyTorch refuses the call, or the law asks for none.
-    """
-
-    what: str
-    x: Floats
-    y: Floats | None
-    raised: str
-    dtype: str
-    after: Floats
-    expected: Outcomes | None
-
-    def compared(self) -> Check:
-        """The output against PyTorch's outcomes; a call that raised is wrong in every element."""
-        assert self.expected is not None
-        size = max(1, self.x.size)
-        if self.y is None:
-            return failed(size, size, call=self.what, first=self.raised)
-        if not self.x.size and self.y.shape == self.x.shape:  # nothing to compare in an empty array but its shape
-            return passed()
-        return compare(self.y, self.x, self.expected, self.what)
-
-
-@dataclass(frozen=True, eq=False)
-class Calls:
-    """The observations of one study, and the contract and dtype that they are about.
-
-    Args:
-        equal: elements beside the observations that were exactly PyTorch's.
-    """
-
-    contract: Contract
-    dtype: str
-    observations: tuple[Observation, ...]
-    equal: int = 0
-
-    @property
-    def outcomes(self) -> Check:
-        """Whether each element is one of PyTorch's two."""
-        return sum((observation.compared() for observation in self.observations), passed(self.equal))
-
-    @property
-    def purity(self) -> Check | None:
-        """Whether each input is what it was; None for operators that write to it."""
-        if self.contract.writes:
-            return None
-        seen = [one for one in self.observations if one.x.size]
-        return sum((compare(one.after, one.x, exactly(one.x), f"{one.what}: the input") for one in seen), passed())
 
 
 def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
@@ -131,24 +69,6 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
         yield Calls(bench.contract, case.dtype, (seen,))
 
 
-def _observe(
-    bench: Bench,
-    what: str,
-    x: Floats,
-    expected: Outcomes | None,
-    call: Callable[[Any], Any],
-    *,
-    strided: bool = False,
-) -> Observation:
-    native = bench.native(x, strided=strided)
-    try:
-        out = call(native)
-        y, dtype, raised = bench.values(out), bench.dtype_of(out), ""
-    except BackendError as error:
-        y, dtype, raised = None, "", str(error)
-    return Observation(what, x, y, raised, dtype, bench.values(native), expected)
-
-
 def _ordinary(contract: Contract) -> tuple[int, ...]:
     return SHAPES[max(contract.ranks)][0]
 
@@ -165,7 +85,7 @@ def evaluation(bench: Bench) -> Iterator[Observation]:
             _specials(bench.contract, bench.dtype),
         ):
             expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=False))
-            yield _observe(bench, f"evaluation at p = {p}", x, expected, partial(bench.call, p=p, train=False))
+            yield observe(bench, f"evaluation at p = {p}", x, expected, partial(bench.call, p=p, train=False))
 
 
 def endpoints(bench: Bench) -> Iterator[Observation]:
@@ -178,7 +98,7 @@ def endpoints(bench: Bench) -> Iterator[Observation]:
             expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=True))
             if p == 1.0:  # a framework that selects drops an infinity to 0
                 expected = with_selected(expected, x)
-            yield _observe(bench, f"training at p = {p:g}", x, expected, partial(bench.call, p=p))
+            yield observe(bench, f"training at p = {p:g}", x, expected, partial(bench.call, p=p))
 
 
 def arguments(bench: Bench) -> Iterator[Observation]:
@@ -194,7 +114,7 @@ def arguments(bench: Bench) -> Iterator[Observation]:
 def _refusal(bench: Bench, what: str, shape: tuple[int, ...], p: float, train: bool) -> Observation:
     x = filled(bench.contract, bench.dtype, shape)
     refused = reference.refuses(bench.contract, bench.dtype, p, shape, train)
-    return _observe(bench, what, x, None if refused else exactly(x), partial(bench.call, p=p, train=train))
+    return observe(bench, what, x, None if refused else exactly(x), partial(bench.call, p=p, train=train))
 
 
 def dtype(bench: Bench) -> Iterator[Observation]:
@@ -202,7 +122,7 @@ def dtype(bench: Bench) -> Iterator[Observation]:
     x = filled(bench.contract, bench.dtype, _ordinary(bench.contract))
     for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
         what = f"{_mode(train)} at p = {p:g}"
-        yield _observe(bench, what, x, None, partial(bench.call, p=p, train=train))
+        yield observe(bench, what, x, None, partial(bench.call, p=p, train=train))
 
 
 def dtype_of_gradient(bench: Bench) -> Iterator[Observation]:
@@ -223,7 +143,7 @@ def endpoints_of_gradient(bench: Bench) -> Iterator[Observation]:
         yield from _gradients(bench, p, True)
     x = filled(bench.contract, bench.dtype, (0, *_ordinary(bench.contract)[1:]))
     gradient = partial(bench.gradient, p=0.3, train=True, cotangent=bench.native(x))
-    yield _observe(bench, "gradient of an empty input", x, exactly(x), gradient)
+    yield observe(bench, "gradient of an empty input", x, exactly(x), gradient)
 
 
 def _gradients(bench: Bench, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
@@ -231,7 +151,7 @@ def _gradients(bench: Bench, p: float, train: bool, *, specials: bool = True) ->
         x, ct, expected = _slopes(bench.contract, bench.dtype, p, train, special)
         what = f"gradient in {_mode(train)} at p = {p:g}"
         gradient = partial(bench.gradient, p=p, train=train, cotangent=bench.native(ct))
-        yield _observe(bench, what, x, expected, gradient)
+        yield observe(bench, what, x, expected, gradient)
 
 
 @functools.lru_cache(maxsize=512)  # every context asks for the same
@@ -254,31 +174,26 @@ def strides(bench: Bench) -> Iterator[Observation]:
             if layout == "stride0" and bench.contract.writes:
                 continue  # PyTorch refuses to write to one place through several elements
             x = laid_out(filled(bench.contract, bench.dtype, shape), layout)
-            expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
-            what = f"training on {layout} input of shape {shape_text(x.shape)}"
-            yield _observe(bench, what, x, expected, partial(bench.call, p=0.3), strided=True)
-            yield from _at_one(bench, f"on {layout} input of shape {shape_text(x.shape)}", x, strided=True)
-            what = f"evaluation on {layout} input of shape {shape_text(x.shape)}"
-            yield _observe(bench, what, x, exactly(x), partial(bench.call, p=0.3, train=False), strided=True)
+            yield from _in_each_mode(bench, f"on {layout} input of shape {shape_text(x.shape)}", x, strided=True)
 
 
-def _at_one(bench: Bench, where: str, x: Floats, *, strided: bool = False) -> Iterator[Observation]:
-    """A call in training at p = 1; none where it is refused, which is for `endpoints` to say."""
+def _in_each_mode(bench: Bench, where: str, x: Floats, *, strided: bool = False) -> Iterator[Observation]:
+    """Calls in training, at p = 1 and in evaluation; none at p = 1 where it is refused, as `endpoints` says."""
+    observed = partial(observe, bench, x=x, strided=strided)
+    expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
+    yield observed(f"training {where}", expected=expected, call=partial(bench.call, p=0.3))
     nothing = exactly(reference.without_mask(bench.contract, bench.dtype, 1.0, x, train=True))
-    seen = _observe(bench, f"training at p = 1 {where}", x, nothing, partial(bench.call, p=1.0), strided=strided)
-    if not seen.raised:
-        yield seen
+    at_one = observed(f"training at p = 1 {where}", expected=nothing, call=partial(bench.call, p=1.0))
+    if not at_one.raised:
+        yield at_one
+    yield observed(f"evaluation {where}", expected=exactly(x), call=partial(bench.call, p=0.3, train=False))
 
 
 def shape(bench: Bench) -> Iterator[Observation]:
     """Calls in every mode on every rank that PyTorch takes, on axes of length 1, on empty arrays."""
     for size in (size for rank in bench.contract.ranks for size in SHAPES[rank]):
         x = filled(bench.contract, bench.dtype, size)
-        expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
-        yield _observe(bench, f"training on shape {shape_text(size)}", x, expected, partial(bench.call, p=0.3))
-        yield from _at_one(bench, f"on shape {shape_text(size)}", x)
-        what = f"evaluation on shape {shape_text(size)}"
-        yield _observe(bench, what, x, exactly(x), partial(bench.call, p=0.3, train=False))
+        yield from _in_each_mode(bench, f"on shape {shape_text(size)}", x)
 
 
 def inplace(bench: Bench) -> Iterator[Observation]:
@@ -293,12 +208,12 @@ def inplace(bench: Bench) -> Iterator[Observation]:
         )
         what = f"in place, {_mode(train)} at p = {p:g}"
         call = bench.call if contract.writes else bench.call_inplace
-        yield _observe(bench, what, x, expected, partial(call, p=p, train=train))
+        yield observe(bench, what, x, expected, partial(call, p=p, train=train))
     x = filled(contract, bench.dtype, _ordinary(contract))
     expected = exactly(reference.without_mask(contract, bench.dtype, 1.0, x, train=True))
     for train in (True, False):
         what = f"in place, {_mode(train)}, then training at p = 1 on what was returned"
-        yield _observe(bench, what, x, expected, partial(_twice, call, train))
+        yield observe(bench, what, x, expected, partial(_twice, call, train))
 
 
 def _twice(call: Callable[..., Any], train: bool, native: Any) -> Any:
@@ -310,9 +225,7 @@ def specials(bench: Bench) -> Iterator[Observation]:
     x = _specials(bench.contract, bench.dtype)
     for p in RATES:
         expected = reference.outcomes(bench.contract, bench.dtype, p, x)
-        yield _observe(
-            bench, f"training at p = {p} on zeros, infinities and NaN", x, expected, partial(bench.call, p=p)
-        )
+        yield observe(bench, f"training at p = {p} on zeros, infinities and NaN", x, expected, partial(bench.call, p=p))
 
 
 def seeding(bench: Bench) -> Iterator[Observation]:
@@ -328,9 +241,9 @@ def seeding(bench: Bench) -> Iterator[Observation]:
     def observed(what: str, value: int, *before: tuple[float, bool, Floats], on: Floats = x) -> Observation:
         bench.seed(value)
         for p, train, given in before:
-            _observe(bench, what, given, None, partial(bench.call, p=p, train=train))
+            observe(bench, what, given, None, partial(bench.call, p=p, train=train))
         expected = of_large if on is large else reference.outcomes(contract, dtype, 0.5, on)
-        return _observe(bench, what, on, expected, partial(bench.call, p=0.5))
+        return observe(bench, what, on, expected, partial(bench.call, p=0.5))
 
     yield observed("after seed 1", 1)
     yield observed("other: seed 2", 2)
@@ -361,7 +274,7 @@ def modes(bench: Bench) -> Iterator[Observation]:
         for train in (first, not first, first):
             what = f"{_mode(train)} {before}"
             expected = kept_or_dropped if train else exactly(x)
-            yield _observe(bench, what, x, expected, _in_mode(call, train))
+            yield observe(bench, what, x, expected, _in_mode(call, train))
             before = f"after {_mode(train)}"
 
 

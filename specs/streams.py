@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from harness.backend import DTYPES
 from harness.case import Case
 from harness.check import Check
 from harness.errors import NotOffered
 from specs import reference
 from specs.bench import Bench, Seen
 from specs.bits import Bits
-from specs.calls import Calls, Observation
 from specs.contracts import CONTRACTS
 from specs.elsewhere import two, two_unseeded
 from specs.inputs import filled, thousand
+from specs.observations import Calls, Observation
 from specs.sample import CHUNK, Backward, Masks, Reader
 
 TOGETHER = 16  # calls that another process makes at a time
@@ -126,7 +125,7 @@ def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader]]:
     batch, width, *spatial = case.shape
     shaped = replace(case, shape=(batch // 2, width * 2, *spatial))
     yield "shape", Reader(Bench(backend, contract, case.dtype), shaped)
-    dtypes = [dtype for dtype in backend.dtypes if dtype in DTYPES and dtype != case.dtype]
+    dtypes = [dtype for dtype in backend.dtypes if dtype != case.dtype]
     if dtypes:
         yield "dtype", Reader(Bench(backend, contract, dtypes[0]), replace(case, dtype=dtypes[0]))
     alike = [one for one in CONTRACTS.values() if one.granularity == contract.granularity and not one.writes]

@@ -91,7 +91,7 @@ def picture(case: Case, backend: Any, seed: int) -> list[str]:
     Raises:
         Unreadable: an exact law is broken, so that no mask could be read.
     """
-    from specs.calls import Calls  # here, as in `sample`
+    from specs.observations import Calls  # here, as in `sample`
     from specs.picture import lines
     from specs.streams import Streams
 

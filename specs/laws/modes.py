@@ -10,8 +10,8 @@ from harness.suite import law
 from specs.laws.outcomes import written
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.calls import Calls
     from specs.gradients import Gradients
+    from specs.observations import Calls
     from specs.sample import Masks
 
 

@@ -11,8 +11,8 @@ from specs.compare import compare
 from specs.outcome import exactly
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.calls import Calls
     from specs.gradients import Gradients
+    from specs.observations import Calls
     from specs.sample import Masks
 
 

@@ -14,8 +14,8 @@ from specs.laws.rate import KEPT
 from specs.outcome import Mask
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.calls import Calls, Observation
     from specs.gradients import Gradients
+    from specs.observations import Calls, Observation
     from specs.sample import Masks
     from specs.streams import Streams
 

@@ -6,7 +6,6 @@ import pytest
 from harness.check import passed
 from harness.errors import Unreadable
 from specs.bits import Bits
-from specs.calls import Calls, Observation
 from specs.contracts import CONTRACTS
 from specs.gradients import Gradients
 from specs.laws.independence import (
@@ -21,6 +20,7 @@ from specs.laws.independence import (
 )
 from specs.laws.rate import keep_rate, positions, segments, spread
 from specs.laws.streams import data, seeding, streams
+from specs.observations import Calls, Observation
 from specs.outcome import exactly
 from specs.sample import Masks, worst_lag
 from specs.simulated import bernoulli

@@ -1,0 +1,94 @@
+"""What an operator did with one input, beside what PyTorch does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.check import Check, failed, passed
+from harness.errors import BackendError
+from specs.bench import Bench
+from specs.compare import compare
+from specs.contracts import Contract
+from specs.outcome import Outcomes, exactly
+from specs.rounding import Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """One call, and what PyTorch does in its place.
+
+    Args:
+        what: the call in words.
+        x: the input that was given, channels first.
+        y: the output; None if the call raised.
+        raised: what was raised; empty if nothing was.
+        dtype: of the output, as the backend names it.
+        after: the input after the call.
+        expected: PyTorch's outcomes; None where PyTorch refuses the call, or the law asks for none.
+    """
+
+    what: str
+    x: Floats
+    y: Floats | None
+    raised: str
+    dtype: str
+    after: Floats
+    expected: Outcomes | None
+
+    def compared(self) -> Check:
+        """The output against PyTorch's outcomes; a call that raised is wrong in every element."""
+        assert self.expected is not None
+        size = max(1, self.x.size)
+        if self.y is None:
+            return failed(size, size, call=self.what, first=self.raised)
+        if not self.x.size and self.y.shape == self.x.shape:  # nothing to compare in an empty array but its shape
+            return passed()
+        return compare(self.y, self.x, self.expected, self.what)
+
+
+@dataclass(frozen=True, eq=False)
+class Calls:
+    """The observations of one study, and the contract and dtype that they are about.
+
+    Args:
+        equal: elements beside the observations that were exactly PyTorch's.
+    """
+
+    contract: Contract
+    dtype: str
+    observations: tuple[Observation, ...]
+    equal: int = 0
+
+    @property
+    def outcomes(self) -> Check:
+        """Whether each element is one of PyTorch's two."""
+        return sum((observation.compared() for observation in self.observations), passed(self.equal))
+
+    @property
+    def purity(self) -> Check | None:
+        """Whether each input is what it was; None for operators that write to it."""
+        if self.contract.writes:
+            return None
+        seen = [one for one in self.observations if one.x.size]
+        return sum((compare(one.after, one.x, exactly(one.x), f"{one.what}: the input") for one in seen), passed())
+
+
+def observe(
+    bench: Bench,
+    what: str,
+    x: Floats,
+    expected: Outcomes | None,
+    call: Callable[[Any], Any],
+    *,
+    strided: bool = False,
+) -> Observation:
+    """What `call` does with an array of `x`; an exception is an observation too."""
+    native = bench.native(x, strided=strided)
+    try:
+        out = call(native)
+        y, dtype, raised = bench.values(out), bench.dtype_of(out), ""
+    except BackendError as error:
+        y, dtype, raised = None, "", str(error)
+    return Observation(what, x, y, raised, dtype, bench.values(native), expected)
