@@ -1,6 +1,7 @@
 """Seeds that do nothing, are cut, or give related streams; calls that draw where they must not."""
 
 import numpy as np
+from gradients import Differentiated
 from plain import Plain
 
 
@@ -228,19 +229,10 @@ class GeneratorForEachOperator(GeneratorForEach):
         return super().apply(x, p, train, inplace, shape_of_mask, formula)
 
 
-class GeneratorForGradients(GeneratorForEach):
+class GeneratorForGradients(Differentiated, GeneratorForEach):
     """A second generator where a gradient is asked for, begun with the same seed. B4, C1."""
 
     meant_for = "streams:grad"
 
-    differentiated = False
-
     def key(self, x, shape):
         return self.differentiated
-
-    def vjp(self, fn, x, cotangent):
-        self.differentiated = True
-        try:
-            return super().vjp(fn, x, cotangent)
-        finally:
-            self.differentiated = False
