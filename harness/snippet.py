@@ -89,9 +89,7 @@ def _to_stand_here(text: str) -> tuple[str, str]:
     nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom | ast.Compare)]
     future = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     tests = [node for node in nodes if isinstance(node, ast.Compare) and ast.unparse(node) in AS_PROGRAM]
-    lines = [
-        line.encode() for line in text.split("\n")
-    ]  # as Python counts them; `splitlines` knows other ends of lines
+    lines = text.encode().split(b"\n")  # as Python counts them; `splitlines` knows other ends of lines
     changed: list[ast.stmt | ast.expr] = [*future, *tests]
     for node in sorted(changed, key=lambda node: (node.lineno, node.col_offset), reverse=True):
         first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
