@@ -24,6 +24,8 @@ _SPARSE = 2 * 16.0 ** np.arange(6)
 CELL_PRIOR = _SPARSE, np.log(np.full(6, 1 / 6))
 RATE_PRIOR = 2 * DENSE, np.log(1 / 28 + np.isin(2 * DENSE, _SPARSE) / 12)
 
+_CUTS = np.arange(1, 16) / 16  # where a critical count is looked for at once: one count costs NumPy as much as many
+
 
 def log_ratio(counts: Array, q: Array, concentrations: Array) -> Array:
     """Ln of Dirichlet(c q)-multinomial over multinomial(q), for each concentration: (..., cells) to (..., c).
@@ -77,7 +79,7 @@ def detectable(draws: Array, q: Array, test: tuple[Prior, float], departure: Dep
     looks = np.stack([np.broadcast_to(draws, rates.shape), rates]).reshape(2, -1)
     (n, r), place = np.unique(looks, axis=1, return_inverse=True)
     # Ln e is convex in the count, as lnGamma is: caught are exactly the counts from a critical one outward.
-    many, few = _critical(n, r, n + 1, *test), _critical(n, r, np.full_like(n, -1), *test)
+    many, few = _critical(n, r, np.stack([n + 1, np.full_like(n, -1)]), *test)
     # The rate at which a count of `many` or more has probability `power`; the same of `few` or less.
     rise = np.where(many > n, math.inf, scipy.special.betaincinv(many, n - many + 1, power) - r)
     fall = np.where(few < 0, math.inf, scipy.special.betaincinv(n - few, few + 1, power) - (1 - r))
@@ -95,9 +97,11 @@ def detectable(draws: Array, q: Array, test: tuple[Prior, float], departure: Dep
 
 def _critical(draws: Array, q: Array, outside: Array, prior: Prior, threshold: float) -> Array:
     """The first count from the expected one to `outside` whose ln e reaches the threshold, else `outside`."""
-    inside = np.floor(draws * q)
+    inside = np.broadcast_to(np.floor(draws * q), outside.shape)
     while (abs(outside - inside) > 1).any():
-        middle = np.trunc((inside + outside) / 2)
-        caught = cell_log_e(middle, draws, q, prior) >= threshold
-        inside, outside = np.where(caught, inside, middle), np.where(caught, middle, outside)
+        between = np.trunc(inside + _CUTS.reshape(-1, *[1] * outside.ndim) * (outside - inside))
+        caught = cell_log_e(between, draws, q, prior) >= threshold
+        ends = np.concatenate([inside[None], between, outside[None]])
+        first = 1 + np.where(caught.any(axis=0), caught.argmax(axis=0), len(caught))[None]
+        inside, outside = (np.take_along_axis(ends, place, axis=0)[0] for place in (first - 1, first))
     return outside
