@@ -18,7 +18,7 @@ import inspect
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,7 +173,7 @@ class Suite:
         if profile not in PROFILES:
             raise UsageError(f"profile '{profile}' is not one of {', '.join(PROFILES)}")
         try:
-            planned = [*self.plan(profile)]
+            planned = self.plan(profile)
         except Exception as error:  # foreign code may raise anything
             raise NoVerdictError(f"suite {self.name}: its plan of '{profile}' raised {told(error)}") from error
         cases: dict[str, list[Case]] = {}
@@ -213,7 +213,7 @@ def load_suite(name: str) -> Suite:
         headline,
         weights,
         laws,
-        found.plan,
+        _made_once(found.plan),
         found.sample,
         detects,
         check=getattr(found, "check", lambda backend: iter(())),
@@ -223,6 +223,17 @@ def load_suite(name: str) -> Suite:
         demonstrate=getattr(found, "demonstrate", None),
         causes=getattr(found, "causes", ()),
     )
+
+
+def _made_once(plan: Callable[[str], Iterable[Case]]) -> Callable[[str], tuple[Case, ...]]:
+    """`plan`, which makes the cases of each profile once: a question needs them all."""
+
+    @functools.cache
+    @functools.wraps(plan)
+    def made(profile: str) -> tuple[Case, ...]:
+        return tuple(plan(profile))
+
+    return made
 
 
 def groups(promises: Mapping[str, Promise]) -> dict[str, str]:

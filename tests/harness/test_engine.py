@@ -219,6 +219,15 @@ def test_ids_of_the_dropout_plan_are_well_formed_and_unique(profile):
         assert set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/:.+-_")
 
 
+def test_a_plan_is_made_once_whatever_makes_it(coin, tmp_path, capsys):
+    text = Path(coin).read_text(encoding="utf-8")
+    more = "\n\nmade = plan\n\n\ndef plan(profile):\n    print('made')\n    yield from made(profile)\n"
+    (tmp_path / "suite.py").write_text(text + more)
+    first, second = (load_suite(str(tmp_path / "suite.py")).promises("quick") for _ in range(2))
+    assert first == second == load_suite(coin).promises("quick")
+    assert capsys.readouterr().out == "made\n"
+
+
 def test_every_law_of_the_suite_is_in_its_plan():
     suite = load_suite("dropout")
     for profile in PROFILES:
