@@ -260,10 +260,10 @@ class _Planner:
     def _single(
         self,
         study: str,
-        finding: str,
+        finding: FindingId,
         context: str = "eager",
         *,
-        also: tuple[str, ...] = (),
+        also: tuple[FindingId, ...] = (),
         needs: tuple[str, ...] = (),
         for_reference: int | None = 0,
     ) -> Case:
@@ -301,7 +301,7 @@ class _Planner:
             number = draws(0.3, self._lesser)
             yield self._case("unmapped", 0.3, shape, number, None, findings, [], context.name, needs=context.needs)
 
-    def _mixed(self, context: str, findings: list[str], needs: tuple[str, ...] = ()) -> Case:
+    def _mixed(self, context: str, findings: list[FindingId], needs: tuple[str, ...] = ()) -> Case:
         """Pairs of masks of unlike calls after one seed, in all dtypes together."""
         shape = self._shape(64, 64)
         return self._case("mixed", 0.3, shape, PAIRS * 4096, None, findings, [], context, needs=needs)
@@ -366,8 +366,8 @@ class _Planner:
         yield self._case("processes", 0.3, shape, number, None, [finding], [], "process")
         yield self._single("between_processes", self._pooled("seeding", "process"), "process", for_reference=None)
 
-    def _pooled(self, law: str, context: str) -> str:
-        """The id of a finding that pools p, shape and dtype."""
+    def _pooled(self, law: str, context: str) -> FindingId:
+        """The finding that pools p, shape and dtype."""
         return self._id(law, ANY, None, context, dtype=ANY)
 
     def _part(self, number: int) -> int:
@@ -395,7 +395,7 @@ class _Planner:
         shape: tuple[int, ...],
         number: int,
         for_reference: int | None,
-        findings: Sequence[str],
+        findings: Sequence[FindingId],
         laws: Sequence[str],
         context: str = "eager",
         *,
@@ -408,10 +408,9 @@ class _Planner:
         """
         all_of = [*findings, *(self._id(law, ANY, shape, context, strides=strides) for law in laws)]
         if study in READ:
-            ids = [FindingId.parse(text) for text in all_of]
             needed = ["outcomes"] + ["constancy"] * (self.contract.by_channel and study != "gradients")
-            missing = [law for law in needed if law not in {id.family for id in ids}]
-            all_of += [self._id(law, ANY, None, context, dtype=ids[0].dtype) for law in missing]
+            missing = [law for law in needed if law not in {id.law for id in all_of}]
+            all_of += [self._id(law, ANY, None, context, dtype=all_of[0].dtype) for law in missing]
         return Case(
             op=self.contract.name,
             dtype=self.dtype,
@@ -421,7 +420,7 @@ class _Planner:
             study=study,
             draws=number,
             reference_draws=for_reference,
-            findings=tuple(all_of),
+            findings=tuple(map(str, all_of)),
             strides=strides,
             needs=needs,
         )
@@ -435,6 +434,6 @@ class _Planner:
         *,
         dtype: str = "",
         strides: str = "",
-    ) -> str:
+    ) -> FindingId:
         text = ANY if shape is None else shape_text(shape, strides)
-        return str(FindingId(self.contract.name, law, dtype or self.dtype, p, text, context))
+        return FindingId(self.contract.name, law, dtype or self.dtype, p, text, context)
