@@ -12,9 +12,9 @@ def test_a_file_of_the_current_folder_hides_no_module_of_ours(keeprate, coin, co
     assert run.code == 0, run.out + run.err
 
 
-@pytest.mark.parametrize("module", ["impl", "specs", "reports", "harness"])
-def test_a_file_of_the_current_folder_hides_none_of_our_backends(keeprate, backend_file, tmp_path, module):
-    (tmp_path / f"{module}.py").write_text("raise SystemExit(77)\n")
+def test_a_file_of_the_current_folder_hides_none_of_our_backends(keeprate, backend_file, tmp_path):
+    for module in ("impl", "specs", "reports", "harness"):
+        (tmp_path / f"{module}.py").write_text(f"raise SystemExit('{module} of the current folder')\n")
     run = keeprate("check", backend_file())
     assert run.code == 0, run.out + run.err
     only = ("--profile", "quick", "--ops", "dropout", "--dtypes", "float32", "-n", "1")
@@ -30,7 +30,7 @@ def test_a_module_that_has_the_name_of_one_of_ours_is_refused_where_it_is_import
     backend_file(more="\n\nimport other\n")
     (tmp_path / "other.py").write_text(f"def late():\n    from {module} import mul\n")
     (tmp_path / f"{module}.py").write_text("def mul(x, y):\n    return x * y\n")
-    for command in (("check", "mine.py"), ("gate", "--backend", tmp_path / "mine.py")):
+    for command in (("check", "mine.py"), ("gate", "--backend", tmp_path / "mine.py", "-n", "1")):
         run = keeprate(*command)
         assert run.code == 3, run.out
         assert (
