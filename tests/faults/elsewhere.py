@@ -24,7 +24,7 @@ class CrashesElsewhere(Elsewhere):
 
 
 class HangsElsewhere(Elsewhere):
-    says = "gave no answer within 10"
+    says = "gave no answer within 5"
 
     def fault(self):
         time.sleep(1000)

@@ -14,7 +14,7 @@ class Everywhere(Fair):
 
 
 class HangsEverywhere(Everywhere):
-    says = "gave no answer within 5.2 s (--case-timeout)"
+    says = "gave no answer within 3.2 s (--case-timeout)"
 
     def fault(self):
         time.sleep(1000)

@@ -13,7 +13,7 @@ from fair import Fair
 
 
 class Hanging(Fair):
-    says = "gave no answer within 5.2 s (--case-timeout)"
+    says = "gave no answer within 3.2 s (--case-timeout)"
 
 
 class Loops(Hanging):

@@ -20,7 +20,7 @@ BESIDE = str(HERE.parent / "harness" / "coin_beside.py")
 DRAWN = str(HERE.parent / "harness" / "coin_drawn.py")
 KINDS = ("crashes", "hangs", "memory", "strays", "meddlers")
 OWN = {"fault", "meddle"}  # a class with neither is only there to be inherited
-HANGS, OTHERS = 5.0, 60.0  # limits in seconds; a worker starts in half of one, but the machine may be busy
+HANGS, OTHERS = 3.0, 60.0  # limits in seconds; a worker starts in half of one, but the machine may be busy
 SLACK = 60.0  # how soon a hang is noticed is measured by benchmarks/hangs.py; here it only has to end
 
 
@@ -160,7 +160,7 @@ def test_a_fault_in_another_process_is_an_error_of_its_own_operator(backend, say
     assert {(one.id.op, one.id.family) for one in asked.values()} >= {
         (op, law) for op in ("dropout", "dropout1d") for law in ("streams", "seeding")
     }
-    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1, case_timeout=10))
+    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1, case_timeout=5))
     assert verdict.reference["failures"] == []
     for finding in verdict:
         assert finding.status == ("error" if finding.op == "dropout1d" else "kept"), finding.detail

@@ -15,7 +15,7 @@ class ExitsAtOnce(Fair):
 
 
 class HangsAtOnce(Fair):
-    says = "can't be loaded: gave no answer within 5 s (--case-timeout)"
+    says = "can't be loaded: gave no answer within 3 s (--case-timeout)"
 
     def __init__(self):
         while True:
