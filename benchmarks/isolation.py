@@ -61,8 +61,9 @@ def cost(function) -> tuple[float, float]:
 
 
 def cpu_time() -> float:
+    """Of this process, the children that are there, and those that have ended: a worker may be replaced."""
     process = psutil.Process()
-    return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
+    return sum(sum(one.cpu_times()[:4]) for one in [process, *process.children(recursive=True)])
 
 
 if __name__ == "__main__":
