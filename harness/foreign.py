@@ -24,11 +24,28 @@ def line(text: str) -> str:
 
 def told(error: BaseException) -> str:
     """The class of an exception and what it says, which may raise in its turn."""
+    return f"{_class(error)}: {_said(error)}"
+
+
+def briefly(error: BaseException) -> str:
+    """The class of an exception, and the first line of what it says."""
+    return f"{_class(error)}: {first_line(error)}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says."""
+    return (_said(error).strip().splitlines() or ["(no message)"])[0][:SHORT]
+
+
+def _class(error: BaseException) -> str:
+    return line(type(error).__name__)
+
+
+def _said(error: BaseException) -> str:
     try:
-        said = clean(str(error))
+        return clean(str(error))
     except Exception as another:  # noqa: BLE001 - foreign code may raise anything
-        said = f"(its text can't be had: {type(another).__name__})"
-    return f"{line(type(error).__name__)}: {said}"
+        return f"(its text can't be had: {_class(another)})"
 
 
 def shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.foreign import briefly
 from harness.names import similar
 from harness.suite import Look
 from specs.contracts import CONTRACTS
@@ -56,8 +57,7 @@ def _look(what: str, function: Callable[..., str], *arguments: Any, law: str = "
     except _Skipped as reason:
         return Look(what, "", skipped=str(reason), law=law)
     except Exception as error:  # noqa: BLE001 - an adapter may raise anything, and that is what is looked for
-        first = (str(error).strip().splitlines() or ["(no message)"])[0]
-        return Look(what, f"raised {type(error).__name__}: {first[:200]}", law=law)
+        return Look(what, f"raised {briefly(error)}", law=law)
 
 
 def _keeps(backend: Any, dtype: str) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import BackendError, NotOffered
+from harness.foreign import briefly, first_line
 from specs.contexts import Context
 from specs.contracts import Contract
 from specs.rounding import Floats
@@ -90,7 +91,7 @@ class Bench:
         except ValueError:
             return False
         except Exception as error:  # as in `_foreign`
-            raise BackendError(f"seed raised {type(error).__name__}: {_first_line(error)}") from error
+            raise BackendError(f"seed raised {briefly(error)}") from error
         return True
 
     def native(self, x: Floats, *, strided: bool = False) -> Any:
@@ -129,7 +130,7 @@ class Bench:
 
     def dtype_of(self, y: Any) -> str:
         """The name of a native array's dtype."""
-        return y.dtype if isinstance(y, Seen) else str(_foreign("dtype_of", self._backend.dtype_of, y))
+        return y.dtype if isinstance(y, Seen) else _foreign("dtype_of", lambda: str(self._backend.dtype_of(y)))
 
     def seen(self, y: Any) -> Seen:
         """`y`, read."""
@@ -287,7 +288,7 @@ def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # a backend may raise anything, and that becomes a finding
-        raise BackendError(f"{what} raised {type(error).__name__}: {_first_line(error)}") from error
+        raise BackendError(f"{what} raised {briefly(error)}") from error
 
 
 def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -296,12 +297,8 @@ def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         return _foreign(what, function, *arguments)
     except BackendError as error:
         if isinstance(error.__cause__, NotImplementedError):
-            raise NotOffered(_first_line(error.__cause__)) from error
+            raise NotOffered(first_line(error.__cause__)) from error
         raise
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["(no message)"])[0][:200]
 
 
 def _brief(value: Any) -> str:

@@ -149,6 +149,19 @@ def test_an_operator_that_raises_is_an_error_with_its_first_line():
         collected(backend(operator))
 
 
+class Mute(ValueError):
+    def __str__(self):
+        raise ZeroDivisionError
+
+
+def test_an_operator_that_raises_what_has_no_text_is_an_error_of_the_backend_too():
+    def operator(x, random):
+        raise Mute
+
+    with pytest.raises(BackendError, match=r"dropout raised Mute: \(its text can't be had: ZeroDivisionError\)"):
+        collected(backend(operator))
+
+
 def test_a_write_to_the_input_is_seen():
     def operator(x, random):
         y = scaled(x, random)
