@@ -116,7 +116,8 @@ class Bench:
         if isinstance(y, Seen):
             return y.values
         if isinstance(y, Mapped):
-            return self.raw(y.native)[0] if y.stacked else self.raw(y.native)
+            values = self.raw(y.native)
+            return values[0] if y.stacked and values.ndim else values
         array = _foreign("asnumpy", self._backend.asnumpy, y)
         if isinstance(array, np.floating):  # what NumPy makes of a 0-d array
             return np.asarray(array)
@@ -241,7 +242,7 @@ class Bench:
         called = self._transformed(layer)
 
         def switched(x: Any, train: bool) -> Any:
-            _foreign(*_mode(layer, train))
+            _set_mode(layer, train)
             return _foreign(self._what, called, x)
 
         return switched
@@ -254,7 +255,7 @@ class Bench:
             function: Function = lambda x: operator(x, p, train)  # noqa: E731
             if self.context.layered:
                 function = self._layer(p)
-                _foreign(*_mode(function, train))
+                _set_mode(function, train)
             self._functions[asked] = self._transformed(function)
         return self._functions[asked]
 
@@ -280,8 +281,9 @@ def _split(stack: Seen) -> list[Seen]:
     return [Seen(np.asarray(row), stack.dtype) for row in rows]
 
 
-def _mode(layer: Any, train: bool) -> tuple[str, Function]:
-    return ("train", layer.train) if train else ("eval", layer.eval)
+def _set_mode(layer: Any, train: bool) -> None:
+    name = "train" if train else "eval"
+    _foreign(name, lambda: getattr(layer, name)())
 
 
 def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -75,17 +75,17 @@ def test_each_fault_of_an_adapter_is_found(name):
     assert found
 
 
-class Mute(ValueError):
+class MuteError(ValueError):
     def __str__(self):
         raise ZeroDivisionError
 
 
 def test_an_adapter_that_raises_what_has_no_text_is_at_fault():
     def asarray(self, x, dtype):
-        raise Mute
+        raise MuteError
 
     found = wrong(type("Faulty", (Adapter,), {"asarray": asarray})())
-    assert "asarray and asnumpy keep float32: raised Mute: (its text can't be had: ZeroDivisionError)" in found
+    assert "asarray and asnumpy keep float32: raised MuteError: (its text can't be had: ZeroDivisionError)" in found
 
 
 NONE = "there is an operator to judge: none of dropout, dropout_, "

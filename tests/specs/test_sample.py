@@ -149,17 +149,29 @@ def test_an_operator_that_raises_is_an_error_with_its_first_line():
         collected(backend(operator))
 
 
-class Mute(ValueError):
+class MuteError(ValueError):
     def __str__(self):
         raise ZeroDivisionError
 
 
 def test_an_operator_that_raises_what_has_no_text_is_an_error_of_the_backend_too():
     def operator(x, random):
-        raise Mute
+        raise MuteError
 
-    with pytest.raises(BackendError, match=r"dropout raised Mute: \(its text can't be had: ZeroDivisionError\)"):
+    with pytest.raises(BackendError, match=r"dropout raised MuteError: \(its text can't be had: ZeroDivisionError\)"):
         collected(backend(operator))
+
+
+@pytest.mark.parametrize("given", [None, abs, 3], ids=repr)
+def test_a_layer_that_has_no_modes_is_an_error_of_the_backend(given):
+    with pytest.raises(BackendError, match=r"train raised AttributeError: '\w+' object has no"):
+        collected(backend(scaled, module=lambda op, p: given), context="module")
+
+
+def test_an_input_that_comes_back_as_a_number_is_not_the_input():
+    made = backend(scaled, vmap=lambda fn: lambda x: np.stack([fn(row) for row in x]))
+    made.asnumpy = lambda x: x if len(x) == 3 and (x == 0).any() else np.float32(1)  # only what was dropped from
+    assert any(one.purity.broken for one in collected(made, context="vmap"))
 
 
 def test_a_write_to_the_input_is_seen():
