@@ -38,7 +38,10 @@ def first_line(error: BaseException) -> str:
 
 
 def _class(error: BaseException) -> str:
-    return line(type(error).__name__)
+    try:
+        return line(type(error).__name__)
+    except Exception:  # noqa: BLE001 - of its metaclass
+        return "an exception without a name"
 
 
 def _said(error: BaseException) -> str:

@@ -80,12 +80,26 @@ class MuteError(ValueError):
         raise ZeroDivisionError
 
 
-def test_an_adapter_that_raises_what_has_no_text_is_at_fault():
+class Nameless(type):
+    @property
+    def __name__(cls):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MuteError, "MuteError: (its text can't be had: ZeroDivisionError)"),
+        (Nameless("NamelessError", (ValueError,), {}), "an exception without a name: (no message)"),
+    ],
+    ids=["no text", "no name"],
+)
+def test_an_adapter_that_raises_what_can_not_be_told_is_at_fault(error, says):
     def asarray(self, x, dtype):
-        raise MuteError
+        raise error
 
     found = wrong(type("Faulty", (Adapter,), {"asarray": asarray})())
-    assert "asarray and asnumpy keep float32: raised MuteError: (its text can't be had: ZeroDivisionError)" in found
+    assert f"asarray and asnumpy keep float32: raised {says}" in found
 
 
 NONE = "there is an operator to judge: none of dropout, dropout_, "
