@@ -27,7 +27,7 @@ class Forecast:
     Args:
         op: the operator.
         findings: promises that would be judged.
-        draws: random draws, all cases together.
+        draws: what the suite's headline law would count, as in the table of a verdict; of all cases if it has none.
         reference_draws: those of the reference.
         detects: the smallest departure of the suite's headline law that every case would catch; None if it has none.
         seconds: about how long it would take one worker.
@@ -53,8 +53,7 @@ def forecast(question: Question, runner: Runner) -> Iterator[Forecast]:
 
 def _one(question: Question, runner: Runner, op: str, todo: list[Job], offer: Offer) -> Forecast:
     mine = [job for job in todo if job.role == "backend"]
-    draws = sum(job.case.draws for job in mine)
-    others = sum(job.case.draws for job in todo) - draws
+    draws, whole = (_draws(question, some) for some in (mine, todo))
     wanted = {text for job in mine for text in job.case.findings}
     shares = {text: question.plan[text].share * question.alpha for text in wanted}
     headline = [
@@ -63,7 +62,16 @@ def _one(question: Question, runner: Runner, op: str, todo: list[Job], offer: Of
         for text in job.case.findings
         if question.plan[text].id.law == question.suite.headline and question.plan[text].id.p != "-"
     ]
-    return Forecast(op, len(wanted), draws, others, max(headline, default=None), _seconds(runner, todo))
+    return Forecast(op, len(wanted), draws, whole - draws, max(headline, default=None), _seconds(runner, todo))
+
+
+def _draws(question: Question, todo: list[Job]) -> int:
+    law = question.suite.headline
+    return sum(
+        job.case.draws
+        for job in todo
+        if not law or any(question.plan[text].id.law == law for text in job.case.findings)
+    )
 
 
 def _seconds(runner: Runner, todo: list[Job]) -> float:

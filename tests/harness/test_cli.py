@@ -24,9 +24,10 @@ from harness.console import progress
 from harness.entry import main
 from harness.errors import NoVerdictError, UsageError
 from harness.files import write
+from harness.forecast import forecast
 from harness.gate import answer, judge
 from harness.names import find
-from harness.question import ask
+from harness.question import ask, jobs
 from harness.workers import InProcess
 
 COIN_RUN = ("--profile", "quick")
@@ -351,6 +352,15 @@ def test_a_crash_in_one_case_leaves_the_others_judged(keeprate, backend_file, tm
     assert "not implemented: dropout2d" in run.out
     assert "the backend has no vjp" in run.out
     assert max(map(len, run.out.splitlines())) <= 80
+
+
+def test_a_plan_counts_draws_as_the_verdict_will():
+    question = ask("numpy", profile="quick", ops=["dropout"], dtypes=["float32"]).alone()
+    runner = InProcess(load_backend("numpy"), question.suite, question.names)
+    (row,) = forecast(question, runner)
+    drawn = sum(finding.n or 0 for finding in answer(question, runner) if finding.law == "keep_rate")
+    assert row.draws == pytest.approx(drawn, rel=0.1)  # calls are whole
+    assert row.draws < sum(job.case.draws for job in jobs(question, runner.offers()[0])) / 1.5  # p = 0 draws nothing
 
 
 def test_a_plan_judges_nothing(keeprate, coin, coins):
