@@ -109,7 +109,7 @@ def show_plan(forecasts: Sequence[Forecast], question: Question, workers: int, c
         f"detects: the smallest departure in {question.suite.headline} that would be caught with probability 0.99"
         if question.suite.headline
         else "",
-        f"{question.backend}, profile {question.profile}: {sum(row.findings for row in forecasts):,} promises, "
+        f"{question.backend}, profile {question.profile}: {plural(sum(row.findings for row in forecasts), 'promise')}, "
         f"{millions(sum(row.draws for row in forecasts))} draws, "
         f"about {max(1.0, total):.0f} s on {plural(workers, 'worker')}. "
         f"A backend that keeps every promise would fail with probability at most {question.alpha:g}.",

@@ -99,12 +99,12 @@ def nightly(
             told = pages.write(tell(book, options["suite"], options["known"], question.backend), None)
         finally:
             show(night.verdict, screen)
-            runs = f"{plural(night.runs, 'run')} of this version"
+            cases, runs = plural(night.passes, "case"), f"{plural(night.runs, 'run')} of this version"
             _say(
                 screen,
-                f"{'interrupted; ' if night.interrupted else ''}{night.passes:,} cases drawn and kept in {ledger}, "
+                f"{'interrupted; ' if night.interrupted else ''}{cases} drawn and kept in {ledger}, "
                 f"which has {runs} and {millions(night.draws)} draws"
-                + (f"; {night.pending:,} promises are still to be looked at" if night.pending else ""),
+                + (f"; still to be looked at: {plural(night.pending, 'promise')}" if night.pending else ""),
             )
         _say(screen, told)
     sys.exit(night.verdict.exit_code)
@@ -121,7 +121,7 @@ def merge(ledgers: tuple[Path, ...], into: Path) -> None:
     \b
       keeprate merge monday.db tuesday.db --into week.db
     """
-    click.echo(f"wrote {into}: {merged(ledgers, into):,} runs")
+    click.echo(f"wrote {into}: {plural(merged(ledgers, into), 'run')}")
 
 
 @click.command(epilog=WROTE)
