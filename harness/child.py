@@ -39,7 +39,7 @@ class _Loaded:
         self._depth = sys.getrecursionlimit()
         reference = load_backend(self.suite.reference) if self.suite.reference and not setup["alone"] else None
         if reference:
-            case = next(iter(self.suite.plan("quick")))
+            case = next(iter(self.suite.planned("quick")))
             self.suite.sample(case, reference, 0)  # not begun: it only loads what it needs
         self._untouched = Untouched(_judges(self.suite, reference))
         backend = reference if setup["backend"] is None else load_backend(setup["backend"])

@@ -147,6 +147,7 @@ class Suite:
     weights: Mapping[str, float]
     laws: Mapping[str, Law]
     plan: Callable[[str], Sequence[Case]]
+    planned: Callable[[str], Iterable[Case]]  # the same as the suite makes it: the first case may come before the rest
     sample: Callable[[Case, Any, int], Iterator[Any]]
     detects: Callable[[Case, float], float]
     check: Callable[[Any], Iterator[Look]]
@@ -214,6 +215,7 @@ def load_suite(name: str) -> Suite:
         weights,
         laws,
         _made_once(found.plan),
+        found.plan,
         found.sample,
         detects,
         check=getattr(found, "check", lambda backend: iter(())),
