@@ -41,7 +41,9 @@ def judged(coin, coins):
 
 
 def test_a_fair_coin_passes_the_gate(keeprate, coin, coins, tmp_path, verdict):
-    run = keeprate("gate", "--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "--json", "v.json")
+    run = keeprate(
+        "gate", "--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "-n", "1", "--json", "v.json"
+    )
     assert run.code == 0, run.out + run.err
     data = verdict(tmp_path / "v.json")
     assert data["verdict"] == "conforms"
@@ -49,7 +51,9 @@ def test_a_fair_coin_passes_the_gate(keeprate, coin, coins, tmp_path, verdict):
 
 
 def test_a_bent_coin_fails_the_gate_and_is_not_thrown_to_the_end(keeprate, coin, coins, tmp_path, verdict):
-    run = keeprate("gate", "--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick", "--json", "v.json")
+    run = keeprate(
+        "gate", "--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick", "-n", "1", "--json", "v.json"
+    )
     assert run.code == 1, run.out + run.err
     found = {finding["id"]: finding for finding in verdict(tmp_path / "v.json")["findings"] if finding["n"]}
     planned = {str(case.findings[0]): case.draws for case in load_suite(coin).plan("quick")}
@@ -72,7 +76,7 @@ def test_a_coin_on_its_edge_is_one_fault_and_not_two(judged):
 def test_what_no_law_explains_is_an_error(keeprate, real_pytest, coin, coins):
     blind = coin.replace("coin.py", "coin_blind.py")
     options = ("--backend", f"{coins}:OnEdge", "--suite", blind, "--profile", "quick")
-    run = keeprate("gate", *options)
+    run = keeprate("gate", *options, "-n", "1")
     assert run.code == 1, run.out + run.err
     assert "lands is broken here; yet no other law fails there" in " ".join(run.out.split())
     run = real_pytest("-p", "harness.plugin", *options, "-q", "-p", "no:xdist")
@@ -112,7 +116,7 @@ def test_a_crash_ends_its_own_case_alone(judged):
 
 
 def test_what_a_backend_prints_reaches_nobody(keeprate, coin, coins):
-    run = keeprate("gate", "--backend", f"{coins}:Talking", "--suite", coin, "--profile", "quick")
+    run = keeprate("gate", "--backend", f"{coins}:Talking", "--suite", coin, "--profile", "quick", "-n", "1")
     assert run.code == 0, run.out + run.err
     assert "offer" not in run.out
     assert "not JSON" not in run.out + run.err
@@ -152,7 +156,7 @@ def test_a_finding_alone_has_the_evidence_of_the_full_run(judged, fresh_seed, ki
 
 
 def test_replay_shows_a_finding_as_the_gate_did(keeprate, coin, coins, tmp_path, verdict, fresh_seed):
-    gate = ["--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick", "--seed", fresh_seed]
+    gate = ["--backend", f"{coins}:Bent", "--suite", coin, "--profile", "quick", "-n", "1", "--seed", fresh_seed]
     assert keeprate("gate", *gate, "--json", "full.json").code == 1
     broken = next(item for item in verdict(tmp_path / "full.json")["findings"] if item["status"] == "broken")
     run = keeprate(*broken["replay"].split()[1:], "--json", "alone.json")  # the line as it is printed

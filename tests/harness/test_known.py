@@ -18,7 +18,7 @@ BENT = "toss/fair/float32/p0.5/-/eager"
 @pytest.fixture
 def gate(keeprate, coin, coins):
     return lambda kind, *more: keeprate(
-        "gate", "--backend", f"{coins}:{kind}", "--suite", coin, "--profile", "quick", *more
+        "gate", "--backend", f"{coins}:{kind}", "--suite", coin, "--profile", "quick", "-n", "1", *more
     )
 
 
@@ -169,7 +169,7 @@ def test_the_list_beside_an_adapter_is_used_unless_another_is_named(keeprate, co
     for name in ("coins.py", "other.py"):
         (tmp_path / name).write_text(Path(coins).read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "coins.known").write_text("toss/fair/*  # bent since 1999\n")
-    judged = ("--suite", coin, "--profile", "quick")
+    judged = ("--suite", coin, "--profile", "quick", "-n", "1")
     run = keeprate("gate", "--backend", "coins.py:Bent", *judged)
     assert run.code == 0, run.out
     assert f"known deviations are those of {tmp_path / 'coins.known'}" in " ".join(run.out.split())
