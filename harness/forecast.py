@@ -67,11 +67,7 @@ def _one(question: Question, runner: Runner, op: str, todo: list[Job], offer: Of
 
 def _draws(question: Question, todo: list[Job]) -> int:
     law = question.suite.headline
-    return sum(
-        job.case.draws
-        for job in todo
-        if not law or any(question.plan[text].id.law == law for text in job.case.findings)
-    )
+    return sum(job.case.draws for job in todo if not law or job.case.asks(law))
 
 
 def _seconds(runner: Runner, todo: list[Job]) -> float:
