@@ -33,14 +33,14 @@ import numpy as np
 from scipy.stats import binom, kstest, multinomial
 
 from harness.case import Case, Promise
-from harness.check import passed
 from harness.engine import Job, run
-from harness.evidence import Evidence
-from harness.likelihood import RATE_PRIOR, cell_log_e
-from harness.moments import UNIT, Moments
+from harness.evidence.check import passed
+from harness.evidence.kinds import Evidence
+from harness.evidence.likelihood import RATE_PRIOR, cell_log_e
+from harness.evidence.moments import UNIT, Moments
+from harness.evidence.tally import Tally
 from harness.question import ALPHA
 from harness.suite import Suite, load_suite
-from harness.tally import Tally
 from specs import simulated
 from specs.contracts import CONTRACTS
 from specs.sample import Masks, chunks

@@ -30,14 +30,14 @@ from scipy.stats import kstest
 
 import keeprate
 from harness.case import Promise
-from harness.check import Check
 from harness.engine import Job, run
+from harness.evidence.check import Check
+from harness.evidence.moments import Moments
+from harness.evidence.tally import Tally
 from harness.finding import weigh
-from harness.moments import Moments
 from harness.names import find
 from harness.question import ALPHA
 from harness.suite import Suite, load_suite
-from harness.tally import Tally
 from specs import simulated
 
 FINE = 100  # draws that are expected in each cell

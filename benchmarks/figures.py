@@ -19,8 +19,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binom
 
-from harness.likelihood import RATE_PRIOR, cell_log_e
-from harness.tally import draws_to_detect
+from harness.evidence.likelihood import RATE_PRIOR, cell_log_e
+from harness.evidence.tally import draws_to_detect
 from specs.aims import AIMS, ALPHA, SHARED, WEIGHTS
 
 ROOT = Path(__file__).parents[1] / "docs"

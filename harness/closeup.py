@@ -10,15 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.case import Case, FindingId
-from harness.check import Check
 from harness.engine import Job, Result
-from harness.evidence import Evidence
+from harness.evidence.check import Check
+from harness.evidence.kinds import Evidence
+from harness.evidence.moments import Moments
+from harness.evidence.tally import Tally
 from harness.finding import Finding
-from harness.moments import Moments
 from harness.question import Question
 from harness.replay import evidence_of, shrink, strongest, together
 from harness.snippet import snippet
-from harness.tally import Tally
 from harness.text import WIDTH, filled
 from harness.verdict import Verdict
 from harness.workers import Children

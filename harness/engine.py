@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.case import Case, FindingId
-from harness.check import Check
 from harness.errors import BackendError, NotOffered, Unreadable
-from harness.evidence import Evidence, add, from_json
+from harness.evidence.check import Check
+from harness.evidence.kinds import Evidence, add, from_json
 from harness.suite import Suite
 
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.case import ANY, Promise
-from harness.check import Check
 from harness.engine import Result
-from harness.evidence import Evidence, pool
-from harness.moments import Moments
-from harness.tally import Tally
+from harness.evidence.check import Check
+from harness.evidence.kinds import Evidence, pool
+from harness.evidence.moments import Moments
+from harness.evidence.tally import Tally
 
 Status = Literal["kept", "broken", "not_implemented", "not_offered", "unreadable", "error"]
 KEYS = (  # of the public JSON, in its order

@@ -22,14 +22,14 @@ from harness.amounts import join, split
 from harness.backend import Offer
 from harness.engine import Result
 from harness.errors import UsageError
-from harness.evidence import Evidence, add
+from harness.evidence.kinds import Evidence, add
+from harness.evidence.moments import Moments
+from harness.evidence.tally import Tally
 from harness.files import check_writable
 from harness.machine import cpu
-from harness.moments import Moments
 from harness.picture import checked
 from harness.question import Question
 from harness.schema import connect
-from harness.tally import Tally
 from harness.verdict import Verdict
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.amounts import join, less, split
 from harness.errors import UsageError
-from harness.evidence import add
+from harness.evidence.kinds import add
 from harness.files import check_writable
 from harness.ledger import Ledger
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.backend import Offer
-from harness.check import Check
 from harness.engine import Job, Result, decided
 from harness.errors import UsageError
-from harness.evidence import Evidence, kind_of
+from harness.evidence.check import Check
+from harness.evidence.kinds import Evidence, kind_of
 from harness.finding import Finding
 from harness.gate import Docket, conclude, refuse_faulty, run_of
 from harness.ledger import Ledger, Run, UnwritableError

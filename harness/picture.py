@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.backend import Offer
 from harness.case import Case
-from harness.check import Check
 from harness.engine import Job, Result
+from harness.evidence.check import Check
 from harness.finding import Finding
 from harness.question import Question, offered
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from harness.backend import DTYPES, Offer
 from harness.case import Case, FindingId, Promise
-from harness.check import Check
 from harness.engine import Job, Result
-from harness.evidence import Evidence, add
+from harness.evidence.check import Check
+from harness.evidence.kinds import Evidence, add
 from harness.finding import Finding, decide, weigh
 from harness.question import Question, offered
 from harness.workers import Children

@@ -25,7 +25,7 @@ from typing import Any
 
 from harness.case import Case, FindingId, Promise
 from harness.errors import NoVerdictError, UsageError
-from harness.evidence import Evidence
+from harness.evidence.kinds import Evidence
 from harness.foreign import clean, shown, told
 from harness.names import find
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.check import Check, failed, passed
+from harness.evidence.check import Check, failed, passed
 from specs.outcome import Mask, Outcomes
 from specs.rounding import Floats
 

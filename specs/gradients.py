@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.case import Case
-from harness.check import Check, passed
+from harness.evidence.check import Check, passed
 from specs import reference
 from specs.bench import Bench
 from specs.bits import Bits, readable

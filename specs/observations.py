@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.check import Check, failed, passed
 from harness.errors import BackendError
+from harness.evidence.check import Check, failed, passed
 from specs.bench import Bench
 from specs.compare import compare
 from specs.contracts import Contract

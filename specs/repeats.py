@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.check import Check, failed, passed
+from harness.evidence.check import Check, failed, passed
 from specs.bits import WORD, Bits
 
 HEAD = 4096  # entries by which a mask is known again

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scipy.fft import irfft, rfft  # twice as fast as NumPy's in single precision
 
 from harness.case import Case
-from harness.check import Check, failed, passed
-from harness.moments import UNIT
+from harness.evidence.check import Check, failed, passed
+from harness.evidence.moments import UNIT
 from specs import reference
 from specs.bench import Bench
 from specs.bits import WORD, Bits, readable

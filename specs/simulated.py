@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.case import Case, FindingId
-from harness.check import passed
-from harness.moments import UNIT
+from harness.evidence.check import passed
+from harness.evidence.moments import UNIT
 from specs import reference
 from specs.bits import ALL, WORD, Bits, Words
 from specs.contracts import CONTRACTS

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from harness.case import Case
-from harness.check import Check
 from harness.errors import NotOffered
+from harness.evidence.check import Check
 from specs import reference
 from specs.bench import Bench, Seen
 from specs.bits import Bits

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.check import Check
 from harness.errors import Unreadable
+from harness.evidence.check import Check
 from harness.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not

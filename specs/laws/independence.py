@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.check import Check
 from harness.errors import Unreadable
+from harness.evidence.check import Check
+from harness.evidence.tally import Tally
 from harness.suite import law
-from harness.tally import Tally
 from specs.bits import WORD, Pairs
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not

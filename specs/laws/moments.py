@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import Unreadable
-from harness.moments import UNIT, Moments
+from harness.evidence.moments import UNIT, Moments
 from harness.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not

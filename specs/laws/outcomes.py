@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.check import Check, failed, passed
 from harness.errors import Unreadable
+from harness.evidence.check import Check, failed, passed
 from harness.suite import law
 from specs.compare import compare
 from specs.outcome import exactly

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from harness.evidence.tally import Tally
 from harness.suite import law
-from harness.tally import Tally
 from specs.bits import WORD, column_counts
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.check import Check, failed, passed
+from harness.evidence.check import Check, failed, passed
+from harness.evidence.tally import Tally
 from harness.suite import law
-from harness.tally import Tally
 from specs.laws.independence import pair_tally
 from specs.laws.rate import KEPT
 from specs.outcome import Mask

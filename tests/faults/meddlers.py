@@ -104,7 +104,7 @@ class PatchesAMethodOfTheJudge(Fair):
     says = "the backend replaced Tally.__add__, which the judge uses"
 
     def fault(self):
-        sys.modules["harness.tally"].Tally.__add__ = lambda one, other: one
+        sys.modules["harness.evidence.tally"].Tally.__add__ = lambda one, other: one
 
 
 class PatchesBuiltins(Fair):

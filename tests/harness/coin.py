@@ -3,10 +3,10 @@
 import numpy as np
 
 from harness.case import Case
-from harness.check import failed, passed
 from harness.errors import BackendError, Unreadable
+from harness.evidence.check import failed, passed
+from harness.evidence.tally import Tally
 from harness.suite import law
-from harness.tally import Tally
 
 CHUNK = 10_000
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from harness.amounts import join, less, pack, split
-from harness.check import failed, passed
-from harness.evidence import add
-from harness.moments import Moments
-from harness.tally import Tally
+from harness.evidence.check import failed, passed
+from harness.evidence.kinds import add
+from harness.evidence.moments import Moments
+from harness.evidence.tally import Tally
 
 EVIDENCE = {
     "tally": Tally(("kept", "dropped"), (7, 3), (0.7, 0.3), departure="rate"),

@@ -9,15 +9,15 @@ import pytest
 
 from harness.backend import Offer
 from harness.case import Case, FindingId
-from harness.check import Check, failed, passed
 from harness.engine import Job, Result, run
 from harness.errors import UsageError
+from harness.evidence.check import Check, failed, passed
+from harness.evidence.moments import Moments
+from harness.evidence.tally import Tally
 from harness.gate import answer, runner_for
-from harness.moments import Moments
 from harness.names import find
 from harness.question import ask, jobs
 from harness.suite import PROFILES, groups, load_suite
-from harness.tally import Tally
 from harness.workers import InProcess
 
 ALPHA = 1e-6

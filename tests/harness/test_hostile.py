@@ -9,14 +9,14 @@ import pytest
 
 from harness.amounts import pack
 from harness.backend import Offer
-from harness.check import passed
 from harness.engine import Result
+from harness.evidence.check import passed
+from harness.evidence.tally import Tally
 from harness.ledger import Ledger
 from harness.machine import environment
 from harness.nightly import standing
 from harness.question import ask
 from harness.schema import MIGRATIONS
-from harness.tally import Tally
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")

@@ -7,10 +7,10 @@ import pytest
 
 from harness.deviations import no_longer_seen, unlisted
 from harness.errors import UsageError
+from harness.evidence.tally import Tally
 from harness.finding import unjudged
 from harness.known import Known, known_beside, known_text, read_known
 from harness.suite import load_suite
-from harness.tally import Tally
 
 BENT = "toss/fair/float32/p0.5/-/eager"
 

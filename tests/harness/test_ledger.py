@@ -19,18 +19,18 @@ import pytest
 
 from harness.amounts import join, split
 from harness.backend import Offer
-from harness.check import failed
 from harness.chronicle import tell
 from harness.engine import Result
 from harness.errors import UsageError
-from harness.evidence import add
+from harness.evidence.check import failed
+from harness.evidence.kinds import add
+from harness.evidence.tally import Tally
 from harness.gate import answer
 from harness.ledger import APART, Ledger, UnwritableError
 from harness.machine import environment
 from harness.names import find
 from harness.nightly import REFERENCE, Agenda, Recording, draw, standing
 from harness.question import ask, jobs
-from harness.tally import Tally
 from harness.workers import AHEAD, InProcess
 
 HERE = Path(__file__).parent

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from harness.check import passed
 from harness.errors import Unreadable
+from harness.evidence.check import passed
 from specs.bits import Bits
 from specs.contracts import CONTRACTS
 from specs.gradients import Gradients

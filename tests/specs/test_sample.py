@@ -8,7 +8,7 @@ import pytest
 
 from harness.case import Case
 from harness.errors import BackendError
-from harness.moments import UNIT
+from harness.evidence.moments import UNIT
 from specs.contracts import CONTRACTS
 from specs.gradients import gradients
 from specs.laws.moments import moments

@@ -29,7 +29,16 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from harness.likelihood import CELL_PRIOR, DENSE, Array, Departure, cell_log_e, cell_test, detectable, log_ratio
+from harness.evidence.likelihood import (
+    CELL_PRIOR,
+    DENSE,
+    Array,
+    Departure,
+    cell_log_e,
+    cell_test,
+    detectable,
+    log_ratio,
+)
 
 _POOLED = 10  # chi-square's approximation is used for expected counts from here on
 _PASSES, _POINTS = 4, 34  # of an inversion: each pass narrows its bracket 33 times

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.check import Check
-from harness.moments import Moments
-from harness.tally import Tally
+from harness.evidence.check import Check
+from harness.evidence.moments import Moments
+from harness.evidence.tally import Tally
 
 Evidence = Tally | Moments | Check
 
