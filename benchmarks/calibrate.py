@@ -32,15 +32,15 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 import numpy as np
 from scipy.stats import binom, kstest, multinomial
 
-from harness.case import Case, Promise
-from harness.engine import Job, run
 from harness.evidence.check import passed
 from harness.evidence.kinds import Evidence
 from harness.evidence.likelihood import RATE_PRIOR, cell_log_e
 from harness.evidence.moments import UNIT, Moments
 from harness.evidence.tally import Tally
+from harness.protocol.case import Case, Promise
+from harness.protocol.engine import Job, run
+from harness.protocol.suite import Suite, load_suite
 from harness.question import ALPHA
-from harness.suite import Suite, load_suite
 from specs import simulated
 from specs.contracts import CONTRACTS
 from specs.sample import Masks, chunks

@@ -39,7 +39,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from harness.errors import BackendError
-from harness.names import find
+from harness.protocol.lookup import find
 from harness.question import ALPHA as BUDGET
 from specs import reference
 from specs.bench import Bench

@@ -29,15 +29,15 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 from scipy.stats import kstest
 
 import keeprate
-from harness.case import Promise
-from harness.engine import Job, run
 from harness.evidence.check import Check
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
 from harness.finding import weigh
-from harness.names import find
+from harness.protocol.case import Promise
+from harness.protocol.engine import Job, run
+from harness.protocol.lookup import find
+from harness.protocol.suite import Suite, load_suite
 from harness.question import ALPHA
-from harness.suite import Suite, load_suite
 from specs import simulated
 
 FINE = 100  # draws that are expected in each cell

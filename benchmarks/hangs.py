@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from harness.gate import answer, runner_for
-from harness.names import find
+from harness.protocol.lookup import find
 from harness.question import ask
 
 TESTS = Path(__file__).parents[1] / "tests"

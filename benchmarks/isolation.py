@@ -16,9 +16,9 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import psutil
 
-from harness.backend import load_backend
-from harness.engine import run
 from harness.gate import runner_for
+from harness.protocol.backend import load_backend
+from harness.protocol.engine import run
 from harness.question import ask, jobs
 
 

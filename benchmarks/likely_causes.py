@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 
 from harness.diagnosis import LIKENESS, Mark, likely_causes, traits_of
-from harness.suite import Cause
+from harness.protocol.suite import Cause
 
 MATRIX = Path(__file__).parents[1] / "docs" / "kill-matrix.json"
 

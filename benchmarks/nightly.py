@@ -38,13 +38,13 @@ import psutil
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 from harness.amounts import join, split
-from harness.backend import load_backend
 from harness.chronicle import latest
 from harness.evidence.kinds import from_json
 from harness.evidence.tally import draws_to_detect
 from harness.gate import runner_for
 from harness.ledger import APART, Ledger, Run
 from harness.nightly import draw, standing
+from harness.protocol.backend import load_backend
 from harness.question import ask
 from harness.workers import InProcess
 from specs import bench

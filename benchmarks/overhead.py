@@ -13,9 +13,9 @@ import time
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
-from harness.backend import load_backend
-from harness.engine import Job, run
-from harness.suite import load_suite
+from harness.protocol.backend import load_backend
+from harness.protocol.engine import Job, run
+from harness.protocol.suite import load_suite
 from specs.bench import Bench
 from specs.contracts import CONTRACTS
 

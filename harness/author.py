@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.backend import Offer
 from harness.errors import KeeprateError, UsageError
 from harness.files import write
 from harness.gate import counted, runner_for
-from harness.names import similar
+from harness.protocol.backend import Offer
+from harness.protocol.lookup import similar
+from harness.protocol.suite import Look, Suite
 from harness.question import Question, ask
-from harness.suite import Look, Suite
 from harness.text import WIDTH, filled
 from harness.workers import Runner
 

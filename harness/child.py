@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.backend import load_backend, offer
-from harness.engine import Job, Result, picture, run
 from harness.errors import KeeprateError, NoVerdictError
-from harness.suite import Look, Suite, load_suite
+from harness.protocol.backend import load_backend, offer
+from harness.protocol.engine import Job, Result, picture, run
+from harness.protocol.suite import Look, Suite, load_suite
 from harness.untouched import Untouched
 
 

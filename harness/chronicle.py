@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.backend import DTYPES, Offer
-from harness.case import Promise
 from harness.errors import UsageError
 from harness.ledger import Ledger
-from harness.names import similar
 from harness.nightly import standing
+from harness.protocol.backend import DTYPES, Offer
+from harness.protocol.case import Promise
+from harness.protocol.lookup import similar
 from harness.question import Question, ask
 from harness.verdict import Verdict
 

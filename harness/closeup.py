@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.case import Case, FindingId
-from harness.engine import Job, Result
 from harness.evidence.check import Check
 from harness.evidence.kinds import Evidence
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
 from harness.finding import Finding
+from harness.protocol.case import Case, FindingId
+from harness.protocol.engine import Job, Result
 from harness.question import Question
 from harness.replay import evidence_of, shrink, strongest, together
 from harness.snippet import snippet

@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.backend import Offer
-from harness.engine import Job, Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.limits import Limits, limits
-from harness.suite import Look
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Job, Result
+from harness.protocol.suite import Look
 from harness.workers import AHEAD, Children
 
 if TYPE_CHECKING:

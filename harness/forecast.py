@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.backend import Offer
-from harness.engine import Job
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Job
 from harness.question import Question, jobs
 from harness.text import filled, millions, plural
 from harness.workers import Runner

@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.backend import Offer
-from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
 from harness.finding import Finding, Status, decide, outcome, unjudged
 from harness.limits import WORKER, limits, total_memory
 from harness.machine import cores, environment
 from harness.picture import pictures
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Result
+from harness.protocol.suite import Look
 from harness.question import ALPHA, Question, ask, is_whole, jobs, lacking, offered
-from harness.suite import Look
 from harness.verdict import Verdict
 from harness.workers import Children, InProcess, Runner
 

@@ -16,7 +16,6 @@ from harness import github
 from harness.closeup import Closeup
 from harness.console import console, progress
 from harness.deviations import unlisted
-from harness.engine import Result
 from harness.errors import NoVerdictError, UsageError
 from harness.executor import runner_of
 from harness.files import check_apart, check_writable, write
@@ -37,8 +36,9 @@ from harness.options import (
     ops_option,
     suite_option,
 )
+from harness.protocol.engine import Result
+from harness.protocol.suite import PROFILES
 from harness.question import KNOWN, Question, ask
-from harness.suite import PROFILES
 from harness.text import failure_text, filled, sentence, show
 from harness.verdict import Verdict
 from harness.workers import Children, Runner

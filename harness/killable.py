@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 
-from harness.backend import Offer
-from harness.engine import Job, Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.limits import Limits
 from harness.offspring import MARK, end_all
-from harness.suite import Look
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Job, Result
+from harness.protocol.suite import Look
 from harness.watch import Watch
 
 # The workers themselves use the cores; and no result may depend on how many there are.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.files import kind, read
-from harness.source import locate
+from harness.protocol.source import locate
 
 HEAD = "# Known deviations of this backend: pattern # reason. Replace each reason by your own."
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.amounts import join, split
-from harness.backend import Offer
-from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence.kinds import Evidence, add
 from harness.evidence.moments import Moments
@@ -28,6 +26,8 @@ from harness.evidence.tally import Tally
 from harness.files import check_writable
 from harness.machine import cpu
 from harness.picture import checked
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Result
 from harness.question import Question
 from harness.schema import connect
 from harness.verdict import Verdict

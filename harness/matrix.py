@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
-from harness.names import installed, similar
-from harness.source import locate
+from harness.protocol.lookup import installed, similar
+from harness.protocol.source import locate
 
 COUNTED = ("kept", "known", "broken", "unreadable", "not_offered")
 ABSENT = "not_implemented"

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.backend import Offer
-from harness.engine import Job, Result, decided
 from harness.errors import UsageError
 from harness.evidence.check import Check
 from harness.evidence.kinds import Evidence, kind_of
@@ -19,9 +17,11 @@ from harness.ledger import Ledger, Run, UnwritableError
 from harness.machine import environment
 from harness.picture import leading, pictures
 from harness.planner import SUSPICIOUS, Place, choose
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Job, Result, decided
+from harness.protocol.suite import Look
 from harness.question import Question, offered
 from harness.question import jobs as jobs_of
-from harness.suite import Look
 from harness.verdict import Verdict
 from harness.workers import Runner
 

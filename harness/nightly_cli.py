@@ -21,9 +21,9 @@ from harness.executor import runner_of
 from harness.files import beginning, check_apart, check_folder, kind, write
 from harness.ledger import Ledger
 from harness.merge import merge as merged
-from harness.names import find
 from harness.nightly import draw
 from harness.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
+from harness.protocol.lookup import find
 from harness.published import read_verdict
 from harness.question import ask
 from harness.schema import MAGIC

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from harness.protocol.suite import PROFILES
 from harness.question import ALPHA, DEFAULT_SUITE, choice
-from harness.suite import PROFILES
 
 Command = Callable[..., None]
 

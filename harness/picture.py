@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.backend import Offer
-from harness.case import Case
-from harness.engine import Job, Result
 from harness.evidence.check import Check
 from harness.finding import Finding
+from harness.protocol.backend import Offer
+from harness.protocol.case import Case
+from harness.protocol.engine import Job, Result
 from harness.question import Question, offered
 
 BLOCKS = " ▄▀█"  # how a suite's picture shows two rows of entries in one of characters: the upper counts 2, the lower 1

@@ -19,17 +19,17 @@ from typing import Any
 import pytest
 
 from harness import github
-from harness.backend import Offer
-from harness.engine import Result
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_apart, check_writable, write
 from harness.finding import Finding, Status
 from harness.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
 from harness.limits import limits
-from harness.names import file_of
 from harness.picture import pictures
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Result
+from harness.protocol.lookup import file_of
+from harness.protocol.suite import PROFILES, groups
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
-from harness.suite import PROFILES, groups
 from harness.text import failure_text, verdict_text
 from harness.verdict import Verdict
 from harness.workers import Children

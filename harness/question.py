@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 
-from harness.backend import Offer
-from harness.case import ANY, Case, FindingId, Promise
-from harness.engine import Job
 from harness.errors import UsageError
 from harness.known import Known, known_beside, read_known
-from harness.names import file_of, similar
-from harness.source import locate
-from harness.suite import PROFILES, Suite, load_suite
+from harness.protocol.backend import Offer
+from harness.protocol.case import ANY, Case, FindingId, Promise
+from harness.protocol.engine import Job
+from harness.protocol.lookup import file_of, similar
+from harness.protocol.source import locate
+from harness.protocol.suite import PROFILES, Suite, load_suite
 
 DEFAULT_SUITE = "dropout"
 ALPHA = 1e-6

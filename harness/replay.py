@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.backend import DTYPES, Offer
-from harness.case import Case, FindingId, Promise
-from harness.engine import Job, Result
 from harness.evidence.check import Check
 from harness.evidence.kinds import Evidence, add
 from harness.finding import Finding, decide, weigh
+from harness.protocol.backend import DTYPES, Offer
+from harness.protocol.case import Case, FindingId, Promise
+from harness.protocol.engine import Job, Result
 from harness.question import Question, offered
 from harness.workers import Children
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from harness.case import Case
 from harness.errors import UsageError
-from harness.source import Source, beside, locate, text_of
-from harness.suite import Suite
+from harness.protocol.case import Case
+from harness.protocol.source import Source, beside, locate, text_of
+from harness.protocol.suite import Suite
 
 AS_PROGRAM = ("__name__ == '__main__'", "'__main__' == __name__")
 BESIDE = '''

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.case import ANY
 from harness.deviations import no_longer_seen
 from harness.diagnosis import precedence
 from harness.finding import Finding
-from harness.suite import Law
+from harness.protocol.case import ANY
+from harness.protocol.suite import Law
 
 if TYPE_CHECKING:
     from harness.verdict import Verdict

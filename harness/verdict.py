@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from harness.diagnosis import likely_causes, marks_of
 from harness.finding import Finding
-from harness.suite import Cause, Law
+from harness.protocol.suite import Cause, Law
 from harness.text import verdict_text
 
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json

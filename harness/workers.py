@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
-from harness import backend as backends
-from harness.backend import Offer
-from harness.engine import Job, Result, decided, picture, run
 from harness.errors import NoVerdictError
 from harness.killable import Child, ChildDiedError
 from harness.limits import Limits
 from harness.patience import Patience
-from harness.suite import Look, Suite
+from harness.protocol import backend as backends
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Job, Result, decided, picture, run
+from harness.protocol.suite import Look, Suite
 
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
 

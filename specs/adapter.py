@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.foreign import briefly
-from harness.names import similar
-from harness.suite import Look
+from harness.protocol.lookup import similar
+from harness.protocol.suite import Look
 from specs.contracts import CONTRACTS
 from specs.inputs import SPECIAL, filled, thousand
 

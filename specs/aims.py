@@ -6,8 +6,8 @@ import functools
 from dataclasses import dataclass
 from math import prod
 
-from harness.case import Case
 from harness.evidence.tally import Tally, draws_to_detect
+from harness.protocol.case import Case
 from specs.contracts import CONTRACTS
 
 MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.case import Case, shape_text
 from harness.errors import BackendError
+from harness.protocol.case import Case, shape_text
 from specs import reference
 from specs.bench import Bench
 from specs.contracts import CONTRACTS, Contract

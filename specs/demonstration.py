@@ -12,8 +12,8 @@ from textwrap import indent
 
 import numpy as np
 
-from harness.case import Case
 from harness.errors import UsageError
+from harness.protocol.case import Case
 from specs import reference
 from specs.contexts import Context
 from specs.contracts import CONTRACTS, Contract

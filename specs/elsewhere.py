@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.backend import load_backend, name_of
-from harness.case import Case
 from harness.errors import BackendError, NotOffered
+from harness.protocol.backend import load_backend, name_of
+from harness.protocol.case import Case
 from specs.bench import Bench, Seen
 from specs.contracts import CONTRACTS
 from specs.inputs import filled

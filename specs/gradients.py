@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.case import Case
 from harness.evidence.check import Check, passed
+from harness.protocol.case import Case
 from specs import reference
 from specs.bench import Bench
 from specs.bits import Bits, readable

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from harness.backend import DTYPES
-from harness.case import ANY, Case, FindingId, shape_text
+from harness.protocol.backend import DTYPES
+from harness.protocol.case import ANY, Case, FindingId, shape_text
 from specs.aims import AIMS, ENDS, LESSER, MAIN, RARE, Aim, draws
 from specs.contexts import CONTEXTS, Context
 from specs.contracts import CONTRACTS, Contract

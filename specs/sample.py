@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, rfft  # twice as fast as NumPy's in single precision
 
-from harness.case import Case
 from harness.evidence.check import Check, failed, passed
 from harness.evidence.moments import UNIT
+from harness.protocol.case import Case
 from specs import reference
 from specs.bench import Bench
 from specs.bits import WORD, Bits, readable

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.case import Case, FindingId
 from harness.evidence.check import passed
 from harness.evidence.moments import UNIT
+from harness.protocol.case import Case, FindingId
 from specs import reference
 from specs.bits import ALL, WORD, Bits, Words
 from specs.contracts import CONTRACTS

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.case import Case
 from harness.errors import NotOffered
 from harness.evidence.check import Check
+from harness.protocol.case import Case
 from specs import reference
 from specs.bench import Bench, Seen
 from specs.bits import Bits

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.case import Case
-from harness.suite import Cause, Defect
+from harness.protocol.case import Case
+from harness.protocol.suite import Cause, Defect
 from specs.adapter import check
 from specs.aims import WEIGHTS, detects
 from specs.laws import channels, gradient, independence, modes, moments, outcomes, rate, streams

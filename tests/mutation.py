@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.gate import answer, runner_for
-from harness.names import find
+from harness.protocol.lookup import find
 from harness.question import Question, ask
 from harness.verdict import Verdict
 from harness.workers import InProcess

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.names import find
+from harness.protocol.lookup import find
 from harness.question import ask
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")

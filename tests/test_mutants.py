@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.names import find
-from harness.suite import PROFILES, load_suite
+from harness.protocol.lookup import find
+from harness.protocol.suite import PROFILES, load_suite
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 MUTANTS = dict(mutation.mutants())

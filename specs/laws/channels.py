@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Unreadable
 from harness.evidence.check import Check
-from harness.suite import law
+from harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.sample import Masks

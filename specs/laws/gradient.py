@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.evidence.check import Check
-from harness.suite import law
+from harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.gradients import Gradients

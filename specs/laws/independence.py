@@ -11,7 +11,7 @@ import numpy as np
 from harness.errors import Unreadable
 from harness.evidence.check import Check
 from harness.evidence.tally import Tally
-from harness.suite import law
+from harness.protocol.suite import law
 from specs.bits import WORD, Pairs
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.errors import Unreadable
 from harness.evidence.moments import UNIT, Moments
-from harness.suite import law
+from harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.sample import Masks

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import Unreadable
 from harness.evidence.check import Check, failed, passed
-from harness.suite import law
+from harness.protocol.suite import law
 from specs.compare import compare
 from specs.outcome import exactly
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy
 
 from harness.evidence.tally import Tally
-from harness.suite import law
+from harness.protocol.suite import law
 from specs.bits import WORD, column_counts
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not

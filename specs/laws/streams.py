@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.evidence.check import Check, failed, passed
 from harness.evidence.tally import Tally
-from harness.suite import law
+from harness.protocol.suite import law
 from specs.laws.independence import pair_tally
 from specs.laws.rate import KEPT
 from specs.outcome import Mask

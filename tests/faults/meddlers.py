@@ -94,10 +94,10 @@ class PatchesNumpy(Fair):
 
 
 class PatchesTheJudge(Fair):
-    says = "the backend replaced harness.engine.add, which the judge uses"
+    says = "the backend replaced harness.protocol.engine.add, which the judge uses"
 
     def fault(self):
-        sys.modules["harness.engine"].add = lambda one, other: one
+        sys.modules["harness.protocol.engine"].add = lambda one, other: one
 
 
 class PatchesAMethodOfTheJudge(Fair):

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import NoVerdictError
 from harness.gate import answer, runner_for
-from harness.names import find
+from harness.protocol.lookup import find
 from harness.question import ask, jobs
 
 HERE = Path(__file__).parent

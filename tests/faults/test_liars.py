@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.gate import answer
-from harness.names import find
+from harness.protocol.lookup import find
 from harness.question import ask
 from harness.workers import InProcess
 

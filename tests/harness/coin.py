@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from harness.case import Case
 from harness.errors import BackendError, Unreadable
 from harness.evidence.check import failed, passed
 from harness.evidence.tally import Tally
-from harness.suite import law
+from harness.protocol.case import Case
+from harness.protocol.suite import law
 
 CHUNK = 10_000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness.names import find
+from harness.protocol.lookup import find
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

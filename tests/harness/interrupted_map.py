@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 from interrupt import Interrupt
 
-from harness.engine import Result
 from harness.limits import Limits
+from harness.protocol.engine import Result
 from harness.workers import Children
 
 FILES = ("harness/workers.py", "/threading.py", "concurrent/futures/_base.py", "concurrent/futures/thread.py")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from harness.author import remedy
-from harness.suite import load_suite
+from harness.protocol.suite import load_suite
 from specs.adapter import check
 
 SUITE = load_suite("dropout")

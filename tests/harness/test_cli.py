@@ -18,7 +18,6 @@ import psutil
 import pytest
 from rich.progress import MofNCompleteColumn
 
-from harness.backend import load_backend, offer
 from harness.cli import cli
 from harness.console import progress
 from harness.entry import main
@@ -26,7 +25,8 @@ from harness.errors import NoVerdictError, UsageError
 from harness.files import write
 from harness.forecast import forecast
 from harness.gate import answer, judge
-from harness.names import find
+from harness.protocol.backend import load_backend, offer
+from harness.protocol.lookup import find
 from harness.question import ask, jobs
 from harness.workers import InProcess
 

@@ -11,7 +11,7 @@ import pytest
 import keeprate
 from harness.cli import cli
 from harness.gate import judge
-from harness.suite import PROFILES
+from harness.protocol.suite import PROFILES
 from harness.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent.parent

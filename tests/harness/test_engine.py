@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.backend import Offer
-from harness.case import Case, FindingId
-from harness.engine import Job, Result, run
 from harness.errors import UsageError
 from harness.evidence.check import Check, failed, passed
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
 from harness.gate import answer, runner_for
-from harness.names import find
+from harness.protocol.backend import Offer
+from harness.protocol.case import Case, FindingId
+from harness.protocol.engine import Job, Result, run
+from harness.protocol.lookup import find
+from harness.protocol.suite import PROFILES, groups, load_suite
 from harness.question import ask, jobs
-from harness.suite import PROFILES, groups, load_suite
 from harness.workers import InProcess
 
 ALPHA = 1e-6
@@ -91,7 +91,7 @@ def test_no_framework_is_imported_for_a_coin(python, coin, coins):
 import sys
 from harness.gate import InProcess, answer
 from harness.question import ask
-from harness.names import find
+from harness.protocol.lookup import find
 question = ask("", profile="quick", suite={coin!r})
 verdict = answer(question, InProcess(find("{coins}:Fair", group="", kind="coin"), question.suite, question.names))
 assert verdict.conforms, str(verdict)

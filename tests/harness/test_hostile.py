@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from harness.amounts import pack
-from harness.backend import Offer
-from harness.engine import Result
 from harness.evidence.check import passed
 from harness.evidence.tally import Tally
 from harness.ledger import Ledger
 from harness.machine import environment
 from harness.nightly import standing
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Result
 from harness.question import ask
 from harness.schema import MIGRATIONS
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness import killable
-from harness.backend import Offer
 from harness.gate import runner_for
 from harness.killable import Child, ChildDiedError
 from harness.limits import Limits
+from harness.protocol.backend import Offer
 from harness.question import ask, jobs
 
 HERE = Path(__file__).parent

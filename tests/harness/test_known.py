@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.evidence.tally import Tally
 from harness.finding import unjudged
 from harness.known import Known, known_beside, known_text, read_known
-from harness.suite import load_suite
+from harness.protocol.suite import load_suite
 
 BENT = "toss/fair/float32/p0.5/-/eager"
 

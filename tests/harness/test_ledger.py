@@ -18,9 +18,7 @@ from pathlib import Path
 import pytest
 
 from harness.amounts import join, split
-from harness.backend import Offer
 from harness.chronicle import tell
-from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence.check import failed
 from harness.evidence.kinds import add
@@ -28,8 +26,10 @@ from harness.evidence.tally import Tally
 from harness.gate import answer
 from harness.ledger import APART, Ledger, UnwritableError
 from harness.machine import environment
-from harness.names import find
 from harness.nightly import REFERENCE, Agenda, Recording, draw, standing
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Result
+from harness.protocol.lookup import find
 from harness.question import ask, jobs
 from harness.workers import AHEAD, InProcess
 

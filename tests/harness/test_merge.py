@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.backend import Offer
-from harness.engine import Result
 from harness.errors import UsageError
 from harness.evidence.tally import Tally
 from harness.ledger import APART, Ledger
 from harness.machine import environment
 from harness.merge import merge
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Result
 from harness.question import ask
 from harness.schema import APPLICATION, MIGRATIONS
 

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.case import FindingId
-from harness.engine import Job, Result
 from harness.errors import UsageError
 from harness.gate import answer
 from harness.killable import result_of
 from harness.known import known_text, read_known
 from harness.limits import parse_size, size_text
-from harness.names import find
+from harness.protocol.case import FindingId
+from harness.protocol.engine import Job, Result
+from harness.protocol.lookup import find
+from harness.protocol.suite import load_suite
 from harness.published import read_verdict
 from harness.question import ask
-from harness.suite import load_suite
 from harness.workers import InProcess
 
 COIN, COINS = (str(Path(__file__).with_name(name)) for name in ("coin.py", "coins.py"))

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.names import find
+from harness.protocol.lookup import find
+from harness.protocol.source import beside, locate
+from harness.protocol.suite import load_suite
 from harness.snippet import _quoted, _to_stand_here, snippet
-from harness.source import beside, locate
-from harness.suite import load_suite
 from specs.demonstration import demonstrate
 from specs.scripts import SHOWN
 
@@ -232,7 +232,7 @@ def dropout(x, p, train):
 
 def test_what_is_installed_is_imported_and_not_copied():
     """As an adapter in the framework's own package: its packages are neither copied nor run."""
-    loaded = "import sys; from harness.source import beside, locate; s = locate('rich.table'); "
+    loaded = "import sys; from harness.protocol.source import beside, locate; s = locate('rich.table'); "
     code = loaded + "print(s.package, s.path.name, list(beside(s)), 'rich' in sys.modules)"
     found = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert found.stdout == "rich table.py [] False\n", found.stderr

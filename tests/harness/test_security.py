@@ -41,7 +41,7 @@ def test_a_module_that_has_the_name_of_one_of_ours_is_refused_where_it_is_import
 
 def test_a_package_of_another_that_has_the_name_of_ours_is_named(python, tmp_path):
     (tmp_path / "impl.py").touch()
-    load = "from harness.backend import load_backend; load_backend('numpy')"
+    load = "from harness.protocol.backend import load_backend; load_backend('numpy')"
     run = python(f"import sys; sys.path.insert(0, '.'); import impl; {load}")
     assert "impl.py was loaded as 'impl', and keeprate itself has a package of this name: rename yours" in run.err
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from harness.backend import Offer
-from harness.engine import Result
 from harness.evidence.check import failed, passed
 from harness.evidence.tally import Tally
 from harness.finding import decide, unjudged
 from harness.gate import Docket, conclude
 from harness.known import Known
+from harness.protocol.backend import Offer
+from harness.protocol.engine import Result
+from harness.protocol.suite import load_suite
 from harness.question import Question, ask
-from harness.suite import load_suite
 from harness.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
 
 SUITE = load_suite("dropout")

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.engine import Result
 from harness.killable import ChildDiedError
 from harness.limits import Limits
+from harness.protocol.engine import Result
 from harness.workers import AHEAD, Children
 
 HERE = Path(__file__).parent

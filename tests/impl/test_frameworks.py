@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness.known import read_known
-from harness.suite import load_suite
+from harness.protocol.suite import load_suite
 from impl.backends import numpy as plain
 
 FOLDER = Path(plain.__file__).parent

@@ -10,8 +10,8 @@ import pytest
 
 from harness.chronicle import tell
 from harness.ledger import Ledger
-from harness.names import find
 from harness.nightly import draw
+from harness.protocol.lookup import find
 from harness.question import ask
 from harness.workers import InProcess
 

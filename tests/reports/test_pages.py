@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from harness.suite import load_suite
+from harness.protocol.suite import load_suite
 from reports.comparison import compare
 from reports.pages import render
 from reports.reading import Reading

@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 import pytest
 
-from harness.backend import DTYPES
-from harness.case import FindingId
-from harness.suite import load_suite
+from harness.protocol.backend import DTYPES
+from harness.protocol.case import FindingId
+from harness.protocol.suite import load_suite
 from specs.aims import ENDS, MAIN, RARE, WEIGHTS, detects
 from specs.calls import STUDIES as FUNCTIONS
 from specs.contexts import CONTEXTS

@@ -6,9 +6,9 @@ import types
 import numpy as np
 import pytest
 
-from harness.case import Case
 from harness.errors import BackendError
 from harness.evidence.moments import UNIT
+from harness.protocol.case import Case
 from specs.contracts import CONTRACTS
 from specs.gradients import gradients
 from specs.laws.moments import moments

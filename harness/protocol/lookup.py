@@ -20,7 +20,7 @@ from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.foreign import told
 
 OURS = "keeprate"  # the distribution
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("harness", "impl", "keeprate", "reports", "specs")  # what a file of the user's may be called as well
 LARGEST = 1 << 26  # bytes of a Python file
 _ABSENT = object()

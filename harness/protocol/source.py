@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from harness.names import OURS, PACKAGES, ROOT, installed
+from harness.protocol.lookup import OURS, PACKAGES, ROOT, installed
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.errors import NoVerdictError
 from harness.foreign import line, shown, told
-from harness.names import find
-from harness.source import clash, locate
+from harness.protocol.lookup import find
+from harness.protocol.source import clash, locate
 
 LAYOUTS = ("channels_first", "channels_last")
 DTYPES = ("float32", "float64", "float16", "bfloat16")

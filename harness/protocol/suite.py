@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.case import Case, FindingId, Promise
 from harness.errors import NoVerdictError, UsageError
 from harness.evidence.kinds import Evidence
 from harness.foreign import clean, shown, told
-from harness.names import find
+from harness.protocol.case import Case, FindingId, Promise
+from harness.protocol.lookup import find
 
 PROFILES = ("quick", "gate", "deep")
 
