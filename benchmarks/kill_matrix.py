@@ -34,7 +34,7 @@ from harness.protocol.case import ANY
 from harness.protocol.lookup import find
 from harness.protocol.suite import load_suite
 from harness.question import ask, jobs, offered
-from harness.workers import InProcess
+from harness.workers.pool import InProcess
 
 ROOT = Path(__file__).parents[1]
 MATRIX, PAGE = ROOT / "docs" / "kill-matrix.json", ROOT / "docs" / "kill-matrix.md"

@@ -46,7 +46,7 @@ from harness.ledger import APART, Ledger, Run
 from harness.nightly import draw, standing
 from harness.protocol.backend import load_backend
 from harness.question import ask
-from harness.workers import InProcess
+from harness.workers.pool import InProcess
 from specs import bench
 from specs.bench import Bench
 from specs.contracts import CONTRACTS

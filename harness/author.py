@@ -22,7 +22,7 @@ from harness.protocol.lookup import similar
 from harness.protocol.suite import Look, Suite
 from harness.question import Question, ask
 from harness.text import WIDTH, filled
-from harness.workers import Runner
+from harness.workers.pool import Runner
 
 TRANSFORMS = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")
 

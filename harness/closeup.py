@@ -21,7 +21,7 @@ from harness.replay import evidence_of, shrink, strongest, together
 from harness.snippet import snippet
 from harness.text import WIDTH, filled
 from harness.verdict import Verdict
-from harness.workers import Children
+from harness.workers.pool import Children
 
 ROWS = 10  # those that are furthest off
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from harness.cluster import SCHEME, Cluster
 from harness.errors import UsageError
 from harness.gate import runner_for
-from harness.limits import limits
 from harness.question import Question
-from harness.workers import Children
+from harness.workers.cluster import SCHEME, Cluster
+from harness.workers.limits import limits
+from harness.workers.pool import Children
 
 
 def runner_of(

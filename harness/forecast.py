@@ -15,7 +15,7 @@ from harness.protocol.backend import Offer
 from harness.protocol.engine import Job
 from harness.question import Question, jobs
 from harness.text import filled, millions, plural
-from harness.workers import Runner
+from harness.workers.pool import Runner
 
 TRIAL = 1 << 20  # draws of the case that is timed for each operator
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from harness.errors import NoVerdictError, UsageError
 from harness.finding import Finding, Status, decide, outcome, unjudged
-from harness.limits import WORKER, limits, total_memory
-from harness.machine import cores, environment
 from harness.picture import pictures
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.protocol.suite import Look
 from harness.question import ALPHA, Question, ask, is_whole, jobs, lacking, offered
 from harness.verdict import Verdict
-from harness.workers import Children, InProcess, Runner
+from harness.workers.limits import WORKER, limits, total_memory
+from harness.workers.machine import cores, environment
+from harness.workers.pool import Children, InProcess, Runner
 
 MANY = 64  # workers that may be asked for on any machine
 

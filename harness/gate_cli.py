@@ -41,7 +41,7 @@ from harness.protocol.suite import PROFILES
 from harness.question import KNOWN, Question, ask
 from harness.text import failure_text, filled, sentence, show
 from harness.verdict import Verdict
-from harness.workers import Children, Runner
+from harness.workers.pool import Children, Runner
 
 
 @click.command(epilog=EPILOG)

@@ -24,13 +24,13 @@ from harness.evidence.kinds import Evidence, add
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
 from harness.files import check_writable
-from harness.machine import cpu
 from harness.picture import checked
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.question import Question
 from harness.schema import connect
 from harness.verdict import Verdict
+from harness.workers.machine import cpu
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
 SEEDS = 1 << 20  # that a nightly run takes for itself: more passes than any case will see in a night

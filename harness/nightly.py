@@ -14,7 +14,6 @@ from harness.evidence.kinds import Evidence, kind_of
 from harness.finding import Finding
 from harness.gate import Docket, conclude, refuse_faulty, run_of
 from harness.ledger import Ledger, Run, UnwritableError
-from harness.machine import environment
 from harness.picture import leading, pictures
 from harness.planner import SUSPICIOUS, Place, choose
 from harness.protocol.backend import Offer
@@ -23,7 +22,8 @@ from harness.protocol.suite import Look
 from harness.question import Question, offered
 from harness.question import jobs as jobs_of
 from harness.verdict import Verdict
-from harness.workers import Runner
+from harness.workers.machine import environment
+from harness.workers.pool import Runner
 
 Offers = tuple[Offer, Offer | None]
 REFERENCE = 4  # passes of the backend for one of the reference: half its resolution, at a quarter of the cost

@@ -23,7 +23,6 @@ from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_apart, check_writable, write
 from harness.finding import Finding, Status
 from harness.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
-from harness.limits import limits
 from harness.picture import pictures
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
@@ -32,7 +31,8 @@ from harness.protocol.suite import PROFILES, groups
 from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
 from harness.text import failure_text, verdict_text
 from harness.verdict import Verdict
-from harness.workers import Children
+from harness.workers.limits import limits
+from harness.workers.pool import Children
 
 SEED = "keeprate_seed"
 

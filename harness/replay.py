@@ -13,7 +13,7 @@ from harness.protocol.backend import DTYPES, Offer
 from harness.protocol.case import Case, FindingId, Promise
 from harness.protocol.engine import Job, Result
 from harness.question import Question, offered
-from harness.workers import Children
+from harness.workers.pool import Children
 
 CALLS = 5000  # of a small shape, at most: what a person waits for
 

@@ -11,7 +11,7 @@ from harness.gate import answer, runner_for
 from harness.protocol.lookup import find
 from harness.question import Question, ask
 from harness.verdict import Verdict
-from harness.workers import InProcess
+from harness.workers.pool import InProcess
 
 FOLDER = Path(__file__).parent / "mutants"
 NOT_WRITTEN = {  # the defects that no mutant stands for

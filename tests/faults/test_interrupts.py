@@ -45,7 +45,7 @@ def hanging(name, busy=1.0):
 
 def workers(process):
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "harness.child" in words(child)]
+    return [child for child in children if "harness.workers.child_main" in words(child)]
 
 
 def words(process):

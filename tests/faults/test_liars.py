@@ -8,7 +8,7 @@ import pytest
 from harness.gate import answer
 from harness.protocol.lookup import find
 from harness.question import ask
-from harness.workers import InProcess
+from harness.workers.pool import InProcess
 
 HERE = Path(__file__).parent
 THREATS = (HERE.parent.parent / "docs" / "threats.md").read_text(encoding="utf-8")

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 
 from interrupt import Interrupt
 
-from harness.limits import Limits
 from harness.protocol.engine import Result
-from harness.workers import Children
+from harness.workers.limits import Limits
+from harness.workers.pool import Children
 
-FILES = ("harness/workers.py", "/threading.py", "concurrent/futures/_base.py", "concurrent/futures/thread.py")
+FILES = ("harness/workers/pool.py", "/threading.py", "concurrent/futures/_base.py", "concurrent/futures/thread.py")
 JOBS = [SimpleNamespace(role="backend", case=SimpleNamespace(op="toss", id=str(number))) for number in range(6)]
 SAMPLE = 60  # steps: a process takes some hundredths of a second
 HANGS = 20  # seconds: many times what one takes

@@ -28,7 +28,7 @@ from harness.gate import answer, judge
 from harness.protocol.backend import load_backend, offer
 from harness.protocol.lookup import find
 from harness.question import ask, jobs
-from harness.workers import InProcess
+from harness.workers.pool import InProcess
 
 COIN_RUN = ("--profile", "quick")
 

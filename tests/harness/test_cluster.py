@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.cluster import Cluster, _limits
 from harness.ledger import Ledger
-from harness.limits import limits
+from harness.workers.cluster import Cluster, _limits
+from harness.workers.limits import limits
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 

@@ -18,7 +18,7 @@ from harness.protocol.engine import Job, Result, run
 from harness.protocol.lookup import find
 from harness.protocol.suite import PROFILES, groups, load_suite
 from harness.question import ask, jobs
-from harness.workers import InProcess
+from harness.workers.pool import InProcess
 
 ALPHA = 1e-6
 

@@ -11,12 +11,12 @@ from harness.amounts import pack
 from harness.evidence.check import passed
 from harness.evidence.tally import Tally
 from harness.ledger import Ledger
-from harness.machine import environment
 from harness.nightly import standing
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.question import ask
 from harness.schema import MIGRATIONS
+from harness.workers.machine import environment
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")

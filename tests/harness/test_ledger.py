@@ -25,13 +25,13 @@ from harness.evidence.kinds import add
 from harness.evidence.tally import Tally
 from harness.gate import answer
 from harness.ledger import APART, Ledger, UnwritableError
-from harness.machine import environment
 from harness.nightly import REFERENCE, Agenda, Recording, draw, standing
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.protocol.lookup import find
 from harness.question import ask, jobs
-from harness.workers import AHEAD, InProcess
+from harness.workers.machine import environment
+from harness.workers.pool import AHEAD, InProcess
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")

@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from harness import gate
-from harness.limits import SHARE, limits, total_memory
-from harness.machine import cores
+from harness.workers.limits import SHARE, limits, total_memory
+from harness.workers.machine import cores
 
 MACHINE = psutil.virtual_memory().total
 CORES = 64  # of a host that has many

@@ -11,12 +11,12 @@ import pytest
 from harness.errors import UsageError
 from harness.evidence.tally import Tally
 from harness.ledger import APART, Ledger
-from harness.machine import environment
 from harness.merge import merge
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.question import ask
 from harness.schema import APPLICATION, MIGRATIONS
+from harness.workers.machine import environment
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.gate import answer
-from harness.killable import result_of
 from harness.known import known_text, read_known
-from harness.limits import parse_size, size_text
 from harness.protocol.case import FindingId
 from harness.protocol.engine import Job, Result
 from harness.protocol.lookup import find
 from harness.protocol.suite import load_suite
 from harness.published import read_verdict
 from harness.question import ask
-from harness.workers import InProcess
+from harness.workers.child import result_of
+from harness.workers.limits import parse_size, size_text
+from harness.workers.pool import InProcess
 
 COIN, COINS = (str(Path(__file__).with_name(name)) for name in ("coin.py", "coins.py"))
 

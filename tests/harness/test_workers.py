@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.killable import ChildDiedError
-from harness.limits import Limits
 from harness.protocol.engine import Result
-from harness.workers import AHEAD, Children
+from harness.workers.child import ChildDiedError
+from harness.workers.limits import Limits
+from harness.workers.pool import AHEAD, Children
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,7 @@ from harness.ledger import Ledger
 from harness.nightly import draw
 from harness.protocol.lookup import find
 from harness.question import ask
-from harness.workers import InProcess
+from harness.workers.pool import InProcess
 
 MUTANT = Path(__file__).parents[1] / "mutants" / "correlated.py"
 HARNESS = Path(__file__).parent.parent / "harness"

@@ -10,13 +10,13 @@ from itertools import islice
 from typing import Any, Protocol
 
 from harness.errors import NoVerdictError
-from harness.killable import Child, ChildDiedError
-from harness.limits import Limits
-from harness.patience import Patience
 from harness.protocol import backend as backends
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Job, Result, decided, picture, run
 from harness.protocol.suite import Look, Suite
+from harness.workers.child import Child, ChildDiedError
+from harness.workers.circuit_breaker import Patience
+from harness.workers.limits import Limits
 
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
 

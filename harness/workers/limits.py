@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from harness.errors import UsageError
-from harness.groups import GROUPS, OWN, folders, words
+from harness.workers.cgroups import GROUPS, OWN, folders, words
 
 SECONDS = 120.0  # beside what the draws take
 PER_DRAW = 1e-6  # seconds: eighty times what MLX takes on one core

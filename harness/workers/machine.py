@@ -8,7 +8,7 @@ import os
 import platform
 from pathlib import Path
 
-from harness.groups import GROUPS, OWN, folders, words
+from harness.workers.cgroups import GROUPS, OWN, folders, words
 
 
 def environment() -> dict[str, str]:

@@ -22,11 +22,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.limits import Limits, limits
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Job, Result
 from harness.protocol.suite import Look
-from harness.workers import AHEAD, Children
+from harness.workers.limits import Limits, limits
+from harness.workers.pool import AHEAD, Children
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -1,6 +1,6 @@
 """The worker's own process: takes one job at a time from its standard input, answers on its standard output.
 
-Started as `python -P -m harness.child LIFELINE`, never forked, so that no framework finds itself half initialised. The
+Started as `python -P -m harness.workers.child_main LIFELINE`, never forked, so that no framework finds itself half initialised. The
 backend's standard input is empty, and what it prints goes nowhere. What it replaces in the judge, and where it goes, is
 put back after every job (docs/threats.md).
 """
@@ -25,7 +25,7 @@ from harness.errors import KeeprateError, NoVerdictError
 from harness.protocol.backend import load_backend, offer
 from harness.protocol.engine import Job, Result, picture, run
 from harness.protocol.suite import Look, Suite, load_suite
-from harness.untouched import Untouched
+from harness.workers.integrity import Untouched
 
 
 class _Loaded:
