@@ -5,9 +5,9 @@ The names that a user imports; nothing is defined here.
 
 from harness.entry import main
 from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.finding import Finding
-from harness.gate import judge
-from harness.verdict import Verdict
+from harness.judging.finding import Finding
+from harness.judging.gate import judge
+from harness.judging.verdict import Verdict
 
 __all__ = ["Finding", "KeeprateError", "NoVerdictError", "UsageError", "Verdict", "judge", "main"]
 

@@ -37,10 +37,10 @@ from harness.evidence.kinds import Evidence
 from harness.evidence.likelihood import RATE_PRIOR, cell_log_e
 from harness.evidence.moments import UNIT, Moments
 from harness.evidence.tally import Tally
+from harness.judging.request import ALPHA
 from harness.protocol.case import Case, Promise
 from harness.protocol.engine import Job, run
 from harness.protocol.suite import Suite, load_suite
-from harness.question import ALPHA
 from specs import simulated
 from specs.contracts import CONTRACTS
 from specs.sample import Masks, chunks

@@ -39,8 +39,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from harness.errors import BackendError
+from harness.judging.request import ALPHA as BUDGET
 from harness.protocol.lookup import find
-from harness.question import ALPHA as BUDGET
 from specs import reference
 from specs.bench import Bench
 from specs.contracts import CONTRACTS

@@ -32,12 +32,12 @@ import keeprate
 from harness.evidence.check import Check
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
-from harness.finding import weigh
+from harness.judging.finding import weigh
+from harness.judging.request import ALPHA
 from harness.protocol.case import Promise
 from harness.protocol.engine import Job, run
 from harness.protocol.lookup import find
 from harness.protocol.suite import Suite, load_suite
-from harness.question import ALPHA
 from specs import simulated
 
 FINE = 100  # draws that are expected in each cell

@@ -28,12 +28,12 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import torch
 
-from harness.diagnosis import Mark, marks_of, traits_of
-from harness.finding import outcome
+from harness.judging.diagnosis import Mark, marks_of, traits_of
+from harness.judging.finding import outcome
+from harness.judging.request import ask, jobs, offered
 from harness.protocol.case import ANY
 from harness.protocol.lookup import find
 from harness.protocol.suite import load_suite
-from harness.question import ask, jobs, offered
 from harness.workers.pool import InProcess
 
 ROOT = Path(__file__).parents[1]

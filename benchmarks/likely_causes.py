@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.diagnosis import LIKENESS, Mark, likely_causes, traits_of
+from harness.judging.diagnosis import LIKENESS, Mark, likely_causes, traits_of
 from harness.protocol.suite import Cause
 
 MATRIX = Path(__file__).parents[1] / "docs" / "kill-matrix.json"

@@ -41,11 +41,11 @@ from harness.amounts import join, split
 from harness.chronicle import latest
 from harness.evidence.kinds import from_json
 from harness.evidence.tally import draws_to_detect
-from harness.gate import runner_for
+from harness.judging.gate import runner_for
+from harness.judging.request import ask
 from harness.ledger import APART, Ledger, Run
 from harness.nightly import draw, standing
 from harness.protocol.backend import load_backend
-from harness.question import ask
 from harness.workers.pool import InProcess
 from specs import bench
 from specs.bench import Bench

@@ -16,12 +16,12 @@ from rich.table import Table
 
 from harness.errors import KeeprateError, UsageError
 from harness.files import write
-from harness.gate import counted, runner_for
+from harness.judging.gate import counted, runner_for
+from harness.judging.request import Question, ask
+from harness.judging.text import WIDTH, filled
 from harness.protocol.backend import Offer
 from harness.protocol.lookup import similar
 from harness.protocol.suite import Look, Suite
-from harness.question import Question, ask
-from harness.text import WIDTH, filled
 from harness.workers.pool import Runner
 
 TRANSFORMS = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")

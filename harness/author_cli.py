@@ -11,11 +11,11 @@ from rich.progress import MofNCompleteColumn
 from harness.author import explain as explained
 from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
 from harness.console import console, progress
+from harness.judging.request import ask
+from harness.judging.text import filled
 from harness.options import EPILOG, suite_option
 from harness.protocol.lookup import installed
 from harness.protocol.suite import load_suite
-from harness.question import ask
-from harness.text import filled
 
 
 @click.command(epilog=EPILOG)

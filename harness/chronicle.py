@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.judging.request import Question, ask
+from harness.judging.verdict import Verdict
 from harness.ledger import Ledger
 from harness.nightly import standing
 from harness.protocol.backend import DTYPES, Offer
 from harness.protocol.case import Promise
 from harness.protocol.lookup import similar
-from harness.question import Question, ask
-from harness.verdict import Verdict
 
 NOTABLE = 40  # findings whose nights are told one by one: those with the most evidence
 POINTS = 60  # nights of one finding, or of one law, that are told; spread over all there were

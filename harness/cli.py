@@ -6,9 +6,9 @@ import click
 
 from harness.author_cli import backends, check, explain, init
 from harness.gate_cli import gate, matrix, plan, replay
+from harness.judging.text import WIDTH
 from harness.nightly_cli import merge, nightly, report
 from harness.options import EPILOG
-from harness.text import WIDTH
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)

@@ -13,14 +13,14 @@ from harness.evidence.check import Check
 from harness.evidence.kinds import Evidence
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
-from harness.finding import Finding
+from harness.judging.finding import Finding
+from harness.judging.request import Question
+from harness.judging.text import WIDTH, filled
+from harness.judging.verdict import Verdict
 from harness.protocol.case import Case, FindingId
 from harness.protocol.engine import Job, Result
-from harness.question import Question
 from harness.replay import evidence_of, shrink, strongest, together
 from harness.snippet import snippet
-from harness.text import WIDTH, filled
-from harness.verdict import Verdict
 from harness.workers.pool import Children
 
 ROWS = 10  # those that are furthest off

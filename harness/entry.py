@@ -20,7 +20,7 @@ import click
 from harness.cli import cli
 from harness.console import forget, open_streams
 from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.text import WIDTH
+from harness.judging.text import WIDTH
 
 NOTICED = 0.2  # seconds within which a thread that isn't waiting answers a signal
 ENDING = 5.0  # seconds within which a run ends that was told to

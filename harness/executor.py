@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from harness.errors import UsageError
-from harness.gate import runner_for
-from harness.question import Question
+from harness.judging.gate import runner_for
+from harness.judging.request import Question
 from harness.workers.cluster import SCHEME, Cluster
 from harness.workers.limits import limits
 from harness.workers.pool import Children

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.judging.request import Question, jobs
+from harness.judging.text import filled, millions, plural
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Job
-from harness.question import Question, jobs
-from harness.text import filled, millions, plural
 from harness.workers.pool import Runner
 
 TRIAL = 1 << 20  # draws of the case that is timed for each operator

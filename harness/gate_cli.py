@@ -15,13 +15,16 @@ from rich.progress import MofNCompleteColumn
 from harness import github
 from harness.closeup import Closeup
 from harness.console import console, progress
-from harness.deviations import unlisted
 from harness.errors import NoVerdictError, UsageError
 from harness.executor import runner_of
 from harness.files import check_apart, check_writable, write
 from harness.forecast import forecast, show_plan
-from harness.gate import answer_in_full, counted, no_verdict, runner_for
-from harness.known import HEAD, known_text
+from harness.judging.deviations import unlisted
+from harness.judging.gate import answer_in_full, counted, no_verdict, runner_for
+from harness.judging.known import HEAD, known_text
+from harness.judging.request import KNOWN, Question, ask
+from harness.judging.text import failure_text, filled, sentence, show
+from harness.judging.verdict import Verdict
 from harness.ledger import Ledger
 from harness.matrix import Row, check_out, exit_code, names_of, row_of, text_of
 from harness.nightly import Recording
@@ -38,9 +41,6 @@ from harness.options import (
 )
 from harness.protocol.engine import Result
 from harness.protocol.suite import PROFILES
-from harness.question import KNOWN, Question, ask
-from harness.text import failure_text, filled, sentence, show
-from harness.verdict import Verdict
 from harness.workers.pool import Children, Runner
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.finding import Finding
-from harness.text import by_law, failure_text, remarks, rows, sentence
-from harness.verdict import Verdict
+from harness.judging.finding import Finding
+from harness.judging.text import by_law, failure_text, remarks, rows, sentence
+from harness.judging.verdict import Verdict
 
 SHOWN = 10  # annotations of one step that GitHub shows
 

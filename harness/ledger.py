@@ -24,12 +24,12 @@ from harness.evidence.kinds import Evidence, add
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
 from harness.files import check_writable
-from harness.picture import checked
+from harness.judging.pictures import checked
+from harness.judging.request import Question
+from harness.judging.verdict import Verdict
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
-from harness.question import Question
 from harness.schema import connect
-from harness.verdict import Verdict
 from harness.workers.machine import cpu
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day

@@ -11,17 +11,17 @@ from typing import Any
 from harness.errors import UsageError
 from harness.evidence.check import Check
 from harness.evidence.kinds import Evidence, kind_of
-from harness.finding import Finding
-from harness.gate import Docket, conclude, refuse_faulty, run_of
+from harness.judging.finding import Finding
+from harness.judging.gate import Docket, conclude, refuse_faulty, run_of
+from harness.judging.pictures import leading, pictures
+from harness.judging.request import Question, offered
+from harness.judging.request import jobs as jobs_of
+from harness.judging.verdict import Verdict
 from harness.ledger import Ledger, Run, UnwritableError
-from harness.picture import leading, pictures
 from harness.planner import SUSPICIOUS, Place, choose
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Job, Result, decided
 from harness.protocol.suite import Look
-from harness.question import Question, offered
-from harness.question import jobs as jobs_of
-from harness.verdict import Verdict
 from harness.workers.machine import environment
 from harness.workers.pool import Runner
 

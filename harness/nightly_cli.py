@@ -19,15 +19,15 @@ from harness.console import console, progress
 from harness.errors import NoVerdictError, UsageError
 from harness.executor import runner_of
 from harness.files import beginning, check_apart, check_folder, kind, write
+from harness.judging.request import ask
+from harness.judging.text import filled, millions, plural, show
 from harness.ledger import Ledger
 from harness.merge import merge as merged
 from harness.nightly import draw
 from harness.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
 from harness.protocol.lookup import find
 from harness.published import read_verdict
-from harness.question import ask
 from harness.schema import MAGIC
-from harness.text import filled, millions, plural, show
 
 PAGES = ("index.html", "report.md", "report.json")
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise

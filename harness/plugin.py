@@ -21,16 +21,16 @@ import pytest
 from harness import github
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_apart, check_writable, write
-from harness.finding import Finding, Status
-from harness.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
-from harness.picture import pictures
+from harness.judging.finding import Finding, Status
+from harness.judging.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
+from harness.judging.pictures import pictures
+from harness.judging.request import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
+from harness.judging.text import failure_text, verdict_text
+from harness.judging.verdict import Verdict
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.protocol.lookup import file_of
 from harness.protocol.suite import PROFILES, groups
-from harness.question import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
-from harness.text import failure_text, verdict_text
-from harness.verdict import Verdict
 from harness.workers.limits import limits
 from harness.workers.pool import Children
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from harness.evidence.check import Check
 from harness.evidence.kinds import Evidence, add
-from harness.finding import Finding, decide, weigh
+from harness.judging.finding import Finding, decide, weigh
+from harness.judging.request import Question, offered
 from harness.protocol.backend import DTYPES, Offer
 from harness.protocol.case import Case, FindingId, Promise
 from harness.protocol.engine import Job, Result
-from harness.question import Question, offered
 from harness.workers.pool import Children
 
 CALLS = 5000  # of a small shape, at most: what a person waits for

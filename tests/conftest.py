@@ -6,7 +6,7 @@ import signal
 import psutil
 import pytest
 
-from harness.gate import counted
+from harness.judging.gate import counted
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook

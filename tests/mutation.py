@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.gate import answer, runner_for
+from harness.judging.gate import answer, runner_for
+from harness.judging.request import Question, ask
+from harness.judging.verdict import Verdict
 from harness.protocol.lookup import find
-from harness.question import Question, ask
-from harness.verdict import Verdict
 from harness.workers.pool import InProcess
 
 FOLDER = Path(__file__).parent / "mutants"

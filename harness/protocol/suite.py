@@ -122,7 +122,7 @@ class Cause:
         kind: faults of one kind have this in common.
         says: what is wrong, in words.
         defect: a real defect that it stands for, and its public thread; empty for none.
-        traits: as `harness.diagnosis` finds them in a verdict over it.
+        traits: as `harness.judging.diagnosis` finds them in a verdict over it.
     """
 
     name: str

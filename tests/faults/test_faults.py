@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import NoVerdictError
-from harness.gate import answer, runner_for
+from harness.judging.gate import answer, runner_for
+from harness.judging.request import ask, jobs
 from harness.protocol.lookup import find
-from harness.question import ask, jobs
 
 HERE = Path(__file__).parent
 COIN = str(HERE.parent / "harness" / "coin.py")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate import answer
+from harness.judging.gate import answer
+from harness.judging.request import ask
 from harness.protocol.lookup import find
-from harness.question import ask
 from harness.workers.pool import InProcess
 
 HERE = Path(__file__).parent

@@ -24,10 +24,10 @@ from harness.entry import main
 from harness.errors import NoVerdictError, UsageError
 from harness.files import write
 from harness.forecast import forecast
-from harness.gate import answer, judge
+from harness.judging.gate import answer, judge
+from harness.judging.request import ask, jobs
 from harness.protocol.backend import load_backend, offer
 from harness.protocol.lookup import find
-from harness.question import ask, jobs
 from harness.workers.pool import InProcess
 
 COIN_RUN = ("--profile", "quick")

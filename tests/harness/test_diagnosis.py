@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.diagnosis import LIKENESS, Mark, call_of, effect, gave_of, likely, likely_causes, traits_of
 from harness.evidence.tally import Tally
+from harness.judging.diagnosis import LIKENESS, Mark, call_of, effect, gave_of, likely, likely_causes, traits_of
 from harness.protocol.suite import Cause
 
 FROZEN = traits_of([Mark("calls:0", "compile", 1, 1, off=0.2), Mark("no_mask_twice", "compile", 1, 1, wrong=0.5)])

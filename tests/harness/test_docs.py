@@ -10,9 +10,9 @@ import pytest
 
 import keeprate
 from harness.cli import cli
-from harness.gate import judge
+from harness.judging.gate import judge
+from harness.judging.verdict import Verdict
 from harness.protocol.suite import PROFILES
-from harness.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent.parent
 

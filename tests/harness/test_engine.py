@@ -11,13 +11,13 @@ from harness.errors import UsageError
 from harness.evidence.check import Check, failed, passed
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
-from harness.gate import answer, runner_for
+from harness.judging.gate import answer, runner_for
+from harness.judging.request import ask, jobs
 from harness.protocol.backend import Offer
 from harness.protocol.case import Case, FindingId
 from harness.protocol.engine import Job, Result, run
 from harness.protocol.lookup import find
 from harness.protocol.suite import PROFILES, groups, load_suite
-from harness.question import ask, jobs
 from harness.workers.pool import InProcess
 
 ALPHA = 1e-6
@@ -89,8 +89,8 @@ def test_what_no_law_explains_is_an_error(keeprate, real_pytest, coin, coins):
 def test_no_framework_is_imported_for_a_coin(python, coin, coins):
     script = f"""
 import sys
-from harness.gate import InProcess, answer
-from harness.question import ask
+from harness.judging.gate import InProcess, answer
+from harness.judging.request import ask
 from harness.protocol.lookup import find
 question = ask("", profile="quick", suite={coin!r})
 verdict = answer(question, InProcess(find("{coins}:Fair", group="", kind="coin"), question.suite, question.names))

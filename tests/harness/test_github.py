@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
-from harness.gate import no_verdict
 from harness.github import markdown
-from harness.question import ask
+from harness.judging.gate import no_verdict
+from harness.judging.request import ask
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from harness.amounts import pack
 from harness.evidence.check import passed
 from harness.evidence.tally import Tally
+from harness.judging.request import ask
 from harness.ledger import Ledger
 from harness.nightly import standing
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
-from harness.question import ask
 from harness.schema import MIGRATIONS
 from harness.workers.machine import environment
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate import runner_for
+from harness.judging.gate import runner_for
+from harness.judging.request import ask, jobs
 from harness.protocol.backend import Offer
-from harness.question import ask, jobs
 from harness.workers import child as killable
 from harness.workers.child import Child, ChildDiedError
 from harness.workers.limits import Limits

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.deviations import no_longer_seen, unlisted
 from harness.errors import UsageError
 from harness.evidence.tally import Tally
-from harness.finding import unjudged
-from harness.known import Known, known_beside, known_text, read_known
+from harness.judging.deviations import no_longer_seen, unlisted
+from harness.judging.finding import unjudged
+from harness.judging.known import Known, known_beside, known_text, read_known
 from harness.protocol.suite import load_suite
 
 BENT = "toss/fair/float32/p0.5/-/eager"

@@ -23,13 +23,13 @@ from harness.errors import UsageError
 from harness.evidence.check import failed
 from harness.evidence.kinds import add
 from harness.evidence.tally import Tally
-from harness.gate import answer
+from harness.judging.gate import answer
+from harness.judging.request import ask, jobs
 from harness.ledger import APART, Ledger, UnwritableError
 from harness.nightly import REFERENCE, Agenda, Recording, draw, standing
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.protocol.lookup import find
-from harness.question import ask, jobs
 from harness.workers.machine import environment
 from harness.workers.pool import AHEAD, InProcess
 

@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from harness import gate
+from harness.judging import gate
 from harness.workers.limits import SHARE, limits, total_memory
 from harness.workers.machine import cores
 

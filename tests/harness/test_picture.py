@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from harness.finding import unjudged
-from harness.picture import HEIGHT, WIDTH, leading, rows_of
-from harness.question import ask
+from harness.judging.finding import unjudged
+from harness.judging.pictures import HEIGHT, WIDTH, leading, rows_of
+from harness.judging.request import ask
 from specs.bits import Bits
 from specs.picture import lines
 

@@ -61,8 +61,8 @@ def refuse(event, arguments):
         raise SystemExit(f"{{event}} {{arguments}}")
 sys.addaudithook(refuse)
 import keeprate
-from harness.gate import answer, runner_for
-from harness.question import ask
+from harness.judging.gate import answer, runner_for
+from harness.judging.request import ask
 question = ask("{coins}:Fair", suite={coin!r}, profile="quick")
 print(answer(question, runner_for(question, 1)).verdict)
 """

@@ -9,14 +9,14 @@ import pytest
 
 from harness.evidence.check import failed, passed
 from harness.evidence.tally import Tally
-from harness.finding import decide, unjudged
-from harness.gate import Docket, conclude
-from harness.known import Known
+from harness.judging.finding import decide, unjudged
+from harness.judging.gate import Docket, conclude
+from harness.judging.known import Known
+from harness.judging.request import Question, ask
+from harness.judging.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.protocol.suite import load_suite
-from harness.question import Question, ask
-from harness.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
 
 SUITE = load_suite("dropout")
 OFFER = Offer("mine", "1.0", "cpu", ("float32", "bfloat16"), ("dropout", "feature_alpha_dropout"))

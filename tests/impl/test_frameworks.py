@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.known import read_known
+from harness.judging.known import read_known
 from harness.protocol.suite import load_suite
 from impl.backends import numpy as plain
 

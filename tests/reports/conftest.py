@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness.chronicle import tell
+from harness.judging.request import ask
 from harness.ledger import Ledger
 from harness.nightly import draw
 from harness.protocol.lookup import find
-from harness.question import ask
 from harness.workers.pool import InProcess
 
 MUTANT = Path(__file__).parents[1] / "mutants" / "correlated.py"

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.deviations import no_longer_seen
-from harness.diagnosis import precedence
-from harness.finding import Finding
+from harness.judging.deviations import no_longer_seen
+from harness.judging.diagnosis import precedence
+from harness.judging.finding import Finding
 from harness.protocol.case import ANY
 from harness.protocol.suite import Law
 
 if TYPE_CHECKING:
-    from harness.verdict import Verdict
+    from harness.judging.verdict import Verdict
 
 WIDTH = 80
 FAILURES = 5  # of the reference that are named

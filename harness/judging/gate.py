@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import NoVerdictError, UsageError
-from harness.finding import Finding, Status, decide, outcome, unjudged
-from harness.picture import pictures
+from harness.judging.finding import Finding, Status, decide, outcome, unjudged
+from harness.judging.pictures import pictures
+from harness.judging.request import ALPHA, Question, ask, is_whole, jobs, lacking, offered
+from harness.judging.verdict import Verdict
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.protocol.suite import Look
-from harness.question import ALPHA, Question, ask, is_whole, jobs, lacking, offered
-from harness.verdict import Verdict
 from harness.workers.limits import WORKER, limits, total_memory
 from harness.workers.machine import cores, environment
 from harness.workers.pool import Children, InProcess, Runner

@@ -12,7 +12,7 @@ from typing import Any
 from harness.evidence.kinds import Evidence
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
-from harness.finding import Finding
+from harness.judging.finding import Finding
 from harness.protocol.case import ANY
 from harness.protocol.suite import Cause
 

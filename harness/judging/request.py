@@ -11,7 +11,7 @@ from numbers import Integral
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.known import Known, known_beside, read_known
+from harness.judging.known import Known, known_beside, read_known
 from harness.protocol.backend import Offer
 from harness.protocol.case import ANY, Case, FindingId, Promise
 from harness.protocol.engine import Job

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from harness.evidence.check import Check
-from harness.finding import Finding
+from harness.judging.finding import Finding
+from harness.judging.request import Question, offered
 from harness.protocol.backend import Offer
 from harness.protocol.case import Case
 from harness.protocol.engine import Job, Result
-from harness.question import Question, offered
 
 BLOCKS = " ▄▀█"  # how a suite's picture shows two rows of entries in one of characters: the upper counts 2, the lower 1
 WIDTH, HEIGHT = 64, 32  # entries that are shown, at most
