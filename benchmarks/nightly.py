@@ -37,14 +37,14 @@ import psutil
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
-from harness.amounts import join, split
-from harness.chronicle import latest
 from harness.evidence.kinds import from_json
 from harness.evidence.tally import draws_to_detect
 from harness.judging.gate import runner_for
 from harness.judging.request import ask
-from harness.ledger import APART, Ledger, Run
-from harness.nightly import draw, standing
+from harness.ledger.encoding import join, split
+from harness.ledger.history import latest
+from harness.ledger.nightly import draw, standing
+from harness.ledger.store import APART, Ledger, Run
 from harness.protocol.backend import load_backend
 from harness.workers.pool import InProcess
 from specs import bench

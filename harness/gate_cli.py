@@ -25,9 +25,9 @@ from harness.judging.known import HEAD, known_text
 from harness.judging.request import KNOWN, Question, ask
 from harness.judging.text import failure_text, filled, sentence, show
 from harness.judging.verdict import Verdict
-from harness.ledger import Ledger
+from harness.ledger.nightly import Recording
+from harness.ledger.store import Ledger
 from harness.matrix import Row, check_out, exit_code, names_of, row_of, text_of
-from harness.nightly import Recording
 from harness.options import (
     EPILOG,
     NAMES,

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.ledger import Ledger
+from harness.ledger.store import Ledger
 
 HERE = Path(__file__).parent
 SCRIPT = str(Path(sys.executable).with_name("keeprate"))

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from harness.amounts import join, less, pack, split
 from harness.evidence.check import failed, passed
 from harness.evidence.kinds import add
 from harness.evidence.moments import Moments
 from harness.evidence.tally import Tally
+from harness.ledger.encoding import join, less, pack, split
 
 EVIDENCE = {
     "tally": Tally(("kept", "dropped"), (7, 3), (0.7, 0.3), departure="rate"),

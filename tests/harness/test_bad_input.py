@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.schema import connect
+from harness.ledger.schema import connect
 
 COIN = str(Path(__file__).with_name("coin.py"))
 FAIR = f"{Path(__file__).with_name('coins.py')}:Fair"

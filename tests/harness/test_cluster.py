@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.ledger import Ledger
+from harness.ledger.store import Ledger
 from harness.workers.cluster import Cluster, _limits
 from harness.workers.limits import limits
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.amounts import pack
 from harness.evidence.check import passed
 from harness.evidence.tally import Tally
 from harness.judging.request import ask
-from harness.ledger import Ledger
-from harness.nightly import standing
+from harness.ledger.encoding import pack
+from harness.ledger.nightly import standing
+from harness.ledger.schema import MIGRATIONS
+from harness.ledger.store import Ledger
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
-from harness.schema import MIGRATIONS
 from harness.workers.machine import environment
 
 HERE = Path(__file__).parent

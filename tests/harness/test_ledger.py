@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.amounts import join, split
-from harness.chronicle import tell
 from harness.errors import UsageError
 from harness.evidence.check import failed
 from harness.evidence.kinds import add
 from harness.evidence.tally import Tally
 from harness.judging.gate import answer
 from harness.judging.request import ask, jobs
-from harness.ledger import APART, Ledger, UnwritableError
-from harness.nightly import REFERENCE, Agenda, Recording, draw, standing
+from harness.ledger.encoding import join, split
+from harness.ledger.history import tell
+from harness.ledger.nightly import REFERENCE, Agenda, Recording, draw, standing
+from harness.ledger.store import APART, Ledger, UnwritableError
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
 from harness.protocol.lookup import find
@@ -398,7 +398,7 @@ def test_an_interrupt_at_any_step_adds_a_case_or_nothing(ledger, question, inter
     for step in count():
         before = ledger.passes(1).get(CASE, 0)
         try:
-            with interrupt(step, "harness/ledger.py", "contextlib.py"):
+            with interrupt(step, "harness/ledger/store.py", "contextlib.py"):
                 ledger.add(run, result(100_000, 100_000), 1.0)
             break  # it has fewer steps
         except KeyboardInterrupt:
@@ -647,4 +647,4 @@ def test_the_ledger_holds_no_pickle(ledger, question):
     for _, amounts in ledger.db.execute("SELECT id, total FROM look"):
         assert json.loads(join_text(amounts)) == {"counts": [[5, 10]]}
     assert split(Tally(("a", "b"), (1, 1), (0.5, 0.5)))[0].startswith("{")
-    assert "pickle" not in sys.modules["harness.ledger"].__dict__
+    assert "pickle" not in sys.modules["harness.ledger.store"].__dict__

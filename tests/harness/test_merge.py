@@ -11,11 +11,11 @@ import pytest
 from harness.errors import UsageError
 from harness.evidence.tally import Tally
 from harness.judging.request import ask
-from harness.ledger import APART, Ledger
-from harness.merge import merge
+from harness.ledger.merge import merge
+from harness.ledger.schema import APPLICATION, MIGRATIONS
+from harness.ledger.store import APART, Ledger
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
-from harness.schema import APPLICATION, MIGRATIONS
 from harness.workers.machine import environment
 
 HERE = Path(__file__).parent

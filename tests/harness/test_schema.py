@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from harness import schema
 from harness.errors import UsageError
+from harness.ledger import schema
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.chronicle import tell
 from harness.judging.request import ask
-from harness.ledger import Ledger
-from harness.nightly import draw
+from harness.ledger.history import tell
+from harness.ledger.nightly import draw
+from harness.ledger.store import Ledger
 from harness.protocol.lookup import find
 from harness.workers.pool import InProcess
 

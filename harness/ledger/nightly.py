@@ -17,8 +17,8 @@ from harness.judging.pictures import leading, pictures
 from harness.judging.request import Question, offered
 from harness.judging.request import jobs as jobs_of
 from harness.judging.verdict import Verdict
-from harness.ledger import Ledger, Run, UnwritableError
-from harness.planner import SUSPICIOUS, Place, choose
+from harness.ledger.planner import SUSPICIOUS, Place, choose
+from harness.ledger.store import Ledger, Run, UnwritableError
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Job, Result, decided
 from harness.protocol.suite import Look

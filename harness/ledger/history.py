@@ -12,8 +12,8 @@ from typing import Any
 from harness.errors import UsageError
 from harness.judging.request import Question, ask
 from harness.judging.verdict import Verdict
-from harness.ledger import Ledger
-from harness.nightly import standing
+from harness.ledger.nightly import standing
+from harness.ledger.store import Ledger
 from harness.protocol.backend import DTYPES, Offer
 from harness.protocol.case import Promise
 from harness.protocol.lookup import similar

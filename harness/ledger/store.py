@@ -18,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.amounts import join, split
 from harness.errors import UsageError
 from harness.evidence.kinds import Evidence, add
 from harness.evidence.moments import Moments
@@ -27,9 +26,10 @@ from harness.files import check_writable
 from harness.judging.pictures import checked
 from harness.judging.request import Question
 from harness.judging.verdict import Verdict
+from harness.ledger.encoding import join, split
+from harness.ledger.schema import connect
 from harness.protocol.backend import Offer
 from harness.protocol.engine import Result
-from harness.schema import connect
 from harness.workers.machine import cpu
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
