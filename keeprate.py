@@ -3,7 +3,7 @@
 The names that a user imports; nothing is defined here.
 """
 
-from harness.entry import main
+from harness.commands.entry import main
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.judging.finding import Finding
 from harness.judging.gate import judge

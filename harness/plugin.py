@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from harness import github
+from harness.commands import github
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.files import check_apart, check_writable, write
 from harness.judging.finding import Finding, Status

@@ -1,8 +1,8 @@
 """The worker's own process: takes one job at a time from its standard input, answers on its standard output.
 
-Started as `python -P -m harness.workers.child_main LIFELINE`, never forked, so that no framework finds itself half initialised. The
-backend's standard input is empty, and what it prints goes nowhere. What it replaces in the judge, and where it goes, is
-put back after every job (docs/threats.md).
+Started as `python -P -m harness.workers.child_main LIFELINE`, never forked, so that no framework finds itself half
+initialised. The backend's standard input is empty, and what it prints goes nowhere. What it replaces in the judge, and
+where it goes, is put back after every job (docs/threats.md).
 """
 
 from __future__ import annotations

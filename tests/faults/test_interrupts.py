@@ -118,7 +118,7 @@ def test_what_comes_after_the_first_signal_changes_nothing(left_behind):
 
 DEAF = """
 import sys, time
-from harness import entry
+from harness.commands import entry
 
 def deaf(**_):
     try:

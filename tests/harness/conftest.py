@@ -48,7 +48,7 @@ def keeprate(process):
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
     """The same in this process, in an empty folder: for what is refused before anything is started."""
-    from harness.entry import main
+    from harness.commands.entry import main
 
     def run(*arguments):
         monkeypatch.chdir(tmp_path)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from harness.author import remedy
+from harness.commands.authoring import remedy
 from harness.protocol.suite import load_suite
 from specs.adapter import check
 

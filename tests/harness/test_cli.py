@@ -18,12 +18,12 @@ import psutil
 import pytest
 from rich.progress import MofNCompleteColumn
 
-from harness.cli import cli
-from harness.console import progress
-from harness.entry import main
+from harness.commands.cli import cli
+from harness.commands.console import progress
+from harness.commands.entry import main
+from harness.commands.forecast import forecast
 from harness.errors import NoVerdictError, UsageError
 from harness.files import write
-from harness.forecast import forecast
 from harness.judging.gate import answer, judge
 from harness.judging.request import ask, jobs
 from harness.protocol.backend import load_backend, offer
@@ -582,7 +582,7 @@ def test_a_signal_at_any_step_of_the_console_script_is_no_broken_promise(command
         signal.set_wakeup_fd(-1)  # one that was interrupted while it put this back
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, early)
-        coming = interrupt(step, "harness/entry.py", come=lambda: signal.raise_signal(number))
+        coming = interrupt(step, "harness/commands/entry.py", come=lambda: signal.raise_signal(number))
         try:
             with coming:
                 run = command(*arguments)
@@ -627,7 +627,7 @@ def test_a_replay_that_fails_ends_its_workers(command, monkeypatch, coin, coins)
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("harness.closeup.strongest", fail)
+    monkeypatch.setattr("harness.commands.closeup.strongest", fail)
     before = psutil.Process().children()
     run = command("replay", "toss/fair/float32/p0.5/-/eager", "--backend", f"{coins}:Fair", "--suite", coin, *COIN_RUN)
     assert run.code == 3

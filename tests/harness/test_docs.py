@@ -9,7 +9,7 @@ import click
 import pytest
 
 import keeprate
-from harness.cli import cli
+from harness.commands.cli import cli
 from harness.judging.gate import judge
 from harness.judging.verdict import Verdict
 from harness.protocol.suite import PROFILES

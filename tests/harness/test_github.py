@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
-from harness.github import markdown
+from harness.commands.github import markdown
 from harness.judging.gate import no_verdict
 from harness.judging.request import ask
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.commands.published import read_verdict
 from harness.errors import UsageError
 from harness.judging.gate import answer
 from harness.judging.known import known_text, read_known
@@ -16,7 +17,6 @@ from harness.protocol.case import FindingId
 from harness.protocol.engine import Job, Result
 from harness.protocol.lookup import find
 from harness.protocol.suite import load_suite
-from harness.published import read_verdict
 from harness.workers.child import result_of
 from harness.workers.limits import parse_size, size_text
 from harness.workers.pool import InProcess

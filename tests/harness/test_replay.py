@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands.snippet import _quoted, _to_stand_here, snippet
 from harness.errors import UsageError
 from harness.protocol.lookup import find
 from harness.protocol.source import beside, locate
 from harness.protocol.suite import load_suite
-from harness.snippet import _quoted, _to_stand_here, snippet
 from specs.demonstration import demonstrate
 from specs.scripts import SHOWN
 

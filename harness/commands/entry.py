@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 import click
 
-from harness.cli import cli
-from harness.console import forget, open_streams
+from harness.commands.cli import cli
+from harness.commands.console import forget, open_streams
 from harness.errors import KeeprateError, NoVerdictError, UsageError
 from harness.judging.text import WIDTH
 

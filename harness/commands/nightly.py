@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import TextColumn
 
-from harness.console import console, progress
+from harness.commands.console import console, progress
+from harness.commands.executor import runner_of
+from harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
+from harness.commands.published import read_verdict
 from harness.errors import NoVerdictError, UsageError
-from harness.executor import runner_of
 from harness.files import beginning, check_apart, check_folder, kind, write
 from harness.judging.request import ask
 from harness.judging.text import filled, millions, plural, show
@@ -25,9 +27,7 @@ from harness.ledger.merge import merge as merged
 from harness.ledger.nightly import draw
 from harness.ledger.schema import MAGIC
 from harness.ledger.store import Ledger
-from harness.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
 from harness.protocol.lookup import find
-from harness.published import read_verdict
 
 PAGES = ("index.html", "report.md", "report.json")
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from harness.author_cli import backends, check, explain, init
-from harness.gate_cli import gate, matrix, plan, replay
+from harness.commands.author import backends, check, explain, init
+from harness.commands.gate import gate, matrix, plan, replay
+from harness.commands.nightly import merge, nightly, report
+from harness.commands.options import EPILOG
 from harness.judging.text import WIDTH
-from harness.nightly_cli import merge, nightly, report
-from harness.options import EPILOG
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from harness.errors import UsageError
 from harness.files import read
 
-SCHEMA = Path(__file__).parent / "verdict.schema.json"
+SCHEMA = Path(__file__).parents[1] / "verdict.schema.json"
 LARGEST = 64 << 20  # bytes of a file: ten times 4,000 findings
 
 

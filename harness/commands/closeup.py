@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.commands.shrinking import evidence_of, shrink, strongest, together
+from harness.commands.snippet import snippet
 from harness.evidence.check import Check
 from harness.evidence.kinds import Evidence
 from harness.evidence.moments import Moments
@@ -19,8 +21,6 @@ from harness.judging.text import WIDTH, filled
 from harness.judging.verdict import Verdict
 from harness.protocol.case import Case, FindingId
 from harness.protocol.engine import Job, Result
-from harness.replay import evidence_of, shrink, strongest, together
-from harness.snippet import snippet
 from harness.workers.pool import Children
 
 ROWS = 10  # those that are furthest off

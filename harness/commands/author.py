@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 from rich.progress import MofNCompleteColumn
 
-from harness.author import explain as explained
-from harness.author import inventory, looks_at, show_inventory, show_looks, write_template
-from harness.console import console, progress
+from harness.commands.authoring import explain as explained
+from harness.commands.authoring import inventory, looks_at, show_inventory, show_looks, write_template
+from harness.commands.console import console, progress
+from harness.commands.options import EPILOG, suite_option
 from harness.judging.request import ask
 from harness.judging.text import filled
-from harness.options import EPILOG, suite_option
 from harness.protocol.lookup import installed
 from harness.protocol.suite import load_suite
 
