@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.foreign import briefly
 from harness.protocol.lookup import similar
 from harness.protocol.suite import Look
+from harness.untrusted_text import briefly
 from specs.contracts import CONTRACTS
 from specs.inputs import SPECIAL, filled, thousand
 

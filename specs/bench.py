@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import BackendError, NotOffered
-from harness.foreign import briefly, first_line
+from harness.untrusted_text import briefly, first_line
 from specs.contexts import Context
 from specs.contracts import Contract
 from specs.rounding import Floats

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.errors import NoVerdictError
-from harness.foreign import line, shown, told
 from harness.protocol.lookup import find
 from harness.protocol.source import clash, locate
+from harness.untrusted_text import line, shown, told
 
 LAYOUTS = ("channels_first", "channels_last")
 DTYPES = ("float32", "float64", "float16", "bfloat16")

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.foreign import told
+from harness.untrusted_text import told
 
 OURS = "keeprate"  # the distribution
 ROOT = Path(__file__).resolve().parents[2]

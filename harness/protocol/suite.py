@@ -25,9 +25,9 @@ from typing import Any
 
 from harness.errors import NoVerdictError, UsageError
 from harness.evidence.kinds import Evidence
-from harness.foreign import clean, shown, told
 from harness.protocol.case import Case, FindingId, Promise
 from harness.protocol.lookup import find
+from harness.untrusted_text import clean, shown, told
 
 PROFILES = ("quick", "gate", "deep")
 
