@@ -15,12 +15,12 @@ from harness.evidence.check import Check, passed
 from harness.protocol.case import Case
 from specs import reference
 from specs.bench import Bench
-from specs.bits import Bits, readable
 from specs.compare import compare, same
 from specs.contracts import CONTRACTS, Contract
 from specs.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
+from specs.masks.packed_masks import Bits, readable
+from specs.masks.repeats import Repeats
 from specs.outcome import Mask, Outcomes, exactly
-from specs.repeats import Repeats
 from specs.rounding import Floats, bounds
 
 Counts = npt.NDArray[np.int64]

@@ -16,12 +16,12 @@ from harness.evidence.moments import UNIT
 from harness.protocol.case import Case
 from specs import reference
 from specs.bench import Bench
-from specs.bits import WORD, Bits, readable
 from specs.compare import compare, same
 from specs.contracts import CONTRACTS
 from specs.inputs import PROBES, indices, laid_out, probes
+from specs.masks.packed_masks import WORD, Bits, readable
+from specs.masks.repeats import Repeats
 from specs.outcome import Mask, Outcomes, exactly
-from specs.repeats import Repeats
 from specs.rounding import Floats
 
 CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time

@@ -18,10 +18,10 @@ from harness.evidence.check import passed
 from harness.evidence.moments import UNIT
 from harness.protocol.case import Case, FindingId
 from specs import reference
-from specs.bits import ALL, WORD, Bits, Words
 from specs.contracts import CONTRACTS
 from specs.gradients import Gradients
 from specs.inputs import PROBES, SPECIAL, indices, probes
+from specs.masks.packed_masks import ALL, WORD, Bits, Words
 from specs.sample import Masks, Sums, chunks, worst_lag
 from specs.streams import Streams
 

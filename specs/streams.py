@@ -13,10 +13,10 @@ from harness.evidence.check import Check
 from harness.protocol.case import Case
 from specs import reference
 from specs.bench import Bench, Seen
-from specs.bits import Bits
 from specs.contracts import CONTRACTS
 from specs.elsewhere import two, two_unseeded
 from specs.inputs import filled, thousand
+from specs.masks.packed_masks import Bits
 from specs.observations import Calls, Observation
 from specs.sample import CHUNK, Backward, Masks, Reader
 

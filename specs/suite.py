@@ -11,7 +11,8 @@ from harness.protocol.case import Case
 from harness.protocol.suite import Cause, Defect
 from specs.adapter import check
 from specs.aims import WEIGHTS, detects
-from specs.laws import channels, gradient, independence, modes, moments, outcomes, rate, streams
+from specs.laws import channels, gradient, modes, moments, outcomes, streams
+from specs.masks import independence, rate
 from specs.plan import plan
 
 HERE = Path(__file__).parent
@@ -91,8 +92,8 @@ def picture(case: Case, backend: Any, seed: int) -> list[str]:
     Raises:
         Unreadable: an exact law is broken, so that no mask could be read.
     """
+    from specs.masks.picture import lines
     from specs.observations import Calls  # here, as in `sample`
-    from specs.picture import lines
     from specs.streams import Streams
 
     first = next(sample(case, backend, seed))

@@ -9,8 +9,8 @@ import numpy as np
 from harness.evidence.check import Check, failed, passed
 from harness.evidence.tally import Tally
 from harness.protocol.suite import law
-from specs.laws.independence import pair_tally
-from specs.laws.rate import KEPT
+from specs.masks.independence import pair_tally
+from specs.masks.rate import KEPT
 from specs.outcome import Mask
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not

@@ -6,8 +6,8 @@ import pytest
 from harness.judging.finding import unjudged
 from harness.judging.pictures import HEIGHT, WIDTH, leading, rows_of
 from harness.judging.request import ask
-from specs.bits import Bits
-from specs.picture import lines
+from specs.masks.packed_masks import Bits
+from specs.masks.picture import lines
 
 
 def masks(shape, seed):

@@ -5,10 +5,10 @@ import pytest
 
 from harness.errors import Unreadable
 from harness.evidence.check import passed
-from specs.bits import Bits
 from specs.contracts import CONTRACTS
 from specs.gradients import Gradients
-from specs.laws.independence import (
+from specs.laws.streams import data, seeding, streams
+from specs.masks.independence import (
     all_lags,
     blocks,
     calls,
@@ -18,8 +18,8 @@ from specs.laws.independence import (
     reading_order,
     runs,
 )
-from specs.laws.rate import keep_rate, positions, segments, spread
-from specs.laws.streams import data, seeding, streams
+from specs.masks.packed_masks import Bits
+from specs.masks.rate import keep_rate, positions, segments, spread
 from specs.observations import Calls, Observation
 from specs.outcome import exactly
 from specs.sample import Masks, worst_lag

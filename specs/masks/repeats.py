@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.evidence.check import Check, failed, passed
-from specs.bits import WORD, Bits
+from specs.masks.packed_masks import WORD, Bits
 
 HEAD = 4096  # entries by which a mask is known again
 

@@ -12,7 +12,7 @@ from harness.errors import Unreadable
 from harness.evidence.check import Check
 from harness.evidence.tally import Tally
 from harness.protocol.suite import law
-from specs.bits import WORD, Pairs
+from specs.masks.packed_masks import WORD, Pairs
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.sample import Masks

@@ -12,7 +12,7 @@ import scipy
 
 from harness.evidence.tally import Tally
 from harness.protocol.suite import law
-from specs.bits import WORD, column_counts
+from specs.masks.packed_masks import WORD, column_counts
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from specs.gradients import Gradients
