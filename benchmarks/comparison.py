@@ -41,9 +41,9 @@ from scipy.stats import chi2
 from harness.errors import BackendError
 from harness.judging.request import ALPHA as BUDGET
 from harness.protocol.lookup import find
-from specs import reference
-from specs.bench import Bench
-from specs.contracts import CONTRACTS
+from specs.dropout import reference
+from specs.dropout.caller import Bench
+from specs.dropout.contracts import CONTRACTS
 
 ROOT = Path(__file__).parents[1]
 MATRIX, WRITTEN, PICTURE = (ROOT / "docs" / name for name in ("kill-matrix.json", "comparison.json", "comparison.svg"))

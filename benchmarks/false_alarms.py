@@ -38,11 +38,11 @@ from harness.protocol.case import Promise
 from harness.protocol.engine import Job, run
 from harness.protocol.lookup import find
 from harness.protocol.suite import Suite, load_suite
-from specs import simulated
 
 FINE = 100  # draws that are expected in each cell
 
 mutation = find(str(Path(__file__).parents[1] / "tests" / "mutation.py"), group="", kind="module")
+simulated = find(str(Path(__file__).parents[1] / "tests" / "simulated.py"), group="", kind="module")
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from scipy.stats import binom
 
 from harness.evidence.likelihood import RATE_PRIOR, cell_log_e
 from harness.evidence.tally import draws_to_detect
-from specs.aims import AIMS, ALPHA, SHARED, WEIGHTS
+from specs.dropout.aims import AIMS, ALPHA, SHARED, WEIGHTS
 
 ROOT = Path(__file__).parents[1] / "docs"
 FOLDER = ROOT / "statistics"

@@ -1,6 +1,6 @@
 """Which law catches which mutant, after how many draws: judges all of them, and writes docs/kill-matrix.json and .md.
 
-What breaks where is also the key of the likely causes that a verdict names: specs/causes.json.
+What breaks where is also the key of the likely causes that a verdict names: specs/dropout/causes.json.
 
     python benchmarks/kill_matrix.py [--workers 1] [--again] [--only kind:Name,…]
 
@@ -38,7 +38,7 @@ from harness.workers.pool import InProcess
 
 ROOT = Path(__file__).parents[1]
 MATRIX, PAGE = ROOT / "docs" / "kill-matrix.json", ROOT / "docs" / "kill-matrix.md"
-KEY = ROOT / "specs" / "causes.json"
+KEY = ROOT / "specs" / "dropout" / "causes.json"
 PROFILES = ("quick", "gate")
 INTRODUCTION = """\
 # What catches which mutant

@@ -47,10 +47,10 @@ from harness.ledger.nightly import draw, standing
 from harness.ledger.store import APART, Ledger, Run
 from harness.protocol.backend import load_backend
 from harness.workers.pool import InProcess
-from specs import bench
-from specs.bench import Bench
-from specs.contracts import CONTRACTS
-from specs.inputs import indices
+from specs.dropout import caller
+from specs.dropout.caller import Bench
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.inputs import indices
 
 KEEPRATE = str(Path(sys.executable).with_name("keeprate"))
 NIGHTS = 365
@@ -127,7 +127,7 @@ def measure_efficiency(backend: str, seconds: int, workers: int) -> None:
 
 def measure_judging(backend: str, seconds: int) -> None:
     """Where a night's time goes, once every case was looked at."""
-    own, call_backend = 0.0, bench._foreign
+    own, call_backend = 0.0, caller._foreign
 
     def timed(*arguments):
         nonlocal own
@@ -137,7 +137,7 @@ def measure_judging(backend: str, seconds: int) -> None:
         finally:
             own += time.perf_counter() - started
 
-    bench._foreign = timed
+    caller._foreign = timed
     question = ask(backend, ops=["dropout"], dtypes=["float32"])
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "night.db", create=True, write=True) as ledger:
         for budget in (2 * seconds, seconds):

@@ -16,8 +16,8 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 from harness.protocol.backend import load_backend
 from harness.protocol.engine import Job, run
 from harness.protocol.suite import load_suite
-from specs.bench import Bench
-from specs.contracts import CONTRACTS
+from specs.dropout.caller import Bench
+from specs.dropout.contracts import CONTRACTS
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 def call(backend, case) -> None:
     """The calls that judging makes, and nothing else: each output is evaluated and forgotten."""
     bench = Bench(backend, CONTRACTS[case.op], case.dtype)
-    from specs.inputs import indices
+    from specs.dropout.inputs import indices
 
     x = bench.native(indices(case.shape).astype("float64") + 1)
     for _ in range(-(-case.draws // x.size)):

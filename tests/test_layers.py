@@ -14,7 +14,7 @@ def imported_by(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["keeprate", "specs.plan", "specs.suite", "harness.plugin", "harness.workers.child_main"]
+    "module", ["keeprate", "specs.dropout.plan", "specs.dropout.suite", "harness.plugin", "harness.workers.child_main"]
 )
 def test_a_plan_and_the_judge_need_no_framework(module):
     found = imported_by(module)

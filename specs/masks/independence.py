@@ -15,7 +15,7 @@ from harness.protocol.suite import law
 from specs.masks.packed_masks import WORD, Pairs
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.sample import Masks
+    from specs.dropout.sample import Masks
 
 BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
 PAIR = ("both kept", "one kept", "none kept")

@@ -15,8 +15,8 @@ from harness.protocol.suite import law
 from specs.masks.packed_masks import WORD, column_counts
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.gradients import Gradients
-    from specs.sample import Masks
+    from specs.dropout.gradients import Gradients
+    from specs.dropout.sample import Masks
 
 KEPT = ("kept", "dropped")
 PARTS = 64

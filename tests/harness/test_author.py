@@ -8,7 +8,7 @@ import pytest
 
 from harness.commands.authoring import remedy
 from harness.protocol.suite import load_suite
-from specs.adapter import check
+from specs.dropout.adapter import check
 
 SUITE = load_suite("dropout")
 

@@ -14,8 +14,8 @@ from harness.errors import UsageError
 from harness.protocol.lookup import find
 from harness.protocol.source import beside, locate
 from harness.protocol.suite import load_suite
-from specs.demonstration import demonstrate
-from specs.scripts import SHOWN
+from specs.dropout.demonstration import demonstrate
+from specs.dropout.scripts import SHOWN
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "tests" / "mutants"

@@ -1,13 +1,20 @@
 """Every statistical law on masks that NumPy draws: quiet on faithful ones, loud on the fault that it is meant for."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from harness.errors import Unreadable
 from harness.evidence.check import passed
-from specs.contracts import CONTRACTS
-from specs.gradients import Gradients
-from specs.laws.streams import data, seeding, streams
+from harness.protocol.lookup import find
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.gradients import Gradients
+from specs.dropout.laws.streams import data, seeding, streams
+from specs.dropout.observations import Calls, Observation
+from specs.dropout.outcome import exactly
+from specs.dropout.sample import Masks, worst_lag
+from specs.dropout.streams import Streams
 from specs.masks.independence import (
     all_lags,
     blocks,
@@ -20,12 +27,8 @@ from specs.masks.independence import (
 )
 from specs.masks.packed_masks import Bits
 from specs.masks.rate import keep_rate, positions, segments, spread
-from specs.observations import Calls, Observation
-from specs.outcome import exactly
-from specs.sample import Masks, worst_lag
-from specs.simulated import bernoulli
-from specs.streams import Streams
 
+bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
 MILLION = 6.0  # log10 e: by Markov's inequality a faithful mask gets here once in a million runs
 SHAPE = (64, 1024)
 LAWS = [

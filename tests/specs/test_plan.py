@@ -10,13 +10,13 @@ import pytest
 from harness.protocol.backend import DTYPES
 from harness.protocol.case import FindingId
 from harness.protocol.suite import load_suite
-from specs.aims import ENDS, MAIN, RARE, WEIGHTS, detects
-from specs.calls import STUDIES as FUNCTIONS
-from specs.contexts import CONTEXTS
-from specs.contracts import CONTRACTS
-from specs.inputs import PROBES, cotangent, filled
-from specs.plan import plan
-from specs.suite import laws
+from specs.dropout.aims import ENDS, MAIN, RARE, WEIGHTS, detects
+from specs.dropout.contexts import CONTEXTS
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.inputs import PROBES, cotangent, filled
+from specs.dropout.plan import plan
+from specs.dropout.single_calls import STUDIES as FUNCTIONS
+from specs.dropout.suite import laws
 
 PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
 EVERY = pytest.mark.parametrize("profile", PROMISED)

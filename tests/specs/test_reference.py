@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from harness.errors import NoVerdictError
-from specs import reference
-from specs.aims import ENDS, MAIN
-from specs.contracts import CONTRACTS
-from specs.inputs import PROBES, probes
+from specs.dropout import reference
+from specs.dropout.aims import ENDS, MAIN
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.inputs import PROBES, probes
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 EVERY = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)

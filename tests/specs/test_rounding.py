@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from specs import reference
-from specs.aims import ENDS, MAIN
-from specs.contracts import CONTRACTS
-from specs.inputs import probes
-from specs.rounding import bounds, representable, ulp
+from specs.dropout import reference
+from specs.dropout.aims import ENDS, MAIN
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.inputs import probes
+from specs.dropout.rounding import bounds, representable, ulp
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 

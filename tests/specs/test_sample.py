@@ -9,11 +9,11 @@ import pytest
 from harness.errors import BackendError
 from harness.evidence.moments import UNIT
 from harness.protocol.case import Case
-from specs.contracts import CONTRACTS
-from specs.gradients import gradients
-from specs.laws.moments import moments
-from specs.sample import Masks, masks
-from specs.suite import sample
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.gradients import gradients
+from specs.dropout.laws.moments import moments
+from specs.dropout.sample import Masks, masks
+from specs.dropout.suite import sample
 
 FINDING = "{op}/moments:mean/float32/-/-/eager"
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.protocol.case import Case
-from specs import reference
-from specs.contexts import Context
-from specs.contracts import CONTRACTS, Contract
-from specs.scripts import CALL, CALLED, FRESH, HEAD, MOVED_IN, MOVED_OUT, SHOWN
+from specs.dropout import reference
+from specs.dropout.contexts import Context
+from specs.dropout.contracts import CONTRACTS, Contract
+from specs.dropout.scripts import CALL, CALLED, FRESH, HEAD, MOVED_IN, MOVED_OUT, SHOWN
 
 ENTRIES = 1 << 21  # of all masks together, at most: what a script holds in memory
 CALLS = 4000

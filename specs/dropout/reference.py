@@ -19,9 +19,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.errors import NoVerdictError
-from specs.contracts import Contract
-from specs.outcome import Mask, Outcomes
-from specs.rounding import Floats, bounds
+from specs.dropout.contracts import Contract
+from specs.dropout.outcome import Mask, Outcomes
+from specs.dropout.rounding import Floats, bounds
 
 
 class _GivenMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's mode has no annotations

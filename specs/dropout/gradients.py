@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from harness.evidence.check import Check, passed
 from harness.protocol.case import Case
-from specs import reference
-from specs.bench import Bench
-from specs.compare import compare, same
-from specs.contracts import CONTRACTS, Contract
-from specs.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
+from specs.dropout import reference
+from specs.dropout.caller import Bench
+from specs.dropout.compare import compare, same
+from specs.dropout.contracts import CONTRACTS, Contract
+from specs.dropout.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
+from specs.dropout.outcome import Mask, Outcomes, exactly
+from specs.dropout.rounding import Floats, bounds
 from specs.masks.packed_masks import Bits, readable
 from specs.masks.repeats import Repeats
-from specs.outcome import Mask, Outcomes, exactly
-from specs.rounding import Floats, bounds
 
 Counts = npt.NDArray[np.int64]
 SPECIAL_EVERY = 7  # no power of two divides it, so zeros meet every position of a vector and every channel

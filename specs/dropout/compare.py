@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from harness.evidence.check import Check, failed, passed
-from specs.outcome import Mask, Outcomes
-from specs.rounding import Floats
+from specs.dropout.outcome import Mask, Outcomes
+from specs.dropout.rounding import Floats
 
 Place = Callable[[tuple[int, ...]], tuple[int, ...]]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specs.rounding import Floats
+from specs.dropout.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
 

@@ -8,9 +8,9 @@ from math import prod
 
 from harness.protocol.backend import DTYPES
 from harness.protocol.case import ANY, Case, FindingId, shape_text
-from specs.aims import AIMS, ENDS, LESSER, MAIN, RARE, Aim, draws
-from specs.contexts import CONTEXTS, Context
-from specs.contracts import CONTRACTS, Contract
+from specs.dropout.aims import AIMS, ENDS, LESSER, MAIN, RARE, Aim, draws
+from specs.dropout.contexts import CONTEXTS, Context
+from specs.dropout.contracts import CONTRACTS, Contract
 
 FEW = (0.1, 0.3)  # laws with many groups look here alone
 POOLED = (

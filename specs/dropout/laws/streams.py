@@ -9,15 +9,15 @@ import numpy as np
 from harness.evidence.check import Check, failed, passed
 from harness.evidence.tally import Tally
 from harness.protocol.suite import law
+from specs.dropout.outcome import Mask
 from specs.masks.independence import pair_tally
 from specs.masks.rate import KEPT
-from specs.outcome import Mask
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.gradients import Gradients
-    from specs.observations import Calls, Observation
-    from specs.sample import Masks
-    from specs.streams import Streams
+    from specs.dropout.gradients import Gradients
+    from specs.dropout.observations import Calls, Observation
+    from specs.dropout.sample import Masks
+    from specs.dropout.streams import Streams
 
 
 @law(source="torch.manual_seed: the same seed gives the same random numbers")

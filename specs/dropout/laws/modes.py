@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from harness.errors import Unreadable
 from harness.evidence.check import Check, failed, passed
 from harness.protocol.suite import law
-from specs.laws.outcomes import written
+from specs.dropout.laws.outcomes import written
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.gradients import Gradients
-    from specs.observations import Calls
-    from specs.sample import Masks
+    from specs.dropout.gradients import Gradients
+    from specs.dropout.observations import Calls
+    from specs.dropout.sample import Masks
 
 
 @law(source="torch.nn.Dropout: during evaluation the module simply computes an identity function")

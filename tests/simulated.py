@@ -1,6 +1,6 @@
 """Faithful masks drawn by NumPy in place of a backend: what the laws and the verdict make of them.
 
-For calibration: a sample of a case as `specs.suite.sample` gives it, with nothing between the generator and the laws.
+For calibration: a sample of a case as `specs.dropout.suite.sample` gives it, with nothing between the generator and the laws.
 Deterministic studies have no masks, and so no samples here.
 """
 
@@ -17,13 +17,13 @@ import numpy.typing as npt
 from harness.evidence.check import passed
 from harness.evidence.moments import UNIT
 from harness.protocol.case import Case, FindingId
-from specs import reference
-from specs.contracts import CONTRACTS
-from specs.gradients import Gradients
-from specs.inputs import PROBES, SPECIAL, indices, probes
+from specs.dropout import reference
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.gradients import Gradients
+from specs.dropout.inputs import PROBES, SPECIAL, indices, probes
+from specs.dropout.sample import Masks, Sums, chunks, worst_lag
+from specs.dropout.streams import Streams
 from specs.masks.packed_masks import ALL, WORD, Bits, Words
-from specs.sample import Masks, Sums, chunks, worst_lag
-from specs.streams import Streams
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
 LATER = 20  # of them that are drawn only in words where the first ones tie, one word in 64

@@ -14,15 +14,15 @@ from scipy.fft import irfft, rfft  # twice as fast as NumPy's in single precisio
 from harness.evidence.check import Check, failed, passed
 from harness.evidence.moments import UNIT
 from harness.protocol.case import Case
-from specs import reference
-from specs.bench import Bench
-from specs.compare import compare, same
-from specs.contracts import CONTRACTS
-from specs.inputs import PROBES, indices, laid_out, probes
+from specs.dropout import reference
+from specs.dropout.caller import Bench
+from specs.dropout.compare import compare, same
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.inputs import PROBES, indices, laid_out, probes
+from specs.dropout.outcome import Mask, Outcomes, exactly
+from specs.dropout.rounding import Floats
 from specs.masks.packed_masks import WORD, Bits, readable
 from specs.masks.repeats import Repeats
-from specs.outcome import Mask, Outcomes, exactly
-from specs.rounding import Floats
 
 CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
 HELD = 1 << 18  # elements of outputs that are made before the first of them is read

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from harness.protocol.lookup import similar
 from harness.protocol.suite import Look
 from harness.untrusted_text import briefly
-from specs.contracts import CONTRACTS
-from specs.inputs import SPECIAL, filled, thousand
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.inputs import SPECIAL, filled, thousand
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
 ROWS = 3

@@ -11,14 +11,14 @@ import numpy as np
 from harness.errors import NotOffered
 from harness.evidence.check import Check
 from harness.protocol.case import Case
-from specs import reference
-from specs.bench import Bench, Seen
-from specs.contracts import CONTRACTS
-from specs.elsewhere import two, two_unseeded
-from specs.inputs import filled, thousand
+from specs.dropout import reference
+from specs.dropout.caller import Bench, Seen
+from specs.dropout.contracts import CONTRACTS
+from specs.dropout.inputs import filled, thousand
+from specs.dropout.observations import Calls, Observation
+from specs.dropout.other_process import two, two_unseeded
+from specs.dropout.sample import CHUNK, Backward, Masks, Reader
 from specs.masks.packed_masks import Bits
-from specs.observations import Calls, Observation
-from specs.sample import CHUNK, Backward, Masks, Reader
 
 TOGETHER = 16  # calls that another process makes at a time
 UNSEEDED = 0.5  # the p of calls without a seed

@@ -8,11 +8,11 @@ from typing import Any
 
 from harness.errors import BackendError
 from harness.evidence.check import Check, failed, passed
-from specs.bench import Bench
-from specs.compare import compare
-from specs.contracts import Contract
-from specs.outcome import Outcomes, exactly
-from specs.rounding import Floats
+from specs.dropout.caller import Bench
+from specs.dropout.compare import compare
+from specs.dropout.contracts import Contract
+from specs.dropout.outcome import Outcomes, exactly
+from specs.dropout.rounding import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from typing import Any
 
 from harness.protocol.case import Case
 from harness.protocol.suite import Cause, Defect
-from specs.adapter import check
-from specs.aims import WEIGHTS, detects
-from specs.laws import channels, gradient, modes, moments, outcomes, streams
+from specs.dropout.adapter import check
+from specs.dropout.aims import WEIGHTS, detects
+from specs.dropout.laws import channels, gradient, modes, moments, outcomes, streams
+from specs.dropout.plan import plan
 from specs.masks import independence, rate
-from specs.plan import plan
 
 HERE = Path(__file__).parent
 
@@ -67,9 +67,9 @@ laws = (
 
 def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     """The samples of a case: masks, forward and backward passes, or single calls."""
-    from specs import calls, gradients  # here, for they import PyTorch, which a plan does not need
-    from specs import sample as samples
-    from specs import streams as seeds
+    from specs.dropout import gradients, single_calls  # here, for they import PyTorch, which a plan does not need
+    from specs.dropout import sample as samples
+    from specs.dropout import streams as seeds
 
     studies = {
         "masks": samples.masks,
@@ -81,9 +81,9 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
         "processes": seeds.processes,
         "between_processes": seeds.between_processes,
         "gradients": gradients.gradients,
-        "many": calls.many,
+        "many": single_calls.many,
     }
-    return studies.get(case.study, calls.calls)(case, backend, seed)
+    return studies.get(case.study, single_calls.calls)(case, backend, seed)
 
 
 def picture(case: Case, backend: Any, seed: int) -> list[str]:
@@ -92,9 +92,9 @@ def picture(case: Case, backend: Any, seed: int) -> list[str]:
     Raises:
         Unreadable: an exact law is broken, so that no mask could be read.
     """
+    from specs.dropout.observations import Calls  # here, as in `sample`
+    from specs.dropout.streams import Streams
     from specs.masks.picture import lines
-    from specs.observations import Calls  # here, as in `sample`
-    from specs.streams import Streams
 
     first = next(sample(case, backend, seed))
     if isinstance(first, Calls):
@@ -108,7 +108,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     Raises:
         UsageError: a script can't show this law in this place.
     """
-    from specs import demonstration  # here, as in `sample`
+    from specs.dropout import demonstration  # here, as in `sample`
 
     return demonstration.demonstrate(case, law, seed)
 

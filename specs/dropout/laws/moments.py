@@ -11,7 +11,7 @@ from harness.evidence.moments import UNIT, Moments
 from harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.sample import Masks
+    from specs.dropout.sample import Masks
 
 
 @law(source="Klambauer et al. 2017, Self-normalizing neural networks; torch.nn.AlphaDropout")

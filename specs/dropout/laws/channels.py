@@ -9,7 +9,7 @@ from harness.evidence.check import Check
 from harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.sample import Masks
+    from specs.dropout.sample import Masks
 
 
 @law(source="torch.nn.Dropout2d: randomly zero out entire channels, for each sample of the batch on its own")

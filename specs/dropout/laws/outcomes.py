@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from harness.errors import Unreadable
 from harness.evidence.check import Check, failed, passed
 from harness.protocol.suite import law
-from specs.compare import compare
-from specs.outcome import exactly
+from specs.dropout.compare import compare
+from specs.dropout.outcome import exactly
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.gradients import Gradients
-    from specs.observations import Calls
-    from specs.sample import Masks
+    from specs.dropout.gradients import Gradients
+    from specs.dropout.observations import Calls
+    from specs.dropout.sample import Masks
 
 
 @law(source="torch.nn.functional.dropout: outputs are the input scaled by 1/(1 − p), or zero")

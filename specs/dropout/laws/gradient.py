@@ -8,7 +8,7 @@ from harness.evidence.check import Check
 from harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.gradients import Gradients
+    from specs.dropout.gradients import Gradients
 
 
 @law(source="torch.nn.functional.dropout: the derivative of the operator for its own mask")

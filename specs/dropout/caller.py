@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from harness.errors import BackendError, NotOffered
 from harness.untrusted_text import briefly, first_line
-from specs.contexts import Context
-from specs.contracts import Contract
-from specs.rounding import Floats
+from specs.dropout.contexts import Context
+from specs.dropout.contracts import Contract
+from specs.dropout.rounding import Floats
 
 Function = Callable[[Any], Any]
 ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
