@@ -1,6 +1,6 @@
 """Faithful masks drawn by NumPy in place of a backend: what the laws and the verdict make of them.
 
-For calibration: a sample of a case as `specs.dropout.suite.sample` gives it, with nothing between the generator and the laws.
+For calibration: a sample of a case as the suite gives it, with nothing between the generator and the laws.
 Deterministic studies have no masks, and so no samples here.
 """
 

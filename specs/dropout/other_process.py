@@ -1,8 +1,9 @@
 """Other processes: fresh interpreters that load the same backend and make calls when they are asked to.
 
-Run as `python -P -m specs.dropout.other_process BACKEND`: a line of JSON on standard input asks for some calls; the answer is a
-line of JSON and, if nothing was raised, the outputs as one array in NumPy's own format. A crash or a hang there is an
-error of the case that asked: nothing is called on behalf of another, and the next case finds other processes.
+Run as `python -P -m specs.dropout.other_process BACKEND`: a line of JSON on standard input asks for some calls; the
+answer is a line of JSON and, if nothing was raised, the outputs as one array in NumPy's own format. A crash or a hang
+there is an error of the case that asked: nothing is called on behalf of another, and the next case finds other
+processes.
 """
 
 from __future__ import annotations
