@@ -32,18 +32,18 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 import numpy as np
 from scipy.stats import binom, kstest, multinomial
 
-from harness.evidence.check import passed
-from harness.evidence.kinds import Evidence
-from harness.evidence.likelihood import RATE_PRIOR, cell_log_e
-from harness.evidence.moments import UNIT, Moments
-from harness.evidence.tally import Tally
-from harness.judging.request import ALPHA
-from harness.protocol.case import Case, Promise
-from harness.protocol.engine import Job, run
-from harness.protocol.lookup import find
-from harness.protocol.suite import Suite, load_suite
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.sample import Masks, chunks
+from keeprate.harness.evidence.check import passed
+from keeprate.harness.evidence.kinds import Evidence
+from keeprate.harness.evidence.likelihood import RATE_PRIOR, cell_log_e
+from keeprate.harness.evidence.moments import UNIT, Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.request import ALPHA
+from keeprate.harness.protocol.case import Case, Promise
+from keeprate.harness.protocol.engine import Job, run
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import Suite, load_suite
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.sample import Masks, chunks
 
 simulated = find(str(Path(__file__).parents[1] / "tests" / "simulated.py"), group="", kind="module")
 

@@ -38,12 +38,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import chi2
 
-from harness.errors import BackendError
-from harness.judging.request import ALPHA as BUDGET
-from harness.protocol.lookup import find
-from specs.dropout import reference
-from specs.dropout.caller import Bench
-from specs.dropout.contracts import CONTRACTS
+from keeprate.harness.errors import BackendError
+from keeprate.harness.judging.request import ALPHA as BUDGET
+from keeprate.harness.protocol.lookup import find
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.contracts import CONTRACTS
 
 ROOT = Path(__file__).parents[1]
 MATRIX, WRITTEN, PICTURE = (ROOT / "docs" / name for name in ("kill-matrix.json", "comparison.json", "comparison.svg"))

@@ -29,15 +29,15 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 from scipy.stats import kstest
 
 import keeprate
-from harness.evidence.check import Check
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
-from harness.judging.finding import weigh
-from harness.judging.request import ALPHA
-from harness.protocol.case import Promise
-from harness.protocol.engine import Job, run
-from harness.protocol.lookup import find
-from harness.protocol.suite import Suite, load_suite
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.finding import weigh
+from keeprate.harness.judging.request import ALPHA
+from keeprate.harness.protocol.case import Promise
+from keeprate.harness.protocol.engine import Job, run
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import Suite, load_suite
 
 FINE = 100  # draws that are expected in each cell
 

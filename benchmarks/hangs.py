@@ -12,9 +12,9 @@ import itertools
 import time
 from pathlib import Path
 
-from harness.judging.gate import answer, runner_for
-from harness.judging.request import ask
-from harness.protocol.lookup import find
+from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.lookup import find
 
 TESTS = Path(__file__).parents[1] / "tests"
 

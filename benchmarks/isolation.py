@@ -16,10 +16,10 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import psutil
 
-from harness.judging.gate import runner_for
-from harness.judging.request import ask, jobs
-from harness.protocol.backend import load_backend
-from harness.protocol.engine import run
+from keeprate.harness.judging.gate import runner_for
+from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.protocol.engine import run
 
 
 def main() -> None:

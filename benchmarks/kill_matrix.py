@@ -28,13 +28,13 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import torch
 
-from harness.judging.diagnosis import Mark, marks_of, traits_of
-from harness.judging.finding import outcome
-from harness.judging.request import ask, jobs, offered
-from harness.protocol.case import ANY
-from harness.protocol.lookup import find
-from harness.protocol.suite import load_suite
-from harness.workers.pool import InProcess
+from keeprate.harness.judging.diagnosis import Mark, marks_of, traits_of
+from keeprate.harness.judging.finding import outcome
+from keeprate.harness.judging.request import ask, jobs, offered
+from keeprate.harness.protocol.case import ANY
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.harness.workers.pool import InProcess
 
 ROOT = Path(__file__).parents[1]
 MATRIX, PAGE = ROOT / "docs" / "kill-matrix.json", ROOT / "docs" / "kill-matrix.md"

@@ -12,8 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from harness.judging.diagnosis import LIKENESS, Mark, likely_causes, traits_of
-from harness.protocol.suite import Cause
+from keeprate.harness.judging.diagnosis import LIKENESS, Mark, likely_causes, traits_of
+from keeprate.harness.protocol.suite import Cause
 
 MATRIX = Path(__file__).parents[1] / "docs" / "kill-matrix.json"
 

@@ -37,20 +37,20 @@ import psutil
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
-from harness.evidence.kinds import from_json
-from harness.evidence.tally import draws_to_detect
-from harness.judging.gate import runner_for
-from harness.judging.request import ask
-from harness.ledger.encoding import join, split
-from harness.ledger.history import latest
-from harness.ledger.nightly import draw, standing
-from harness.ledger.store import APART, Ledger, Run
-from harness.protocol.backend import load_backend
-from harness.workers.pool import InProcess
-from specs.dropout import caller
-from specs.dropout.caller import Bench
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import indices
+from keeprate.harness.evidence.kinds import from_json
+from keeprate.harness.evidence.tally import draws_to_detect
+from keeprate.harness.judging.gate import runner_for
+from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.encoding import join, split
+from keeprate.harness.ledger.history import latest
+from keeprate.harness.ledger.nightly import draw, standing
+from keeprate.harness.ledger.store import APART, Ledger, Run
+from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.workers.pool import InProcess
+from keeprate.specs.dropout import caller
+from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import indices
 
 KEEPRATE = str(Path(sys.executable).with_name("keeprate"))
 NIGHTS = 365

@@ -2,8 +2,8 @@
 
 import mlx.core as mx
 
-from impl.backends import mlx as faithful
-from impl.backends.mlx import *  # noqa: F403 - a backend that differs in two names
+from keeprate.impl.backends import mlx as faithful
+from keeprate.impl.backends.mlx import *  # noqa: F403 - a backend that differs in two names
 
 name, OFF = "off by little", 0.0002
 

@@ -23,7 +23,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import torch
 
-from impl import alpha, dropout, transforms
+from keeprate.impl import alpha, dropout, transforms
 
 P = 0.3
 DTYPES = ("float32", "float16", "bfloat16")

@@ -13,11 +13,11 @@ import time
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
-from harness.protocol.backend import load_backend
-from harness.protocol.engine import Job, run
-from harness.protocol.suite import load_suite
-from specs.dropout.caller import Bench
-from specs.dropout.contracts import CONTRACTS
+from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.protocol.engine import Job, run
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.contracts import CONTRACTS
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
 def call(backend, case) -> None:
     """The calls that judging makes, and nothing else: each output is evaluated and forgotten."""
     bench = Bench(backend, CONTRACTS[case.op], case.dtype)
-    from specs.dropout.inputs import indices
+    from keeprate.specs.dropout.inputs import indices
 
     x = bench.native(indices(case.shape).astype("float64") + 1)
     for _ in range(-(-case.draws // x.size)):

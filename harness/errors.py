@@ -1,6 +1,6 @@
 """The errors that a person can mend, one class for each exit code."""
 
-from harness.untrusted_text import clean
+from keeprate.harness.untrusted_text import clean
 
 
 class KeeprateError(Exception):

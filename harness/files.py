@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import UsageError
+from keeprate.harness.errors import UsageError
 
 
 def kind(path: Path) -> Literal["nothing", "file", "folder", "device"]:

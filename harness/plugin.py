@@ -1,8 +1,8 @@
 """The gate as plain pytest: one item for each finding, in parallel with pytest-xdist.
 
-Switched on with `-p harness.plugin`; without `--backend` it does nothing. Items that share cases are run on one worker,
-where the first of them runs the cases of all, in a child process. What the cases gave travels with the first item's
-report to the controller, which concludes and writes the JSON.
+Switched on with `-p keeprate.plugin`; without `--backend` it does nothing. Items that share cases are run on one
+worker, where the first of them runs the cases of all, in a child process. What the cases gave travels with the first
+item's report to the controller, which concludes and writes the JSON.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import Any
 
 import pytest
 
-from harness.commands import github
-from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.files import check_apart, check_writable, write
-from harness.judging.finding import Finding, Status
-from harness.judging.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
-from harness.judging.pictures import pictures
-from harness.judging.request import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
-from harness.judging.text import failure_text, verdict_text
-from harness.judging.verdict import Verdict
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Result
-from harness.protocol.lookup import file_of
-from harness.protocol.suite import PROFILES, groups
-from harness.workers.limits import limits
-from harness.workers.pool import Children
+from keeprate.harness.commands import github
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.harness.files import check_apart, check_writable, write
+from keeprate.harness.judging.finding import Finding, Status
+from keeprate.harness.judging.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
+from keeprate.harness.judging.pictures import pictures
+from keeprate.harness.judging.request import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
+from keeprate.harness.judging.text import failure_text, verdict_text
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.lookup import file_of
+from keeprate.harness.protocol.suite import PROFILES, groups
+from keeprate.harness.workers.limits import limits
+from keeprate.harness.workers.pool import Children
 
 SEED = "keeprate_seed"
 

@@ -1,13 +1,13 @@
 """Alpha dropout in MLX: a dropped input becomes SELU's limit; then all are mapped to mean 0 and variance 1.
 
-Channels are last; `p`, `training`, `key` and what is raised are as in `impl.dropout`.
+Channels are last; `p`, `training`, `key` and what is raised are as in `keeprate.impl.dropout`.
 """
 
 import math
 
 import mlx.core as mx
 
-from impl.mask import channels, either, entries, masked, where_kept
+from keeprate.impl.mask import channels, either, entries, masked, where_kept
 
 # SELU(x) → −LIMIT as x → −∞. Klambauer, Unterthiner, Mayr & Hochreiter 2017, Self-normalizing neural nets.
 LIMIT = 1.7580993408473766

@@ -11,7 +11,7 @@ from functools import partial
 import mlx.core as mx
 import numpy as np
 
-from impl.mask import channels, entries, masked, shared, unbatched_channels, where_kept
+from keeprate.impl.mask import channels, entries, masked, shared, unbatched_channels, where_kept
 
 
 def dropout(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import mlx.core as mx
 
-from impl.random import next_key
+from keeprate.impl.random import next_key
 
 # The floating types that have dropout, each with the integers of its width.
 INTEGERS = {
@@ -68,7 +68,7 @@ def draw(shape: tuple[int, ...], p: float, key: mx.array | None = None) -> mx.ar
     Args:
         shape: the mask's shape.
         p: probability of dropping, from 0 to 1, both excluded.
-        key: what the mask follows from; None takes the next one of `impl.random`.
+        key: what the mask follows from; None takes the next one of `keeprate.impl.random`.
     Returns:
         (shape) uint32.
     """

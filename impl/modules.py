@@ -10,9 +10,9 @@ from functools import partial
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 
-from impl import alpha, dropout
-from impl.mask import probability
-from impl.modes import training
+from keeprate.impl import alpha, dropout
+from keeprate.impl.mask import probability
+from keeprate.impl.modes import training
 
 
 class Layer(Module):
@@ -38,7 +38,7 @@ class Layer(Module):
 
 
 class Dropout(Layer):
-    """`impl.dropout.dropout`; along `shared_axes`, one draw serves all entries."""
+    """`keeprate.impl.dropout.dropout`; along `shared_axes`, one draw serves all entries."""
 
     def __init__(self, p: float = 0.5, shared_axes: Sequence[int] = ()) -> None:
         super().__init__(p)
@@ -50,30 +50,30 @@ class Dropout(Layer):
 
 
 class Dropout1d(Layer):
-    """`impl.dropout.dropout1d`: (N, L, C) or (L, C)."""
+    """`keeprate.impl.dropout.dropout1d`: (N, L, C) or (L, C)."""
 
     _operator = staticmethod(dropout.dropout1d)
 
 
 class Dropout2d(Layer):
-    """`impl.dropout.dropout2d`: (N, H, W, C) or (N, L, C)."""
+    """`keeprate.impl.dropout.dropout2d`: (N, H, W, C) or (N, L, C)."""
 
     _operator = staticmethod(dropout.dropout2d)
 
 
 class Dropout3d(Layer):
-    """`impl.dropout.dropout3d`: (N, D, H, W, C) or (D, H, W, C)."""
+    """`keeprate.impl.dropout.dropout3d`: (N, D, H, W, C) or (D, H, W, C)."""
 
     _operator = staticmethod(dropout.dropout3d)
 
 
 class AlphaDropout(Layer):
-    """`impl.alpha.alpha_dropout`."""
+    """`keeprate.impl.alpha.alpha_dropout`."""
 
     _operator = staticmethod(alpha.alpha_dropout)
 
 
 class FeatureAlphaDropout(Layer):
-    """`impl.alpha.feature_alpha_dropout`: (N, …, C)."""
+    """`keeprate.impl.alpha.feature_alpha_dropout`: (N, …, C)."""
 
     _operator = staticmethod(alpha.feature_alpha_dropout)

@@ -1,8 +1,8 @@
 """Random state: where a mask's key comes from when the caller gives none.
 
-Inside a transform of `impl.transforms`, from the key that the transform carries. Elsewhere from MLX's state, which each
-thread has to itself. In MLX every thread starts from one and the same key; here a thread that still has it when it
-first draws is seeded apart from all others.
+Inside a transform of `keeprate.impl.transforms`, from the key that the transform carries. Elsewhere from MLX's state,
+which each thread has to itself. In MLX every thread starts from one and the same key; here a thread that still has it
+when it first draws is seeded apart from all others.
 """
 
 import hashlib
@@ -117,7 +117,7 @@ def _part() -> None:
     except ValueError as error:  # a bare mx.compile is tracing its random state, which has no value now
         raise RuntimeError(
             "a fresh thread first draws inside a bare mx.compile, where all threads draw alike: "
-            "use impl.transforms.compile, or call impl.random.seed in the thread"
+            "use keeprate.impl.transforms.compile, or call keeprate.impl.random.seed in the thread"
         ) from error
     if untouched:
         mx.random.seed(_root.next())

@@ -13,8 +13,8 @@ import mlx.core as mx
 from mlx.nn.layers.base import Module
 from mlx.utils import tree_map
 
-from impl.modes import Modes, noting
-from impl.random import drawing_from, key_of_transform, next_key
+from keeprate.impl.modes import Modes, noting
+from keeprate.impl.random import drawing_from, key_of_transform, next_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -22,7 +22,7 @@ SCALARS = (bool, int, float)
 
 
 def compile(fn: Callable[P, R], inputs: Any = None, outputs: Any = None) -> Callable[P, R]:
-    """`mx.compile`, with other masks in every call; traced again when a layer of `impl.modules` changes its mode.
+    """`mx.compile`, with other masks in every call; traced again when a layer of ours changes its mode.
 
     Args:
         fn: takes arrays, trees of arrays and Python scalars, for each of which it is traced anew.

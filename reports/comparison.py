@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.reading import WORDS, Reading, status_of
+from keeprate.reports.reading import WORDS, Reading, status_of
 
 BAD = ("broken", "error")
 

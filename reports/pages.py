@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from reports import masks, numbers, plots
-from reports.comparison import compare
-from reports.reading import MARKS, WORDS, Finding, Group, Reading, family, part, place, status_of
+from keeprate.reports import masks, numbers, plots
+from keeprate.reports.comparison import compare
+from keeprate.reports.reading import MARKS, WORDS, Finding, Group, Reading, family, part, place, status_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 WATCHED = 5  # kept ones

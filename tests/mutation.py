@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.judging.gate import answer, runner_for
-from harness.judging.request import Question, ask
-from harness.judging.verdict import Verdict
-from harness.protocol.lookup import find
-from harness.workers.pool import InProcess
+from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.pool import InProcess
 
 FOLDER = Path(__file__).parent / "mutants"
 NOT_WRITTEN = {  # the defects that no mutant stands for

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.evidence.check import passed
-from harness.evidence.moments import UNIT
-from harness.protocol.case import Case, FindingId
-from specs.dropout import reference
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.gradients import Gradients
-from specs.dropout.inputs import PROBES, SPECIAL, indices, probes
-from specs.dropout.sample import Masks, Sums, chunks, worst_lag
-from specs.dropout.streams import Streams
-from specs.masks.packed_masks import ALL, WORD, Bits, Words
+from keeprate.harness.evidence.check import passed
+from keeprate.harness.evidence.moments import UNIT
+from keeprate.harness.protocol.case import Case, FindingId
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.gradients import Gradients
+from keeprate.specs.dropout.inputs import PROBES, SPECIAL, indices, probes
+from keeprate.specs.dropout.sample import Masks, Sums, chunks, worst_lag
+from keeprate.specs.dropout.streams import Streams
+from keeprate.specs.masks.packed_masks import ALL, WORD, Bits, Words
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
 LATER = 20  # of them that are drawn only in words where the first ones tie, one word in 64

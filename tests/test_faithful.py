@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.judging.request import ask
-from harness.protocol.lookup import find
+from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.lookup import find
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 FAITHFUL = mutation.faithful()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.protocol.lookup import find
-from harness.protocol.suite import load_suite
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
 
 ROOT = Path(__file__).parents[1]
 MATRIX = json.loads((ROOT / "docs" / "kill-matrix.json").read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.protocol.lookup import find
-from harness.protocol.suite import PROFILES, load_suite
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import PROFILES, load_suite
 
 mutation = find(str(Path(__file__).parent / "mutation.py"), group="", kind="module")
 MUTANTS = dict(mutation.mutants())

@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 from rich.progress import MofNCompleteColumn
 
-from harness.commands.authoring import explain as explained
-from harness.commands.authoring import inventory, looks_at, show_inventory, show_looks, write_template
-from harness.commands.console import console, progress
-from harness.commands.options import EPILOG, suite_option
-from harness.judging.request import ask
-from harness.judging.text import filled
-from harness.protocol.lookup import installed
-from harness.protocol.suite import load_suite
+from keeprate.harness.commands.authoring import explain as explained
+from keeprate.harness.commands.authoring import inventory, looks_at, show_inventory, show_looks, write_template
+from keeprate.harness.commands.console import console, progress
+from keeprate.harness.commands.options import EPILOG, suite_option
+from keeprate.harness.judging.request import ask
+from keeprate.harness.judging.text import filled
+from keeprate.harness.protocol.lookup import installed
+from keeprate.harness.protocol.suite import load_suite
 
 
 @click.command(epilog=EPILOG)

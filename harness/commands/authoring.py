@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.errors import KeeprateError, UsageError
-from harness.files import write
-from harness.judging.gate import counted, runner_for
-from harness.judging.request import Question, ask
-from harness.judging.text import WIDTH, filled
-from harness.protocol.backend import Offer
-from harness.protocol.lookup import similar
-from harness.protocol.suite import Look, Suite
-from harness.workers.pool import Runner
+from keeprate.harness.errors import KeeprateError, UsageError
+from keeprate.harness.files import write
+from keeprate.harness.judging.gate import counted, runner_for
+from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.text import WIDTH, filled
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.lookup import similar
+from keeprate.harness.protocol.suite import Look, Suite
+from keeprate.harness.workers.pool import Runner
 
 TRANSFORMS = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")
 

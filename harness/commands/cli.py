@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from harness.commands.author import backends, check, explain, init
-from harness.commands.gate import gate, matrix, plan, replay
-from harness.commands.nightly import merge, nightly, report
-from harness.commands.options import EPILOG
-from harness.judging.text import WIDTH
+from keeprate.harness.commands.author import backends, check, explain, init
+from keeprate.harness.commands.gate import gate, matrix, plan, replay
+from keeprate.harness.commands.nightly import merge, nightly, report
+from keeprate.harness.commands.options import EPILOG
+from keeprate.harness.judging.text import WIDTH
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)

@@ -9,19 +9,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.commands.shrinking import evidence_of, shrink, strongest, together
-from harness.commands.snippet import snippet
-from harness.evidence.check import Check
-from harness.evidence.kinds import Evidence
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
-from harness.judging.finding import Finding
-from harness.judging.request import Question
-from harness.judging.text import WIDTH, filled
-from harness.judging.verdict import Verdict
-from harness.protocol.case import Case, FindingId
-from harness.protocol.engine import Job, Result
-from harness.workers.pool import Children
+from keeprate.harness.commands.shrinking import evidence_of, shrink, strongest, together
+from keeprate.harness.commands.snippet import snippet
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.kinds import Evidence
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.request import Question
+from keeprate.harness.judging.text import WIDTH, filled
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.case import Case, FindingId
+from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.workers.pool import Children
 
 ROWS = 10  # those that are furthest off
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
-from harness.judging.text import WIDTH
+from keeprate.harness.judging.text import WIDTH
 
 
 class _Console(Console):

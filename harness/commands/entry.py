@@ -17,10 +17,10 @@ from typing import Any, NoReturn
 
 import click
 
-from harness.commands.cli import cli
-from harness.commands.console import forget, open_streams
-from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.judging.text import WIDTH
+from keeprate.harness.commands.cli import cli
+from keeprate.harness.commands.console import forget, open_streams
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.harness.judging.text import WIDTH
 
 NOTICED = 0.2  # seconds within which a thread that isn't waiting answers a signal
 ENDING = 5.0  # seconds within which a run ends that was told to

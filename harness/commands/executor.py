@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from harness.errors import UsageError
-from harness.judging.gate import runner_for
-from harness.judging.request import Question
-from harness.workers.cluster import SCHEME, Cluster
-from harness.workers.limits import limits
-from harness.workers.pool import Children
+from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.gate import runner_for
+from keeprate.harness.judging.request import Question
+from keeprate.harness.workers.cluster import SCHEME, Cluster
+from keeprate.harness.workers.limits import limits
+from keeprate.harness.workers.pool import Children
 
 
 def runner_of(

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.judging.request import Question, jobs
-from harness.judging.text import filled, millions, plural
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Job
-from harness.workers.pool import Runner
+from keeprate.harness.judging.request import Question, jobs
+from keeprate.harness.judging.text import filled, millions, plural
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Job
+from keeprate.harness.workers.pool import Runner
 
 TRIAL = 1 << 20  # draws of the case that is timed for each operator
 

@@ -12,13 +12,13 @@ from typing import Any
 import click
 from rich.progress import MofNCompleteColumn
 
-from harness.commands import github
-from harness.commands.closeup import Closeup
-from harness.commands.console import console, progress
-from harness.commands.executor import runner_of
-from harness.commands.forecast import forecast, show_plan
-from harness.commands.matrix import Row, check_out, exit_code, names_of, row_of, text_of
-from harness.commands.options import (
+from keeprate.harness.commands import github
+from keeprate.harness.commands.closeup import Closeup
+from keeprate.harness.commands.console import console, progress
+from keeprate.harness.commands.executor import runner_of
+from keeprate.harness.commands.forecast import forecast, show_plan
+from keeprate.harness.commands.matrix import Row, check_out, exit_code, names_of, row_of, text_of
+from keeprate.harness.commands.options import (
     EPILOG,
     NAMES,
     dtypes_option,
@@ -29,19 +29,19 @@ from harness.commands.options import (
     ops_option,
     suite_option,
 )
-from harness.errors import NoVerdictError, UsageError
-from harness.files import check_apart, check_writable, write
-from harness.judging.deviations import unlisted
-from harness.judging.gate import answer_in_full, counted, no_verdict, runner_for
-from harness.judging.known import HEAD, known_text
-from harness.judging.request import KNOWN, Question, ask
-from harness.judging.text import failure_text, filled, sentence, show
-from harness.judging.verdict import Verdict
-from harness.ledger.nightly import Recording
-from harness.ledger.store import Ledger
-from harness.protocol.engine import Result
-from harness.protocol.suite import PROFILES
-from harness.workers.pool import Children, Runner
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.files import check_apart, check_writable, write
+from keeprate.harness.judging.deviations import unlisted
+from keeprate.harness.judging.gate import answer_in_full, counted, no_verdict, runner_for
+from keeprate.harness.judging.known import HEAD, known_text
+from keeprate.harness.judging.request import KNOWN, Question, ask
+from keeprate.harness.judging.text import failure_text, filled, sentence, show
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.ledger.nightly import Recording
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.suite import PROFILES
+from keeprate.harness.workers.pool import Children, Runner
 
 
 @click.command(epilog=EPILOG)

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.judging.finding import Finding
-from harness.judging.text import by_law, failure_text, remarks, rows, sentence
-from harness.judging.verdict import Verdict
+from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.text import by_law, failure_text, remarks, rows, sentence
+from keeprate.harness.judging.verdict import Verdict
 
 SHOWN = 10  # annotations of one step that GitHub shows
 

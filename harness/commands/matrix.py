@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
-from harness.protocol.lookup import installed, similar
-from harness.protocol.source import locate
+from keeprate.harness.errors import UsageError
+from keeprate.harness.protocol.lookup import installed, similar
+from keeprate.harness.protocol.source import locate
 
 COUNTED = ("kept", "known", "broken", "unreadable", "not_offered")
 ABSENT = "not_implemented"

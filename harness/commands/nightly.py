@@ -14,20 +14,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import TextColumn
 
-from harness.commands.console import console, progress
-from harness.commands.executor import runner_of
-from harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
-from harness.commands.published import read_verdict
-from harness.errors import NoVerdictError, UsageError
-from harness.files import beginning, check_apart, check_folder, kind, write
-from harness.judging.request import ask
-from harness.judging.text import filled, millions, plural, show
-from harness.ledger.history import tell
-from harness.ledger.merge import merge as merged
-from harness.ledger.nightly import draw
-from harness.ledger.schema import MAGIC
-from harness.ledger.store import Ledger
-from harness.protocol.lookup import find
+from keeprate.harness.commands.console import console, progress
+from keeprate.harness.commands.executor import runner_of
+from keeprate.harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
+from keeprate.harness.commands.published import read_verdict
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.files import beginning, check_apart, check_folder, kind, write
+from keeprate.harness.judging.request import ask
+from keeprate.harness.judging.text import filled, millions, plural, show
+from keeprate.harness.ledger.history import tell
+from keeprate.harness.ledger.merge import merge as merged
+from keeprate.harness.ledger.nightly import draw
+from keeprate.harness.ledger.schema import MAGIC
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.lookup import find
 
 PAGES = ("index.html", "report.md", "report.json")
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise

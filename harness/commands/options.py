@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from harness.judging.request import ALPHA, DEFAULT_SUITE, choice
-from harness.protocol.suite import PROFILES
+from keeprate.harness.judging.request import ALPHA, DEFAULT_SUITE, choice
+from keeprate.harness.protocol.suite import PROFILES
 
 Command = Callable[..., None]
 

@@ -7,8 +7,8 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.errors import UsageError
-from harness.files import read
+from keeprate.harness.errors import UsageError
+from keeprate.harness.files import read
 
 SCHEMA = Path(__file__).parents[1] / "verdict.schema.json"
 LARGEST = 64 << 20  # bytes of a file: ten times 4,000 findings

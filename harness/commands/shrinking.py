@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.evidence.check import Check
-from harness.evidence.kinds import Evidence, add
-from harness.judging.finding import Finding, decide, weigh
-from harness.judging.request import Question, offered
-from harness.protocol.backend import DTYPES, Offer
-from harness.protocol.case import Case, FindingId, Promise
-from harness.protocol.engine import Job, Result
-from harness.workers.pool import Children
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.kinds import Evidence, add
+from keeprate.harness.judging.finding import Finding, decide, weigh
+from keeprate.harness.judging.request import Question, offered
+from keeprate.harness.protocol.backend import DTYPES, Offer
+from keeprate.harness.protocol.case import Case, FindingId, Promise
+from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.workers.pool import Children
 
 CALLS = 5000  # of a small shape, at most: what a person waits for
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-from harness.errors import UsageError
-from harness.protocol.case import Case
-from harness.protocol.source import Source, beside, locate, text_of
-from harness.protocol.suite import Suite
+from keeprate.harness.errors import UsageError
+from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.source import Source, beside, locate, text_of
+from keeprate.harness.protocol.suite import Suite
 
 AS_PROGRAM = ("__name__ == '__main__'", "'__main__' == __name__")
 BESIDE = '''

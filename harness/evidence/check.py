@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.untrusted_text import clean
+from keeprate.harness.untrusted_text import clean
 
 
 @dataclass(frozen=True)

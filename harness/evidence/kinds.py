@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.evidence.check import Check
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
 
 Evidence = Tally | Moments | Check
 

@@ -1,6 +1,6 @@
 """The likelihood ratios behind the e-value of counts, and what a number of draws can detect.
 
-Everything here works in natural logarithms; `harness.evidence.tally` says what it is for.
+Everything here works in natural logarithms; `keeprate.harness.evidence.tally` says what it is for.
 """
 
 from __future__ import annotations

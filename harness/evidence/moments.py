@@ -5,7 +5,7 @@ cumulants are known exactly, and for every lambda
 
     E_lambda = exp(lambda S - sum over v of n_v ln(q exp(lambda k_v) + p exp(lambda d_v)))
 
-has mean 1 while the promise holds, S being the sum of what was observed: an e-value, as in `harness.evidence.tally`
+has mean 1 while the promise holds, S being the sum of what was observed: an e-value, as in `tally.py`
 (Ville 1939; Waudby-Smith & Ramdas 2023, Estimating means of bounded random variables by betting). Nothing is
 assumed about a normal. The average over a fixed grid of lambda, of both signs and in units of the outcomes'
 standard deviation, finds shifts of the mean of any size. With several groups: the average of the product over
@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from harness.evidence.likelihood import Array
-from harness.evidence.tally import Interval, group_labels, invert
+from keeprate.harness.evidence.likelihood import Array
+from keeprate.harness.evidence.tally import Interval, group_labels, invert
 
 UNIT = 2.0**-40  # of `total` and `slack`
 

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from harness.evidence.likelihood import (
+from keeprate.harness.evidence.likelihood import (
     CELL_PRIOR,
     DENSE,
     Array,

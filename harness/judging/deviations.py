@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from harness.judging.finding import Finding
+from keeprate.harness.judging.finding import Finding
 
 NEW = "broken when this list was written"
 UNASKED = ("not_offered", "not_implemented")

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.evidence.kinds import Evidence
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
-from harness.judging.finding import Finding
-from harness.protocol.case import ANY
-from harness.protocol.suite import Cause
+from keeprate.harness.evidence.kinds import Evidence
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.protocol.case import ANY
+from keeprate.harness.protocol.suite import Cause
 
 PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 MOST, FEW = 0.9, 0.01  # parts of the checked elements: nearly all are wrong, or hardly any

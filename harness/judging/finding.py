@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.evidence.check import Check
-from harness.evidence.kinds import Evidence, pool
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
-from harness.protocol.case import ANY, Promise
-from harness.protocol.engine import Result
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.kinds import Evidence, pool
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.protocol.case import ANY, Promise
+from keeprate.harness.protocol.engine import Result
 
 Status = Literal["kept", "broken", "not_implemented", "not_offered", "unreadable", "error"]
 KEYS = (  # of the public JSON, in its order

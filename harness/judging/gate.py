@@ -9,17 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import NoVerdictError, UsageError
-from harness.judging.finding import Finding, Status, decide, outcome, unjudged
-from harness.judging.pictures import pictures
-from harness.judging.request import ALPHA, Question, ask, is_whole, jobs, lacking, offered
-from harness.judging.verdict import Verdict
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Result
-from harness.protocol.suite import Look
-from harness.workers.limits import WORKER, limits, total_memory
-from harness.workers.machine import cores, environment
-from harness.workers.pool import Children, InProcess, Runner
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
+from keeprate.harness.judging.pictures import pictures
+from keeprate.harness.judging.request import ALPHA, Question, ask, is_whole, jobs, lacking, offered
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.suite import Look
+from keeprate.harness.workers.limits import WORKER, limits, total_memory
+from keeprate.harness.workers.machine import cores, environment
+from keeprate.harness.workers.pool import Children, InProcess, Runner
 
 MANY = 64  # workers that may be asked for on any machine
 

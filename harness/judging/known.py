@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.files import kind, read
-from harness.protocol.source import locate
+from keeprate.harness.errors import UsageError
+from keeprate.harness.files import kind, read
+from keeprate.harness.protocol.source import locate
 
 HEAD = "# Known deviations of this backend: pattern # reason. Replace each reason by your own."
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan

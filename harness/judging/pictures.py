@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.evidence.check import Check
-from harness.judging.finding import Finding
-from harness.judging.request import Question, offered
-from harness.protocol.backend import Offer
-from harness.protocol.case import Case
-from harness.protocol.engine import Job, Result
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.request import Question, offered
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.engine import Job, Result
 
 BLOCKS = " ▄▀█"  # how a suite's picture shows two rows of entries in one of characters: the upper counts 2, the lower 1
 WIDTH, HEIGHT = 64, 32  # entries that are shown, at most

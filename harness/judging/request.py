@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.judging.known import Known, known_beside, read_known
-from harness.protocol.backend import Offer
-from harness.protocol.case import ANY, Case, FindingId, Promise
-from harness.protocol.engine import Job
-from harness.protocol.lookup import file_of, similar
-from harness.protocol.source import locate
-from harness.protocol.suite import PROFILES, Suite, load_suite
+from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.known import Known, known_beside, read_known
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.case import ANY, Case, FindingId, Promise
+from keeprate.harness.protocol.engine import Job
+from keeprate.harness.protocol.lookup import file_of, similar
+from keeprate.harness.protocol.source import locate
+from keeprate.harness.protocol.suite import PROFILES, Suite, load_suite
 
 DEFAULT_SUITE = "dropout"
 ALPHA = 1e-6

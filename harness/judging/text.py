@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.judging.deviations import no_longer_seen
-from harness.judging.diagnosis import precedence
-from harness.judging.finding import Finding
-from harness.protocol.case import ANY
-from harness.protocol.suite import Law
+from keeprate.harness.judging.deviations import no_longer_seen
+from keeprate.harness.judging.diagnosis import precedence
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.protocol.case import ANY
+from keeprate.harness.protocol.suite import Law
 
 if TYPE_CHECKING:
-    from harness.judging.verdict import Verdict
+    from keeprate.harness.judging.verdict import Verdict
 
 WIDTH = 80
 FAILURES = 5  # of the reference that are named

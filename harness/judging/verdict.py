@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness.judging.diagnosis import likely_causes, marks_of
-from harness.judging.finding import Finding
-from harness.judging.text import verdict_text
-from harness.protocol.suite import Cause, Law
+from keeprate.harness.judging.diagnosis import likely_causes, marks_of
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.text import verdict_text
+from keeprate.harness.protocol.suite import Cause, Law
 
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
 
@@ -29,7 +29,7 @@ class Verdict:
         laws: the laws behind the findings, for the words in messages.
         headline: the law whose draws and power stand in the table; empty for none.
         causes: known faults that what broke is compared with.
-        pictures: what broken findings look like, by id, as `harness.judging.pictures` makes them.
+        pictures: what broken findings look like, by id, as `keeprate.harness.judging.pictures` makes them.
         run: what differs between two runs of one seed: times, workers, host.
     """
 

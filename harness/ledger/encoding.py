@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from harness.evidence.kinds import KINDS, Evidence, from_json
+from keeprate.harness.evidence.kinds import KINDS, Evidence, from_json
 
 # What adds; the first counterexample of a check stays with its amounts, for it is no part of the form.
 AMOUNTS = {"tally": ("counts",), "moments": ("draws", "total", "slack"), "check": ("checked", "exact", "wrong")}

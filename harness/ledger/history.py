@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
-from harness.judging.request import Question, ask
-from harness.judging.verdict import Verdict
-from harness.ledger.nightly import standing
-from harness.ledger.store import Ledger
-from harness.protocol.backend import DTYPES, Offer
-from harness.protocol.case import Promise
-from harness.protocol.lookup import similar
+from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.ledger.nightly import standing
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.backend import DTYPES, Offer
+from keeprate.harness.protocol.case import Promise
+from keeprate.harness.protocol.lookup import similar
 
 NOTABLE = 40  # findings whose nights are told one by one: those with the most evidence
 POINTS = 60  # nights of one finding, or of one law, that are told; spread over all there were

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
-from harness.evidence.kinds import add
-from harness.files import check_writable
-from harness.ledger.encoding import join, less, split
-from harness.ledger.store import Ledger
+from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.kinds import add
+from keeprate.harness.files import check_writable
+from keeprate.harness.ledger.encoding import join, less, split
+from keeprate.harness.ledger.store import Ledger
 
 
 def merge(sources: Sequence[Path], into: Path) -> int:

@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.errors import UsageError
-from harness.evidence.check import Check
-from harness.evidence.kinds import Evidence, kind_of
-from harness.judging.finding import Finding
-from harness.judging.gate import Docket, conclude, refuse_faulty, run_of
-from harness.judging.pictures import leading, pictures
-from harness.judging.request import Question, offered
-from harness.judging.request import jobs as jobs_of
-from harness.judging.verdict import Verdict
-from harness.ledger.planner import SUSPICIOUS, Place, choose
-from harness.ledger.store import Ledger, Run, UnwritableError
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Job, Result, decided
-from harness.protocol.suite import Look
-from harness.workers.machine import environment
-from harness.workers.pool import Runner
+from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.kinds import Evidence, kind_of
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.gate import Docket, conclude, refuse_faulty, run_of
+from keeprate.harness.judging.pictures import leading, pictures
+from keeprate.harness.judging.request import Question, offered
+from keeprate.harness.judging.request import jobs as jobs_of
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.ledger.planner import SUSPICIOUS, Place, choose
+from keeprate.harness.ledger.store import Ledger, Run, UnwritableError
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Job, Result, decided
+from keeprate.harness.protocol.suite import Look
+from keeprate.harness.workers.machine import environment
+from keeprate.harness.workers.pool import Runner
 
 Offers = tuple[Offer, Offer | None]
 REFERENCE = 4  # passes of the backend for one of the reference: half its resolution, at a quarter of the cost

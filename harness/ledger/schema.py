@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.files import beginning, kind
+from keeprate.harness.errors import UsageError
+from keeprate.harness.files import beginning, kind
 
 APPLICATION = 0x6B656570  # "keep", in the file's header
 MAGIC = b"SQLite format 3\x00"

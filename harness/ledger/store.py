@@ -18,19 +18,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
-from harness.evidence.kinds import Evidence, add
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
-from harness.files import check_writable
-from harness.judging.pictures import checked
-from harness.judging.request import Question
-from harness.judging.verdict import Verdict
-from harness.ledger.encoding import join, split
-from harness.ledger.schema import connect
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Result
-from harness.workers.machine import cpu
+from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.kinds import Evidence, add
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.files import check_writable
+from keeprate.harness.judging.pictures import checked
+from keeprate.harness.judging.request import Question
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.ledger.encoding import join, split
+from keeprate.harness.ledger.schema import connect
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.workers.machine import cpu
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
 SEEDS = 1 << 20  # that a nightly run takes for itself: more passes than any case will see in a night

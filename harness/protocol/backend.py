@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.errors import NoVerdictError
-from harness.protocol.lookup import find
-from harness.protocol.source import clash, locate
-from harness.untrusted_text import line, shown, told
+from keeprate.harness.errors import NoVerdictError
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.untrusted_text import line, shown, told
 
 LAYOUTS = ("channels_first", "channels_last")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -53,12 +52,6 @@ def load_backend(name: str) -> Any:
         UsageError: there is none.
         NoVerdictError: it can't be loaded, lacks a required name, or one of them is not what it must be.
     """
-    source = locate(name)
-    if source is not None and (theirs := clash(source)) is not None:
-        raise NoVerdictError(
-            f"backend {name} can't be loaded: it imports the '{theirs}' that lies beside it, and keeprate itself has a "
-            f"package of this name: rename yours"
-        )
     backend = find(name, group="keeprate.backends", kind="backend")
     check(backend, name)
     _LOADED[id(backend)] = name, backend

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from harness.errors import UsageError
+from keeprate.harness.errors import UsageError
 
 ANY = "-"  # a part of an id that the law doesn't depend on, or pools
 

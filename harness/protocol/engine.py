@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.errors import BackendError, NotOffered, Unreadable
-from harness.evidence.check import Check
-from harness.evidence.kinds import Evidence, add, from_json
-from harness.protocol.case import Case, FindingId
-from harness.protocol.suite import Suite
+from keeprate.harness.errors import BackendError, NotOffered, Unreadable
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.kinds import Evidence, add, from_json
+from keeprate.harness.protocol.case import Case, FindingId
+from keeprate.harness.protocol.suite import Suite
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,15 @@ import inspect
 import os
 import sys
 from collections.abc import Iterable
-from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.untrusted_text import told
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.harness.untrusted_text import told
 
 OURS = "keeprate"  # the distribution
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("harness", "impl", "keeprate", "reports", "specs")  # what a file of the user's may be called as well
 LARGEST = 1 << 26  # bytes of a Python file
 _ABSENT = object()
 
@@ -45,8 +42,6 @@ def find(name: str, *, group: str, kind: str) -> Any:
     """
     where, _, attribute = installed(group).get(name, name).partition(":")
     _look_at(where, kind)
-    if any(entry.name == name and entry.dist and entry.dist.name == OURS for entry in entry_points(group=group)):
-        _claim(where.partition(".")[0], f"{kind} {name}")
     module = _from_file(where, kind) if where.endswith(".py") else _from_module(where, name, group, kind)
     if not attribute:
         return module
@@ -65,23 +60,6 @@ def file_of(name: str, *, group: str) -> Path:
     spec = importlib.util.find_spec(where)
     assert spec is not None and spec.origin is not None
     return Path(spec.origin)
-
-
-def _claim(package: str, wanted: str) -> None:
-    """Loads a package of ours from where this one lies: a file in the current folder may have its name.
-
-    Raises:
-        NoVerdictError: a module of another's has its name.
-    """
-    if package not in sys.modules:
-        spec = PathFinder.find_spec(package, [str(ROOT)])
-        assert spec is not None and spec.loader is not None
-        sys.modules[package] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[package])
-    theirs = Path(getattr(sys.modules[package], "__file__", None) or package).resolve()
-    if ROOT not in theirs.parents:
-        why = f"{theirs} was loaded as '{package}', and keeprate itself has a package of this name: rename yours"
-        raise NoVerdictError(f"{wanted} can't be loaded: {why}")
 
 
 def _look_at(where: str, kind: str) -> None:

@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from harness.protocol.lookup import OURS, PACKAGES, ROOT, installed
+from keeprate.harness.protocol.lookup import OURS, installed
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,6 @@ def beside(source: Source) -> dict[str, Path]:
         package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
         todo += [*_parents(name), *_imported(text_of(path), package)]
     return found
-
-
-def clash(source: Source) -> str | None:
-    """The name of a module of the author's own that a source imports, if a package of keeprate's has it too.
-
-    A process has room for one of them, and a worker has loaded keeprate's.
-    """
-    folder = source.path.parent
-    if source.package or folder == ROOT or not any(PathFinder.find_spec(name, [str(folder)]) for name in PACKAGES):
-        return None
-    try:
-        modules = beside(source)
-    except (SyntaxError, ValueError, OSError):  # who loads it says so
-        return None
-    return next((name for name in modules if name in PACKAGES), None)
 
 
 def _installed() -> set[str]:

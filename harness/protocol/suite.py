@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import NoVerdictError, UsageError
-from harness.evidence.kinds import Evidence
-from harness.protocol.case import Case, FindingId, Promise
-from harness.protocol.lookup import find
-from harness.untrusted_text import clean, shown, told
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.evidence.kinds import Evidence
+from keeprate.harness.protocol.case import Case, FindingId, Promise
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.untrusted_text import clean, shown, told
 
 PROFILES = ("quick", "gate", "deep")
 
@@ -122,7 +122,7 @@ class Cause:
         kind: faults of one kind have this in common.
         says: what is wrong, in words.
         defect: a real defect that it stands for, and its public thread; empty for none.
-        traits: as `harness.judging.diagnosis` finds them in a verdict over it.
+        traits: as `keeprate.harness.judging.diagnosis` finds them in a verdict over it.
     """
 
     name: str

@@ -14,13 +14,13 @@ from typing import Any
 
 import psutil
 
-from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Job, Result
-from harness.protocol.suite import Look
-from harness.workers.limits import Limits
-from harness.workers.monitor import Watch
-from harness.workers.process_tree import MARK, end_all
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.protocol.suite import Look
+from keeprate.harness.workers.limits import Limits
+from keeprate.harness.workers.monitor import Watch
+from keeprate.harness.workers.process_tree import MARK, end_all
 
 # The workers themselves use the cores; and no result may depend on how many there are.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -160,7 +160,7 @@ class Child:
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.workers.child_main", str(self._lifeline)],
+            [sys.executable, "-P", "-m", "keeprate.harness.workers.child_main", str(self._lifeline)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a backend may print without end

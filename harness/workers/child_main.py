@@ -1,8 +1,8 @@
 """The worker's own process: takes one job at a time from its standard input, answers on its standard output.
 
-Started as `python -P -m harness.workers.child_main LIFELINE`, never forked, so that no framework finds itself half
-initialised. The backend's standard input is empty, and what it prints goes nowhere. What it replaces in the judge, and
-where it goes, is put back after every job (docs/threats.md).
+Started as `python -P -m keeprate.harness.workers.child_main LIFELINE`, never forked, so that no framework finds itself
+half initialised. The backend's standard input is empty, and what it prints goes nowhere. What it replaces in the judge,
+and where it goes, is put back after every job (docs/threats.md).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import KeeprateError, NoVerdictError
-from harness.protocol.backend import load_backend, offer
-from harness.protocol.engine import Job, Result, picture, run
-from harness.protocol.suite import Look, Suite, load_suite
-from harness.workers.integrity import Untouched
+from keeprate.harness.errors import KeeprateError, NoVerdictError
+from keeprate.harness.protocol.backend import load_backend, offer
+from keeprate.harness.protocol.engine import Job, Result, picture, run
+from keeprate.harness.protocol.suite import Look, Suite, load_suite
+from keeprate.harness.workers.integrity import Untouched
 
 
 class _Loaded:
@@ -82,11 +82,12 @@ class _Loaded:
 
 def _judges(suite: Suite, reference: Any) -> list[str]:
     """The modules whose code judges: ours, the suite's, and the reference's adapter."""
-    own = {"harness", suite.plan.__module__.partition(".")[0]}
+    theirs = suite.plan.__module__.rpartition(".")[0] or suite.plan.__module__
+    own = tuple(f"{package}." for package in ("keeprate.harness", "keeprate.specs", theirs))
     return [
         name
         for name, module in sys.modules.items()
-        if name.partition(".")[0] in own or (reference and module is reference)
+        if f"{name}.".startswith(own) or (reference and module is reference)
     ]
 
 
@@ -106,7 +107,7 @@ def main() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     with contextlib.suppress(FileNotFoundError):  # a backend has removed the folder that it was run in
-        sys.path.append(os.getcwd())  # last: a folder of the user's that is named `specs` must not hide ours
+        sys.path.append(os.getcwd())  # last: a file of the user's must not hide a module that the judge needs
     process = os.getpid()
     loaded: _Loaded | None = None
     for line in source:

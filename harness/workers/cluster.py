@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import KeeprateError, NoVerdictError, UsageError
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Job, Result
-from harness.protocol.suite import Look
-from harness.workers.limits import Limits, limits
-from harness.workers.pool import AHEAD, Children
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.protocol.suite import Look
+from keeprate.harness.workers.limits import Limits, limits
+from keeprate.harness.workers.pool import AHEAD, Children
 
 if TYPE_CHECKING:
     from distributed import Client, Future

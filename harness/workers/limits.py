@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from harness.errors import UsageError
-from harness.workers.cgroups import GROUPS, OWN, folders, words
+from keeprate.harness.errors import UsageError
+from keeprate.harness.workers.cgroups import GROUPS, OWN, folders, words
 
 SECONDS = 120.0  # beside what the draws take
 PER_DRAW = 1e-6  # seconds: eighty times what MLX takes on one core

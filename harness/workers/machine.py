@@ -8,7 +8,7 @@ import os
 import platform
 from pathlib import Path
 
-from harness.workers.cgroups import GROUPS, OWN, folders, words
+from keeprate.harness.workers.cgroups import GROUPS, OWN, folders, words
 
 
 def environment() -> dict[str, str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from harness.workers.limits import Limits, size_text
-from harness.workers.process_tree import family
+from keeprate.harness.workers.limits import Limits, size_text
+from keeprate.harness.workers.process_tree import family
 
 LOOK = 0.1  # seconds between two looks at a worker
 WIDE = 10  # every so many looks all that it has started is looked for; that takes milliseconds

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
-from harness.errors import NoVerdictError
-from harness.protocol import backend as backends
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Job, Result, decided, picture, run
-from harness.protocol.suite import Look, Suite
-from harness.workers.child import Child, ChildDiedError
-from harness.workers.circuit_breaker import Patience
-from harness.workers.limits import Limits
+from keeprate.harness.errors import NoVerdictError
+from keeprate.harness.protocol import backend as backends
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Job, Result, decided, picture, run
+from keeprate.harness.protocol.suite import Look, Suite
+from keeprate.harness.workers.child import Child, ChildDiedError
+from keeprate.harness.workers.circuit_breaker import Patience
+from keeprate.harness.workers.limits import Limits
 
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
 

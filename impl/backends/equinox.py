@@ -7,7 +7,7 @@ from typing import Any
 
 import equinox as eqx
 
-from impl.backends import _jax
+from keeprate.impl.backends import _jax
 
 name, version, device = "equinox", _jax.version_of("equinox"), _jax.device
 layout, dtypes = "channels_first", _jax.dtypes

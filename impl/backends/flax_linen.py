@@ -9,7 +9,7 @@ from typing import Any
 
 from flax import linen
 
-from impl.backends import _jax
+from keeprate.impl.backends import _jax
 
 name, version, device = "flax-linen", _jax.version_of("flax"), _jax.device
 layout, dtypes = "channels_last", _jax.dtypes

@@ -12,8 +12,8 @@ from typing import Any
 
 from flax import nnx
 
-from impl.backends import _jax
-from impl.backends._jax import Function
+from keeprate.impl.backends import _jax
+from keeprate.impl.backends._jax import Function
 
 name, version, device = "flax-nnx", _jax.version_of("flax"), _jax.device
 layout, dtypes = "channels_last", _jax.dtypes

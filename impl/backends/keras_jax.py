@@ -4,7 +4,7 @@ Under JAX's transforms Keras' state, a layer's `SeedGenerator` too, has to go in
 layers have and the functions of this protocol have not: no transforms are offered.
 """
 
-from impl.backends import _jax, _keras
+from keeprate.impl.backends import _jax, _keras
 
 _k = _keras.load("jax")
 name, version, device, layout = "keras-jax", _jax.version_of("keras"), _jax.device, _keras.layout

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from impl.backends import _keras
-from impl.backends import numpy as _numpy
+from keeprate.impl.backends import _keras
+from keeprate.impl.backends import numpy as _numpy
 
 _k = _keras.load("numpy")
 name, version, device, layout = "keras-numpy", f"{_k.__version__} on numpy {np.__version__}", "cpu", _keras.layout

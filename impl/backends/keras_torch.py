@@ -7,8 +7,8 @@ import numpy as np
 import torch as _pytorch
 from numpy.typing import NDArray
 
-from impl.backends import _keras
-from impl.backends import torch as _torch
+from keeprate.impl.backends import _keras
+from keeprate.impl.backends import torch as _torch
 
 _k = _keras.load("torch")
 name, version, layout = "keras-torch", f"{_k.__version__} on torch {_pytorch.__version__}", _keras.layout

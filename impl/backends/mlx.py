@@ -7,11 +7,11 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from impl import alpha as _alpha
-from impl import dropout as _dropout
-from impl import modules as _modules
-from impl import random as _random
-from impl import transforms as _transforms
+from keeprate.impl import alpha as _alpha
+from keeprate.impl import dropout as _dropout
+from keeprate.impl import modules as _modules
+from keeprate.impl import random as _random
+from keeprate.impl import transforms as _transforms
 
 name, version, device = "mlx", metadata.version("mlx"), str(mx.default_device())
 layout = "channels_last"

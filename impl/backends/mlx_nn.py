@@ -12,7 +12,7 @@ import mlx.core as mx
 from mlx.nn.layers.base import Module
 from mlx.nn.layers.dropout import Dropout, Dropout2d, Dropout3d
 
-from impl.backends import mlx as _mlx
+from keeprate.impl.backends import mlx as _mlx
 
 name, version, device = "mlx-nn", _mlx.version, _mlx.device
 layout, dtypes = _mlx.layout, _mlx.dtypes

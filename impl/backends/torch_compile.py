@@ -1,10 +1,10 @@
-"""PyTorch on the CPU, as `impl.backends.torch`, with `torch.compile` and its default compiler, Inductor."""
+"""PyTorch on the CPU, as `keeprate.impl.backends.torch`, with `torch.compile` and its default compiler, Inductor."""
 
 from collections.abc import Callable
 
 import torch as _torch
 
-from impl.backends.torch import *  # noqa: F403
+from keeprate.impl.backends.torch import *  # noqa: F403
 
 name = "torch-compile"
 

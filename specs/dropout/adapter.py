@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.protocol.lookup import similar
-from harness.protocol.suite import Look
-from harness.untrusted_text import briefly
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import SPECIAL, filled, thousand
+from keeprate.harness.protocol.lookup import similar
+from keeprate.harness.protocol.suite import Look
+from keeprate.harness.untrusted_text import briefly
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import SPECIAL, filled, thousand
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
 ROWS = 3

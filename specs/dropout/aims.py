@@ -6,9 +6,9 @@ import functools
 from dataclasses import dataclass
 from math import prod
 
-from harness.evidence.tally import Tally, draws_to_detect
-from harness.protocol.case import Case
-from specs.dropout.contracts import CONTRACTS
+from keeprate.harness.evidence.tally import Tally, draws_to_detect
+from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout.contracts import CONTRACTS
 
 MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here
 ENDS = (0.001, 0.99, 0.999)  # where rounding hides

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import BackendError, NotOffered
-from harness.untrusted_text import briefly, first_line
-from specs.dropout.contexts import Context
-from specs.dropout.contracts import Contract
-from specs.dropout.rounding import Floats
+from keeprate.harness.errors import BackendError, NotOffered
+from keeprate.harness.untrusted_text import briefly, first_line
+from keeprate.specs.dropout.contexts import Context
+from keeprate.specs.dropout.contracts import Contract
+from keeprate.specs.dropout.rounding import Floats
 
 Function = Callable[[Any], Any]
 ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.evidence.check import Check, failed, passed
-from specs.dropout.outcome import Mask, Outcomes
-from specs.dropout.rounding import Floats
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.specs.dropout.outcome import Mask, Outcomes
+from keeprate.specs.dropout.rounding import Floats
 
 Place = Callable[[tuple[int, ...]], tuple[int, ...]]
 

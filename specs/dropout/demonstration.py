@@ -12,12 +12,12 @@ from textwrap import indent
 
 import numpy as np
 
-from harness.errors import UsageError
-from harness.protocol.case import Case
-from specs.dropout import reference
-from specs.dropout.contexts import Context
-from specs.dropout.contracts import CONTRACTS, Contract
-from specs.dropout.scripts import CALL, CALLED, FRESH, HEAD, MOVED_IN, MOVED_OUT, SHOWN
+from keeprate.harness.errors import UsageError
+from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.contexts import Context
+from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.scripts import CALL, CALLED, FRESH, HEAD, MOVED_IN, MOVED_OUT, SHOWN
 
 ENTRIES = 1 << 21  # of all masks together, at most: what a script holds in memory
 CALLS = 4000

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.evidence.check import Check, passed
-from harness.protocol.case import Case
-from specs.dropout import reference
-from specs.dropout.caller import Bench
-from specs.dropout.compare import compare, same
-from specs.dropout.contracts import CONTRACTS, Contract
-from specs.dropout.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
-from specs.dropout.outcome import Mask, Outcomes, exactly
-from specs.dropout.rounding import Floats, bounds
-from specs.masks.packed_masks import Bits, readable
-from specs.masks.repeats import Repeats
+from keeprate.harness.evidence.check import Check, passed
+from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.compare import compare, same
+from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
+from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
+from keeprate.specs.dropout.rounding import Floats, bounds
+from keeprate.specs.masks.packed_masks import Bits, readable
+from keeprate.specs.masks.repeats import Repeats
 
 Counts = npt.NDArray[np.int64]
 SPECIAL_EVERY = 7  # no power of two divides it, so zeros meet every position of a vector and every channel

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from specs.dropout.contracts import Contract
-from specs.dropout.rounding import Floats, representable
+from keeprate.specs.dropout.contracts import Contract
+from keeprate.specs.dropout.rounding import Floats, representable
 
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 

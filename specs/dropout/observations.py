@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import BackendError
-from harness.evidence.check import Check, failed, passed
-from specs.dropout.caller import Bench
-from specs.dropout.compare import compare
-from specs.dropout.contracts import Contract
-from specs.dropout.outcome import Outcomes, exactly
-from specs.dropout.rounding import Floats
+from keeprate.harness.errors import BackendError
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.compare import compare
+from keeprate.specs.dropout.contracts import Contract
+from keeprate.specs.dropout.outcome import Outcomes, exactly
+from keeprate.specs.dropout.rounding import Floats
 
 
 @dataclass(frozen=True, eq=False)

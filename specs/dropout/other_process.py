@@ -1,9 +1,9 @@
 """Other processes: fresh interpreters that load the same backend and make calls when they are asked to.
 
-Run as `python -P -m specs.dropout.other_process BACKEND`: a line of JSON on standard input asks for some calls; the
-answer is a line of JSON and, if nothing was raised, the outputs as one array in NumPy's own format. A crash or a hang
-there is an error of the case that asked: nothing is called on behalf of another, and the next case finds other
-processes.
+Run as `python -P -m keeprate.specs.dropout.other_process BACKEND`: a line of JSON on standard input asks for some
+calls; the answer is a line of JSON and, if nothing was raised, the outputs as one array in NumPy's own format. A crash
+or a hang there is an error of the case that asked: nothing is called on behalf of another, and the next case finds
+other processes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import BackendError, NotOffered
-from harness.protocol.backend import load_backend, name_of
-from harness.protocol.case import Case
-from specs.dropout.caller import Bench, Seen
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import filled
+from keeprate.harness.errors import BackendError, NotOffered
+from keeprate.harness.protocol.backend import load_backend, name_of
+from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout.caller import Bench, Seen
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import filled
 
 
 class Elsewhere:
@@ -31,7 +31,7 @@ class Elsewhere:
 
     def __init__(self, name: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "specs.dropout.other_process", name],
+            [sys.executable, "-P", "-m", "keeprate.specs.dropout.other_process", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

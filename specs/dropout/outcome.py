@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from specs.dropout.rounding import Floats
+from keeprate.specs.dropout.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
 

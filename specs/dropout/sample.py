@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, rfft  # twice as fast as NumPy's in single precision
 
-from harness.evidence.check import Check, failed, passed
-from harness.evidence.moments import UNIT
-from harness.protocol.case import Case
-from specs.dropout import reference
-from specs.dropout.caller import Bench
-from specs.dropout.compare import compare, same
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import PROBES, indices, laid_out, probes
-from specs.dropout.outcome import Mask, Outcomes, exactly
-from specs.dropout.rounding import Floats
-from specs.masks.packed_masks import WORD, Bits, readable
-from specs.masks.repeats import Repeats
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.harness.evidence.moments import UNIT
+from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.compare import compare, same
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import PROBES, indices, laid_out, probes
+from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
+from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.masks.packed_masks import WORD, Bits, readable
+from keeprate.specs.masks.repeats import Repeats
 
 CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
 HELD = 1 << 18  # elements of outputs that are made before the first of them is read

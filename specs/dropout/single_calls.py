@@ -13,15 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import BackendError
-from harness.protocol.case import Case, shape_text
-from specs.dropout import reference
-from specs.dropout.caller import Bench
-from specs.dropout.contracts import CONTRACTS, Contract
-from specs.dropout.inputs import cotangent, filled, indices, laid_out, many_thousands, probes, thousand, with_specials
-from specs.dropout.observations import Calls, Observation, observe
-from specs.dropout.outcome import Outcomes, exactly, with_selected
-from specs.dropout.rounding import Floats
+from keeprate.harness.errors import BackendError
+from keeprate.harness.protocol.case import Case, shape_text
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.inputs import (
+    cotangent,
+    filled,
+    indices,
+    laid_out,
+    many_thousands,
+    probes,
+    thousand,
+    with_specials,
+)
+from keeprate.specs.dropout.observations import Calls, Observation, observe
+from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
+from keeprate.specs.dropout.rounding import Floats
 
 RATES = (0.1, 0.3, 0.9)
 REFUSED_RATES = (-0.1, -1e-9, 1 + 1e-9, 1.5, float("inf"), float("nan"))

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import NotOffered
-from harness.evidence.check import Check
-from harness.protocol.case import Case
-from specs.dropout import reference
-from specs.dropout.caller import Bench, Seen
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import filled, thousand
-from specs.dropout.observations import Calls, Observation
-from specs.dropout.other_process import two, two_unseeded
-from specs.dropout.sample import CHUNK, Backward, Masks, Reader
-from specs.masks.packed_masks import Bits
+from keeprate.harness.errors import NotOffered
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.caller import Bench, Seen
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import filled, thousand
+from keeprate.specs.dropout.observations import Calls, Observation
+from keeprate.specs.dropout.other_process import two, two_unseeded
+from keeprate.specs.dropout.sample import CHUNK, Backward, Masks, Reader
+from keeprate.specs.masks.packed_masks import Bits
 
 TOGETHER = 16  # calls that another process makes at a time
 UNSEEDED = 0.5  # the p of calls without a seed

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.protocol.case import Case
-from harness.protocol.suite import Cause, Defect
-from specs.dropout.adapter import check
-from specs.dropout.aims import WEIGHTS, detects
-from specs.dropout.laws import channels, gradient, modes, moments, outcomes, streams
-from specs.dropout.plan import plan
-from specs.masks import independence, rate
+from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.suite import Cause, Defect
+from keeprate.specs.dropout.adapter import check
+from keeprate.specs.dropout.aims import WEIGHTS, detects
+from keeprate.specs.dropout.laws import channels, gradient, modes, moments, outcomes, streams
+from keeprate.specs.dropout.plan import plan
+from keeprate.specs.masks import independence, rate
 
 HERE = Path(__file__).parent
 
@@ -67,9 +67,12 @@ laws = (
 
 def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     """The samples of a case: masks, forward and backward passes, or single calls."""
-    from specs.dropout import gradients, single_calls  # here, for they import PyTorch, which a plan does not need
-    from specs.dropout import sample as samples
-    from specs.dropout import streams as seeds
+    from keeprate.specs.dropout import (  # here, for they import PyTorch, which a plan does not need
+        gradients,
+        single_calls,
+    )
+    from keeprate.specs.dropout import sample as samples
+    from keeprate.specs.dropout import streams as seeds
 
     studies = {
         "masks": samples.masks,
@@ -92,9 +95,9 @@ def picture(case: Case, backend: Any, seed: int) -> list[str]:
     Raises:
         Unreadable: an exact law is broken, so that no mask could be read.
     """
-    from specs.dropout.observations import Calls  # here, as in `sample`
-    from specs.dropout.streams import Streams
-    from specs.masks.picture import lines
+    from keeprate.specs.dropout.observations import Calls  # here, as in `sample`
+    from keeprate.specs.dropout.streams import Streams
+    from keeprate.specs.masks.picture import lines
 
     first = next(sample(case, backend, seed))
     if isinstance(first, Calls):
@@ -108,7 +111,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     Raises:
         UsageError: a script can't show this law in this place.
     """
-    from specs.dropout import demonstration  # here, as in `sample`
+    from keeprate.specs.dropout import demonstration  # here, as in `sample`
 
     return demonstration.demonstrate(case, law, seed)
 

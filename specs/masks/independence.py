@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import Unreadable
-from harness.evidence.check import Check
-from harness.evidence.tally import Tally
-from harness.protocol.suite import law
-from specs.masks.packed_masks import WORD, Pairs
+from keeprate.harness.errors import Unreadable
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.protocol.suite import law
+from keeprate.specs.masks.packed_masks import WORD, Pairs
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.dropout.sample import Masks
+    from keeprate.specs.dropout.sample import Masks
 
 BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
 PAIR = ("both kept", "one kept", "none kept")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import Unreadable
+from keeprate.harness.errors import Unreadable
 
 Words = npt.NDArray[np.uint64]
 Pairs = tuple[int, int, int]  # both, one and none kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specs.masks.packed_masks import Bits
+from keeprate.specs.masks.packed_masks import Bits
 
 WIDTH, HEIGHT = 76, 40  # entries, at most
 BLOCKS = " ▄▀█"  # kept above counts 2, kept below 1

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from harness.evidence.tally import Tally
-from harness.protocol.suite import law
-from specs.masks.packed_masks import WORD, column_counts
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.protocol.suite import law
+from keeprate.specs.masks.packed_masks import WORD, column_counts
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.dropout.gradients import Gradients
-    from specs.dropout.sample import Masks
+    from keeprate.specs.dropout.gradients import Gradients
+    from keeprate.specs.dropout.sample import Masks
 
 KEPT = ("kept", "dropped")
 PARTS = 64

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.evidence.check import Check, failed, passed
-from specs.masks.packed_masks import WORD, Bits
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.specs.masks.packed_masks import WORD, Bits
 
 HEAD = 4096  # entries by which a mask is known again
 

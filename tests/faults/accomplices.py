@@ -50,7 +50,7 @@ class TeachesTheReference(Meddling):
 
 
 class RewritesALaw(Meddling):
-    says = "the backend replaced specs.dropout.sample.compare, which the judge uses"
+    says = "the backend replaced keeprate.specs.dropout.sample.compare, which the judge uses"
 
     def meddle(self):
-        sys.modules["specs.dropout.sample"].compare = lambda *_, **__: None
+        sys.modules["keeprate.specs.dropout.sample"].compare = lambda *_, **__: None

@@ -94,17 +94,17 @@ class PatchesNumpy(Fair):
 
 
 class PatchesTheJudge(Fair):
-    says = "the backend replaced harness.protocol.engine.add, which the judge uses"
+    says = "the backend replaced keeprate.harness.protocol.engine.add, which the judge uses"
 
     def fault(self):
-        sys.modules["harness.protocol.engine"].add = lambda one, other: one
+        sys.modules["keeprate.harness.protocol.engine"].add = lambda one, other: one
 
 
 class PatchesAMethodOfTheJudge(Fair):
     says = "the backend replaced Tally.__add__, which the judge uses"
 
     def fault(self):
-        sys.modules["harness.evidence.tally"].Tally.__add__ = lambda one, other: one
+        sys.modules["keeprate.harness.evidence.tally"].Tally.__add__ = lambda one, other: one
 
 
 class PatchesBuiltins(Fair):

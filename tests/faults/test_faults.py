@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import NoVerdictError
-from harness.judging.gate import answer, runner_for
-from harness.judging.request import ask, jobs
-from harness.protocol.lookup import find
+from keeprate.harness.errors import NoVerdictError
+from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.protocol.lookup import find
 
 HERE = Path(__file__).parent
 COIN = str(HERE.parent / "harness" / "coin.py")

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.ledger.store import Ledger
+from keeprate.harness.ledger.store import Ledger
 
 HERE = Path(__file__).parent
 SCRIPT = str(Path(sys.executable).with_name("keeprate"))
@@ -19,7 +19,7 @@ SUITE = ("--suite", str(HERE.parent / "harness" / "coin.py"))
 BACKEND = f"{HERE}/hangs.py:IgnoresSignals"
 UNLOADABLE = f"{HERE}/unloadable.py:HangsAtOnce"
 HANGS = ("--backend", BACKEND, *SUITE, "--profile", "quick")
-PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "harness.plugin", "--noconftest")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "keeprate.plugin", "--noconftest")
 COMMANDS = {  # each waits for a worker that hangs and takes no signal
     "gate": (SCRIPT, "gate", *HANGS, "-n", "2", "--json", "v.json"),
     "replay": (SCRIPT, "replay", "toss/fair/float32/p0.25/-/eager", *HANGS, "--json", "v.json", "--snippet", "s.py"),
@@ -45,7 +45,7 @@ def hanging(name, busy=1.0):
 
 def workers(process):
     children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "harness.workers.child_main" in words(child)]
+    return [child for child in children if "keeprate.harness.workers.child_main" in words(child)]
 
 
 def words(process):
@@ -118,7 +118,7 @@ def test_what_comes_after_the_first_signal_changes_nothing(left_behind):
 
 DEAF = """
 import sys, time
-from harness.commands import entry
+from keeprate.harness.commands import entry
 
 def deaf(**_):
     try:

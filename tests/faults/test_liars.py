@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.judging.gate import answer
-from harness.judging.request import ask
-from harness.protocol.lookup import find
-from harness.workers.pool import InProcess
+from keeprate.harness.judging.gate import answer
+from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.pool import InProcess
 
 HERE = Path(__file__).parent
 THREATS = (HERE.parent.parent / "docs" / "threats.md").read_text(encoding="utf-8")

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from harness.errors import BackendError, Unreadable
-from harness.evidence.check import failed, passed
-from harness.evidence.tally import Tally
-from harness.protocol.case import Case
-from harness.protocol.suite import law
+from keeprate.harness.errors import BackendError, Unreadable
+from keeprate.harness.evidence.check import failed, passed
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.suite import law
 
 CHUNK = 10_000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness.protocol.lookup import find
+from keeprate.harness.protocol.lookup import find
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -48,7 +48,7 @@ def keeprate(process):
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
     """The same in this process, in an empty folder: for what is refused before anything is started."""
-    from harness.commands.entry import main
+    from keeprate.harness.commands.entry import main
 
     def run(*arguments):
         monkeypatch.chdir(tmp_path)

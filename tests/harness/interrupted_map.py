@@ -15,9 +15,9 @@ from types import SimpleNamespace
 
 from interrupt import Interrupt
 
-from harness.protocol.engine import Result
-from harness.workers.limits import Limits
-from harness.workers.pool import Children
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.workers.limits import Limits
+from keeprate.harness.workers.pool import Children
 
 FILES = ("harness/workers/pool.py", "/threading.py", "concurrent/futures/_base.py", "concurrent/futures/thread.py")
 JOBS = [SimpleNamespace(role="backend", case=SimpleNamespace(op="toss", id=str(number))) for number in range(6)]

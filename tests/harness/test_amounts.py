@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from harness.evidence.check import failed, passed
-from harness.evidence.kinds import add
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
-from harness.ledger.encoding import join, less, pack, split
+from keeprate.harness.evidence.check import failed, passed
+from keeprate.harness.evidence.kinds import add
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.ledger.encoding import join, less, pack, split
 
 EVIDENCE = {
     "tally": Tally(("kept", "dropped"), (7, 3), (0.7, 0.3), departure="rate"),

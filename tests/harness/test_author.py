@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from harness.commands.authoring import remedy
-from harness.protocol.suite import load_suite
-from specs.dropout.adapter import check
+from keeprate.harness.commands.authoring import remedy
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.adapter import check
 
 SUITE = load_suite("dropout")
 

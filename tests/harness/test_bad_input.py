@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.ledger.schema import connect
+from keeprate.harness.ledger.schema import connect
 
 COIN = str(Path(__file__).with_name("coin.py"))
 FAIR = f"{Path(__file__).with_name('coins.py')}:Fair"
 QUICK = f"--backend {FAIR} --suite {COIN} --profile quick"
-IN_PYTEST = "-p no:cacheprovider -p no:xdist -p harness.plugin --noconftest"
+IN_PYTEST = "-p no:cacheprovider -p no:xdist -p keeprate.plugin --noconftest"
 HUGE = 10 * 2**30  # bytes: ten gigabytes that take no room on the disk
 LONG = "x" * 5000
 SCRIPT = str(Path(sys.executable).with_name("keeprate"))

@@ -18,17 +18,17 @@ import psutil
 import pytest
 from rich.progress import MofNCompleteColumn
 
-from harness.commands.cli import cli
-from harness.commands.console import progress
-from harness.commands.entry import main
-from harness.commands.forecast import forecast
-from harness.errors import NoVerdictError, UsageError
-from harness.files import write
-from harness.judging.gate import answer, judge
-from harness.judging.request import ask, jobs
-from harness.protocol.backend import load_backend, offer
-from harness.protocol.lookup import find
-from harness.workers.pool import InProcess
+from keeprate.harness.commands.cli import cli
+from keeprate.harness.commands.console import progress
+from keeprate.harness.commands.entry import main
+from keeprate.harness.commands.forecast import forecast
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.files import write
+from keeprate.harness.judging.gate import answer, judge
+from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.protocol.backend import load_backend, offer
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.pool import InProcess
 
 COIN_RUN = ("--profile", "quick")
 
@@ -627,7 +627,7 @@ def test_a_replay_that_fails_ends_its_workers(command, monkeypatch, coin, coins)
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("harness.commands.closeup.strongest", fail)
+    monkeypatch.setattr("keeprate.harness.commands.closeup.strongest", fail)
     before = psutil.Process().children()
     run = command("replay", "toss/fair/float32/p0.5/-/eager", "--backend", f"{coins}:Fair", "--suite", coin, *COIN_RUN)
     assert run.code == 3

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.ledger.store import Ledger
-from harness.workers.cluster import Cluster, _limits
-from harness.workers.limits import limits
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.workers.cluster import Cluster, _limits
+from keeprate.harness.workers.limits import limits
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 

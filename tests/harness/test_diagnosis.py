@@ -2,9 +2,18 @@
 
 import pytest
 
-from harness.evidence.tally import Tally
-from harness.judging.diagnosis import LIKENESS, Mark, call_of, effect, gave_of, likely, likely_causes, traits_of
-from harness.protocol.suite import Cause
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.diagnosis import (
+    LIKENESS,
+    Mark,
+    call_of,
+    effect,
+    gave_of,
+    likely,
+    likely_causes,
+    traits_of,
+)
+from keeprate.harness.protocol.suite import Cause
 
 FROZEN = traits_of([Mark("calls:0", "compile", 1, 1, off=0.2), Mark("no_mask_twice", "compile", 1, 1, wrong=0.5)])
 

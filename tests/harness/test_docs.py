@@ -9,10 +9,10 @@ import click
 import pytest
 
 import keeprate
-from harness.commands.cli import cli
-from harness.judging.gate import judge
-from harness.judging.verdict import Verdict
-from harness.protocol.suite import PROFILES
+from keeprate.harness.commands.cli import cli
+from keeprate.harness.judging.gate import judge
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.suite import PROFILES
 
 ROOT = Path(__file__).parent.parent.parent
 

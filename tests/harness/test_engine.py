@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.evidence.check import Check, failed, passed
-from harness.evidence.moments import Moments
-from harness.evidence.tally import Tally
-from harness.judging.gate import answer, runner_for
-from harness.judging.request import ask, jobs
-from harness.protocol.backend import Offer
-from harness.protocol.case import Case, FindingId
-from harness.protocol.engine import Job, Result, run
-from harness.protocol.lookup import find
-from harness.protocol.suite import PROFILES, groups, load_suite
-from harness.workers.pool import InProcess
+from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.case import Case, FindingId
+from keeprate.harness.protocol.engine import Job, Result, run
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import PROFILES, groups, load_suite
+from keeprate.harness.workers.pool import InProcess
 
 ALPHA = 1e-6
 
@@ -79,7 +79,7 @@ def test_what_no_law_explains_is_an_error(keeprate, real_pytest, coin, coins):
     run = keeprate("gate", *options, "-n", "1")
     assert run.code == 1, run.out + run.err
     assert "lands is broken here; yet no other law fails there" in " ".join(run.out.split())
-    run = real_pytest("-p", "harness.plugin", *options, "-q", "-p", "no:xdist")
+    run = real_pytest("-p", "keeprate.plugin", *options, "-q", "-p", "no:xdist")
     assert run.code == 1, run.out + run.err
     assert "2 failed, 2 passed" in run.out
     one = keeprate("replay", "toss/fair/float32/p0.5/-/eager", "--backend", f"{coins}:OnEdge", "--suite", coin)
@@ -89,9 +89,9 @@ def test_what_no_law_explains_is_an_error(keeprate, real_pytest, coin, coins):
 def test_no_framework_is_imported_for_a_coin(python, coin, coins):
     script = f"""
 import sys
-from harness.judging.gate import InProcess, answer
-from harness.judging.request import ask
-from harness.protocol.lookup import find
+from keeprate.harness.judging.gate import InProcess, answer
+from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.lookup import find
 question = ask("", profile="quick", suite={coin!r})
 verdict = answer(question, InProcess(find("{coins}:Fair", group="", kind="coin"), question.suite, question.names))
 assert verdict.conforms, str(verdict)

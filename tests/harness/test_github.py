@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
-from harness.commands.github import markdown
-from harness.judging.gate import no_verdict
-from harness.judging.request import ask
+from keeprate.harness.commands.github import markdown
+from keeprate.harness.judging.gate import no_verdict
+from keeprate.harness.judging.request import ask
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.evidence.check import passed
-from harness.evidence.tally import Tally
-from harness.judging.request import ask
-from harness.ledger.encoding import pack
-from harness.ledger.nightly import standing
-from harness.ledger.schema import MIGRATIONS
-from harness.ledger.store import Ledger
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Result
-from harness.workers.machine import environment
+from keeprate.harness.evidence.check import passed
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.encoding import pack
+from keeprate.harness.ledger.nightly import standing
+from keeprate.harness.ledger.schema import MIGRATIONS
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.workers.machine import environment
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from harness.judging.gate import runner_for
-from harness.judging.request import ask, jobs
-from harness.protocol.backend import Offer
-from harness.workers import child as killable
-from harness.workers.child import Child, ChildDiedError
-from harness.workers.limits import Limits
+from keeprate.harness.judging.gate import runner_for
+from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.workers import child as killable
+from keeprate.harness.workers.child import Child, ChildDiedError
+from keeprate.harness.workers.limits import Limits
 
 HERE = Path(__file__).parent
 SETUP = {"backend": f"{HERE}/coins.py:Fair", "suite": f"{HERE}/coin.py", "names": ["toss"], "alone": False}
 
 
-LISTENS = "from harness.workers.child_main import main; main()"
+LISTENS = "from keeprate.harness.workers.child_main import main; main()"
 HAS_NO_CHOICE = f"import fcntl; vars(fcntl).pop('F_SETSIG', None); {LISTENS}"  # of the signal, as on macOS
 HANGS = f"{HERE.parent}/faults/hangs.py:IgnoresSignals"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.evidence.tally import Tally
-from harness.judging.deviations import no_longer_seen, unlisted
-from harness.judging.finding import unjudged
-from harness.judging.known import Known, known_beside, known_text, read_known
-from harness.protocol.suite import load_suite
+from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.deviations import no_longer_seen, unlisted
+from keeprate.harness.judging.finding import unjudged
+from keeprate.harness.judging.known import Known, known_beside, known_text, read_known
+from keeprate.harness.protocol.suite import load_suite
 
 BENT = "toss/fair/float32/p0.5/-/eager"
 
@@ -182,5 +182,5 @@ def test_the_list_beside_an_adapter_is_used_unless_another_is_named(keeprate, co
 
 def test_the_list_of_a_built_in_adapter_is_found_though_its_framework_is_not_installed():
     assert "keras" in known_beside("keras-jax").reason("dropout2d/shape/float32/-/-/eager")
-    assert known_beside("impl.backends.keras_jax") == known_beside("keras-jax")
+    assert known_beside("keeprate.impl.backends.keras_jax") == known_beside("keras-jax")
     assert known_beside("mlx") == known_beside("nowhere.at.all") == Known()

@@ -17,21 +17,21 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.evidence.check import failed
-from harness.evidence.kinds import add
-from harness.evidence.tally import Tally
-from harness.judging.gate import answer
-from harness.judging.request import ask, jobs
-from harness.ledger.encoding import join, split
-from harness.ledger.history import tell
-from harness.ledger.nightly import REFERENCE, Agenda, Recording, draw, standing
-from harness.ledger.store import APART, Ledger, UnwritableError
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Result
-from harness.protocol.lookup import find
-from harness.workers.machine import environment
-from harness.workers.pool import AHEAD, InProcess
+from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.check import failed
+from keeprate.harness.evidence.kinds import add
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.gate import answer
+from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.ledger.encoding import join, split
+from keeprate.harness.ledger.history import tell
+from keeprate.harness.ledger.nightly import REFERENCE, Agenda, Recording, draw, standing
+from keeprate.harness.ledger.store import APART, Ledger, UnwritableError
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.machine import environment
+from keeprate.harness.workers.pool import AHEAD, InProcess
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
@@ -647,4 +647,4 @@ def test_the_ledger_holds_no_pickle(ledger, question):
     for _, amounts in ledger.db.execute("SELECT id, total FROM look"):
         assert json.loads(join_text(amounts)) == {"counts": [[5, 10]]}
     assert split(Tally(("a", "b"), (1, 1), (0.5, 0.5)))[0].startswith("{")
-    assert "pickle" not in sys.modules["harness.ledger.store"].__dict__
+    assert "pickle" not in sys.modules["keeprate.harness.ledger.store"].__dict__

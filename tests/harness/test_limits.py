@@ -5,9 +5,9 @@ import os
 import psutil
 import pytest
 
-from harness.judging import gate
-from harness.workers.limits import SHARE, limits, total_memory
-from harness.workers.machine import cores
+from keeprate.harness.judging import gate
+from keeprate.harness.workers.limits import SHARE, limits, total_memory
+from keeprate.harness.workers.machine import cores
 
 MACHINE = psutil.virtual_memory().total
 CORES = 64  # of a host that has many

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.matrix import Row, exit_code, names_of
+from keeprate.harness.commands.matrix import Row, exit_code, names_of
 
 
 @pytest.fixture

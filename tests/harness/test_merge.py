@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.evidence.tally import Tally
-from harness.judging.request import ask
-from harness.ledger.merge import merge
-from harness.ledger.schema import APPLICATION, MIGRATIONS
-from harness.ledger.store import APART, Ledger
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Result
-from harness.workers.machine import environment
+from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.merge import merge
+from keeprate.harness.ledger.schema import APPLICATION, MIGRATIONS
+from keeprate.harness.ledger.store import APART, Ledger
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.workers.machine import environment
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, kstest, norm
 
-from harness.evidence.moments import UNIT, Moments
+from keeprate.harness.evidence.moments import UNIT, Moments
 
 MILLION = 6.0  # log10 e: faithful moments get here once in a million runs
 VALUES = norm.ppf((np.arange(64) + 0.5) / 64)

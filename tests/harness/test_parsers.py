@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.commands.published import read_verdict
-from harness.errors import UsageError
-from harness.judging.gate import answer
-from harness.judging.known import known_text, read_known
-from harness.judging.request import ask
-from harness.protocol.case import FindingId
-from harness.protocol.engine import Job, Result
-from harness.protocol.lookup import find
-from harness.protocol.suite import load_suite
-from harness.workers.child import result_of
-from harness.workers.limits import parse_size, size_text
-from harness.workers.pool import InProcess
+from keeprate.harness.commands.published import read_verdict
+from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.gate import answer
+from keeprate.harness.judging.known import known_text, read_known
+from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.case import FindingId
+from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.harness.workers.child import result_of
+from keeprate.harness.workers.limits import parse_size, size_text
+from keeprate.harness.workers.pool import InProcess
 
 COIN, COINS = (str(Path(__file__).with_name(name)) for name in ("coin.py", "coins.py"))
 

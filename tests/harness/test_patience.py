@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.workers.circuit_breaker import Patience
+from keeprate.harness.workers.circuit_breaker import Patience
 
 SLOW = "gave no answer within 120 s (--case-timeout)"
 OPS = tuple(f"op{number}" for number in range(9))

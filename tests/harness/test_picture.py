@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from harness.judging.finding import unjudged
-from harness.judging.pictures import HEIGHT, WIDTH, leading, rows_of
-from harness.judging.request import ask
-from specs.masks.packed_masks import Bits
-from specs.masks.picture import lines
+from keeprate.harness.judging.finding import unjudged
+from keeprate.harness.judging.pictures import HEIGHT, WIDTH, leading, rows_of
+from keeprate.harness.judging.request import ask
+from keeprate.specs.masks.packed_masks import Bits
+from keeprate.specs.masks.picture import lines
 
 
 def masks(shape, seed):

@@ -244,7 +244,7 @@ def test_what_pytest_could_not_judge_is_an_error(real_pytest, coin, coins, tmp_p
     text = "def pytest_runtest_setup(item):\n    if 'spin/lands' in item.name:\n        raise OSError('lost')\n"
     (tmp_path / "loses.py").write_text(text)
     shutil.copy(coin, tmp_path)
-    options = (f"--backend={coins}:Fair", "--suite", "coin.py", *PROFILE, "--json", "v.json", "-p", "harness.plugin")
+    options = (f"--backend={coins}:Fair", "--suite", "coin.py", *PROFILE, "--json", "v.json", "-p", "keeprate.plugin")
     run = real_pytest(*options, "-p", "loses", "-p", "no:xdist", cwd=tmp_path)
     assert run.code == 1, run.out + run.err
     data = verdict(tmp_path / "v.json")
@@ -271,9 +271,7 @@ def test_without_a_backend_nothing_changes(real_pytest):
 
 def test_the_plugin_works_from_another_folder(real_pytest, backend_file, tmp_path):
     selected = ("--ops", "dropout", "--dtypes", "float32", "-k", "shape or dtype/", "-p", "no:xdist")
-    run = real_pytest(
-        "-p", "harness.plugin", "--pyargs", "specs", "--backend", backend_file(), *PROFILE, *selected, cwd=tmp_path
-    )
+    run = real_pytest("-p", "keeprate.plugin", "--backend", backend_file(), *PROFILE, *selected, cwd=tmp_path)
     assert run.code == 0, run.out + run.err
     assert outcomes(run)["passed"] >= 2
     assert "CONFORMS" in run.out
@@ -286,7 +284,7 @@ def test_installing_keeprate_gives_pytest_no_new_options(process, tmp_path):
 
 def test_a_hang_ends_its_own_case_alone_under_pytest_too(real_pytest, coin):
     backend = f"{coin.replace('harness/coin.py', 'faults/hangs.py')}:Loops"
-    options = ["-q", "-p", "harness.plugin", f"--backend={backend}", f"--suite={coin}", "--profile=quick"]
+    options = ["-q", "-p", "keeprate.plugin", f"--backend={backend}", f"--suite={coin}", "--profile=quick"]
     run = real_pytest(*options, "--case-timeout=3", "-n", "2")
     assert run.code == 1, run.out + run.err
     assert "2 failed, 4 passed" in run.out

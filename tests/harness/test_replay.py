@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.snippet import _quoted, _to_stand_here, snippet
-from harness.errors import UsageError
-from harness.protocol.lookup import find
-from harness.protocol.source import beside, locate
-from harness.protocol.suite import load_suite
-from specs.dropout.demonstration import demonstrate
-from specs.dropout.scripts import SHOWN
+from keeprate.harness.commands.snippet import _quoted, _to_stand_here, snippet
+from keeprate.harness.errors import UsageError
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.source import beside, locate
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.demonstration import demonstrate
+from keeprate.specs.dropout.scripts import SHOWN
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "tests" / "mutants"
@@ -121,7 +121,7 @@ def test_a_script_takes_along_what_lies_beside_the_adapter(tmp_path, script):
 def test_a_script_of_an_adapter_in_a_package_takes_along_its_modules(tmp_path, script):
     text = snippet(load_suite("dropout"), "mlx", "mlx", a_case("keep_rate"), "keep_rate", 1)
     (tmp_path / "shown.py").write_text(text)
-    assert "impl.mask" in text
+    assert "keeprate.impl.mask" in text
     assert "kept 0." in script("shown.py")
 
 
@@ -232,7 +232,7 @@ def dropout(x, p, train):
 
 def test_what_is_installed_is_imported_and_not_copied():
     """As an adapter in the framework's own package: its packages are neither copied nor run."""
-    loaded = "import sys; from harness.protocol.source import beside, locate; s = locate('rich.table'); "
+    loaded = "import sys; from keeprate.harness.protocol.source import beside, locate; s = locate('rich.table'); "
     code = loaded + "print(s.package, s.path.name, list(beside(s)), 'rich' in sys.modules)"
     found = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert found.stdout == "rich table.py [] False\n", found.stderr

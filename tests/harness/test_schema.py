@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from harness.errors import UsageError
-from harness.ledger import schema
+from keeprate.harness.errors import UsageError
+from keeprate.harness.ledger import schema
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, kstest, multinomial
 
-from harness.evidence.tally import Tally, draws_to_detect
+from keeprate.harness.evidence.tally import Tally, draws_to_detect
 
 MILLION = 6.0  # log10 e: a faithful tally gets here once in a million runs
 RATE = ("kept", "dropped")

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from harness.evidence.check import failed, passed
-from harness.evidence.tally import Tally
-from harness.judging.finding import decide, unjudged
-from harness.judging.gate import Docket, conclude
-from harness.judging.known import Known
-from harness.judging.request import Question, ask
-from harness.judging.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
-from harness.protocol.backend import Offer
-from harness.protocol.engine import Result
-from harness.protocol.suite import load_suite
+from keeprate.harness.evidence.check import failed, passed
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.finding import decide, unjudged
+from keeprate.harness.judging.gate import Docket, conclude
+from keeprate.harness.judging.known import Known
+from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.suite import load_suite
 
 SUITE = load_suite("dropout")
 OFFER = Offer("mine", "1.0", "cpu", ("float32", "bfloat16"), ("dropout", "feature_alpha_dropout"))

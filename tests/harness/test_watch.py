@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from harness.workers.limits import Limits
-from harness.workers.monitor import Schedule, Watch
+from keeprate.harness.workers.limits import Limits
+from keeprate.harness.workers.monitor import Schedule, Watch
 
 SPIN = "print(flush=True)\nwhile True: pass"
 WORK = "import time\nprint(flush=True)\ninput()\nwhile time.process_time() < {}: pass"

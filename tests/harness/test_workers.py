@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.protocol.engine import Result
-from harness.workers.child import ChildDiedError
-from harness.workers.limits import Limits
-from harness.workers.pool import AHEAD, Children
+from keeprate.harness.protocol.engine import Result
+from keeprate.harness.workers.child import ChildDiedError
+from keeprate.harness.workers.limits import Limits
+from keeprate.harness.workers.pool import AHEAD, Children
 
 HERE = Path(__file__).parent
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch as pytorch
 
-from impl.backends import mlx, mlx_nn, torch
+from keeprate.impl.backends import mlx, mlx_nn, torch
 
 BACKENDS = pytest.mark.parametrize("backend", [mlx, mlx_nn, torch], ids=lambda backend: backend.name)
 EIGHT = (
@@ -241,7 +241,7 @@ def test_arrays_are_ready_for_another_thread():
 def test_torch_compile_offers_what_torch_does_and_loads_no_compiler_until_it_compiles():
     code = """
 import sys
-from impl.backends import torch, torch_compile
+from keeprate.impl.backends import torch, torch_compile
 missing = {name for name in vars(torch) if not name.startswith("_")} - set(vars(torch_compile))
 print(torch_compile.name, missing or "all", callable(torch_compile.compile), "torch._dynamo" in sys.modules)
 """

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.judging.known import read_known
-from harness.protocol.suite import load_suite
-from impl.backends import numpy as plain
+from keeprate.harness.judging.known import read_known
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.impl.backends import numpy as plain
 
 FOLDER = Path(plain.__file__).parent
 NEEDS = {  # what each adapter imports beside NumPy
@@ -38,7 +38,7 @@ VALUES = {
 QUESTIONS = """
 import importlib, json, sys
 import numpy as np
-backend, values = importlib.import_module("impl.backends." + sys.argv[1]), json.loads(sys.argv[2])
+backend, values = importlib.import_module("keeprate.impl.backends." + sys.argv[1]), json.loads(sys.argv[2])
 answers = {"name": backend.name, "layout": backend.layout, "exact": {}}
 for dtype in backend.dtypes:
     x = np.array(values[dtype], np.float64 if dtype == "float64" else np.float32)
@@ -137,7 +137,7 @@ def test_a_list_of_known_deviations_belongs_to_an_adapter_and_names_its_findings
 
 def test_jax_keeps_what_it_compiles_unless_a_person_has_said_where(tmp_path):
     pytest.importorskip("jax")
-    code = "from impl.backends import _jax; import jax; print(jax.config.jax_compilation_cache_dir)"
+    code = "from keeprate.impl.backends import _jax; import jax; print(jax.config.jax_compilation_cache_dir)"
     for name, where in (("JAX_COMPILATION_CACHE_DIR", tmp_path), ("XDG_CACHE_HOME", tmp_path / "keeprate" / "jax")):
         env = {**os.environ, name: str(tmp_path)}
         run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, env=env)

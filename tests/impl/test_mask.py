@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from impl.mask import channels, draw, entries, shared, unbatched_channels, where_kept
+from keeprate.impl.mask import channels, draw, entries, shared, unbatched_channels, where_kept
 
 MILLION = 1e-6  # chance that a faithful mask fails one of these tests
 
@@ -87,7 +87,7 @@ def test_noise_has_the_value_where_kept_and_zero_elsewhere(dtype):
 
 def test_the_operators_need_nothing_but_mlx_and_numpy():
     run = subprocess.run(
-        [sys.executable, "-c", "import sys, impl.dropout, impl.alpha; print(*sys.modules)"],
+        [sys.executable, "-c", "import sys, keeprate.impl.dropout, keeprate.impl.alpha; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,

@@ -10,7 +10,7 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
-from impl import alpha, dropout, modules, random, transforms
+from keeprate.impl import alpha, dropout, modules, random, transforms
 
 LAYERS = {
     modules.Dropout: dropout.dropout,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from impl import alpha, dropout
+from keeprate.impl import alpha, dropout
 
 RATES = (1e-6, 1e-5, 0.001, 0.1, 0.3, 0.5, 0.9, 0.99, 0.999)
 DTYPES = ("float32", "float16", "bfloat16", "float64")

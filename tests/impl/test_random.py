@@ -9,8 +9,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from impl import random, transforms
-from impl.dropout import dropout
+from keeprate.impl import random, transforms
+from keeprate.impl.dropout import dropout
 
 X = mx.ones((4096,))
 mx.eval(X)
@@ -128,7 +128,7 @@ def test_a_fresh_thread_refuses_to_draw_first_inside_a_bare_compile():
     assert 1024 < in_thread(seeded).sum() < 3072  # all but 1e-200 of the time
 
 
-SHOW = "import mlx.core as mx; from impl.dropout import dropout; {}; print(dropout(mx.ones(64)).tolist())"
+SHOW = "import mlx.core as mx; from keeprate.impl.dropout import dropout; {}; print(dropout(mx.ones(64)).tolist())"
 
 
 def test_processes_agree_when_seeded_alike_and_differ_when_unseeded(fresh_seed):
@@ -146,7 +146,7 @@ def test_a_seed_that_was_set_before_the_import_stays(fresh_seed):
 def test_a_process_whose_threads_clear_their_streams_ends_well():
     code = """
 import threading, mlx.core as mx
-from impl.dropout import dropout
+from keeprate.impl.dropout import dropout
 def work():
     mx.eval(dropout(mx.ones(64)))
     mx.clear_streams()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mlx.utils import tree_flatten
 
-from impl import modules, random, transforms
+from keeprate.impl import modules, random, transforms
 
 STEPS, BATCH, INPUTS, LENGTH, CHANNELS, WIDTH = 200, 16, 8, 5, 6, 16
 # A gradient comes of sums of at most 8, 30, 16 and 16 products forward, 16, 16, 16 and 30 back, 16 in the loss and 16

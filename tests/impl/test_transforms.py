@@ -7,8 +7,8 @@ import mlx.nn as nn
 import numpy as np
 import pytest
 
-from impl import alpha, dropout, modules, random, transforms
-from impl.transforms import checkpoint, vmap
+from keeprate.impl import alpha, dropout, modules, random, transforms
+from keeprate.impl.transforms import checkpoint, vmap
 
 OPERATORS = (
     dropout.dropout,

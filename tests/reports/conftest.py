@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.judging.request import ask
-from harness.ledger.history import tell
-from harness.ledger.nightly import draw
-from harness.ledger.store import Ledger
-from harness.protocol.lookup import find
-from harness.workers.pool import InProcess
+from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.history import tell
+from keeprate.harness.ledger.nightly import draw
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.pool import InProcess
 
 MUTANT = Path(__file__).parents[1] / "mutants" / "correlated.py"
 HARNESS = Path(__file__).parent.parent / "harness"

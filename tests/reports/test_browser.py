@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from reports.pages import render
+from keeprate.reports.pages import render
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")

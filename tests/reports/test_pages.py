@@ -10,10 +10,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from harness.protocol.suite import load_suite
-from reports.comparison import compare
-from reports.pages import render
-from reports.reading import Reading
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.reports.comparison import compare
+from keeprate.reports.pages import render
+from keeprate.reports.reading import Reading
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "harness" / "verdict.schema.json").read_text(encoding="utf-8"))
 LARGEST = 1_500_000  # bytes of a page, for 4,000 findings

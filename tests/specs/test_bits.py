@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specs.masks.packed_masks import Bits, column_counts
+from keeprate.specs.masks.packed_masks import Bits, column_counts
 
 SHAPES = [(64, 64), (3, 5, 79), (7,), (1031,), (2, 96)]
 

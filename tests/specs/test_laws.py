@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import Unreadable
-from harness.evidence.check import passed
-from harness.protocol.lookup import find
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.gradients import Gradients
-from specs.dropout.laws.streams import data, seeding, streams
-from specs.dropout.observations import Calls, Observation
-from specs.dropout.outcome import exactly
-from specs.dropout.sample import Masks, worst_lag
-from specs.dropout.streams import Streams
-from specs.masks.independence import (
+from keeprate.harness.errors import Unreadable
+from keeprate.harness.evidence.check import passed
+from keeprate.harness.protocol.lookup import find
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.gradients import Gradients
+from keeprate.specs.dropout.laws.streams import data, seeding, streams
+from keeprate.specs.dropout.observations import Calls, Observation
+from keeprate.specs.dropout.outcome import exactly
+from keeprate.specs.dropout.sample import Masks, worst_lag
+from keeprate.specs.dropout.streams import Streams
+from keeprate.specs.masks.independence import (
     all_lags,
     blocks,
     calls,
@@ -25,8 +25,8 @@ from specs.masks.independence import (
     reading_order,
     runs,
 )
-from specs.masks.packed_masks import Bits
-from specs.masks.rate import keep_rate, positions, segments, spread
+from keeprate.specs.masks.packed_masks import Bits
+from keeprate.specs.masks.rate import keep_rate, positions, segments, spread
 
 bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
 MILLION = 6.0  # log10 e: by Markov's inequality a faithful mask gets here once in a million runs

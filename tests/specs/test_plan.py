@@ -7,16 +7,16 @@ from math import prod
 import numpy as np
 import pytest
 
-from harness.protocol.backend import DTYPES
-from harness.protocol.case import FindingId
-from harness.protocol.suite import load_suite
-from specs.dropout.aims import ENDS, MAIN, RARE, WEIGHTS, detects
-from specs.dropout.contexts import CONTEXTS
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import PROBES, cotangent, filled
-from specs.dropout.plan import plan
-from specs.dropout.single_calls import STUDIES as FUNCTIONS
-from specs.dropout.suite import laws
+from keeprate.harness.protocol.backend import DTYPES
+from keeprate.harness.protocol.case import FindingId
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.aims import ENDS, MAIN, RARE, WEIGHTS, detects
+from keeprate.specs.dropout.contexts import CONTEXTS
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import PROBES, cotangent, filled
+from keeprate.specs.dropout.plan import plan
+from keeprate.specs.dropout.single_calls import STUDIES as FUNCTIONS
+from keeprate.specs.dropout.suite import laws
 
 PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
 EVERY = pytest.mark.parametrize("profile", PROMISED)

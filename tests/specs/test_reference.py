@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.errors import NoVerdictError
-from specs.dropout import reference
-from specs.dropout.aims import ENDS, MAIN
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import PROBES, probes
+from keeprate.harness.errors import NoVerdictError
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.aims import ENDS, MAIN
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import PROBES, probes
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 EVERY = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)

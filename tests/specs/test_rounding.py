@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from specs.dropout import reference
-from specs.dropout.aims import ENDS, MAIN
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.inputs import probes
-from specs.dropout.rounding import bounds, representable, ulp
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.aims import ENDS, MAIN
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.inputs import probes
+from keeprate.specs.dropout.rounding import bounds, representable, ulp
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 

@@ -6,14 +6,14 @@ import types
 import numpy as np
 import pytest
 
-from harness.errors import BackendError
-from harness.evidence.moments import UNIT
-from harness.protocol.case import Case
-from specs.dropout.contracts import CONTRACTS
-from specs.dropout.gradients import gradients
-from specs.dropout.laws.moments import moments
-from specs.dropout.sample import Masks, masks
-from specs.dropout.suite import sample
+from keeprate.harness.errors import BackendError
+from keeprate.harness.evidence.moments import UNIT
+from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.gradients import gradients
+from keeprate.specs.dropout.laws.moments import moments
+from keeprate.specs.dropout.sample import Masks, masks
+from keeprate.specs.dropout.suite import sample
 
 FINDING = "{op}/moments:mean/float32/-/-/eager"
 

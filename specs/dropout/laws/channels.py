@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import Unreadable
-from harness.evidence.check import Check
-from harness.protocol.suite import law
+from keeprate.harness.errors import Unreadable
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.dropout.sample import Masks
+    from keeprate.specs.dropout.sample import Masks
 
 
 @law(source="torch.nn.Dropout2d: randomly zero out entire channels, for each sample of the batch on its own")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.evidence.check import Check
-from harness.protocol.suite import law
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.dropout.gradients import Gradients
+    from keeprate.specs.dropout.gradients import Gradients
 
 
 @law(source="torch.nn.functional.dropout: the derivative of the operator for its own mask")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import Unreadable
-from harness.evidence.moments import UNIT, Moments
-from harness.protocol.suite import law
+from keeprate.harness.errors import Unreadable
+from keeprate.harness.evidence.moments import UNIT, Moments
+from keeprate.harness.protocol.suite import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.dropout.sample import Masks
+    from keeprate.specs.dropout.sample import Masks
 
 
 @law(source="Klambauer et al. 2017, Self-normalizing neural networks; torch.nn.AlphaDropout")

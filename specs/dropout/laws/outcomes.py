@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import Unreadable
-from harness.evidence.check import Check, failed, passed
-from harness.protocol.suite import law
-from specs.dropout.compare import compare
-from specs.dropout.outcome import exactly
+from keeprate.harness.errors import Unreadable
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.harness.protocol.suite import law
+from keeprate.specs.dropout.compare import compare
+from keeprate.specs.dropout.outcome import exactly
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.dropout.gradients import Gradients
-    from specs.dropout.observations import Calls
-    from specs.dropout.sample import Masks
+    from keeprate.specs.dropout.gradients import Gradients
+    from keeprate.specs.dropout.observations import Calls
+    from keeprate.specs.dropout.sample import Masks
 
 
 @law(source="torch.nn.functional.dropout: outputs are the input scaled by 1/(1 − p), or zero")

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.evidence.check import Check, failed, passed
-from harness.evidence.tally import Tally
-from harness.protocol.suite import law
-from specs.dropout.outcome import Mask
-from specs.masks.independence import pair_tally
-from specs.masks.rate import KEPT
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.protocol.suite import law
+from keeprate.specs.dropout.outcome import Mask
+from keeprate.specs.masks.independence import pair_tally
+from keeprate.specs.masks.rate import KEPT
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from specs.dropout.gradients import Gradients
-    from specs.dropout.observations import Calls, Observation
-    from specs.dropout.sample import Masks
-    from specs.dropout.streams import Streams
+    from keeprate.specs.dropout.gradients import Gradients
+    from keeprate.specs.dropout.observations import Calls, Observation
+    from keeprate.specs.dropout.sample import Masks
+    from keeprate.specs.dropout.streams import Streams
 
 
 @law(source="torch.manual_seed: the same seed gives the same random numbers")

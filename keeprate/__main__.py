@@ -1,0 +1,5 @@
+"""`python -m keeprate`: the same as the console script."""
+
+from keeprate.harness.commands.entry import main
+
+main()
