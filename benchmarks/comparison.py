@@ -42,7 +42,7 @@ from keeprate.harness.errors import BackendError
 from keeprate.harness.judging.request import ALPHA as BUDGET
 from keeprate.harness.protocol.lookup import find
 from keeprate.specs.dropout import reference
-from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ class Subject:
 
     def __init__(self, backend: Any, op: str, dtype: str, context: str) -> None:
         self.op, self.dtype = op, dtype
-        self.bench = Bench(backend, CONTRACTS[op], dtype, context)
+        self.bench = Caller(backend, CONTRACTS[op], dtype, context)
         self.bench.seed(secrets.randbits(31))
 
     def shape(self, entries: int) -> tuple[int, ...]:

@@ -33,10 +33,10 @@ def main() -> None:
             and "fault" in vars(item)
             and "gave no answer" in item.says
         ):
-            question = ask(f"{path}:{name}", suite=str(TESTS / "harness" / "coin.py"), profile="quick")
+            request = ask(f"{path}:{name}", suite=str(TESTS / "harness" / "coin.py"), profile="quick")
             times = [time.monotonic()]
-            runner = runner_for(question, 1, case_timeout=limit)
-            answer(question, runner, lambda done, total, times=times: times.append(time.monotonic()))
+            runner = runner_for(request, 1, case_timeout=limit)
+            answer(request, runner, lambda done, total, times=times: times.append(time.monotonic()))
             late.append(max(later - earlier for earlier, later in itertools.pairwise(times)) - limit)
             print(f"{name:<24}{late[-1]:6.2f} s", flush=True)
     print(f"{len(late)} hangs, noticed at most {max(late):.2f} s after their limit of {limit:g} s")

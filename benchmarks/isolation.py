@@ -30,18 +30,18 @@ def main() -> None:
     parser.add_argument("--dtypes", type=lambda text: text.split(","))
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    question = ask(arguments.backend, profile=arguments.profile, ops=arguments.ops, dtypes=arguments.dtypes)
-    runner = runner_for(question, 1)
+    request = ask(arguments.backend, profile=arguments.profile, ops=arguments.ops, dtypes=arguments.dtypes)
+    runner = runner_for(request, 1)
     try:
         started = time.perf_counter()
         offer, _ = runner.offers()
         print(f"start of a child {time.perf_counter() - started:6.2f} s")
-        sides = {name: load_backend(name) for name in (arguments.backend, question.suite.reference)}
-        here = {"backend": sides[arguments.backend], "reference": sides[question.suite.reference]}
-        todo = jobs(question, offer)
+        sides = {name: load_backend(name) for name in (arguments.backend, request.suite.reference)}
+        here = {"backend": sides[arguments.backend], "reference": sides[request.suite.reference]}
+        todo = jobs(request, offer)
         rounds = []
         for number in range(arguments.rounds + 1):
-            bare = cost(lambda: [run(question.suite, here[job.role], job) for job in todo])
+            bare = cost(lambda: [run(request.suite, here[job.role], job) for job in todo])
             isolated = cost(lambda: list(runner.map(todo)))
             ratios = tuple(one / other for one, other in zip(isolated, bare, strict=True))
             if number:

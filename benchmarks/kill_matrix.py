@@ -72,16 +72,16 @@ def reference_keeps_its_promises() -> int:
         SystemExit: it broke one, so that no verdict would be worth anything.
     """
     torch.set_num_threads(1)
-    question = ask("", profile="gate")
-    runner = InProcess(mutation.faithful()["Plain"](), question.suite, question.names)
+    request = ask("", profile="gate")
+    runner = InProcess(mutation.faithful()["Plain"](), request.suite, request.names)
     offer, _ = runner.offers()
-    todo = [job for job in jobs(question, offer) if job.role == "reference"]
+    todo = [job for job in jobs(request, offer) if job.role == "reference"]
     results = {result.case: result for result in runner.map(todo)}
     failures, kept = [], 0
-    for text, promise in question.promises.items():
-        cases = tuple(case for case in offered(promise, offer) if question.suite.judges_reference(case))
+    for text, promise in request.promises.items():
+        cases = tuple(case for case in offered(promise, offer) if request.suite.judges_reference(case))
         if cases:
-            status, why = outcome(replace(promise, cases=cases), results, question.alpha)
+            status, why = outcome(replace(promise, cases=cases), results, request.alpha)
             kept += status == "kept"
             failures += [f"{text}: {status}, {why}"] if status != "kept" else []
     if failures:
@@ -102,9 +102,9 @@ def judge(name: str) -> dict[str, Any]:
     }
     for profile in PROFILES:
         started = time.process_time()
-        question = mutation.asked_of(mutant, op, profile)
-        verdict = mutation.judged(mutant, question)
-        row["dtypes"] = sorted({case.dtype for one in question.promises.values() for case in one.cases} - {ANY})
+        request = mutation.asked_of(mutant, op, profile)
+        verdict = mutation.judged(mutant, request)
+        row["dtypes"] = sorted({case.dtype for one in request.promises.values() for case in one.cases} - {ANY})
         row[profile] = {
             "seed": verdict.seed,
             "seconds": round(time.process_time() - started, 1),

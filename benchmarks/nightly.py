@@ -48,7 +48,7 @@ from keeprate.harness.ledger.store import APART, Ledger, Run
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.workers.pool import InProcess
 from keeprate.specs.dropout import caller
-from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import indices
 
@@ -102,20 +102,20 @@ def measure(backend: str, seconds: int, workers: int) -> None:
 
 
 def measure_efficiency(backend: str, seconds: int, workers: int) -> None:
-    question = ask(backend, ops=["dropout"], dtypes=["float32"]).alone()
+    request = ask(backend, ops=["dropout"], dtypes=["float32"]).alone()
     alike = {
         text: promise
-        for text, promise in question.promises.items()
+        for text, promise in request.promises.items()
         if {(case.study, case.shape, case.context) for case in promise.cases} == {("masks", (64, 1024), "eager")}
     }
-    question, speeds = question.among(alike), []
+    request, speeds = request.among(alike), []
     for number in (1, workers):
         with (
             tempfile.TemporaryDirectory() as folder,
             Ledger(Path(folder) / "night.db", create=True, write=True) as book,
         ):
             started = time.perf_counter()
-            draws = draw(question, runner_for(question, number), book, seconds).draws
+            draws = draw(request, runner_for(request, number), book, seconds).draws
             speeds.append(draws / (time.perf_counter() - started) / 1e6)
     bare = workers / call(backend, 10**9) / 1e6
     print(
@@ -138,12 +138,12 @@ def measure_judging(backend: str, seconds: int) -> None:
             own += time.perf_counter() - started
 
     caller._foreign = timed
-    question = ask(backend, ops=["dropout"], dtypes=["float32"])
+    request = ask(backend, ops=["dropout"], dtypes=["float32"])
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "night.db", create=True, write=True) as ledger:
         for budget in (2 * seconds, seconds):
-            runner = InProcess(load_backend(backend), question.suite, question.names)
+            runner = InProcess(load_backend(backend), request.suite, request.names)
             own, started = 0.0, time.perf_counter()
-            passes = draw(question, runner, ledger, budget).passes
+            passes = draw(request, runner, ledger, budget).passes
             took = time.perf_counter() - started
     print(f"{backend}: {own:.1f} of {took:.1f} s, {own / took:.3f}, in its own calls; {passes:,} cases")
 
@@ -166,7 +166,7 @@ def cpu_of_children() -> float:
 def call(name: str, draws: int) -> float:
     """CPU seconds for a draw of the bare operator: each output is evaluated and forgotten."""
     backend = load_backend(name)
-    bare = Bench(backend, CONTRACTS["dropout"], "float32")
+    bare = Caller(backend, CONTRACTS["dropout"], "float32")
     x = bare.native(indices((64, 1024)).astype("float64") + 1)
     bare.raw(bare.call(x, 0.3))
     started = time.process_time()
@@ -273,7 +273,7 @@ def make_year(source: Path, into: Path) -> None:
                 db.executemany(
                     "UPDATE look SET total = ? WHERE id = ?", [(split(item)[1], look) for look, item in totals.items()]
                 )
-            verdict, _ = standing(told.question, told.offers, ledger, told.subjects, told.run)
+            verdict, _ = standing(told.request, told.offers, ledger, told.subjects, told.run)
             for number in block:
                 ledger.close_night(runs[number], verdict)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -16,7 +16,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.engine import Job, run
 from keeprate.harness.protocol.suite import load_suite
-from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 def call(backend, case) -> None:
     """The calls that judging makes, and nothing else: each output is evaluated and forgotten."""
-    bench = Bench(backend, CONTRACTS[case.op], case.dtype)
+    bench = Caller(backend, CONTRACTS[case.op], case.dtype)
     from keeprate.specs.dropout.inputs import indices
 
     x = bench.native(indices(case.shape).astype("float64") + 1)

@@ -24,7 +24,7 @@ from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.finding import Finding, Status
 from keeprate.harness.judging.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
-from keeprate.harness.judging.request import ALPHA, DEFAULT_SUITE, Question, ask, choice, jobs
+from keeprate.harness.judging.request import ALPHA, DEFAULT_SUITE, Request, ask, choice, jobs
 from keeprate.harness.judging.text import failure_text, verdict_text
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     workerinput = getattr(config, "workerinput", None)  # pytest-xdist sets it in its workers
     try:
-        question = ask(
+        request = ask(
             option.backend,
             profile=option.profile,
             alpha=option.alpha,
@@ -83,11 +83,11 @@ def pytest_configure(config: pytest.Config) -> None:
         suite_file = file_of(option.suite, group="keeprate.suites")
         if option.json is not None:
             check_writable(option.json)
-            check_apart({"--json": option.json}, question.files())
+            check_apart({"--json": option.json}, request.files())
         limits(1, option.case_timeout, option.memory)
     except KeeprateError as error:
         raise pytest.UsageError(str(error)) from None
-    gate = Gate(question, suite_file, config) if workerinput else Controller(question, suite_file, config)
+    gate = Gate(request, suite_file, config) if workerinput else Controller(request, suite_file, config)
     config.pluginmanager.register(gate, "keeprate")
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = [str(suite_file)]
@@ -96,9 +96,9 @@ def pytest_configure(config: pytest.Config) -> None:
 class Gate:
     """Collects and judges; in the controller and in every worker of pytest-xdist."""
 
-    def __init__(self, question: Question, suite_file: Path, config: pytest.Config) -> None:
-        self.question = question
-        self.groups = groups(question.promises)
+    def __init__(self, request: Request, suite_file: Path, config: pytest.Config) -> None:
+        self.request = request
+        self.groups = groups(request.promises)
         self._suite_file = suite_file
         self._waiting: defaultdict[str, list[str]] = defaultdict(list)  # items of each group whose cases weren't run
         self._selected: set[str] = set()
@@ -107,7 +107,7 @@ class Gate:
             "workercount", 1
         )  # each has a child, and all share the memory
         bounds = limits(siblings, config.option.case_timeout, config.option.memory)
-        self._runner = Children(question.backend, question.suite_name, question.names, 1, bounds)
+        self._runner = Children(request.backend, request.suite_name, request.names, 1, bounds)
 
     @cached_property
     def offers(self) -> tuple[Offer, Offer | None]:
@@ -117,7 +117,7 @@ class Gate:
     @cached_property
     def docket(self) -> Docket:
         """What this process has run."""
-        return Docket(self.question, self.offers[0])
+        return Docket(self.request, self.offers[0])
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """The suite's own file stands for its findings."""
@@ -135,11 +135,11 @@ class Gate:
     def judge(self, item: Item) -> tuple[Finding, str]:
         """The finding of `item`, and what the reference breaks there; runs the cases of its group if need be."""
         if mates := self._waiting.pop(self.groups[item.name], None):
-            for result in self._runner.map(jobs(self.question, self.offers[0], mates)):
+            for result in self._runner.map(jobs(self.request, self.offers[0], mates)):
                 self.docket.add(result)
                 self._fresh.append(result)
         finding, failure = self.docket.conclude(item.name)
-        return explained(self.question, finding, self._status), failure
+        return explained(self.request, finding, self._status), failure
 
     def _status(self, text: str) -> Status | None:
         """The status of a finding whose cases were run; None for one that was not selected."""
@@ -164,8 +164,8 @@ class Gate:
 class Controller(Gate):
     """What only the controller does: the seed, the verdict, where it is written."""
 
-    def __init__(self, question: Question, suite_file: Path, config: pytest.Config) -> None:
-        super().__init__(question, suite_file, config)
+    def __init__(self, request: Request, suite_file: Path, config: pytest.Config) -> None:
+        super().__init__(request, suite_file, config)
         self._config = config
         self._started = time.monotonic()
         self._gathered: list[Result] = []
@@ -179,22 +179,22 @@ class Controller(Gate):
         """Refuses a backend that can't be loaded, or whose adapter is at fault, before anything is collected."""
         try:
             self.offers  # noqa: B018 - asking is what loads it
-            refuse_faulty(self._runner.check(), self.question.backend)
+            refuse_faulty(self._runner.check(), self.request.backend)
         except NoVerdictError as error:
-            self._write(no_verdict(self.question, str(error)))
+            self._write(no_verdict(self.request, str(error)))
             raise pytest.UsageError("\n".join([str(error), *self._unwritten])) from None
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
 
     def pytest_report_header(self) -> str:
         """Names the backend and the seed."""
-        question = self.question
-        return f"keeprate: judging {question.backend}, profile {question.profile}, seed {question.seed}"
+        request = self.request
+        return f"keeprate: judging {request.backend}, profile {request.profile}, seed {request.seed}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Hands the seed to a worker."""
-        node.workerinput[SEED] = self.question.seed
+        node.workerinput[SEED] = self.request.seed
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -215,7 +215,7 @@ class Controller(Gate):
             data = json.loads(report.keeprate)
             self._reported.add(data["finding"])
             self._gathered += [Result.from_json(item) for item in data["results"]]
-        elif report.failed and (finding := report.nodeid.partition("::")[2]) in self.question.promises:
+        elif report.failed and (finding := report.nodeid.partition("::")[2]) in self.request.promises:
             self._reported.add(finding)
             crash = getattr(report.longrepr, "reprcrash", None)
             self._lost[finding] = crash.message if crash else report.longreprtext  # pytest-xdist says who died
@@ -228,8 +228,8 @@ class Controller(Gate):
         """Concludes over everything that was reported, and writes the JSON."""
         if not self._reported or self._interrupted:
             return
-        chosen = {text: promise for text, promise in self.question.promises.items() if text in self._reported}
-        asked = self.question.among(chosen)
+        chosen = {text: promise for text, promise in self.request.promises.items() if text in self._reported}
+        asked = self.request.among(chosen)
         docket = Docket(asked, self.offers[0])
         for result in self._gathered:
             docket.add(result)
@@ -305,7 +305,7 @@ class Item(pytest.Item):
         if finding.status in ("broken", "error"):
             if finding.known is not None:
                 pytest.xfail(finding.known)
-            law = self._gate.question.suite.laws[finding.family]
+            law = self._gate.request.suite.laws[finding.family]
             raise BrokenPromiseError(failure_text(finding, [], law))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keeprate.harness.judging.gate import answer, runner_for
-from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.workers.pool import InProcess
@@ -65,7 +65,7 @@ def profile_of(mutant: type) -> str:
     return getattr(mutant, "profile", "quick")
 
 
-def asked_of(mutant: type, op: str, profile: str) -> Question:
+def asked_of(mutant: type, op: str, profile: str) -> Request:
     """What it is asked: called plainly, and in the contexts that have a part of where it is faulty.
 
     The reference is left unjudged: every gate judges it, and one run of it is like another.
@@ -73,19 +73,19 @@ def asked_of(mutant: type, op: str, profile: str) -> Question:
     dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
     where = places_of(mutant)
     name = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else ""
-    question = ask(name, profile=profile, ops=[op], dtypes=dtypes)
+    request = ask(name, profile=profile, ops=[op], dtypes=dtypes)
     parts = {"eager", "grad", *(part for place in where for part in place.split("+"))}
-    return question.alone().among(
-        {text: one for text, one in question.promises.items() if not parts.isdisjoint(one.id.context.split("+"))}
+    return request.alone().among(
+        {text: one for text, one in request.promises.items() if not parts.isdisjoint(one.id.context.split("+"))}
     )
 
 
-def judged(mutant: type, question: Question) -> Verdict:
+def judged(mutant: type, request: Request) -> Verdict:
     """The verdict over it."""
-    if question.backend:
-        return answer(question, runner_for(question, 1))
+    if request.backend:
+        return answer(request, runner_for(request, 1))
     # In this process, as an object: a child of its own would take longer than the judging.
-    return answer(question, InProcess(mutant(), question.suite, question.names))
+    return answer(request, InProcess(mutant(), request.suite, request.names))
 
 
 def faithful() -> dict[str, Any]:

@@ -23,7 +23,7 @@ from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, indices, probes
 from keeprate.specs.dropout.sample import Masks, Sums, chunks, worst_lag
 from keeprate.specs.dropout.streams import Streams
-from keeprate.specs.masks.packed_masks import ALL, WORD, Bits, Words
+from keeprate.specs.masks.packed_masks import ALL, WORD, PackedMasks, Words
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
 LATER = 20  # of them that are drawn only in words where the first ones tie, one word in 64
@@ -45,9 +45,9 @@ def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
     return studies[case.study](case, random)
 
 
-def bernoulli(random: np.random.Generator, q: float, calls: int, shape: tuple[int, ...]) -> Bits:
+def bernoulli(random: np.random.Generator, q: float, calls: int, shape: tuple[int, ...]) -> PackedMasks:
     """Masks of independent Bernoulli(q) entries: where a uniform number, drawn bit by bit, is below q."""
-    bits = Bits.empty(calls, shape)
+    bits = PackedMasks.empty(calls, shape)
     threshold = round(q * 2**DIGITS)
     below = bits.words.reshape(-1)
     if threshold == 2**DIGITS:
@@ -85,7 +85,7 @@ def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
             suspect = worst_lag(bits)
 
 
-def _sums(case: Case, bits: Bits) -> Sums:
+def _sums(case: Case, bits: PackedMasks) -> Sums:
     """What outputs would sum to that are PyTorch's own outcomes for these masks."""
     assert case.p is not None
     contract = CONTRACTS[case.op]

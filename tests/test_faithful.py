@@ -12,9 +12,9 @@ FAITHFUL = mutation.faithful()
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def passes(name, question):
+def passes(name, request):
     """Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee."""
-    verdict = mutation.judged(FAITHFUL[name], question)
+    verdict = mutation.judged(FAITHFUL[name], request)
     print(f"seed = {verdict.seed}")
     assert verdict.conforms, str(verdict)
     statuses = {finding.status for finding in verdict}
@@ -30,6 +30,6 @@ def test_a_faithful_backend_passes(name):
 
 @pytest.mark.parametrize("name", ["Plain", "Philox", "MersenneTwister", "Keyed"])  # seeded and counted in other ways
 def test_what_a_faithful_backend_draws_elsewhere_passes(name):
-    question = ask(mutation.address(FAITHFUL[name]), profile="quick").alone()
-    in_processes = {text: one for text, one in question.promises.items() if "process" in one.id.context}
-    passes(name, question.among(in_processes))
+    request = ask(mutation.address(FAITHFUL[name]), profile="quick").alone()
+    in_processes = {text: one for text, one in request.promises.items() if "process" in one.id.context}
+    passes(name, request.among(in_processes))

@@ -30,11 +30,11 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it(name):
 def broken_laws(mutant, op):
     """The laws that fail it where it is faulty, with and without their parameters; a fresh seed at each call."""
     where = mutation.places_of(mutant)
-    question = mutation.asked_of(mutant, op, mutation.profile_of(mutant))
+    request = mutation.asked_of(mutant, op, mutation.profile_of(mutant))
     if not where:  # what else it breaks is for the kill matrix: a finding is the same alone
         families = {law.partition(":")[0] for law in mutation.laws_of(mutant)}
-        question = question.among({text: one for text, one in question.promises.items() if one.id.family in families})
-    verdict = mutation.judged(mutant, question)
+        request = request.among({text: one for text, one in request.promises.items() if one.id.family in families})
+    verdict = mutation.judged(mutant, request)
     print(f"seed = {verdict.seed}")
     failed = [finding for finding in verdict if finding.status == "broken"]
     assert bool(failed) == (verdict.verdict == "broken"), f"{op}: {verdict.verdict}"

@@ -17,7 +17,7 @@ from rich.table import Table
 from keeprate.harness.errors import KeeprateError, UsageError
 from keeprate.harness.files import write
 from keeprate.harness.judging.gate import counted, runner_for
-from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.lookup import similar
@@ -42,14 +42,14 @@ def write_template(path: Path, suite: Suite) -> None:
     write(path, suite.template.read_text(encoding="utf-8").replace("FILE.py", str(path)))
 
 
-def looks_at(question: Question) -> list[Look]:
+def looks_at(request: Request) -> list[Look]:
     """What the suite finds of the adapter alone.
 
     Raises:
         UsageError: there is no such backend.
         NoVerdictError: it can't be loaded, or takes its process down.
     """
-    runner = runner_for(question.alone(), 1)
+    runner = runner_for(request.alone(), 1)
     try:
         runner.offers()
         return runner.check()

@@ -16,7 +16,7 @@ from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.request import Question
+from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.case import Case, FindingId
@@ -29,11 +29,11 @@ ROWS = 10  # those that are furthest off
 class Closeup:
     """One finding that was judged, with the workers to look at it further, which are ended by who started them."""
 
-    def __init__(self, question: Question, finding: str, results: Mapping[str, Result], runner: Children) -> None:
-        self._question, self._finding, self._results, self._runner = question, finding, results, runner
+    def __init__(self, request: Request, finding: str, results: Mapping[str, Result], runner: Children) -> None:
+        self._question, self._finding, self._results, self._runner = request, finding, results, runner
         self._offer = runner.offers()[0]
         self._law = FindingId.parse(finding).law
-        self._case: Case = strongest(question, self._offer, finding, results)
+        self._case: Case = strongest(request, self._offer, finding, results)
 
     def show(self, console: Console) -> None:
         """Prints the tally, and masks as a picture where the terminal can show one."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keeprate.harness.judging.request import Question, jobs
+from keeprate.harness.judging.request import Request, jobs
 from keeprate.harness.judging.text import filled, millions, plural
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job
@@ -41,32 +41,32 @@ class Forecast:
     seconds: float
 
 
-def forecast(question: Question, runner: Runner) -> Iterator[Forecast]:
+def forecast(request: Request, runner: Runner) -> Iterator[Forecast]:
     """One forecast for each operator that the backend has; runs its longest case for a moment, to time it."""
     offer, _ = runner.offers()
-    for op in dict.fromkeys(promise.id.op for promise in question.promises.values()):
-        chosen = [text for text, promise in question.promises.items() if promise.id.op == op]
-        todo = jobs(question, offer, chosen)
+    for op in dict.fromkeys(promise.id.op for promise in request.promises.values()):
+        chosen = [text for text, promise in request.promises.items() if promise.id.op == op]
+        todo = jobs(request, offer, chosen)
         if todo:
-            yield _one(question, runner, op, todo, offer)
+            yield _one(request, runner, op, todo, offer)
 
 
-def _one(question: Question, runner: Runner, op: str, todo: list[Job], offer: Offer) -> Forecast:
+def _one(request: Request, runner: Runner, op: str, todo: list[Job], offer: Offer) -> Forecast:
     mine = [job for job in todo if job.role == "backend"]
-    draws, whole = (_draws(question, some) for some in (mine, todo))
+    draws, whole = (_draws(request, some) for some in (mine, todo))
     wanted = {text for job in mine for text in job.case.findings}
-    shares = {text: question.plan[text].share * question.alpha for text in wanted}
+    shares = {text: request.plan[text].share * request.alpha for text in wanted}
     headline = [
-        question.suite.detects(job.case, shares[text])
+        request.suite.detects(job.case, shares[text])
         for job in mine
         for text in job.case.findings
-        if question.plan[text].id.law == question.suite.headline and question.plan[text].id.p != "-"
+        if request.plan[text].id.law == request.suite.headline and request.plan[text].id.p != "-"
     ]
     return Forecast(op, len(wanted), draws, whole - draws, max(headline, default=None), _seconds(runner, todo))
 
 
-def _draws(question: Question, todo: list[Job]) -> int:
-    law = question.suite.headline
+def _draws(request: Request, todo: list[Job]) -> int:
+    law = request.suite.headline
     return sum(job.case.draws for job in todo if not law or job.case.asks(law))
 
 
@@ -88,7 +88,7 @@ def _time(runner: Runner, job: Job) -> float:
     return time.monotonic() - started
 
 
-def show_plan(forecasts: Sequence[Forecast], question: Question, workers: int, console: Console) -> None:
+def show_plan(forecasts: Sequence[Forecast], request: Request, workers: int, console: Console) -> None:
     """Prints what a gate would draw and detect on `workers` worker processes, and about how long it would take."""
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("operator", no_wrap=True)
@@ -102,13 +102,13 @@ def show_plan(forecasts: Sequence[Forecast], question: Question, workers: int, c
     total = sum(row.seconds for row in forecasts) / workers
     lines = [
         "",
-        f"detects: the smallest departure in {question.suite.headline} that would be caught with probability 0.99"
-        if question.suite.headline
+        f"detects: the smallest departure in {request.suite.headline} that would be caught with probability 0.99"
+        if request.suite.headline
         else "",
-        f"{question.backend}, profile {question.profile}: {plural(sum(row.findings for row in forecasts), 'promise')}, "
+        f"{request.backend}, profile {request.profile}: {plural(sum(row.findings for row in forecasts), 'promise')}, "
         f"{millions(sum(row.draws for row in forecasts))} draws, "
         f"about {max(1.0, total):.0f} s on {plural(workers, 'worker')}. "
-        f"A backend that keeps every promise would fail with probability at most {question.alpha:g}.",
+        f"A backend that keeps every promise would fail with probability at most {request.alpha:g}.",
     ]
     for line in lines:
         console.print(escape(filled(line)), highlight=False, soft_wrap=True)

@@ -34,7 +34,7 @@ from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.deviations import unlisted
 from keeprate.harness.judging.gate import answer_in_full, counted, no_verdict, runner_for
 from keeprate.harness.judging.known import HEAD, known_text
-from keeprate.harness.judging.request import KNOWN, Question, ask
+from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.text import failure_text, filled, sentence, show
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import Recording
@@ -78,17 +78,17 @@ def gate(
     for path in (json_path, write_known):
         if path is not None:
             check_writable(path)
-    question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
-    files = question.files()
+    request = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
+    files = request.files()
     check_apart({"--json": json_path, "--ledger": ledger}, files)
     files.pop(KNOWN, None)  # which --write-known may write anew
     check_apart({"--json": json_path, "--ledger": ledger, "--write-known": write_known}, files)
-    _warn_of_idle(question)
-    runner = _recorded(question, ledger, executor, workers, case_timeout, memory)
-    verdict, _ = _judge(question, runner, json_path)
+    _warn_of_idle(request)
+    runner = _recorded(request, ledger, executor, workers, case_timeout, memory)
+    verdict, _ = _judge(request, runner, json_path)
 
     def known() -> str:
-        return known_text(unlisted(verdict.findings), question.known.text or HEAD)
+        return known_text(unlisted(verdict.findings), request.known.text or HEAD)
 
     unwritten = _write_all({json_path: verdict.to_json, write_known: known})
     show(verdict, console(sys.stdout))
@@ -108,15 +108,15 @@ def plan(
     workers: int | None, case_timeout: float | None, memory: str | None, ops: Any, dtypes: Any, **options: Any
 ) -> None:
     """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
-    question = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
+    request = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
     count = counted(workers)
-    runner = runner_for(question, 1, case_timeout=case_timeout, memory=memory)
+    runner = runner_for(request, 1, case_timeout=case_timeout, memory=memory)
     try:
         with progress(MofNCompleteColumn()) as bar:
-            forecasts = list(bar.track(forecast(question, runner), description=f"timing {question.backend}"))
+            forecasts = list(bar.track(forecast(request, runner), description=f"timing {request.backend}"))
     finally:
         runner.close()
-    show_plan(forecasts, question, count, console(sys.stdout))
+    show_plan(forecasts, request, count, console(sys.stdout))
 
 
 @click.command(epilog=EPILOG)
@@ -156,27 +156,27 @@ def replay(
     for path in (json_path, snippet):
         if path is not None:
             check_writable(path)
-    question = ask(finding=finding, case_timeout=case_timeout, memory=memory, **options)
-    check_apart({"--json": json_path, "--snippet": snippet}, question.files())
+    request = ask(finding=finding, case_timeout=case_timeout, memory=memory, **options)
+    check_apart({"--json": json_path, "--snippet": snippet}, request.files())
 
     def runner() -> Children:
-        return runner_for(question, workers or 1, case_timeout=case_timeout, memory=memory)
+        return runner_for(request, workers or 1, case_timeout=case_timeout, memory=memory)
 
-    verdict, results = _judge(question, runner(), json_path)
+    verdict, results = _judge(request, runner(), json_path)
     unwritten = _write_all({json_path: verdict.to_json})
     screen = console(sys.stdout)
     (found,) = verdict
-    law = verdict.laws[question.promises[finding].id.family]
+    law = verdict.laws[request.promises[finding].id.family]
     screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
     _refuse_if(unwritten)
     code = verdict.exit_code
     if found.status in ("kept", "broken", "error"):
         closer = runner()
         try:
-            seen = Closeup(question, finding, results, closer)
+            seen = Closeup(request, finding, results, closer)
             seen.show(screen)
             if fresh:
-                other = replace(question, seed=secrets.randbits(31))
+                other = replace(request, seed=secrets.randbits(31))
                 code = max(code, seen.show_together(_judge(other, runner(), None), other.seed, screen))
             if shrink:
                 seen.show_smallest(screen)
@@ -227,29 +227,29 @@ def matrix(
     check_writable(out)
     seed = secrets.randbits(31) if seed is None else seed
     rows: list[Row] = []
-    questions = {name: ask(name, seed=seed, **options) for name in names_of(backends)}
-    for question in questions.values():
-        _refuse_missing(question)
-    for name, question in questions.items():
+    requests = {name: ask(name, seed=seed, **options) for name in names_of(backends)}
+    for request in requests.values():
+        _refuse_missing(request)
+    for name, request in requests.items():
         try:
-            verdict, _ = _judge(question, runner_for(question, workers, case_timeout=case_timeout, memory=memory), None)
+            verdict, _ = _judge(request, runner_for(request, workers, case_timeout=case_timeout, memory=memory), None)
             rows.append(row_of(name, verdict.public()))
             click.echo(filled(f"{name}: {sentence(verdict)}"))
         except NoVerdictError as error:
             rows.append(Row(name, error=str(error)))
             click.echo(filled(f"{name}: no verdict: {error}"))
-        write(out, text_of(rows, out, question.profile, seed))  # each time: an interrupt must not cost what is done
+        write(out, text_of(rows, out, request.profile, seed))  # each time: an interrupt must not cost what is done
     sys.exit(exit_code(rows, named=backends != ("all",)))
 
 
-def _refuse_missing(question: Question) -> None:
+def _refuse_missing(request: Request) -> None:
     """Refuses an object that its file or module lacks, which only loading it shows.
 
     Raises:
         UsageError: there is none.
     """
-    if ":" in question.backend:
-        runner = runner_for(question.alone(), 1)
+    if ":" in request.backend:
+        runner = runner_for(request.alone(), 1)
         try:
             runner.offers()
         except NoVerdictError:
@@ -258,24 +258,24 @@ def _refuse_missing(question: Question) -> None:
             runner.close()
 
 
-def _warn_of_idle(question: Question) -> None:
+def _warn_of_idle(request: Request) -> None:
     """Says which lines of a list of known deviations stand for nothing."""
-    if idle := question.known.idle(question.plan):
+    if idle := request.known.idle(request.plan):
         more = f" and {len(idle) - 1} more match" if len(idle) > 1 else " matches"
-        text = f"{question.known.path}: '{idle[0]}'{more} no finding of profile '{question.profile}'"
+        text = f"{request.known.path}: '{idle[0]}'{more} no finding of profile '{request.profile}'"
         click.echo(filled(f"warning: {text}"), err=True)
 
 
-def _recorded(question: Question, path: Path | None, *where: Any) -> Runner:
+def _recorded(request: Request, path: Path | None, *where: Any) -> Runner:
     """The runner that is asked for, whose results are added to the ledger at `path`, if there is one.
 
     Args:
         where: as for `runner_of`.
     """
     if path is None:
-        return runner_of(question, *where)
+        return runner_of(request, *where)
     ledger = Ledger(path, create=True)  # first, for it may be refused
-    return Recording(runner_of(question, *where), question, ledger)
+    return Recording(runner_of(request, *where), request, ledger)
 
 
 def _refuse_unrecorded(runner: Runner) -> None:
@@ -288,19 +288,19 @@ def _refuse_unrecorded(runner: Runner) -> None:
         raise runner.failure
 
 
-def _judge(question: Question, runner: Runner, json_path: Path | None) -> tuple[Verdict, Mapping[str, Result]]:
-    """Runs the question, with progress where someone looks; writes the JSON where there is no verdict to show."""
+def _judge(request: Request, runner: Runner, json_path: Path | None) -> tuple[Verdict, Mapping[str, Result]]:
+    """Runs the request, with progress where someone looks; writes the JSON where there is no verdict to show."""
     try:
         with progress(MofNCompleteColumn()) as bar:
-            task = bar.add_task(f"judging {question.backend}, seed {question.seed}", total=None)
+            task = bar.add_task(f"judging {request.backend}, seed {request.seed}", total=None)
             return answer_in_full(
-                question,
+                request,
                 runner,
                 lambda done, total: bar.update(task, completed=done, total=total),
             )
     except NoVerdictError as error:
         if json_path is not None:
-            write(json_path, no_verdict(question, str(error)).to_json())
+            write(json_path, no_verdict(request, str(error)).to_json())
         raise
 
 

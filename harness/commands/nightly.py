@@ -79,16 +79,16 @@ def nightly(
       keeprate nightly --backend mlx --ledger night.db --budget 20m --out report
     """
     time = seconds(budget)
-    question = ask(ops=ops, dtypes=dtypes, seed=seed, case_timeout=case_timeout, memory=memory, **options)
+    request = ask(ops=ops, dtypes=dtypes, seed=seed, case_timeout=case_timeout, memory=memory, **options)
     pages = _Pages(out or Path(REPORT), must=out is not None)
-    _check_apart(ledger, out or Path(REPORT), question.files())
+    _check_apart(ledger, out or Path(REPORT), request.files())
     screen = console(sys.stdout)
     with Ledger(ledger, create=True) as book:
-        runner = runner_of(question, executor, workers, case_timeout, memory)
+        runner = runner_of(request, executor, workers, case_timeout, memory)
         with progress(TextColumn("{task.fields[passes]} cases")) as bar:
-            task = bar.add_task(f"drawing {question.backend}", total=time, passes=0)
+            task = bar.add_task(f"drawing {request.backend}", total=time, passes=0)
             night = draw(
-                question,
+                request,
                 runner,
                 book,
                 time,
@@ -96,7 +96,7 @@ def nightly(
                 progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
             )
         try:  # before anything is said, so that neither costs the other
-            told = pages.write(tell(book, options["suite"], options["known"], question.backend), None)
+            told = pages.write(tell(book, options["suite"], options["known"], request.backend), None)
         finally:
             show(night.verdict, screen)
             cases, runs = plural(night.passes, "case"), f"{plural(night.runs, 'run')} of this version"

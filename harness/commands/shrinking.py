@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.kinds import Evidence, add
 from keeprate.harness.judging.finding import Finding, decide, weigh
-from keeprate.harness.judging.request import Question, offered
+from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.protocol.backend import DTYPES, Offer
 from keeprate.harness.protocol.case import Case, FindingId, Promise
 from keeprate.harness.protocol.engine import Job, Result
@@ -32,38 +32,38 @@ class Smallest:
     error: str = ""
 
 
-def together(question: Question, offer: Offer, finding: str, *runs: Mapping[str, Result]) -> Finding:
+def together(request: Request, offer: Offer, finding: str, *runs: Mapping[str, Result]) -> Finding:
     """What several runs of one finding say together: evidence adds, whatever made one ask again."""
-    promise = _offered(question, offer, finding)
-    return decide(promise, _added(promise, runs), question.alpha)
+    promise = _offered(request, offer, finding)
+    return decide(promise, _added(promise, runs), request.alpha)
 
 
-def evidence_of(question: Question, offer: Offer, finding: str, results: Mapping[str, Result]) -> Evidence | None:
+def evidence_of(request: Request, offer: Offer, finding: str, results: Mapping[str, Result]) -> Evidence | None:
     """The evidence that a finding rests on; None if there is none."""
-    return weigh(_offered(question, offer, finding), results, question.alpha)[2]
+    return weigh(_offered(request, offer, finding), results, request.alpha)[2]
 
 
-def strongest(question: Question, offer: Offer, finding: str, results: Mapping[str, Result]) -> Case:
+def strongest(request: Request, offer: Offer, finding: str, results: Mapping[str, Result]) -> Case:
     """The case of a finding that speaks most clearly against it."""
-    return max(_offered(question, offer, finding).cases, key=lambda case: _weight(results.get(case.id), finding))
+    return max(_offered(request, offer, finding).cases, key=lambda case: _weight(results.get(case.id), finding))
 
 
 def shrink(
-    question: Question, offer: Offer, finding: str, results: Mapping[str, Result], runner: Children
+    request: Request, offer: Offer, finding: str, results: Mapping[str, Result], runner: Children
 ) -> Iterator[Smallest]:
     """Ever smaller cases that still break: the plainest context, layout, dtype and p, then the smallest shape.
 
     The first is the finding's own case that speaks against it most clearly; nothing, if none breaks on its own. Where
     cases end in an error, smaller ones that end in the same are looked for.
     """
-    promise, law = _offered(question, offer, finding), FindingId.parse(finding).law
-    threshold = promise.threshold(question.alpha)
+    promise, law = _offered(request, offer, finding), FindingId.parse(finding).law
+    threshold = promise.threshold(request.alpha)
     sought = _kind(next((results[case.id].error for case in promise.cases if _error(results.get(case.id))), ""))
 
     def seen(case: Case, role: str) -> tuple[Evidence | None, str]:
         (text,) = (one for one in case.findings if FindingId.parse(one).law == law)
         alone = replace(case, findings=(text,))  # what other laws ask for may not fit into a small shape
-        job = Job(role, alone, question.seed, {text: None if math.isinf(threshold) else threshold})
+        job = Job(role, alone, request.seed, {text: None if math.isinf(threshold) else threshold})
         result = runner.run(job)
         return result.evidence.get(text), result.error  # neither where the law was not made for so small a shape
 
@@ -76,7 +76,7 @@ def shrink(
     def broken(case: Case) -> Smallest | None:
         found = breaks(case, "backend")
         # Where the reference breaks it as well, the shape is too small for the law.
-        if found is None or (question.suite.reference and breaks(_for_reference(case), "reference")):
+        if found is None or (request.suite.reference and breaks(_for_reference(case), "reference")):
             return None
         return found
 
@@ -87,7 +87,7 @@ def shrink(
     yield found
     others = [
         case
-        for one in question.plan.values()
+        for one in request.plan.values()
         if one.id.op == promise.id.op and one.id.law == law
         for case in offered(one, offer)
     ]
@@ -173,8 +173,8 @@ def _weight(result: Result | None, finding: str) -> float:
     return float(evidence.wrong) if isinstance(evidence, Check) else evidence.log10_e
 
 
-def _offered(question: Question, offer: Offer, finding: str) -> Promise:
-    promise = question.promises[finding]
+def _offered(request: Request, offer: Offer, finding: str) -> Promise:
+    promise = request.promises[finding]
     return replace(promise, cases=tuple(offered(promise, offer)))
 
 

@@ -1,4 +1,4 @@
-"""Judges a backend, from a question to its verdict: the one road behind the command line, pytest and `judge`."""
+"""Judges a backend, from a request to its verdict: the one road behind the command line, pytest and `judge`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
 from keeprate.harness.judging.pictures import pictures
-from keeprate.harness.judging.request import ALPHA, Question, ask, is_whole, jobs, lacking, offered
+from keeprate.harness.judging.request import ALPHA, Request, ask, is_whole, jobs, lacking, offered
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
@@ -27,17 +27,17 @@ MANY = 64  # workers that may be asked for on any machine
 class Docket:
     """Results as they come: a finding is concluded as soon as its last case is in, while the others still run."""
 
-    def __init__(self, question: Question, offer: Offer) -> None:
-        self._question, self._offer = question, offer
+    def __init__(self, request: Request, offer: Offer) -> None:
+        self._question, self._offer = request, offer
         self._results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
         self._missing = {
             text: {
                 (role, case.id)
                 for case in offered(promise, offer)
                 for role in ("reference", "backend")
-                if role == "backend" or question.suite.judges_reference(case)
+                if role == "backend" or request.suite.judges_reference(case)
             }
-            for text, promise in question.promises.items()
+            for text, promise in request.promises.items()
         }
         self._concluded: dict[str, tuple[Finding, str]] = {}
 
@@ -61,25 +61,25 @@ class Docket:
 
 
 def judged(
-    question: Question, offer: Offer, text: str, results: Mapping[str, Mapping[str, Result]]
+    request: Request, offer: Offer, text: str, results: Mapping[str, Mapping[str, Result]]
 ) -> tuple[Finding, str]:
     """One finding, and what the reference breaks in its place (empty if nothing)."""
-    promise = question.promises[text]
+    promise = request.promises[text]
     failure = ""
     if promise.id.op not in offer.names:
         finding = unjudged(promise, "not_implemented", f"the backend has no {promise.id.op}")
     elif not (cases := offered(promise, offer)):
         finding = unjudged(promise, "not_offered", lacking(promise, offer))
     else:
-        finding = decide(replace(promise, cases=tuple(cases)), results["backend"], question.alpha)
-        beside = tuple(case for case in cases if question.suite.judges_reference(case))
+        finding = decide(replace(promise, cases=tuple(cases)), results["backend"], request.alpha)
+        beside = tuple(case for case in cases if request.suite.judges_reference(case))
         if beside:
-            status, why = outcome(replace(promise, cases=beside), results["reference"], question.alpha)
+            status, why = outcome(replace(promise, cases=beside), results["reference"], request.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
-    return replace(finding, known=question.known.reason(text), replay=question.replay(text)), failure
+    return replace(finding, known=request.known.reason(text), replay=request.replay(text)), failure
 
 
-def explained(question: Question, finding: Finding, status_of: Callable[[str], Status | None]) -> Finding:
+def explained(request: Request, finding: Finding, status_of: Callable[[str], Status | None]) -> Finding:
     """`finding`; an error in its place if nothing could be read, and no law that looks at the same cases says why.
 
     Args:
@@ -87,14 +87,14 @@ def explained(question: Question, finding: Finding, status_of: Callable[[str], S
     """
     if finding.status != "unreadable":
         return finding
-    beside = {text for case in question.promises[finding.id].cases for text in case.findings} - {finding.id}
+    beside = {text for case in request.promises[finding.id].cases for text in case.findings} - {finding.id}
     if not {status_of(text) for text in beside}.isdisjoint(("broken", "error", None)):
         return finding
     return finding.unfit(f"{(finding.detail or {}).get('reason')}; yet no other law fails there")
 
 
 def conclude(
-    question: Question,
+    request: Request,
     offers: tuple[Offer, Offer | None],
     docket: Docket,
     run: dict[str, Any],
@@ -103,22 +103,22 @@ def conclude(
 ) -> Verdict:
     """The verdict that follows from the results of all jobs, in whatever order they came."""
     offer, reference = offers
-    pairs = [docket.conclude(text) for text in question.promises]
+    pairs = [docket.conclude(text) for text in request.promises]
     failures = [failure for _, failure in pairs if failure]
     statuses = {finding.id: finding.status for finding, _ in pairs}
-    findings = tuple(explained(question, finding, statuses.get) for finding, _ in pairs)
+    findings = tuple(explained(request, finding, statuses.get) for finding, _ in pairs)
     return Verdict(
         backend={**_described(offer), "isolated": isolated},
         reference={**_described(reference), "failures": failures},
         environment=environment(),
-        profile=question.profile,
-        alpha=question.alpha,
-        seed=question.seed,
+        profile=request.profile,
+        alpha=request.alpha,
+        seed=request.seed,
         findings=findings,
-        laws=question.suite.laws,
-        headline=question.suite.headline,
-        causes=question.suite.causes,
-        run={**run, "known": question.known.path} if question.known.path else run,
+        laws=request.suite.laws,
+        headline=request.suite.headline,
+        causes=request.suite.causes,
+        run={**run, "known": request.known.path} if request.known.path else run,
     )
 
 
@@ -129,18 +129,18 @@ def _described(offer: Offer | None, name: str = "") -> dict[str, Any]:
     return {"name": offer.name, "version": offer.version, "device": offer.device}
 
 
-def no_verdict(question: Question, reason: str) -> Verdict:
+def no_verdict(request: Request, reason: str) -> Verdict:
     """The verdict of a run that could not begin, because of `reason`."""
     return Verdict(
-        backend={**_described(None, question.backend), "isolated": True},
-        reference={**_described(None, question.suite.reference), "failures": []},
+        backend={**_described(None, request.backend), "isolated": True},
+        reference={**_described(None, request.suite.reference), "failures": []},
         environment=environment(),
-        profile=question.profile,
-        alpha=question.alpha,
-        seed=question.seed,
+        profile=request.profile,
+        alpha=request.alpha,
+        seed=request.seed,
         findings=(),
-        laws=question.suite.laws,
-        headline=question.suite.headline,
+        laws=request.suite.laws,
+        headline=request.suite.headline,
         run={"error": reason},
     )
 
@@ -160,7 +160,7 @@ def counted(workers: int | None) -> int:
 
 
 def runner_for(
-    question: Question, workers: int | None, *, case_timeout: float | None = None, memory: str | None = None
+    request: Request, workers: int | None, *, case_timeout: float | None = None, memory: str | None = None
 ) -> Children:
     """Child processes for a backend that has a name, as many as `counted` says.
 
@@ -169,22 +169,22 @@ def runner_for(
     """
     count = counted(workers)
     bounds = limits(count, case_timeout, memory)
-    alone = not question.suite.reference
-    return Children(question.backend, question.suite_name, question.names, count, bounds, alone=alone)
+    alone = not request.suite.reference
+    return Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone)
 
 
-def answer(question: Question, runner: Runner, progress: Callable[[int, int], None] | None = None) -> Verdict:
-    """The verdict on everything that `question` asks, calling `progress(done, all)` on the way.
+def answer(request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None) -> Verdict:
+    """The verdict on everything that `request` asks, calling `progress(done, all)` on the way.
 
     Raises:
         UsageError: there is no such backend.
         NoVerdictError: the backend or the reference can't be loaded.
     """
-    return answer_in_full(question, runner, progress)[0]
+    return answer_in_full(request, runner, progress)[0]
 
 
 def answer_in_full(
-    question: Question, runner: Runner, progress: Callable[[int, int], None] | None = None
+    request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Verdict, Mapping[str, Result]]:
     """The same, and what the backend's cases gave, by their ids.
 
@@ -195,16 +195,16 @@ def answer_in_full(
     started = time.monotonic()
     try:
         offers = runner.offers()
-        refuse_faulty(runner.check(), question.backend or offers[0].name)
-        todo = jobs(question, offers[0])
-        docket = Docket(question, offers[0])
+        refuse_faulty(runner.check(), request.backend or offers[0].name)
+        todo = jobs(request, offers[0])
+        docket = Docket(request, offers[0])
         for number, result in enumerate(runner.map(todo), start=1):
             docket.add(result)
             if progress:
                 progress(number, len(todo))
         run = run_of(started, runner.count)
-        verdict = conclude(question, offers, docket, run, isolated=runner.isolated)
-        shown = pictures(question, offers[0], verdict, docket.of_backend(), runner.picture)
+        verdict = conclude(request, offers, docket, run, isolated=runner.isolated)
+        shown = pictures(request, offers[0], verdict, docket.of_backend(), runner.picture)
         verdict = replace(verdict, pictures=shown)
     finally:
         runner.close()
@@ -267,6 +267,6 @@ def judge(
         NoVerdictError: the backend or the reference can't be loaded.
     """
     name = backend if isinstance(backend, str) else ""
-    question = ask(name, profile=profile, alpha=alpha, seed=seed, ops=ops, dtypes=dtypes, known=known)
-    runner = runner_for(question, workers) if name else InProcess(backend, question.suite, question.names)
-    return answer(question, runner)
+    request = ask(name, profile=profile, alpha=alpha, seed=seed, ops=ops, dtypes=dtypes, known=known)
+    runner = runner_for(request, workers) if name else InProcess(backend, request.suite, request.names)
+    return answer(request, runner)

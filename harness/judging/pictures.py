@@ -9,7 +9,7 @@ from typing import Any
 
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.request import Question, offered
+from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.engine import Job, Result
@@ -20,7 +20,7 @@ MOST = 8  # findings that have one
 
 
 def pictures(
-    question: Question,
+    request: Request,
     offer: Offer,
     findings: Iterable[Finding],
     results: Mapping[str, Result],
@@ -36,14 +36,14 @@ def pictures(
     for finding in leading(findings):
         if len(found) == MOST:
             break
-        case = _clearest(question, offer, finding, results)
-        mine = rows_of(draw(Job("backend", case, question.seed, {})))
+        case = _clearest(request, offer, finding, results)
+        mine = rows_of(draw(Job("backend", case, request.seed, {})))
         if not mine:
             continue
         beside: tuple[int, list[str]] | None = None
-        if question.suite.reference:
+        if request.suite.reference:
             plain = replace(case, context="grad" if "vjp" in case.needs else "eager")  # as the reference is judged
-            beside = rows_of(draw(Job("reference", plain, question.seed, {})))
+            beside = rows_of(draw(Job("reference", plain, request.seed, {})))
         width, rows = mine
         alike = beside is not None and beside[0] == width
         found[finding.id] = {
@@ -99,7 +99,7 @@ def _part(finding: Finding) -> float:
     return (finding.log10_e or 0.0) / (finding.threshold_log10_e or 1.0)
 
 
-def _clearest(question: Question, offer: Offer, finding: Finding, results: Mapping[str, Result]) -> Case:
+def _clearest(request: Request, offer: Offer, finding: Finding, results: Mapping[str, Result]) -> Case:
     def weight(case: Case) -> float:
         result = results.get(case.id)
         evidence = None if result is None else result.evidence.get(finding.id)
@@ -107,4 +107,4 @@ def _clearest(question: Question, offer: Offer, finding: Finding, results: Mappi
             return -1.0
         return float(evidence.wrong) if isinstance(evidence, Check) else evidence.log10_e_bound
 
-    return max(offered(question.promises[finding.id], offer), key=weight)
+    return max(offered(request.promises[finding.id], offer), key=weight)

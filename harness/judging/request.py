@@ -21,12 +21,12 @@ from keeprate.harness.protocol.suite import PROFILES, Suite, load_suite
 
 DEFAULT_SUITE = "dropout"
 ALPHA = 1e-6
-KNOWN = "the list of known deviations"  # among the files of a question
+KNOWN = "the list of known deviations"  # among the files of a request
 SMALLEST = 1e-290  # a 10⁻¹⁵th of it is still a number, and the smallest share is larger
 
 
 @dataclass(frozen=True)
-class Question:
+class Request:
     """What is to be judged, all of it checked; a verdict follows from this, the backend and nothing else.
 
     Args:
@@ -68,12 +68,12 @@ class Question:
         files |= {"the backend": source.path} if source else {}
         return files | ({KNOWN: Path(self.known.path)} if self.known.path else {})
 
-    def alone(self) -> Question:
-        """The same question, with the reference neither loaded nor judged."""
+    def alone(self) -> Request:
+        """The same request, with the reference neither loaded nor judged."""
         return replace(self, suite=replace(self.suite, reference=""))
 
-    def among(self, promises: Mapping[str, Promise]) -> Question:
-        """The same question about `promises` alone."""
+    def among(self, promises: Mapping[str, Promise]) -> Request:
+        """The same request about `promises` alone."""
         return replace(self, promises=promises)
 
     def replay(self, finding: str) -> str:
@@ -134,7 +134,7 @@ def ask(
     suite: str = DEFAULT_SUITE,
     case_timeout: float | None = None,
     memory: str | None = None,
-) -> Question:
+) -> Request:
     """Checks what a person asked for, and draws a fresh seed if none was given.
 
     Args:
@@ -171,7 +171,7 @@ def ask(
             chosen[text] = replace(promise, cases=looks)
     if finding is not None and not chosen:
         raise UsageError(f"finding '{finding}' is of none of these dtypes: {', '.join(dtypes or ())}")
-    return Question(
+    return Request(
         loaded,
         suite,
         backend,
@@ -220,21 +220,21 @@ def lacking(promise: Promise, offer: Offer) -> str:
     return f"the backend has no {(needs or [promise.cases[0].dtype])[0]}"
 
 
-def jobs(question: Question, offer: Offer, findings: Collection[str] | None = None) -> list[Job]:
+def jobs(request: Request, offer: Offer, findings: Collection[str] | None = None) -> list[Job]:
     """What is to be run for `findings` (all that were chosen): the reference's jobs first, the longest first in each.
 
     Every law looks at a case, chosen or not, so that a finding is the same alone and in the full run.
     """
-    wanted = question.promises if findings is None else {text: question.promises[text] for text in findings}
+    wanted = request.promises if findings is None else {text: request.promises[text] for text in findings}
     cases = {case.id: case for promise in wanted.values() for case in offered(promise, offer)}
-    references = [case.for_reference() for case in cases.values() if question.suite.judges_reference(case)]
+    references = [case.for_reference() for case in cases.values() if request.suite.judges_reference(case)]
     return [
-        Job(role, case, question.seed, {text: _threshold(question, text) for text in case.findings})
+        Job(role, case, request.seed, {text: _threshold(request, text) for text in case.findings})
         for role, side in (("reference", references), ("backend", cases.values()))
         for case in sorted(side, key=lambda case: -case.draws)
     ]
 
 
-def _threshold(question: Question, finding: str) -> float | None:
-    promise = question.plan[finding]
-    return promise.threshold(question.alpha) if promise.share and len(promise.cases) == 1 else None
+def _threshold(request: Request, finding: str) -> float | None:
+    promise = request.plan[finding]
+    return promise.threshold(request.alpha) if promise.share and len(promise.cases) == 1 else None

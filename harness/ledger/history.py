@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keeprate.harness.errors import UsageError
-from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import standing
 from keeprate.harness.ledger.store import Ledger
@@ -26,9 +26,9 @@ EARLIER = 8  # other versions in which a finding is told
 
 @dataclass(frozen=True)
 class Latest:
-    """The latest run of a backend, and the question that it was asked."""
+    """The latest run of a backend, and the request that it was asked."""
 
-    question: Question
+    request: Request
     offers: tuple[Offer, Offer | None]
     subjects: dict[str, int]
     run: dict[str, Any]
@@ -46,7 +46,7 @@ def tell(ledger: Ledger, suite: str, known: str | Path | None = None, backend: s
         UsageError: the ledger has no such backend, or its evidence is that of another plan than this keeprate's.
     """
     found = latest(ledger, suite, known, backend)
-    verdict, pending = standing(found.question, found.offers, ledger, found.subjects, found.run)
+    verdict, pending = standing(found.request, found.offers, ledger, found.subjects, found.run)
     broken = {item.id for item in verdict if item.status == "broken"}
     pictures = {text: one for text, one in ledger.pictures(found.subjects["backend"]).items() if text in broken}
     verdict = replace(verdict, pictures=pictures)
@@ -72,8 +72,8 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
     named, seed, seconds, workers, host, night, backend, reference, offer, suite, profile, alpha, digest = row
     if suite != trusted:
         raise UsageError(f"{ledger.path}: its evidence is that of suite '{suite}', not of '{trusted}': see --suite")
-    question = ask(named, profile=profile, alpha=alpha, seed=seed, known=known, suite=suite)
-    if question.digest != digest:
+    request = ask(named, profile=profile, alpha=alpha, seed=seed, known=known, suite=suite)
+    if request.digest != digest:
         raise UsageError(
             f"{ledger.path}: its evidence was drawn by another plan than that of this keeprate, and can't be judged "
             "by it. Use the keeprate that drew it, or draw another night first"
@@ -82,7 +82,7 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
     beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (reference,)).fetchone()
     offers = _offer(ledger, offer), _offer(ledger, beside[0]) if beside else None
     run = {"seconds": seconds, "workers": workers, "host": host, "started": f"{night}T00:00:00Z"}
-    return Latest(question, offers, subjects, run)
+    return Latest(request, offers, subjects, run)
 
 
 def _offer(ledger: Ledger, text: str) -> Offer:
@@ -112,7 +112,7 @@ def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> d
     notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
     return {
         "pending": pending,
-        "waiting": _waiting(latest.question, verdict),
+        "waiting": _waiting(latest.request, verdict),
         "runs": _runs(ledger, subject),
         "versions": _versions(ledger, subject),
         "changes": [
@@ -123,14 +123,14 @@ def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> d
         "history": {text: _history(ledger, subject, text) for text in notable},
         "before": {text: earlier for text in notable if (earlier := _earlier(ledger, subject, text))},
         "others": _others(ledger, subject),
-        "laws": _laws(ledger, subject, latest.question.plan, latest.question.alpha),
+        "laws": _laws(ledger, subject, latest.request.plan, latest.request.alpha),
     }
 
 
-def _waiting(question: Question, verdict: Verdict) -> dict[str, int]:
+def _waiting(request: Request, verdict: Verdict) -> dict[str, int]:
     """Promises that wait for a case that was never gone through, by operator and law."""
     known = {item.id for item in verdict}
-    waiting = [promise.id for text, promise in question.promises.items() if text not in known]
+    waiting = [promise.id for text, promise in request.promises.items() if text not in known]
     return dict(Counter(f"{id.op}/{id.family}" for id in waiting))
 
 

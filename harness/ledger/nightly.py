@@ -14,7 +14,7 @@ from keeprate.harness.evidence.kinds import Evidence, kind_of
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.gate import Docket, conclude, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import leading, pictures
-from keeprate.harness.judging.request import Question, offered
+from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.judging.request import jobs as jobs_of
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.planner import SUSPICIOUS, Place, choose
@@ -51,7 +51,7 @@ class Drawn:
 
 
 def draw(
-    question: Question,
+    request: Request,
     runner: Runner,
     ledger: Ledger,
     budget: float,
@@ -73,10 +73,10 @@ def draw(
     started, passes, interrupted = time.monotonic(), 0, False
     try:
         offers = runner.offers()
-        refuse_faulty(runner.check(), question.backend)
-        run = ledger.begin(question, offers, environment(), kind="nightly", workers=runner.count, seed=seed)
-        question = replace(question, seed=run.first_seed)
-        todo = Agenda(question, offers[0], ledger, run)
+        refuse_faulty(runner.check(), request.backend)
+        run = ledger.begin(request, offers, environment(), kind="nightly", workers=runner.count, seed=seed)
+        request = replace(request, seed=run.first_seed)
+        todo = Agenda(request, offers[0], ledger, run)
         try:
             for result in runner.map(todo.until(time.monotonic() + budget)):
                 todo.note(result, ledger.add(run, result, time.monotonic() - started))
@@ -85,24 +85,22 @@ def draw(
                     progress(time.monotonic() - started, passes)
         except KeyboardInterrupt:
             interrupted = True
-        verdict, pending = standing(question, offers, ledger, run.subjects, run_of(started, runner.count))
+        verdict, pending = standing(request, offers, ledger, run.subjects, run_of(started, runner.count))
         ledger.close_night(run, verdict)
         if not interrupted:
-            _keep_pictures(question, offers[0], ledger, run, verdict, runner)
+            _keep_pictures(request, offers[0], ledger, run, verdict, runner)
     finally:
         runner.close()
     return Drawn(verdict, pending, passes, *ledger.drawn(run.subjects["backend"]), interrupted)
 
 
-def _keep_pictures(
-    question: Question, offer: Offer, ledger: Ledger, run: Run, verdict: Verdict, runner: Runner
-) -> None:
+def _keep_pictures(request: Request, offer: Offer, ledger: Ledger, run: Run, verdict: Verdict, runner: Runner) -> None:
     """Draws what broke and has no picture yet; the evidence of all nights says where it shows."""
     subject = run.subjects["backend"]
     known = ledger.pictures(subject)
     new = [finding for finding in leading(verdict) if finding.id not in known]
     if new:
-        ledger.keep_pictures(run, pictures(question, offer, new, ledger.results(subject), runner.picture))
+        ledger.keep_pictures(run, pictures(request, offer, new, ledger.results(subject), runner.picture))
 
 
 @dataclass
@@ -132,11 +130,11 @@ class _Ahead:
 class Agenda:
     """What to draw next, as the planner sees it; a case with a broken promise, or an error tonight, is closed."""
 
-    def __init__(self, question: Question, offer: Offer, ledger: Ledger, run: Run) -> None:
+    def __init__(self, request: Request, offer: Offer, ledger: Ledger, run: Run) -> None:
         self._first_seed = run.first_seed
         self._suspicious = {
-            text: SUSPICIOUS * promise.threshold(question.alpha)
-            for text, promise in question.plan.items()
+            text: SUSPICIOUS * promise.threshold(request.alpha)
+            for text, promise in request.plan.items()
             if promise.share
         }
         self._spent = {True: 0.0, False: 0.0}  # seconds of statistical cases, and of exact ones
@@ -145,7 +143,7 @@ class Agenda:
         broken = {text for text, (status, _) in last.items() if status == "broken"}
         suspects = {text for text, (_, log10_e) in last.items() if log10_e >= self._suspicious.get(text, math.inf)}
         by_case: dict[str, list[Job]] = {}
-        for job in jobs_of(question, offer):
+        for job in jobs_of(request, offer):
             by_case.setdefault(job.case.id, []).append(job)
         self._ahead = {
             case: _Ahead(
@@ -156,7 +154,7 @@ class Agenda:
                     passes.get(case, 0),
                     suspicious=not suspects.isdisjoint(todo[-1].case.findings),
                 ),
-                any(question.plan[text].share for text in todo[-1].case.findings),
+                any(request.plan[text].share for text in todo[-1].case.findings),
             )
             for case, todo in by_case.items()
             if broken.isdisjoint(todo[-1].case.findings)
@@ -215,7 +213,7 @@ class Agenda:
 
 
 def standing(
-    question: Question, offers: Offers, ledger: Ledger, subjects: dict[str, int], run: dict[str, object]
+    request: Request, offers: Offers, ledger: Ledger, subjects: dict[str, int], run: dict[str, object]
 ) -> tuple[Verdict, int]:
     """The verdict over all runs, and how many promises wait for a case that was never gone through.
 
@@ -224,16 +222,16 @@ def standing(
     """
     results = {role: ledger.results(subject) for role, subject in subjects.items()}
     for found in results.values():
-        _refuse_strange(question, found, ledger)
+        _refuse_strange(request, found, ledger)
     ready = {}
-    for text, promise in question.promises.items():
+    for text, promise in request.promises.items():
         cases = offered(promise, offers[0])
-        beside = [case for case in cases if question.suite.judges_reference(case)]
+        beside = [case for case in cases if request.suite.judges_reference(case)]
         if all(case.id in results["backend"] for case in cases) and all(
             case.id in results["reference"] for case in beside
         ):
             ready[text] = promise
-    asked = question.among(ready)
+    asked = request.among(ready)
     docket = Docket(asked, offers[0])
     for role, found in results.items():
         passes = ledger.passes(subjects[role])
@@ -242,7 +240,7 @@ def standing(
     verdict = conclude(asked, offers, docket, run, isolated=True)
     fallen = ledger.fallen(subjects["backend"])
     findings = tuple(_still_broken(finding, fallen.get(finding.id)) for finding in verdict)
-    return replace(verdict, findings=findings), len(question.promises) - len(ready)
+    return replace(verdict, findings=findings), len(request.promises) - len(ready)
 
 
 def _still_broken(finding: Finding, peak: float | None) -> Finding:
@@ -252,7 +250,7 @@ def _still_broken(finding: Finding, peak: float | None) -> Finding:
     return replace(finding, status="broken", peak=peak)
 
 
-def _refuse_strange(question: Question, results: Mapping[str, Result], ledger: Ledger) -> None:
+def _refuse_strange(request: Request, results: Mapping[str, Result], ledger: Ledger) -> None:
     """Refuses evidence that no law of the plan gives, or of which the cases of a finding give several kinds.
 
     Raises:
@@ -262,7 +260,7 @@ def _refuse_strange(question: Question, results: Mapping[str, Result], ledger: L
     for case, result in results.items():
         for text, item in result.evidence.items():
             kind = kind_of(item)
-            exact = text in question.plan and not question.plan[text].share
+            exact = text in request.plan and not request.plan[text].share
             if kinds.setdefault(text, kind) != kind or (exact and not isinstance(item, Check)):
                 raise UsageError(f"{ledger.path}: what it holds of {text} in {case} is no evidence of that law")
 
@@ -273,10 +271,10 @@ class Recording:
     A ledger that takes no more doesn't cost the verdict: `failure` says so once the run is over.
     """
 
-    def __init__(self, runner: Runner, question: Question, ledger: Ledger) -> None:
+    def __init__(self, runner: Runner, request: Request, ledger: Ledger) -> None:
         self.isolated, self.count = runner.isolated, runner.count
         self.failure: UnwritableError | None = None
-        self._runner, self._question, self._ledger = runner, question, ledger
+        self._runner, self._question, self._ledger = runner, request, ledger
         self._offers: Offers | None = None
 
     def offers(self) -> Offers:

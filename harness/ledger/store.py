@@ -24,7 +24,7 @@ from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.files import check_writable
 from keeprate.harness.judging.pictures import checked
-from keeprate.harness.judging.request import Question
+from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.encoding import join, split
 from keeprate.harness.ledger.schema import connect
@@ -114,7 +114,7 @@ class Ledger:
 
     def begin(
         self,
-        question: Question,
+        request: Request,
         offers: tuple[Offer, Offer | None],
         environment: dict[str, str],
         *,
@@ -134,7 +134,7 @@ class Ledger:
         seeds = SEEDS if kind == "nightly" else 1
         night = time.strftime("%Y-%m-%d", time.gmtime())
         with self.writing():
-            plan = self._plan(question)
+            plan = self._plan(request)
             subjects = {
                 role: self._subject(plan, role, offer)
                 for role, offer in zip(("backend", "reference"), offers, strict=True)
@@ -157,7 +157,7 @@ class Ledger:
                     subjects.get("reference"),
                     self._environment(environment),
                     kind,
-                    question.backend[:500],
+                    request.backend[:500],
                     platform.node()[:500],
                     workers,
                     night,
@@ -359,9 +359,9 @@ class Ledger:
         """The row of a form; entered if it is new."""
         return self.row("form", text=text)
 
-    def _plan(self, question: Question) -> int:
+    def _plan(self, request: Request) -> int:
         return self.row(
-            "plan", suite=question.suite_name, profile=question.profile, alpha=question.alpha, digest=question.digest
+            "plan", suite=request.suite_name, profile=request.profile, alpha=request.alpha, digest=request.digest
         )
 
     def _subject(self, plan: int, role: str, offer: Offer) -> int:

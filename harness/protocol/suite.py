@@ -228,7 +228,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _made_once(plan: Callable[[str], Iterable[Case]]) -> Callable[[str], tuple[Case, ...]]:
-    """`plan`, which makes the cases of each profile once: a question needs them all."""
+    """`plan`, which makes the cases of each profile once: a request needs them all."""
 
     @functools.cache
     @functools.wraps(plan)

@@ -19,7 +19,7 @@ from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import Look
 from keeprate.harness.workers.limits import Limits
-from keeprate.harness.workers.monitor import Watch
+from keeprate.harness.workers.monitor import Monitor
 from keeprate.harness.workers.process_tree import MARK, end_all
 
 # The workers themselves use the cores; and no result may depend on how many there are.
@@ -143,7 +143,7 @@ class Child:
 
     def _renew(self) -> None:
         """Ends a process that has gathered threads, as with a framework that keeps one for each that has called it."""
-        with contextlib.suppress(psutil.Error):  # it has ended by itself, which the next question finds out
+        with contextlib.suppress(psutil.Error):  # it has ended by itself, which the next request finds out
             if (process := self._process) and psutil.Process(process.pid).num_threads() > THREADS:
                 self.end()
 
@@ -189,13 +189,13 @@ class Child:
         process = self._process
         if process is None or not process.stdout:
             raise self._death()
-        with Watch(process.pid, self._mark, seconds, self._limits, self._signal) as watch:
+        with Monitor(process.pid, self._mark, seconds, self._limits, self._signal) as monitor:
             try:
                 line = process.stdout.readline(LONGEST)
             except ValueError:  # it was ended just now, and its pipe closed
                 raise self._death() from None
-        if watch.exceeded:
-            raise self._death(watch.exceeded, limit=True)
+        if monitor.exceeded:
+            raise self._death(monitor.exceeded, limit=True)
         if not line:
             raise self._death()
         try:
@@ -223,7 +223,7 @@ class Child:
         return ChildDiedError(how or f"the worker process {ended}", limit=limit)
 
     def end(self) -> None:
-        """Ends the process, if there is one, and what it has started; the next question starts another."""
+        """Ends the process, if there is one, and what it has started; the next request starts another."""
         with self._clearing:  # a run that is interrupted ends what a thread is still waiting for
             process, self._process, self._greeted = self._process, None, False
             if process is None:

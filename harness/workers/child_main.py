@@ -25,7 +25,7 @@ from keeprate.harness.errors import KeeprateError, NoVerdictError
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.engine import Job, Result, picture, run
 from keeprate.harness.protocol.suite import Look, Suite, load_suite
-from keeprate.harness.workers.integrity import Untouched
+from keeprate.harness.workers.integrity import Integrity
 
 
 class _Loaded:
@@ -41,7 +41,7 @@ class _Loaded:
         if reference:
             case = next(iter(self.suite.planned("quick")))
             self.suite.sample(case, reference, 0)  # not begun: it only loads what it needs
-        self._untouched = Untouched(_judges(self.suite, reference))
+        self._integrity = Integrity(_judges(self.suite, reference))
         backend = reference if setup["backend"] is None else load_backend(setup["backend"])
         self._sides = {"backend": backend, "reference": reference}
         self.offer = offer(self._sides["backend"], setup["names"])
@@ -77,7 +77,7 @@ class _Loaded:
         with contextlib.suppress(OSError):  # the backend closed it: no case depends on where it runs
             os.fchdir(self._home)
         sys.setrecursionlimit(self._depth)
-        return self._untouched.put_back()
+        return self._integrity.put_back()
 
 
 def _judges(suite: Suite, reference: Any) -> list[str]:

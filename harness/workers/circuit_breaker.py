@@ -8,7 +8,7 @@ ENOUGH = 8  # lost workers
 LIMIT = 3  # of those that had to be ended at a limit
 
 
-class Patience:
+class CircuitBreaker:
     """How many workers were lost to the cases of one side, and when that is enough.
 
     An operator is given up after eight lost workers, or three that had to be ended at a limit; all operators, if none

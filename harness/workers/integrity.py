@@ -14,7 +14,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 
-class Untouched:
+class Integrity:
     """The functions, classes and modules that some modules name, as they are now.
 
     Args:

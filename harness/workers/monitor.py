@@ -17,7 +17,7 @@ LOOK = 0.1  # seconds between two looks at a worker
 WIDE = 10  # every so many looks all that it has started is looked for; that takes milliseconds
 
 
-class Watch:
+class Monitor:
     """Watches the process `pid`, and calls `end` once it exceeds a limit, or has ended by itself.
 
     A context manager.
@@ -33,7 +33,7 @@ class Watch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Monitor:
         self._thread.start()
         return self
 

@@ -15,7 +15,7 @@ from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result, decided, picture, run
 from keeprate.harness.protocol.suite import Look, Suite
 from keeprate.harness.workers.child import Child, ChildDiedError
-from keeprate.harness.workers.circuit_breaker import Patience
+from keeprate.harness.workers.circuit_breaker import CircuitBreaker
 from keeprate.harness.workers.limits import Limits
 
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
@@ -93,7 +93,7 @@ class Children:
         setup = {"backend": backend, "suite": suite, "names": sorted(names), "alone": alone}
         self.count = count
         self._name = backend
-        self._patience = {"reference": Patience(), "backend": Patience()}
+        self._breakers = {"reference": CircuitBreaker(), "backend": CircuitBreaker()}
         self._workers = [_Worker(setup, limits) for _ in range(count)]
 
     def offers(self) -> tuple[Offer, Offer | None]:
@@ -196,17 +196,17 @@ class Children:
 
         A lock, a port or a device that only one process can have is no fault: then there is one worker less.
         """
-        patience, op = self._patience[job.role], job.case.op
-        if ended := patience.ended(op):
+        breaker, op = self._breakers[job.role], job.case.op
+        if ended := breaker.ended(op):
             return Result(job.role, job.case.id, error=ended)
         try:
             result = worker.run(job)
         except ChildDiedError as how:
             if not worker.child.serves and any(other.child.serves for other in self._workers):
                 return None
-            patience.lost(op, str(how), limit=how.limit)
+            breaker.lost(op, str(how), limit=how.limit)
             return Result(job.role, job.case.id, error=str(how))
-        patience.answered()
+        breaker.answered()
         return result
 
     def close(self) -> None:

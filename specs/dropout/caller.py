@@ -40,7 +40,7 @@ class Mapped:
     stacked: bool
 
 
-class Bench:
+class Caller:
     """One operator of one backend in one dtype, called in one context.
 
     In a context with `vmap` a mapped call answers `ROWS` calls, one after another: each row is a call of its own. In
@@ -138,7 +138,7 @@ class Bench:
         return Seen(self.raw(y), self.dtype_of(y))
 
     def call(self, x: Any, p: float, train: bool = True) -> Any:
-        """The operator on a native array, in the bench's context."""
+        """The operator on a native array, in the caller's context."""
         if self.context.mapped:
             return self._row(("call", x, p, train), lambda: (self._mapped(x, p, train),))[0]
         if self.context.name == "thread" and not self._seeded:
@@ -210,7 +210,7 @@ class Bench:
         return lambda x, p, train: operator(x, p, train, inplace=True)
 
     def vjp(self, x: Any, p: float, train: bool, cotangent: Any) -> tuple[Any, Any]:
-        """Output and gradient of the operator, in the bench's context."""
+        """Output and gradient of the operator, in the caller's context."""
         if self.context.mapped:
             asked = ("vjp", x, p, train, cotangent)
             out, gradient = self._row(asked, lambda: self._vjp(x.native, p, train, cotangent.native))

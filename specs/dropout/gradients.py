@@ -14,13 +14,13 @@ import numpy.typing as npt
 from keeprate.harness.evidence.check import Check, passed
 from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
-from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare, same
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
 from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats, bounds
-from keeprate.specs.masks.packed_masks import Bits, readable
+from keeprate.specs.masks.packed_masks import PackedMasks, readable
 from keeprate.specs.masks.repeats import Repeats
 
 Counts = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ class Gradients:
     """
 
     p: float
-    bits: Bits | None
+    bits: PackedMasks | None
     outcomes: Check
     gradient: Check
     purity: Check | None
@@ -54,7 +54,7 @@ class Gradients:
     unreadable: str
 
     @property
-    def mask(self) -> Bits:
+    def mask(self) -> PackedMasks:
         """The masks.
 
         Raises:
@@ -65,10 +65,10 @@ class Gradients:
 
 def gradients(case: Case, backend: Any, seed: int) -> Iterator[Gradients]:
     """Passes through the operator in training: one sample for each pass."""
-    bench = Bench(backend, CONTRACTS[case.op], case.dtype, case.context)
-    passes = _Passes(bench, case)
-    bench.seed(seed)
-    for _ in range(-(-case.draws // prod(bench.contract.mask_shape(case.shape)))):
+    caller = Caller(backend, CONTRACTS[case.op], case.dtype, case.context)
+    passes = _Passes(caller, case)
+    caller.seed(seed)
+    for _ in range(-(-case.draws // prod(caller.contract.mask_shape(case.shape)))):
         yield passes.run()
 
 
@@ -102,28 +102,28 @@ HELD = 1 << 18  # elements of an input, at most, whose setting is held for them:
 class _Passes:
     """Passes forward and back on one input with one cotangent."""
 
-    def __init__(self, bench: Bench, case: Case) -> None:
+    def __init__(self, caller: Caller, case: Case) -> None:
         assert case.p is not None
         settle = _again if prod(case.shape) <= HELD else _setting
-        setting = settle(bench.contract, bench.dtype, case.p, case.shape, case.strides)
-        self._bench, self._p = bench, case.p
+        setting = settle(caller.contract, caller.dtype, case.p, case.shape, case.strides)
+        self._caller, self._p = caller, case.p
         self._values, self._which = setting.values, setting.which
         self._x, self._ct = setting.x, setting.ct
         self._outputs, self._slopes = setting.outputs, setting.slopes
         self._draws = np.bincount(self._which.ravel(), minlength=len(self._values))
         self._repeats = Repeats()
         strided = bool(case.strides)
-        self._native, self._native_ct = (bench.native(one, strided=strided) for one in (self._x, self._ct))
+        self._native, self._native_ct = (caller.native(one, strided=strided) for one in (self._x, self._ct))
 
     def run(self) -> Gradients:
         """One pass: its mask is read, and replayed through PyTorch."""
-        out, gradient = self._bench.vjp(self._native, self._p, True, self._native_ct)
-        y, g = self._bench.values(out), self._bench.values(gradient)
-        purity = compare(self._bench.values(self._native), self._x, exactly(self._x))
+        out, gradient = self._caller.vjp(self._native, self._p, True, self._native_ct)
+        y, g = self._caller.values(out), self._caller.values(gradient)
+        purity = compare(self._caller.values(self._native), self._x, exactly(self._x))
         if y.shape != self._x.shape or g.shape != self._x.shape:
             return self._unread(y, g, purity)
         mask = self._read(y, g)
-        expected, slope = reference.replay(self._bench.contract, self._bench.dtype, self._p, self._x, mask, self._ct)
+        expected, slope = reference.replay(self._caller.contract, self._caller.dtype, self._p, self._x, mask, self._ct)
         whole = np.broadcast_to(mask.reshape(mask.shape + (1,) * (y.ndim - mask.ndim)), y.shape)
         outcomes = passed(y.size)
         if not same(y, expected).all():
@@ -131,7 +131,7 @@ class _Passes:
                 return self._unread(y, g, purity)
             outcomes = compare(y, self._x, self._outputs.select(whole))
         assert slope is not None
-        bits = Bits.empty(1, mask.shape)
+        bits = PackedMasks.empty(1, mask.shape)
         bits.put(0, mask)
         kept = np.bincount(self._which[whole], minlength=len(self._values))
         return Gradients(
@@ -163,15 +163,15 @@ class _Passes:
     def _read(self, y: Floats, g: Floats) -> Mask:
         """The mask, off the output where it tells; where it doesn't (zeros, NaN), off the gradient."""
         kept = self._outputs.is_kept(y)
-        if self._bench.contract.by_channel:
-            return _front(kept, self._bench.contract)
+        if self._caller.contract.by_channel:
+            return _front(kept, self._caller.contract)
         unclear = kept & self._outputs.is_dropped(y)
         slope, none = self._slopes
         return np.where(unclear, np.abs(g - slope) < np.abs(g - none), kept)
 
     def _either_slope(self) -> Outcomes:
         """Both gradients of every element; a gradient is linear in the cotangent, so its outcome at 0 is 0."""
-        zero, dtype = np.zeros_like(self._x), self._bench.dtype
+        zero, dtype = np.zeros_like(self._x), self._caller.dtype
         kept, dropped = self._slopes
         return Outcomes(kept, dropped, *bounds(kept, zero, dtype), *bounds(dropped, zero, dtype))
 
@@ -179,7 +179,7 @@ class _Passes:
         """The gradient against PyTorch's for this very mask."""
         if np.array_equal(g, expected):
             return passed(g.size)
-        low, high = bounds(expected, np.zeros_like(g), self._bench.dtype)
+        low, high = bounds(expected, np.zeros_like(g), self._caller.dtype)
         return compare(g, self._ct, Outcomes(expected, expected, low, high, low, high))
 
 

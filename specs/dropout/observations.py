@@ -8,7 +8,7 @@ from typing import Any
 
 from keeprate.harness.errors import BackendError
 from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.outcome import Outcomes, exactly
@@ -76,7 +76,7 @@ class Calls:
 
 
 def observe(
-    bench: Bench,
+    caller: Caller,
     what: str,
     x: Floats,
     expected: Outcomes | None,
@@ -85,10 +85,10 @@ def observe(
     strided: bool = False,
 ) -> Observation:
     """What `call` does with an array of `x`; an exception is an observation too."""
-    native = bench.native(x, strided=strided)
+    native = caller.native(x, strided=strided)
     try:
         out = call(native)
-        y, dtype, raised = bench.values(out), bench.dtype_of(out), ""
+        y, dtype, raised = caller.values(out), caller.dtype_of(out), ""
     except BackendError as error:
         y, dtype, raised = None, "", str(error)
-    return Observation(what, x, y, raised, dtype, bench.values(native), expected)
+    return Observation(what, x, y, raised, dtype, caller.values(native), expected)

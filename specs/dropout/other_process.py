@@ -21,12 +21,12 @@ import numpy as np
 from keeprate.harness.errors import BackendError, NotOffered
 from keeprate.harness.protocol.backend import load_backend, name_of
 from keeprate.harness.protocol.case import Case
-from keeprate.specs.dropout.caller import Bench, Seen
+from keeprate.specs.dropout.caller import Caller, Seen
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import filled
 
 
-class Elsewhere:
+class OtherProcess:
     """A process of its own with the backend called `name`; it ends when this one does."""
 
     def __init__(self, name: str) -> None:
@@ -57,11 +57,11 @@ class Elsewhere:
             with contextlib.suppress(BrokenPipeError):  # of what was written and never read
                 pipe.close()
 
-    def _ask(self, question: dict[str, Any]) -> list[Seen]:
+    def _ask(self, request: dict[str, Any]) -> list[Seen]:
         ask, answers = self._process.stdin, self._process.stdout
         assert ask is not None and answers is not None
         try:
-            ask.write(json.dumps(question).encode() + b"\n")
+            ask.write(json.dumps(request).encode() + b"\n")
             ask.flush()
             line = answers.readline()
             head = dict(json.loads(line)) if line else {}
@@ -79,10 +79,10 @@ class Elsewhere:
         return seen
 
 
-_pairs: dict[tuple[str, str], tuple[Elsewhere, Elsewhere]] = {}
+_pairs: dict[tuple[str, str], tuple[OtherProcess, OtherProcess]] = {}
 
 
-def two(backend: Any) -> tuple[Elsewhere, Elsewhere]:
+def two(backend: Any) -> tuple[OtherProcess, OtherProcess]:
     """Two other processes with `backend`, the same ones whenever they are asked for, unless one has ended.
 
     Raises:
@@ -91,7 +91,7 @@ def two(backend: Any) -> tuple[Elsewhere, Elsewhere]:
     return _pair(backend, "seeded")
 
 
-def two_unseeded(backend: Any) -> tuple[Elsewhere, Elsewhere]:
+def two_unseeded(backend: Any) -> tuple[OtherProcess, OtherProcess]:
     """The same, for calls that no seeding has gone before: two other ones.
 
     Raises:
@@ -100,7 +100,7 @@ def two_unseeded(backend: Any) -> tuple[Elsewhere, Elsewhere]:
     return _pair(backend, "unseeded")
 
 
-def _pair(backend: Any, kind: str) -> tuple[Elsewhere, Elsewhere]:
+def _pair(backend: Any, kind: str) -> tuple[OtherProcess, OtherProcess]:
     name = name_of(backend)
     if not name:
         raise NotOffered("an object can't be loaded in another process: judge a backend that has a name")
@@ -108,7 +108,7 @@ def _pair(backend: Any, kind: str) -> tuple[Elsewhere, Elsewhere]:
     if pair is None or not all(one.alive for one in pair):
         for one in pair or ():
             one.end()
-        pair = _pairs[name, kind] = Elsewhere(name), Elsewhere(name)
+        pair = _pairs[name, kind] = OtherProcess(name), OtherProcess(name)
     return pair
 
 
@@ -124,10 +124,10 @@ def main() -> None:
     process = os.getpid()
     backend = load_backend(sys.argv[1])
     for line in source:
-        question = json.loads(line)
-        case = Case.from_json(question["case"])
+        request = json.loads(line)
+        case = Case.from_json(request["case"])
         try:
-            outputs = _calls(Bench(backend, CONTRACTS[case.op], case.dtype), case, question["seed"], question["number"])
+            outputs = _calls(Caller(backend, CONTRACTS[case.op], case.dtype), case, request["seed"], request["number"])
             answer = _packed(outputs)
         except BackendError as error:
             answer = json.dumps({"raised": str(error)}).encode() + b"\n"
@@ -137,13 +137,13 @@ def main() -> None:
         answers.flush()
 
 
-def _calls(bench: Bench, case: Case, seed: int | None, number: int) -> list[Seen]:
+def _calls(caller: Caller, case: Case, seed: int | None, number: int) -> list[Seen]:
     assert case.p is not None
-    x = filled(bench.contract, case.dtype, case.shape)
+    x = filled(caller.contract, case.dtype, case.shape)
     if seed is not None:
-        bench.seed(seed)
-    natives = (bench.native(x) for _ in range(number))  # one each, for the operator may write to it
-    return [bench.seen(bench.call(native, case.p)) for native in natives]
+        caller.seed(seed)
+    natives = (caller.native(x) for _ in range(number))  # one each, for the operator may write to it
+    return [caller.seen(caller.call(native, case.p)) for native in natives]
 
 
 def _packed(outputs: list[Seen]) -> bytes:

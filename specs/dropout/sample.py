@@ -15,13 +15,13 @@ from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.moments import UNIT
 from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
-from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare, same
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import PROBES, indices, laid_out, probes
 from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats
-from keeprate.specs.masks.packed_masks import WORD, Bits, readable
+from keeprate.specs.masks.packed_masks import WORD, PackedMasks, readable
 from keeprate.specs.masks.repeats import Repeats
 
 CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
@@ -65,7 +65,7 @@ class Masks:
     """
 
     p: float
-    bits: Bits | None
+    bits: PackedMasks | None
     outcomes: Check
     constancy: Check | None = None
     purity: Check | None = None
@@ -75,7 +75,7 @@ class Masks:
     unreadable: str = ""
 
     @property
-    def mask(self) -> Bits:
+    def mask(self) -> PackedMasks:
         """The masks.
 
         Raises:
@@ -83,7 +83,7 @@ class Masks:
         """
         return readable(self.bits, self.unreadable)
 
-    def of(self, kind: str) -> Bits:
+    def of(self, kind: str) -> PackedMasks:
         """The masks, for the law of streams: each is of a thread or a process of its own.
 
         Raises:
@@ -94,9 +94,9 @@ class Masks:
 
 def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Calls the operator in training, over and over on one input, and yields the masks chunk by chunk."""
-    bench = Bench(backend, CONTRACTS[case.op], case.dtype, case.context, stacked=case.study != "unmapped")
-    reader = Reader(bench, case)
-    bench.seed(seed)
+    caller = Caller(backend, CONTRACTS[case.op], case.dtype, case.context, stacked=case.study != "unmapped")
+    reader = Reader(caller, case)
+    caller.seed(seed)
     first, *others = chunks(case.draws, reader.entries)
     sample = reader.read(first)
     yield sample
@@ -113,8 +113,8 @@ def chunks(draws: int, entries: int) -> list[int]:
 
 def lazily(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Calls the operator several times before any output is read, then reads the last one first."""
-    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
-    reader.bench.seed(seed)
+    reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype), case)
+    reader.caller.seed(seed)
     for _ in range(-(-case.draws // (LAZY * reader.entries))):
         outputs = [reader.call() for _ in range(LAZY)]
         yield reader.read(LAZY, outputs[::-1])
@@ -123,17 +123,17 @@ def lazily(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
 class Reader:
     """Makes calls and reads their outputs, in the backend's own layout: moving axes would cost more than the laws."""
 
-    def __init__(self, bench: Bench, case: Case) -> None:
+    def __init__(self, caller: Caller, case: Case) -> None:
         assert case.p is not None
-        contract = bench.contract
-        self.bench, self._contract, self.p = bench, contract, case.p
+        contract = caller.contract
+        self.caller, self._contract, self.p = caller, contract, case.p
         values = probes(contract, case.dtype)
         self._table = reference.table(contract, case.dtype, case.p, values)
         which = laid_out(indices(case.shape), case.strides)
-        self._x = laid_out(np.array(values, dtype=bench.wide)[indices(case.shape)], case.strides)
+        self._x = laid_out(np.array(values, dtype=caller.wide)[indices(case.shape)], case.strides)
         self._strided = bool(case.strides)
-        self._native = bench.native(self._x, strided=self._strided)
-        self._which = np.ascontiguousarray(bench.to_layout(which))
+        self._native = caller.native(self._x, strided=self._strided)
+        self._which = np.ascontiguousarray(caller.to_layout(which))
         self._spatial = self._spatial_axes(len(case.shape))
         self._mask_shape = contract.mask_shape(which.shape)
         self.entries = int(np.prod(self._mask_shape))
@@ -156,17 +156,17 @@ class Reader:
         if axis is None:
             return ()
         marked = np.empty(tuple(range(rank)))  # each axis is as long as its number, so that it is known again
-        return tuple(place for place, number in enumerate(self.bench.to_layout(marked).shape) if number > axis)
+        return tuple(place for place, number in enumerate(self.caller.to_layout(marked).shape) if number > axis)
 
     def call(self) -> Any:
         """One output, not yet read."""
-        if self.bench.writes and not self.bench.pending:
-            self._native = self.bench.native(self._x, strided=self._strided)
-        return self.bench.call(self._native, self.p)
+        if self.caller.writes and not self.caller.pending:
+            self._native = self.caller.native(self._x, strided=self._strided)
+        return self.caller.call(self._native, self.p)
 
     def read(self, calls: int, outputs: Sequence[Any] | None = None) -> Masks:
         """The masks of `calls` calls, or of `outputs` that were made before."""
-        bits = Bits.empty(calls, self._mask_shape)
+        bits = PackedMasks.empty(calls, self._mask_shape)
         outcomes, constancy, repeats = Check(0, 0), Check(0, 0), Check(0, 0)
         total = squares = inexact = 0
         unreadable = ""
@@ -187,7 +187,7 @@ class Reader:
                     unreadable = "no mask could be read: constancy is broken here"
             bits.put(number, mask)
             repeats += self._repeats.look(bits, number)
-        purity = None if self.bench.writes else self._purity()
+        purity = None if self.caller.writes else self._purity()
         if purity is not None and purity.broken:
             unreadable = "no mask could be read: purity is broken here"
         return Masks(
@@ -206,7 +206,7 @@ class Reader:
         several = max(1, HELD // self._which.size)
         for start in range(0, calls, several):
             some = range(start, min(calls, start + several))
-            yield from [self.bench.raw(self.call() if outputs is None else outputs[number]) for number in some]
+            yield from [self.caller.raw(self.call() if outputs is None else outputs[number]) for number in some]
 
     def _mask(self, y: npt.NDArray[Any]) -> tuple[Mask | None, Check]:
         """The kept elements, and whether all are PyTorch's: a comparison for equality, bounds where that fails."""
@@ -221,7 +221,7 @@ class Reader:
             if y.dtype == np.float16:
                 self._kept, self._dropped = self._kept.view(np.uint16), self._dropped.view(np.uint16)
         if y.shape != self._which.shape:
-            return None, compare(self.bench.from_layout(y), self._x, self._table)
+            return None, compare(self.caller.from_layout(y), self._x, self._table)
         bits = y.view(np.uint16) if y.dtype == np.float16 else y  # as integers: half floats are slow to compare
         np.not_equal(bits, self._dropped, out=self._is_not_dropped)
         np.equal(bits, self._kept, out=self._is_kept)
@@ -232,7 +232,7 @@ class Reader:
     def _within_bounds(self, y: npt.NDArray[Any]) -> tuple[Mask | None, Check]:
         """The same by comparing with what rounding allows, block by block: in float64 an array is large."""
         flat, which = y.reshape(-1), self._which.reshape(-1)
-        x = self.bench.to_layout(self._x).reshape(-1)
+        x = self.caller.to_layout(self._x).reshape(-1)
         kept = np.empty(flat.shape, dtype=bool)
         check = Check(0, 0)
         for start in range(0, flat.size, BLOCK):
@@ -248,7 +248,7 @@ class Reader:
         """The index, channels first, of element `at` of the block that begins at `start` in the backend's layout."""
         index = np.zeros(self._which.shape, dtype=bool)
         index.reshape(-1)[start + at[0]] = True
-        return tuple(int(axis) for axis in np.argwhere(self.bench.from_layout(index))[0])
+        return tuple(int(axis) for axis in np.argwhere(self.caller.from_layout(index))[0])
 
     def _by_channel(self, mask: Mask) -> tuple[Mask, Check]:
         first = mask[tuple(slice(0, 1) if axis in self._spatial else slice(None) for axis in range(mask.ndim))]
@@ -268,11 +268,11 @@ class Reader:
         return int(np.count_nonzero(~(same(values, allowed.kept) | same(values, allowed.dropped))))
 
     def _purity(self) -> Check:
-        y = self.bench.raw(self._native)
-        x = self.bench.to_layout(self._x)
+        y = self.caller.raw(self._native)
+        x = self.caller.to_layout(self._x)
         if y.shape == x.shape and np.array_equal(y, x):
             return passed(y.size)
-        return compare(self.bench.from_layout(y).astype(np.float64), self._x, exactly(self._x))
+        return compare(self.caller.from_layout(y).astype(np.float64), self._x, exactly(self._x))
 
 
 class Backward(Reader):
@@ -280,12 +280,12 @@ class Backward(Reader):
 
     def call(self) -> Any:
         """The output of one pass, not yet read."""
-        if self.bench.writes:
-            self._native = self.bench.native(self._x)
-        return self.bench.vjp(self._native, self.p, True, self._native)[0]
+        if self.caller.writes:
+            self._native = self.caller.native(self._x)
+        return self.caller.vjp(self._native, self.p, True, self._native)[0]
 
 
-def worst_lag(bits: Bits) -> int | None:
+def worst_lag(bits: PackedMasks) -> int | None:
     """The lag at which the first mask is most correlated, by FFT; whether it is one is decided on other draws alone."""
     some = bits.unpack()[0, :SEARCHED].astype(np.float32)
     if some.size <= WORD + 1:

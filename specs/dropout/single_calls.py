@@ -16,7 +16,7 @@ import numpy as np
 from keeprate.harness.errors import BackendError
 from keeprate.harness.protocol.case import Case, shape_text
 from keeprate.specs.dropout import reference
-from keeprate.specs.dropout.caller import Bench
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import (
     cotangent,
@@ -49,33 +49,33 @@ LAYOUTS = ("step2", "transposed", "remade", "stride0", "reversed")
 def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     """One sample: every call of the study that the case names."""
     contract = CONTRACTS[case.op]
-    bench = Bench(backend, contract, case.dtype, case.context)
-    bench.seed(seed)
-    yield Calls(contract, case.dtype, tuple(STUDIES[case.study](bench)))
+    caller = Caller(backend, contract, case.dtype, case.context)
+    caller.seed(seed)
+    yield Calls(contract, case.dtype, tuple(STUDIES[case.study](caller)))
 
 
 def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     """Many calls in training at p = 0 or 1, where a mask that is drawn all the same errs once in 10⁷ or 10⁸ entries."""
     assert case.p is not None
-    bench = Bench(backend, CONTRACTS[case.op], case.dtype)
-    bench.seed(seed)
-    x = filled(bench.contract, case.dtype, case.shape)
-    expected = exactly(reference.without_mask(bench.contract, case.dtype, case.p, x, train=True))
-    exact = np.ascontiguousarray(bench.to_layout(expected.kept)).astype(bench.wide)
-    what, native = f"training at p = {case.p:g}", bench.native(x)
+    caller = Caller(backend, CONTRACTS[case.op], case.dtype)
+    caller.seed(seed)
+    x = filled(caller.contract, case.dtype, case.shape)
+    expected = exactly(reference.without_mask(caller.contract, case.dtype, case.p, x, train=True))
+    exact = np.ascontiguousarray(caller.to_layout(expected.kept)).astype(caller.wide)
+    what, native = f"training at p = {case.p:g}", caller.native(x)
     for _ in range(-(-case.draws // x.size)):
-        if bench.contract.writes:
-            native = bench.native(x)
+        if caller.contract.writes:
+            native = caller.native(x)
         try:
-            y = bench.raw(bench.call(native, case.p))
+            y = caller.raw(caller.call(native, case.p))
         except BackendError as error:
             seen = Observation(what, x, None, str(error), "", x, expected)
         else:
             if np.array_equal(y, exact):  # the rule; to look closer takes ten times as long
-                yield Calls(bench.contract, case.dtype, (), y.size)
+                yield Calls(caller.contract, case.dtype, (), y.size)
                 continue
-            seen = Observation(what, x, bench.from_layout(y).astype(np.float64), "", case.dtype, x, expected)
-        yield Calls(bench.contract, case.dtype, (seen,))
+            seen = Observation(what, x, caller.from_layout(y).astype(np.float64), "", case.dtype, x, expected)
+        yield Calls(caller.contract, case.dtype, (seen,))
 
 
 def _ordinary(contract: Contract) -> tuple[int, ...]:
@@ -86,81 +86,81 @@ def _specials(contract: Contract, dtype: str) -> Floats:
     return with_specials(filled(contract, dtype, _ordinary(contract)), every=2)
 
 
-def evaluation(bench: Bench) -> Iterator[Observation]:
+def evaluation(caller: Caller) -> Iterator[Observation]:
     """Calls in evaluation, on zeros, infinities and NaN too."""
     for p in (0.0, *RATES, 1.0):
         for x in (
-            filled(bench.contract, bench.dtype, _ordinary(bench.contract)),
-            _specials(bench.contract, bench.dtype),
+            filled(caller.contract, caller.dtype, _ordinary(caller.contract)),
+            _specials(caller.contract, caller.dtype),
         ):
-            expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=False))
-            yield observe(bench, f"evaluation at p = {p}", x, expected, partial(bench.call, p=p, train=False))
+            expected = exactly(reference.without_mask(caller.contract, caller.dtype, p, x, train=False))
+            yield observe(caller, f"evaluation at p = {p}", x, expected, partial(caller.call, p=p, train=False))
 
 
-def endpoints(bench: Bench) -> Iterator[Observation]:
+def endpoints(caller: Caller) -> Iterator[Observation]:
     """Calls in training at p = 0 and p = 1, where PyTorch draws nothing."""
     for p in (0.0, 1.0):
         for x in (
-            filled(bench.contract, bench.dtype, _ordinary(bench.contract)),
-            _specials(bench.contract, bench.dtype),
+            filled(caller.contract, caller.dtype, _ordinary(caller.contract)),
+            _specials(caller.contract, caller.dtype),
         ):
-            expected = exactly(reference.without_mask(bench.contract, bench.dtype, p, x, train=True))
+            expected = exactly(reference.without_mask(caller.contract, caller.dtype, p, x, train=True))
             if p == 1.0:  # a framework that selects drops an infinity to 0
                 expected = with_selected(expected, x)
-            yield observe(bench, f"training at p = {p:g}", x, expected, partial(bench.call, p=p))
+            yield observe(caller, f"training at p = {p:g}", x, expected, partial(caller.call, p=p))
 
 
-def arguments(bench: Bench) -> Iterator[Observation]:
+def arguments(caller: Caller) -> Iterator[Observation]:
     """Calls that PyTorch refuses, and some beside them that it takes."""
-    shape = _ordinary(bench.contract)
+    shape = _ordinary(caller.contract)
     for train in (True, False):
         for p in (*REFUSED_RATES, 0.0, 0.3, 1.0, 0, 1):
-            yield _refusal(bench, f"p = {p}, {_mode(train)}", shape, p, train)
-        for rank in bench.contract.refused:
-            yield _refusal(bench, f"rank {rank}, {_mode(train)}", SHAPES[rank][0], 0.3, train)
+            yield _refusal(caller, f"p = {p}, {_mode(train)}", shape, p, train)
+        for rank in caller.contract.refused:
+            yield _refusal(caller, f"rank {rank}, {_mode(train)}", SHAPES[rank][0], 0.3, train)
 
 
-def _refusal(bench: Bench, what: str, shape: tuple[int, ...], p: float, train: bool) -> Observation:
-    x = filled(bench.contract, bench.dtype, shape)
-    refused = reference.refuses(bench.contract, bench.dtype, p, shape, train)
-    return observe(bench, what, x, None if refused else exactly(x), partial(bench.call, p=p, train=train))
+def _refusal(caller: Caller, what: str, shape: tuple[int, ...], p: float, train: bool) -> Observation:
+    x = filled(caller.contract, caller.dtype, shape)
+    refused = reference.refuses(caller.contract, caller.dtype, p, shape, train)
+    return observe(caller, what, x, None if refused else exactly(x), partial(caller.call, p=p, train=train))
 
 
-def dtype(bench: Bench) -> Iterator[Observation]:
+def dtype(caller: Caller) -> Iterator[Observation]:
     """Calls in every mode, for the dtype of what comes back."""
-    x = filled(bench.contract, bench.dtype, _ordinary(bench.contract))
+    x = filled(caller.contract, caller.dtype, _ordinary(caller.contract))
     for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
         what = f"{_mode(train)} at p = {p:g}"
-        yield observe(bench, what, x, None, partial(bench.call, p=p, train=train))
+        yield observe(caller, what, x, None, partial(caller.call, p=p, train=train))
 
 
-def dtype_of_gradient(bench: Bench) -> Iterator[Observation]:
+def dtype_of_gradient(caller: Caller) -> Iterator[Observation]:
     """Gradients in every mode, for their dtype."""
     for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
-        yield from _gradients(bench, p, train, specials=False)
+        yield from _gradients(caller, p, train, specials=False)
 
 
-def evaluation_of_gradient(bench: Bench) -> Iterator[Observation]:
+def evaluation_of_gradient(caller: Caller) -> Iterator[Observation]:
     """Gradients in evaluation."""
     for p in (0.0, 0.3, 1.0):
-        yield from _gradients(bench, p, False)
+        yield from _gradients(caller, p, False)
 
 
-def endpoints_of_gradient(bench: Bench) -> Iterator[Observation]:
+def endpoints_of_gradient(caller: Caller) -> Iterator[Observation]:
     """Gradients in training at p = 0 and p = 1, where PyTorch draws nothing."""
     for p in (0.0, 1.0):
-        yield from _gradients(bench, p, True)
-    x = filled(bench.contract, bench.dtype, (0, *_ordinary(bench.contract)[1:]))
-    gradient = partial(bench.gradient, p=0.3, train=True, cotangent=bench.native(x))
-    yield observe(bench, "gradient of an empty input", x, exactly(x), gradient)
+        yield from _gradients(caller, p, True)
+    x = filled(caller.contract, caller.dtype, (0, *_ordinary(caller.contract)[1:]))
+    gradient = partial(caller.gradient, p=0.3, train=True, cotangent=caller.native(x))
+    yield observe(caller, "gradient of an empty input", x, exactly(x), gradient)
 
 
-def _gradients(bench: Bench, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
+def _gradients(caller: Caller, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
     for special in (False, True) if specials else (False,):
-        x, ct, expected = _slopes(bench.contract, bench.dtype, p, train, special)
+        x, ct, expected = _slopes(caller.contract, caller.dtype, p, train, special)
         what = f"gradient in {_mode(train)} at p = {p:g}"
-        gradient = partial(bench.gradient, p=p, train=train, cotangent=bench.native(ct))
-        yield observe(bench, what, x, expected, gradient)
+        gradient = partial(caller.gradient, p=p, train=train, cotangent=caller.native(ct))
+        yield observe(caller, what, x, expected, gradient)
 
 
 @functools.lru_cache(maxsize=512)  # every context asks for the same
@@ -173,73 +173,75 @@ def _slopes(contract: Contract, dtype: str, p: float, train: bool, special: bool
     return x, ct, exactly(slope)
 
 
-def strides(bench: Bench) -> Iterator[Observation]:
+def strides(caller: Caller) -> Iterator[Observation]:
     """Calls on inputs that lie in memory in uncommon ways, in training and in evaluation."""
-    for rank in bench.contract.ranks:
+    for rank in caller.contract.ranks:
         if rank == 0:
             continue
         shape = tuple(length + 4 for length in SHAPES[rank][0])
         for layout in LAYOUTS:
-            if layout == "stride0" and bench.contract.writes:
+            if layout == "stride0" and caller.contract.writes:
                 continue  # PyTorch refuses to write to one place through several elements
-            x = laid_out(filled(bench.contract, bench.dtype, shape), layout)
-            yield from _in_each_mode(bench, f"on {layout} input of shape {shape_text(x.shape)}", x, strided=True)
+            x = laid_out(filled(caller.contract, caller.dtype, shape), layout)
+            yield from _in_each_mode(caller, f"on {layout} input of shape {shape_text(x.shape)}", x, strided=True)
 
 
-def _in_each_mode(bench: Bench, where: str, x: Floats, *, strided: bool = False) -> Iterator[Observation]:
+def _in_each_mode(caller: Caller, where: str, x: Floats, *, strided: bool = False) -> Iterator[Observation]:
     """Calls in training, at p = 1 and in evaluation; none at p = 1 where it is refused, as `endpoints` says."""
-    observed = partial(observe, bench, x=x, strided=strided)
-    expected = reference.outcomes(bench.contract, bench.dtype, 0.3, x)
-    yield observed(f"training {where}", expected=expected, call=partial(bench.call, p=0.3))
-    nothing = exactly(reference.without_mask(bench.contract, bench.dtype, 1.0, x, train=True))
-    at_one = observed(f"training at p = 1 {where}", expected=nothing, call=partial(bench.call, p=1.0))
+    observed = partial(observe, caller, x=x, strided=strided)
+    expected = reference.outcomes(caller.contract, caller.dtype, 0.3, x)
+    yield observed(f"training {where}", expected=expected, call=partial(caller.call, p=0.3))
+    nothing = exactly(reference.without_mask(caller.contract, caller.dtype, 1.0, x, train=True))
+    at_one = observed(f"training at p = 1 {where}", expected=nothing, call=partial(caller.call, p=1.0))
     if not at_one.raised:
         yield at_one
-    yield observed(f"evaluation {where}", expected=exactly(x), call=partial(bench.call, p=0.3, train=False))
+    yield observed(f"evaluation {where}", expected=exactly(x), call=partial(caller.call, p=0.3, train=False))
 
 
-def shape(bench: Bench) -> Iterator[Observation]:
+def shape(caller: Caller) -> Iterator[Observation]:
     """Calls in every mode on every rank that PyTorch takes, on axes of length 1, on empty arrays."""
-    for size in (size for rank in bench.contract.ranks for size in SHAPES[rank]):
-        x = filled(bench.contract, bench.dtype, size)
-        yield from _in_each_mode(bench, f"on shape {shape_text(size)}", x)
+    for size in (size for rank in caller.contract.ranks for size in SHAPES[rank]):
+        x = filled(caller.contract, caller.dtype, size)
+        yield from _in_each_mode(caller, f"on shape {shape_text(size)}", x)
 
 
-def inplace(bench: Bench) -> Iterator[Observation]:
+def inplace(caller: Caller) -> Iterator[Observation]:
     """Calls of the in-place form: `y` is the input after the call."""
-    contract = bench.contract
+    contract = caller.contract
     for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
-        x = filled(contract, bench.dtype, _ordinary(contract))
+        x = filled(contract, caller.dtype, _ordinary(contract))
         expected = (
-            reference.outcomes(contract, bench.dtype, p, x)
+            reference.outcomes(contract, caller.dtype, p, x)
             if train
-            else exactly(reference.without_mask(contract, bench.dtype, p, x, train=False))
+            else exactly(reference.without_mask(contract, caller.dtype, p, x, train=False))
         )
         what = f"in place, {_mode(train)} at p = {p:g}"
-        call = bench.call if contract.writes else bench.call_inplace
-        yield observe(bench, what, x, expected, partial(call, p=p, train=train))
-    x = filled(contract, bench.dtype, _ordinary(contract))
-    expected = exactly(reference.without_mask(contract, bench.dtype, 1.0, x, train=True))
+        call = caller.call if contract.writes else caller.call_inplace
+        yield observe(caller, what, x, expected, partial(call, p=p, train=train))
+    x = filled(contract, caller.dtype, _ordinary(contract))
+    expected = exactly(reference.without_mask(contract, caller.dtype, 1.0, x, train=True))
     for train in (True, False):
         what = f"in place, {_mode(train)}, then training at p = 1 on what was returned"
-        yield observe(bench, what, x, expected, partial(_twice, call, train))
+        yield observe(caller, what, x, expected, partial(_twice, call, train))
 
 
 def _twice(call: Callable[..., Any], train: bool, native: Any) -> Any:
     return call(call(native, p=0.3, train=train), p=1.0, train=True)
 
 
-def specials(bench: Bench) -> Iterator[Observation]:
+def specials(caller: Caller) -> Iterator[Observation]:
     """Calls in training on zeros, infinities and NaN, without a gradient."""
-    x = _specials(bench.contract, bench.dtype)
+    x = _specials(caller.contract, caller.dtype)
     for p in RATES:
-        expected = reference.outcomes(bench.contract, bench.dtype, p, x)
-        yield observe(bench, f"training at p = {p} on zeros, infinities and NaN", x, expected, partial(bench.call, p=p))
+        expected = reference.outcomes(caller.contract, caller.dtype, p, x)
+        yield observe(
+            caller, f"training at p = {p} on zeros, infinities and NaN", x, expected, partial(caller.call, p=p)
+        )
 
 
-def seeding(bench: Bench) -> Iterator[Observation]:
+def seeding(caller: Caller) -> Iterator[Observation]:
     """The same call after seeding alike, after seeding otherwise, and with calls between that must draw nothing."""
-    contract, dtype = bench.contract, bench.dtype
+    contract, dtype = caller.contract, caller.dtype
     x, large = (filled(contract, dtype, shape(contract)) for shape in (thousand, many_thousands))
     values = probes(contract, dtype)
     of_large = reference.table(contract, dtype, 0.5, values).take(indices(large.shape))
@@ -248,11 +250,11 @@ def seeding(bench: Bench) -> Iterator[Observation]:
     call, nothing, refused = (0.5, True, x), (0.5, True, empty), (1.5, True, x)
 
     def observed(what: str, value: int, *before: tuple[float, bool, Floats], on: Floats = x) -> Observation:
-        bench.seed(value)
+        caller.seed(value)
         for p, train, given in before:
-            observe(bench, what, given, None, partial(bench.call, p=p, train=train))
+            observe(caller, what, given, None, partial(caller.call, p=p, train=train))
         expected = of_large if on is large else reference.outcomes(contract, dtype, 0.5, on)
-        return observe(bench, what, on, expected, partial(bench.call, p=0.5))
+        return observe(caller, what, on, expected, partial(caller.call, p=0.5))
 
     yield observed("after seed 1", 1)
     yield observed("other: seed 2", 2)
@@ -273,17 +275,17 @@ def seeding(bench: Bench) -> Iterator[Observation]:
     yield observed("other: seed 2, on 131,072 entries", 2, on=large)
 
 
-def modes(bench: Bench) -> Iterator[Observation]:
+def modes(caller: Caller) -> Iterator[Observation]:
     """One function, or one layer, in training and in evaluation by turns, from either on."""
-    x = filled(bench.contract, bench.dtype, thousand(bench.contract))
-    kept_or_dropped = reference.outcomes(bench.contract, bench.dtype, 0.5, x)
+    x = filled(caller.contract, caller.dtype, thousand(caller.contract))
+    kept_or_dropped = reference.outcomes(caller.contract, caller.dtype, 0.5, x)
     for first in (True, False):
-        call = bench.switch(0.5)
+        call = caller.switch(0.5)
         before = "at first"
         for train in (first, not first, first):
             what = f"{_mode(train)} {before}"
             expected = kept_or_dropped if train else exactly(x)
-            yield observe(bench, what, x, expected, _in_mode(call, train))
+            yield observe(caller, what, x, expected, _in_mode(call, train))
             before = f"after {_mode(train)}"
 
 
@@ -291,24 +293,24 @@ def _in_mode(call: Callable[[Any, bool], Any], train: bool) -> Callable[[Any], A
     return lambda native: call(native, train)
 
 
-def concurrency(bench: Bench) -> Iterator[Observation]:
+def concurrency(caller: Caller) -> Iterator[Observation]:
     """Calls in threads that run at the same time."""
-    x = filled(bench.contract, bench.dtype, thousand(bench.contract))
-    expected = reference.outcomes(bench.contract, bench.dtype, 0.5, x)
-    inputs = [[bench.native(x) for _ in range(CALLS)] for _ in range(THREADS)]
-    for number, seen in enumerate(bench.at_once(inputs, 0.5)):
+    x = filled(caller.contract, caller.dtype, thousand(caller.contract))
+    expected = reference.outcomes(caller.contract, caller.dtype, 0.5, x)
+    inputs = [[caller.native(x) for _ in range(CALLS)] for _ in range(THREADS)]
+    for number, seen in enumerate(caller.at_once(inputs, 0.5)):
         what = f"call {number % CALLS + 1} in thread {number // CALLS + 1} of {THREADS} at once"
         if isinstance(seen, BackendError):
             yield Observation(what, x, None, str(seen), "", x, expected)
         else:
-            yield Observation(what, x, bench.values(seen), "", seen.dtype, x, expected)
+            yield Observation(what, x, caller.values(seen), "", seen.dtype, x, expected)
 
 
 def _mode(train: bool) -> str:
     return "training" if train else "evaluation"
 
 
-STUDIES: dict[str, Callable[[Bench], Iterator[Observation]]] = {
+STUDIES: dict[str, Callable[[Caller], Iterator[Observation]]] = {
     "evaluation": evaluation,
     "evaluation_of_gradient": evaluation_of_gradient,
     "endpoints": endpoints,

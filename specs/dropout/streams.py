@@ -12,13 +12,13 @@ from keeprate.harness.errors import NotOffered
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
-from keeprate.specs.dropout.caller import Bench, Seen
+from keeprate.specs.dropout.caller import Caller, Seen
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import filled, thousand
 from keeprate.specs.dropout.observations import Calls, Observation
 from keeprate.specs.dropout.other_process import two, two_unseeded
 from keeprate.specs.dropout.sample import CHUNK, Backward, Masks, Reader
-from keeprate.specs.masks.packed_masks import Bits
+from keeprate.specs.masks.packed_masks import PackedMasks
 
 TOGETHER = 16  # calls that another process makes at a time
 UNSEEDED = 0.5  # the p of calls without a seed
@@ -38,7 +38,7 @@ class Streams:
     """
 
     p: float
-    pairs: Mapping[str, Bits]
+    pairs: Mapping[str, PackedMasks]
     masks: Masks
 
     @property
@@ -51,7 +51,7 @@ class Streams:
         """Whether each channel was kept or dropped whole."""
         return self.masks.constancy
 
-    def of(self, kind: str) -> Bits:
+    def of(self, kind: str) -> PackedMasks:
         """The pairs of one kind.
 
         Raises:
@@ -67,19 +67,19 @@ class Streams:
 def streams(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
     """Seeds, calls twice, and goes on to the next seed; `case.draws` counts the entries of the first calls."""
     assert case.p is not None
-    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
+    reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype), case)
     seeds = -(-case.draws // reader.entries)
-    high = reader.bench.takes_seed(HIGH)
+    high = reader.caller.takes_seed(HIGH)
     each = max(1, CHUNK // (4 * reader.entries))
     base = seed >> 1  # s + 1, s + 2, … stay below 2**31
     while seeds > 0:
         outputs = []
         for _ in range(min(each, seeds)):
             for value in (base, base + 1):
-                reader.bench.seed(value)
+                reader.caller.seed(value)
                 outputs += [reader.call(), reader.call()]
             if high:
-                reader.bench.seed(base + HIGH)
+                reader.caller.seed(base + HIGH)
                 outputs.append(reader.call())
             base += 3  # an odd step, for a seed could be cut to its upper bits
         yield _paired(case.p, reader.read(len(outputs), outputs), 5 if high else 4)
@@ -93,7 +93,9 @@ def _paired(p: float, masks: Masks, width: int) -> Streams:
     kinds = {"next": [0, 2], "ahead": [1, 2], "behind": [0, 3]}
     if width == 5:
         kinds["high"] = [0, 4]
-    bits = {kind: Bits(words[:, pair].reshape(-1, words.shape[2]), masks.bits.shape) for kind, pair in kinds.items()}
+    bits = {
+        kind: PackedMasks(words[:, pair].reshape(-1, words.shape[2]), masks.bits.shape) for kind, pair in kinds.items()
+    }
     return Streams(p, bits, masks)
 
 
@@ -103,11 +105,11 @@ def mixed(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
     The kinds: `shape`, `dtype` and `op` another of these, `grad` a pass forward and back; in a context with a layer or
     a transform `twin`, a second layer or function. What a backend lacks is absent.
     """
-    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype, case.context), case)
+    reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype, case.context), case)
     others = dict(_others(case, backend))
     outputs: dict[str, list[Any]] = {"": [], **{kind: [] for kind in others}}
     for number in range(-(-case.draws // reader.entries)):
-        reader.bench.seed((seed >> 1) + 3 * number)
+        reader.caller.seed((seed >> 1) + 3 * number)
         outputs[""].append(reader.call())
         for kind, other in others.items():
             outputs[kind].append(other.call())
@@ -120,23 +122,23 @@ def mixed(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
 def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader]]:
     contract = CONTRACTS[case.op]
     if case.context != "eager":
-        yield "twin", Reader(Bench(backend, contract, case.dtype, case.context), case)
+        yield "twin", Reader(Caller(backend, contract, case.dtype, case.context), case)
         return
     batch, width, *spatial = case.shape
     shaped = replace(case, shape=(batch // 2, width * 2, *spatial))
-    yield "shape", Reader(Bench(backend, contract, case.dtype), shaped)
+    yield "shape", Reader(Caller(backend, contract, case.dtype), shaped)
     dtypes = [dtype for dtype in backend.dtypes if dtype != case.dtype]
     if dtypes:
-        yield "dtype", Reader(Bench(backend, contract, dtypes[0]), replace(case, dtype=dtypes[0]))
+        yield "dtype", Reader(Caller(backend, contract, dtypes[0]), replace(case, dtype=dtypes[0]))
     alike = [one for one in CONTRACTS.values() if one.granularity == contract.granularity and not one.writes]
     for one in sorted(alike, key=lambda one: one.preserves_moments == contract.preserves_moments):
         if one is not contract and not one.optional and callable(getattr(backend, one.name, None)):
             rank = max(one.ranks) if one.by_channel else len(case.shape)
             shape = (batch, width, *(1,) * (rank - 3), *spatial[-1:])
-            yield "op", Reader(Bench(backend, one, case.dtype), replace(case, op=one.name, shape=shape))
+            yield "op", Reader(Caller(backend, one, case.dtype), replace(case, op=one.name, shape=shape))
             break
     if callable(getattr(backend, "vjp", None)):
-        yield "grad", Backward(Bench(backend, contract, case.dtype), case)
+        yield "grad", Backward(Caller(backend, contract, case.dtype), case)
 
 
 def _together(masks: list[Masks]) -> Masks:
@@ -153,20 +155,20 @@ def _together(masks: list[Masks]) -> Masks:
     )
 
 
-def _by_turns(one: Bits, other: Bits) -> Bits:
+def _by_turns(one: PackedMasks, other: PackedMasks) -> PackedMasks:
     """Pairs of masks, each as one row of entries."""
     both = np.stack([one.words, other.words], axis=1)
-    return Bits(both.reshape(-1, both.shape[-1]), one.shape)
+    return PackedMasks(both.reshape(-1, both.shape[-1]), one.shape)
 
 
 def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """The first call after each of many seeds, anywhere among those of 31 bits."""
-    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype), case)
+    reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype), case)
     values = np.unique(np.random.default_rng(seed).integers(0, HIGH, -(-case.draws // reader.entries)))
     for some in np.array_split(values, -(-len(values) // TOGETHER)):
         outputs = []
         for value in some.tolist():
-            reader.bench.seed(value)
+            reader.caller.seed(value)
             outputs.append(reader.call())
         yield reader.read(len(outputs), outputs)
 
@@ -179,7 +181,7 @@ def processes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     Raises:
         NotOffered: the backend is an object that only this process has.
     """
-    reader = Reader(Bench(backend, CONTRACTS[case.op], case.dtype, case.context), case)
+    reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype, case.context), case)
     one, other = two(backend)
     left, base = -(-case.draws // reader.entries), seed >> 1
     together = min(TOGETHER, -(-left // 2))
@@ -194,14 +196,14 @@ def processes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
 def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     """The same seed and two others in two processes, and the first masks of both, which nobody had seeded."""
     contract = CONTRACTS[case.op]
-    bench = Bench(backend, contract, case.dtype, case.context)
+    caller = Caller(backend, contract, case.dtype, case.context)
     x = filled(contract, case.dtype, thousand(contract))
     small = replace(case, p=UNSEEDED, shape=x.shape)
     expected = reference.outcomes(contract, case.dtype, UNSEEDED, x)
     (one, other), (fresh, second) = two(backend), two_unseeded(backend)
 
     def observed(what: str, seen: Seen) -> Observation:
-        return Observation(what, x, bench.values(seen), "", seen.dtype, x, expected)
+        return Observation(what, x, caller.values(seen), "", seen.dtype, x, expected)
 
     seen = (
         observed("after seed 1 in a process", one.calls(small, 1, 1)[0]),

@@ -22,7 +22,7 @@ LOWEST = np.uint64(0x0101010101010101)  # the lowest bit of each byte
 
 
 @dataclass(frozen=True, eq=False)
-class Bits:
+class PackedMasks:
     """The masks of several calls; entry i of a call is bit i % 64 of its word i // 64, and bits past the end are 0.
 
     Args:
@@ -34,7 +34,7 @@ class Bits:
     shape: tuple[int, ...]
 
     @classmethod
-    def empty(cls, calls: int, shape: tuple[int, ...]) -> Bits:
+    def empty(cls, calls: int, shape: tuple[int, ...]) -> PackedMasks:
         """Room for `calls` masks of `shape`."""
         return cls(np.zeros((calls, -(-math.prod(shape) // WORD)), dtype=np.uint64), shape)
 
@@ -192,7 +192,7 @@ class Bits:
         return np.bitwise_count(leading)
 
 
-def readable(bits: Bits | None, reason: str) -> Bits:
+def readable(bits: PackedMasks | None, reason: str) -> PackedMasks:
     """`bits`, if there are any.
 
     Raises:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from keeprate.specs.masks.packed_masks import Bits
+from keeprate.specs.masks.packed_masks import PackedMasks
 
 WIDTH, HEIGHT = 76, 40  # entries, at most
 BLOCKS = " ▄▀█"  # kept above counts 2, kept below 1
 
 
-def lines(bits: Bits) -> list[str]:
+def lines(bits: PackedMasks) -> list[str]:
     """The first masks of `bits`: a row of characters shows two rows of entries, dark what is kept."""
     width = bits.shape[-1] if bits.shape else 1
     rows = bits.unpack().reshape(-1, width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.specs.masks.packed_masks import WORD, Bits
+from keeprate.specs.masks.packed_masks import WORD, PackedMasks
 
 HEAD = 4096  # entries by which a mask is known again
 
@@ -14,7 +14,7 @@ class Repeats:
     def __init__(self) -> None:
         self._heads: set[bytes] = set()
 
-    def look(self, bits: Bits, number: int) -> Check:
+    def look(self, bits: PackedMasks, number: int) -> Check:
         """Whether the mask of call `number` is another than all before it."""
         head = bits.words[number, : HEAD // WORD].tobytes()
         if head in self._heads:

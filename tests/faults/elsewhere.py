@@ -7,7 +7,7 @@ import time
 from honest import Honest
 
 
-class Elsewhere(Honest):
+class OtherProcess(Honest):
     def dropout1d(self, x, p, train):
         if sys.argv[0].endswith("elsewhere.py"):
             self.fault()
@@ -16,21 +16,21 @@ class Elsewhere(Honest):
         return x * self.dropout(x[..., :1] * 0 + 1, p, train)
 
 
-class CrashesElsewhere(Elsewhere):
+class CrashesElsewhere(OtherProcess):
     says = "in another process: it ended"
 
     def fault(self):
         os.abort()
 
 
-class HangsElsewhere(Elsewhere):
+class HangsElsewhere(OtherProcess):
     says = "gave no answer within 5"
 
     def fault(self):
         time.sleep(1000)
 
 
-class WritesElsewhere(Elsewhere):
+class WritesElsewhere(OtherProcess):
     says = "in another process: its answer is none"
 
     def fault(self):

@@ -39,10 +39,10 @@ def limit_of(backend):
 
 def judged(backend, suite=COIN, workers=1):
     """The verdict, and the seconds that each case took."""
-    question = ask(backend, suite=suite, profile="quick")
+    request = ask(backend, suite=suite, profile="quick")
     times = [time.monotonic()]
-    runner = runner_for(question, workers, case_timeout=limit_of(backend), memory="500M")
-    verdict = answer(question, runner, lambda done, total: times.append(time.monotonic()))
+    runner = runner_for(request, workers, case_timeout=limit_of(backend), memory="500M")
+    verdict = answer(request, runner, lambda done, total: times.append(time.monotonic()))
     return verdict, [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
@@ -169,25 +169,25 @@ def test_a_fault_in_another_process_is_an_error_of_its_own_operator(backend, say
 
 
 def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
-    question = ask(f"{HERE}/at_once.py:MeddlesAtOnce", profile="quick")
+    request = ask(f"{HERE}/at_once.py:MeddlesAtOnce", profile="quick")
     with pytest.raises(NoVerdictError, match=r"leaves the judge alone: it replaced builtins\.sum"):
-        answer(question, runner_for(question, 1))
+        answer(request, runner_for(request, 1))
     assert left_behind() == ([], [])
 
 
 @pytest.mark.parametrize("label", ["AnswersAtOnce", "AnswersNumbersAtOnce"])
 def test_an_adapter_that_answers_while_it_is_looked_at_is_refused(label, left_behind):
-    question = ask(f"{HERE}/at_once.py:{label}", profile="quick")
+    request = ask(f"{HERE}/at_once.py:{label}", profile="quick")
     with pytest.raises(NoVerdictError, match="can't be checked: the worker process gave an answer that is none"):
-        answer(question, runner_for(question, 1))
+        answer(request, runner_for(request, 1))
     assert left_behind() == ([], [])
 
 
 def test_what_is_written_to_the_pipe_is_no_picture(left_behind):
-    question = ask(f"{HERE}/meddlers.py:WritesJsonToThePipe", suite=DRAWN, profile="quick")
-    runner = runner_for(question, 1)
+    request = ask(f"{HERE}/meddlers.py:WritesJsonToThePipe", suite=DRAWN, profile="quick")
+    runner = runner_for(request, 1)
     try:
-        job = next(job for job in jobs(question, runner.offers()[0]) if job.case.p == 0.25)
+        job = next(job for job in jobs(request, runner.offers()[0]) if job.case.p == 0.25)
         assert runner.picture(job) == []
         assert runner.run(replace(job, case=replace(job.case, p=0.5))).error == ""
     finally:

@@ -29,14 +29,14 @@ LIARS = {label: item for label, item in classes("liars").items() if label != "Ca
 
 @pytest.mark.parametrize("label", LIARS)
 def test_a_liar_is_found_where_the_harness_looks_and_nowhere_else(label):
-    question = ask("", profile="quick", ops=["dropout"], dtypes=["float32"])
+    request = ask("", profile="quick", ops=["dropout"], dtypes=["float32"])
     asked = {
         text: one
-        for text, one in question.promises.items()
+        for text, one in request.promises.items()
         if one.id.context == "eager" and one.id.family in LAWS and one.id.p in ("-", "p0.3")
     }
     # In this process, as an object: no liar ends it, and a child of its own would take longer than the judging.
-    verdict = answer(question.among(asked), InProcess(LIARS[label](), question.suite, question.names))
+    verdict = answer(request.among(asked), InProcess(LIARS[label](), request.suite, request.names))
     status = {finding.id: finding.status for finding in verdict}
     assert set(status.values()) <= {"kept", "broken", "unreadable"}, status
     broken = {finding.law.partition(":")[0] for finding in verdict if finding.status == "broken"}

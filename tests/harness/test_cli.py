@@ -355,12 +355,12 @@ def test_a_crash_in_one_case_leaves_the_others_judged(keeprate, backend_file, tm
 
 
 def test_a_plan_counts_draws_as_the_verdict_will():
-    question = ask("numpy", profile="quick", ops=["dropout"], dtypes=["float32"]).alone()
-    runner = InProcess(load_backend("numpy"), question.suite, question.names)
-    (row,) = forecast(question, runner)
-    drawn = sum(finding.n or 0 for finding in answer(question, runner) if finding.law == "keep_rate")
+    request = ask("numpy", profile="quick", ops=["dropout"], dtypes=["float32"]).alone()
+    runner = InProcess(load_backend("numpy"), request.suite, request.names)
+    (row,) = forecast(request, runner)
+    drawn = sum(finding.n or 0 for finding in answer(request, runner) if finding.law == "keep_rate")
     assert row.draws == pytest.approx(drawn, rel=0.1)  # calls are whole
-    assert row.draws < sum(job.case.draws for job in jobs(question, runner.offers()[0])) / 1.5  # p = 0 draws nothing
+    assert row.draws < sum(job.case.draws for job in jobs(request, runner.offers()[0])) / 1.5  # p = 0 draws nothing
 
 
 def test_a_plan_judges_nothing(keeprate, coin, coins):
@@ -530,9 +530,9 @@ def test_the_seed_that_was_drawn_is_printed_and_repeats_the_run(keeprate, coin, 
     ],
 )
 def test_the_schema_is_strict(coin, coins, schema, spoil):
-    question = ask("", suite=coin, profile="quick")
+    request = ask("", suite=coin, profile="quick")
     fair = find(f"{coins}:Fair", group="keeprate.backends", kind="backend")
-    data = json.loads(answer(question, InProcess(fair, question.suite, question.names)).to_json())
+    data = json.loads(answer(request, InProcess(fair, request.suite, request.names)).to_json())
     assert schema.is_valid(data)
     spoil(data)
     assert not schema.is_valid(data)

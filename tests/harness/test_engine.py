@@ -28,11 +28,11 @@ def judged(coin, coins):
     """Judges a coin in child processes, or in this one if it needs none; returns the verdict."""
 
     def judge(kind, *, workers=0, **options):
-        question = ask(f"{coins}:{kind}", suite=coin, profile="quick", **options)
+        request = ask(f"{coins}:{kind}", suite=coin, profile="quick", **options)
         if workers:
-            return answer(question, runner_for(question, workers))
-        backend = find(question.backend, group="keeprate.backends", kind="backend")
-        return answer(question, InProcess(backend, question.suite, question.names))
+            return answer(request, runner_for(request, workers))
+        backend = find(request.backend, group="keeprate.backends", kind="backend")
+        return answer(request, InProcess(backend, request.suite, request.names))
 
     return judge
 
@@ -92,8 +92,8 @@ import sys
 from keeprate.harness.judging.gate import InProcess, answer
 from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.lookup import find
-question = ask("", profile="quick", suite={coin!r})
-verdict = answer(question, InProcess(find("{coins}:Fair", group="", kind="coin"), question.suite, question.names))
+request = ask("", profile="quick", suite={coin!r})
+verdict = answer(request, InProcess(find("{coins}:Fair", group="", kind="coin"), request.suite, request.names))
 assert verdict.conforms, str(verdict)
 print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"torch", "mlx", "specs", "impl", "keeprate"}}))
 """
@@ -261,9 +261,9 @@ def test_no_case_of_dropout_is_in_two_groups(profile):
 
 
 def test_the_reference_is_judged_first_and_by_draws_of_its_own():
-    question = ask("torch", profile="gate", ops=["dropout"], dtypes=["float32"])
+    request = ask("torch", profile="gate", ops=["dropout"], dtypes=["float32"])
     offer = Offer("torch", "", "cpu", ("float32",), ("dropout", "vjp"))
-    todo = jobs(question, offer)
+    todo = jobs(request, offer)
     roles = [job.role for job in todo]
     first = roles.index("backend")
     assert set(roles[:first]) == {"reference"} and set(roles[first:]) == {"backend"}
@@ -271,7 +271,7 @@ def test_the_reference_is_judged_first_and_by_draws_of_its_own():
     assert sum(job.case.draws for job in todo[:first]) < sum(job.case.draws for job in todo[first:])
     for role in (todo[:first], todo[first:]):  # the longest first, so that no worker is left alone with it
         assert [job.case.draws for job in role] == sorted((job.case.draws for job in role), reverse=True)
-    seeds = {(job.role, job.case.id): job.case.seed(question.seed, job.role) for job in todo}
+    seeds = {(job.role, job.case.id): job.case.seed(request.seed, job.role) for job in todo}
     assert len(set(seeds.values())) == len(seeds)  # two of some 50 seeds of 31 bits agree once in a million runs
     assert all(0 <= seed < 2**31 for seed in seeds.values())
 
@@ -362,12 +362,12 @@ def test_checks_add_and_keep_the_first_counterexample():
 
 
 def test_evidence_is_the_same_after_it_has_travelled(coin, coins, fresh_seed):
-    question = ask(f"{coins}:Fair", suite=coin, profile="quick", seed=fresh_seed)
-    suite, children = question.suite, runner_for(question, 1)
+    request = ask(f"{coins}:Fair", suite=coin, profile="quick", seed=fresh_seed)
+    suite, children = request.suite, runner_for(request, 1)
     offer = children.offers()[0]
-    todo = jobs(question, offer)
+    todo = jobs(request, offer)
     far = {result.case: result for result in children.map(todo)}
     children.close()
-    backend = find(question.backend, group="keeprate.backends", kind="backend")
+    backend = find(request.backend, group="keeprate.backends", kind="backend")
     near = {job.case.id: run(suite, backend, job) for job in todo}
     assert near == far

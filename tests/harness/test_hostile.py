@@ -28,15 +28,15 @@ SCRIPT = "<script>alert(1)</script>"
 def sound(tmp_path_factory):
     """A ledger of one run over every case of a coin, and the verdict of a gate."""
     folder = tmp_path_factory.mktemp("sound")
-    question = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
+    request = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
     with Ledger(folder / "night.db", create=True) as ledger:
-        run = ledger.begin(question, (OFFER, None), environment(), kind="nightly", workers=1)
-        for case in question.suite.plan("quick"):
+        run = ledger.begin(request, (OFFER, None), environment(), kind="nightly", workers=1)
+        for case in request.suite.plan("quick"):
             fair, lands = case.findings
             tally = Tally(("heads", "tails"), (round(1000 * case.p), 1000 - round(1000 * case.p)), (case.p, 1 - case.p))
             ledger.add(run, Result("backend", case.id, {fair: tally, lands: passed(1000)}), 1.0)
         verdict, _ = standing(
-            question,
+            request,
             (OFFER, None),
             ledger,
             run.subjects,

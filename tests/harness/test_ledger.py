@@ -46,7 +46,7 @@ LANDS = "toss/lands/float32/-/-/eager"
 
 
 @pytest.fixture
-def question():
+def request():
     return ask(f"{COINS}:Fair", suite=COIN, profile="quick")
 
 
@@ -56,9 +56,9 @@ def ledger(tmp_path):
         yield book
 
 
-def begin(ledger, question, *, version="1", kind="nightly", seed=None):
+def begin(ledger, request, *, version="1", kind="nightly", seed=None):
     return ledger.begin(
-        question, (replace(OFFER, version=version), None), environment(), kind=kind, workers=1, seed=seed
+        request, (replace(OFFER, version=version), None), environment(), kind=kind, workers=1, seed=seed
     )
 
 
@@ -82,17 +82,17 @@ def until(passes):
     return look
 
 
-def throw(question, ledger, kind="Fair", seconds=1.0, **options):
+def throw(request, ledger, kind="Fair", seconds=1.0, **options):
     """A night of a coin in this process."""
     backend = find(f"{COINS}:{kind}", group="keeprate.backends", kind="backend")
-    return draw(question, InProcess(backend, question.suite, question.names), ledger, seconds, **options)
+    return draw(request, InProcess(backend, request.suite, request.names), ledger, seconds, **options)
 
 
 # Adding
 
 
-def test_evidence_of_two_runs_adds(ledger, question):
-    first, second = begin(ledger, question), begin(ledger, question)
+def test_evidence_of_two_runs_adds(ledger, request):
+    first, second = begin(ledger, request), begin(ledger, request)
     assert first.subjects == second.subjects
     for run, heads in ((first, 5), (second, 6), (second, 7)):
         total = ledger.add(run, result(heads), 1.0)
@@ -121,10 +121,10 @@ class Noting(InProcess):
             yield from super().map([job])
 
 
-def test_what_a_night_draws_is_what_its_cases_give(ledger, question):
+def test_what_a_night_draws_is_what_its_cases_give(ledger, request):
     backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
-    runner = Noting(backend, question.suite, question.names)
-    night = draw(question, runner, ledger, 600.0, progress=until(100))
+    runner = Noting(backend, request.suite, request.names)
+    night = draw(request, runner, ledger, 600.0, progress=until(100))
     given = runner.given
     assert night.passes == sum(job.passes for job in given) and not night.pending
     assert len({(job.case.id, job.seed) for job in given}) == len(given)  # no draw is counted twice
@@ -145,8 +145,8 @@ def answer_as_planned(agenda, job, seconds):
     agenda.note(Result(job.role, job.case.id, told, seconds=seconds * job.passes, passes=job.passes), told)
 
 
-def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, question):
-    agenda, passes = Agenda(question, OFFER, ledger, begin(ledger, question)), []
+def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, request):
+    agenda, passes = Agenda(request, OFFER, ledger, begin(ledger, request)), []
     for job in islice(agenda.until(time.monotonic() + 60), 24):
         if job.case.id == CASE:
             passes.append(job.passes)
@@ -154,9 +154,9 @@ def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, qu
     assert passes == [1, 1, 2, 4, 8, 8]  # as often as before, up to a fifth of a second
 
 
-def test_the_reference_is_gone_through_once_for_four_times(ledger, question):
-    asked = replace(question, suite=replace(question.suite, reference="standard"))
-    agenda, passes = Agenda(asked, OFFER, ledger, begin(ledger, question)), Counter()
+def test_the_reference_is_gone_through_once_for_four_times(ledger, request):
+    asked = replace(request, suite=replace(request.suite, reference="standard"))
+    agenda, passes = Agenda(asked, OFFER, ledger, begin(ledger, request)), Counter()
     for job in islice(agenda.until(time.monotonic() + 60), 40):
         passes[job.role, job.case.id] += job.passes
         answer_as_planned(agenda, job, 0.025)
@@ -166,23 +166,23 @@ def test_the_reference_is_gone_through_once_for_four_times(ledger, question):
         assert passes["reference", case] == -(-passes["backend", case] // REFERENCE)
 
 
-def test_a_version_begins_anew_and_the_old_one_remains(ledger, question):
-    old, new = begin(ledger, question), begin(ledger, question, version="2")
+def test_a_version_begins_anew_and_the_old_one_remains(ledger, request):
+    old, new = begin(ledger, request), begin(ledger, request, version="2")
     ledger.add(old, result(5), 1.0)
     ledger.add(new, result(9), 1.0)
     assert counts(ledger, old.subjects["backend"]) == [[5, 10]]
     assert counts(ledger, new.subjects["backend"]) == [[9, 10]]
 
 
-def test_another_plan_has_evidence_of_its_own(ledger, question):
+def test_another_plan_has_evidence_of_its_own(ledger, request):
     other = ask(f"{COINS}:Fair", suite=COIN, profile="gate")
     narrower = ask(f"{COINS}:Fair", suite=COIN, profile="quick", alpha=1e-9)
-    runs = [begin(ledger, each) for each in (question, other, narrower)]
+    runs = [begin(ledger, each) for each in (request, other, narrower)]
     assert len({run.subjects["backend"] for run in runs}) == 3
 
 
-def test_cells_that_were_counted_otherwise_are_refused_and_nothing_changes(ledger, question):
-    run = begin(ledger, question)
+def test_cells_that_were_counted_otherwise_are_refused_and_nothing_changes(ledger, request):
+    run = begin(ledger, request)
     ledger.add(run, result(5), 1.0)
     bent = Result("backend", CASE, {FAIR: Tally(("heads", "tails"), (1, 1), (0.4, 0.6), departure="rate")})
     with pytest.raises(UsageError, match="counted otherwise by an earlier keeprate"):
@@ -191,8 +191,8 @@ def test_cells_that_were_counted_otherwise_are_refused_and_nothing_changes(ledge
     assert ledger.drawn(run.subjects["backend"]) == (1, 15)
 
 
-def test_a_remark_is_of_the_latest_pass(ledger, question):
-    run = begin(ledger, question)
+def test_a_remark_is_of_the_latest_pass(ledger, request):
+    run = begin(ledger, request)
     subject = run.subjects["backend"]
     ledger.add(run, result(5, unreadable={LANDS: "lands is broken here"}), 1.0)
     assert ledger.results(subject)[CASE].unreadable == {LANDS: "lands is broken here"}
@@ -204,25 +204,25 @@ def test_a_remark_is_of_the_latest_pass(ledger, question):
     assert ledger.db.execute("SELECT errors FROM run").fetchall() == [(1,)]
 
 
-def test_a_counterexample_is_kept(ledger, question):
-    run = begin(ledger, question)
+def test_a_counterexample_is_kept(ledger, request):
+    run = begin(ledger, request)
     for number in (3, 4):
         ledger.add(run, Result("backend", CASE, {LANDS: failed(10, 1, first=f"throw {number} stands")}), 1.0)
     check = ledger.results(run.subjects["backend"])[CASE].evidence[LANDS]
     assert (check.checked, check.wrong, check.first) == (20, 2, {"first": "throw 3 stands"})
 
 
-def test_the_latest_nights_are_kept_apart_however_many_gates_there_were(ledger, question):
+def test_the_latest_nights_are_kept_apart_however_many_gates_there_were(ledger, request):
     nights, gates = [], []
     for number in range(APART + 3):
-        nights.append(begin(ledger, question))
+        nights.append(begin(ledger, request))
         ledger.add(nights[-1], result(1, 1), 1.0)
         day = f"2026-{1 + number // 28:02}-{1 + number % 28:02}"
         ledger.db.execute("UPDATE run SET night = ? WHERE id = ?", (day, nights[-1].id))
         for _ in range(2):
-            gates.append(begin(ledger, question, kind="gate"))
+            gates.append(begin(ledger, request, kind="gate"))
             ledger.add(gates[-1], result(1, 1), 1.0)
-    begin(ledger, question)  # tonight's
+    begin(ledger, request)  # tonight's
     for query in ("SELECT DISTINCT run FROM recent", "SELECT DISTINCT run FROM recent_pass"):
         kept = {run for (run,) in ledger.db.execute(query)}
         assert kept == {run.id for run in (*nights[-APART + 1 :], *gates[-APART:])}
@@ -232,30 +232,30 @@ def test_the_latest_nights_are_kept_apart_however_many_gates_there_were(ledger, 
 # Seeds
 
 
-def test_no_two_runs_have_a_seed_in_common(ledger, question):
-    first = begin(ledger, question, seed=1000)
+def test_no_two_runs_have_a_seed_in_common(ledger, request):
+    first = begin(ledger, request, seed=1000)
     with pytest.raises(UsageError, match=r"seed 1500 belongs to the run of \d{4}-\d\d-\d\d, whose evidence is there"):
-        begin(ledger, question, seed=1500)
+        begin(ledger, request, seed=1500)
     with pytest.raises(UsageError, match="seed 900 belongs to the run"):
-        begin(ledger, question, seed=900)
-    assert begin(ledger, question, kind="gate", seed=999).first_seed == 999
-    assert begin(ledger, question).first_seed != first.first_seed
-    begin(ledger, question, version="2", seed=1000)  # where there is no reference, versions share no evidence
+        begin(ledger, request, seed=900)
+    assert begin(ledger, request, kind="gate", seed=999).first_seed == 999
+    assert begin(ledger, request).first_seed != first.first_seed
+    begin(ledger, request, version="2", seed=1000)  # where there is no reference, versions share no evidence
 
 
-def test_no_draw_of_the_reference_is_counted_for_two_backends(ledger, question):
+def test_no_draw_of_the_reference_is_counted_for_two_backends(ledger, request):
     reference = Offer("standard", "1", "thumb", ("float32",), ("spin", "toss"))
-    begin_beside(ledger, question, "mine", reference, seed=7)
+    begin_beside(ledger, request, "mine", reference, seed=7)
     for name, kind in (("theirs", "gate"), ("mine 2", "nightly")):
         with pytest.raises(UsageError, match=r"seed 7 belongs to the run of \d{4}-\d\d-\d\d, whose evidence is there"):
-            begin_beside(ledger, question, name, reference, seed=7, kind=kind)
-    begin_beside(ledger, question, "theirs", replace(reference, version="2"), seed=7)
-    begin_beside(ledger, question, "theirs", reference, seed=8)
+            begin_beside(ledger, request, name, reference, seed=7, kind=kind)
+    begin_beside(ledger, request, "theirs", replace(reference, version="2"), seed=7)
+    begin_beside(ledger, request, "theirs", reference, seed=8)
 
 
-def begin_beside(ledger, question, name, reference, *, seed, kind="gate"):
+def begin_beside(ledger, request, name, reference, *, seed, kind="gate"):
     offers = replace(OFFER, name=name), reference
-    return ledger.begin(question, offers, environment(), kind=kind, workers=1, seed=seed)
+    return ledger.begin(request, offers, environment(), kind=kind, workers=1, seed=seed)
 
 
 def test_the_reference_is_drawn_once_for_a_seed(keeprate, backend_file, tmp_path):
@@ -281,7 +281,7 @@ def test_the_reference_is_drawn_once_for_a_seed(keeprate, backend_file, tmp_path
         )
 
 
-def test_a_gate_does_not_add_the_same_seed_twice(keeprate, question):
+def test_a_gate_does_not_add_the_same_seed_twice(keeprate, request):
     gate = ["gate", *OF_A_COIN, "--seed", 7]
     assert keeprate(*gate).code == 0
     run = keeprate(*gate)
@@ -323,8 +323,8 @@ def test_a_night_whose_disk_is_full_ends_with_a_sentence(tmp_path):
         assert_adds_up(book)
 
 
-def test_a_transaction_that_sqlite_ended_itself_is_told_in_one_sentence(ledger, question):
-    run = begin(ledger, question)
+def test_a_transaction_that_sqlite_ended_itself_is_told_in_one_sentence(ledger, request):
+    run = begin(ledger, request)
     ledger.db.execute(f"PRAGMA max_page_count = {ledger.db.execute('PRAGMA page_count').fetchone()[0]}")
     long = {f"{FAIR}{number}": "no reason " * 900 for number in range(50)}
     with pytest.raises(UnwritableError, match=r"written: database or disk is full\. What it held before is kept"):
@@ -332,13 +332,13 @@ def test_a_transaction_that_sqlite_ended_itself_is_told_in_one_sentence(ledger, 
     assert not ledger.db.in_transaction
 
 
-def test_a_gate_goes_on_without_a_ledger_that_is_held(ledger, question):
+def test_a_gate_goes_on_without_a_ledger_that_is_held(ledger, request):
     backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
-    runner = Recording(InProcess(backend, question.suite, question.names), question, ledger)
+    runner = Recording(InProcess(backend, request.suite, request.names), request, ledger)
     ledger.db.execute("PRAGMA busy_timeout = 50")
     with sqlite3.connect(ledger.path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert answer(question, runner).conforms
+        assert answer(request, runner).conforms
         other.execute("ROLLBACK")
     assert "the ledger can't be written: database is locked" in str(runner.failure)
 
@@ -354,12 +354,12 @@ def test_nothing_is_left_of_a_run_that_was_refused(keeprate, tmp_path):
 # Several at once, and sudden ends
 
 
-def test_several_writers_at_once_lose_nothing(tmp_path, question):
+def test_several_writers_at_once_lose_nothing(tmp_path, request):
     path = tmp_path / "night.db"
 
     def write():
         with Ledger(path, create=True) as book:
-            run = begin(book, question)
+            run = begin(book, request)
             for _ in range(25):
                 book.add(run, result(1, 2), 1.0)
 
@@ -393,8 +393,8 @@ def assert_adds_up(ledger):
     assert draws == (sum(passes.values()), sum(number * planned[case] for case, number in passes.items()))
 
 
-def test_an_interrupt_at_any_step_adds_a_case_or_nothing(ledger, question, interrupt):
-    run = begin(ledger, question)
+def test_an_interrupt_at_any_step_adds_a_case_or_nothing(ledger, request, interrupt):
+    run = begin(ledger, request)
     for step in count():
         before = ledger.passes(1).get(CASE, 0)
         try:
@@ -542,12 +542,12 @@ def wait_for_cases(path, number):
 # Verdicts over nights
 
 
-def test_a_promise_is_judged_once_each_of_its_cases_was_looked_at(ledger, question):
-    run = begin(ledger, question)
+def test_a_promise_is_judged_once_each_of_its_cases_was_looked_at(ledger, request):
+    run = begin(ledger, request)
     ledger.add(run, result(10_000, 10_000), 1.0)
-    verdict, pending = standing(question, (OFFER, None), ledger, run.subjects, {})
+    verdict, pending = standing(request, (OFFER, None), ledger, run.subjects, {})
     assert [finding.id for finding in verdict] == [FAIR]
-    assert pending == len(question.promises) - 1
+    assert pending == len(request.promises) - 1
 
 
 def test_draws_are_no_evidence_of_an_exact_law(ledger):
@@ -560,17 +560,17 @@ def test_draws_are_no_evidence_of_an_exact_law(ledger):
         standing(asked, (OFFER, None), ledger, run.subjects, {})
 
 
-def test_what_waits_is_told_by_operator_and_law(ledger, question):
-    run = begin(ledger, question)
+def test_what_waits_is_told_by_operator_and_law(ledger, request):
+    run = begin(ledger, request)
     ledger.add(run, result(10_000, 10_000), 1.0)
     told = tell(ledger, COIN)["ledger"]
     assert told["pending"] == 5
     assert told["waiting"] == {"toss/fair": 1, "toss/lands": 1, "spin/fair": 2, "spin/lands": 1}
 
 
-def test_a_broken_promise_is_not_drawn_again(ledger, question):
+def test_a_broken_promise_is_not_drawn_again(ledger, request):
     def night():
-        assert throw(question, ledger, "Bent", seconds=600.0, progress=until(100)).verdict.verdict == "broken"
+        assert throw(request, ledger, "Bent", seconds=600.0, progress=until(100)).verdict.verdict == "broken"
         return ledger.passes(1)
 
     passes, again = night(), night()
@@ -578,9 +578,9 @@ def test_a_broken_promise_is_not_drawn_again(ledger, question):
         assert again[case] == number if case.startswith("toss") else again[case] > number
 
 
-def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, question):
-    run = begin(ledger, question)
-    agenda = Agenda(question, OFFER, ledger, run)
+def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, request):
+    run = begin(ledger, request)
+    agenda = Agenda(request, OFFER, ledger, run)
 
     def drawn(heads, tails):
         agenda.note(replace(result(heads, tails), seconds=0.1), ledger.add(run, result(heads, tails), 1.0))
@@ -591,9 +591,9 @@ def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, questio
     assert not any(drawn(50_000, 50_000).values())
 
 
-def test_a_night_draws_where_it_resolves_most_in_a_second(ledger, question):
-    run = begin(ledger, question)
-    agenda = Agenda(question, OFFER, ledger, run)
+def test_a_night_draws_where_it_resolves_most_in_a_second(ledger, request):
+    run = begin(ledger, request)
+    agenda = Agenda(request, OFFER, ledger, run)
     seconds = {"toss": 0.01, "spin": 0.04}
     drawn = dict.fromkeys(seconds, 0)
     for job in islice(agenda.until(time.monotonic() + 60), 400):
@@ -602,18 +602,18 @@ def test_a_night_draws_where_it_resolves_most_in_a_second(ledger, question):
     assert 12 < drawn["toss"] / drawn["spin"] < 20  # the square of four times the speed
 
 
-def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, question, monkeypatch):
+def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, request, monkeypatch):
     coin = find(f"{COINS}:Bent", group="keeprate.backends", kind="backend")
     # A pass throws 200,000 times: 0.004 off is 3.6 standard errors, and 9 are needed. Twenty passes show 16.
     monkeypatch.setattr(type(coin), "chance_too_much", 0.004)
-    suite, names = question.suite, question.names
+    suite, names = request.suite, request.names
     verdicts = []
-    for job in [job for job in jobs(question, OFFER) if job.case.id == CASE]:
+    for job in [job for job in jobs(request, OFFER) if job.case.id == CASE]:
         for number in range(20):
-            run = begin(ledger, question)
+            run = begin(ledger, request)
             for found in InProcess(coin, suite, names).map([replace(job, seed=run.first_seed)]):
                 ledger.add(run, found, 1.0)
-            verdict, _ = standing(question, (OFFER, None), ledger, run.subjects, {})
+            verdict, _ = standing(request, (OFFER, None), ledger, run.subjects, {})
             ledger.close_night(run, verdict)
             verdicts.append({finding.id: finding.status for finding in verdict}[FAIR])
             assert number < 19 or verdicts[-1] == "broken"
@@ -623,12 +623,12 @@ def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, question, mon
     assert "To see all" not in text  # it would draw once
 
 
-def test_what_was_broken_stays_so_whatever_comes_after(ledger, question):
+def test_what_was_broken_stays_so_whatever_comes_after(ledger, request):
     """The supremum of an e-process is what Ville's inequality bounds."""
-    run = begin(ledger, question)
+    run = begin(ledger, request)
 
     def told():
-        verdict, _ = standing(question, (OFFER, None), ledger, run.subjects, {})
+        verdict, _ = standing(request, (OFFER, None), ledger, run.subjects, {})
         ledger.close_night(run, verdict)
         return next(finding for finding in verdict if finding.id == FAIR)
 
@@ -642,8 +642,8 @@ def test_what_was_broken_stays_so_whatever_comes_after(ledger, question):
     assert tell(ledger, COIN)["verdict"] == "broken"
 
 
-def test_the_ledger_holds_no_pickle(ledger, question):
-    ledger.add(begin(ledger, question), result(5), 1.0)
+def test_the_ledger_holds_no_pickle(ledger, request):
+    ledger.add(begin(ledger, request), result(5), 1.0)
     for _, amounts in ledger.db.execute("SELECT id, total FROM look"):
         assert json.loads(join_text(amounts)) == {"counts": [[5, 10]]}
     assert split(Tally(("a", "b"), (1, 1), (0.5, 0.5)))[0].startswith("{")

@@ -27,12 +27,12 @@ CASE, FAIR = "toss/throws/float32/p0.5/-/eager", "toss/fair/float32/p0.5/-/eager
 @pytest.fixture
 def night(tmp_path):
     """Adds a run that threw so many heads and tails to a ledger; returns the ledger's path."""
-    question = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
+    request = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
 
     def add(path, heads, tails, *, seed=None, version="1", kind="nightly", passes=1, role="backend", name="coin"):
         with Ledger(tmp_path / path, create=True) as ledger:
             offers = replace(OFFER, version=version, name=name), OFFER
-            run = ledger.begin(question, offers, environment(), kind=kind, workers=1, seed=seed)
+            run = ledger.begin(request, offers, environment(), kind=kind, workers=1, seed=seed)
             for number in range(passes):
                 counts = (heads, tails) if not number else (0, 0)
                 tally = Tally(("heads", "tails"), counts, (0.5, 0.5), departure="rate")

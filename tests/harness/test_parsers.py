@@ -61,11 +61,11 @@ def test_six_parts_are_an_id(parts):
 def test_any_finding_is_in_the_plan_or_refused(text):
     promises = load_suite("dropout").promises("quick")
     try:
-        question = ask("mlx", profile="quick", finding=text)
+        request = ask("mlx", profile="quick", finding=text)
     except UsageError:
         assert text not in promises
     else:
-        assert list(question.promises) == [text]
+        assert list(request.promises) == [text]
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +116,9 @@ JSON = st.recursive(
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """A verdict as it is written, and the path of a file to write others to."""
-    question = ask("", profile="quick", suite=COIN, seed=1)
+    request = ask("", profile="quick", suite=COIN, seed=1)
     fair = find(f"{COINS}:Bent", group="keeprate.backends", kind="backend")
-    verdict = answer(question, InProcess(fair, question.suite, question.names)).public()
+    verdict = answer(request, InProcess(fair, request.suite, request.names)).public()
     return verdict, tmp_path_factory.mktemp("published") / "v.json"
 
 

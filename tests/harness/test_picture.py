@@ -6,12 +6,12 @@ import pytest
 from keeprate.harness.judging.finding import unjudged
 from keeprate.harness.judging.pictures import HEIGHT, WIDTH, leading, rows_of
 from keeprate.harness.judging.request import ask
-from keeprate.specs.masks.packed_masks import Bits
+from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.picture import lines
 
 
 def masks(shape, seed):
-    bits = Bits.empty(1, shape)
+    bits = PackedMasks.empty(1, shape)
     mask = np.random.default_rng(seed).random(shape) < 0.7
     bits.put(0, mask)
     return bits, mask

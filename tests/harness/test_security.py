@@ -45,8 +45,8 @@ def refuse(event, arguments):
 sys.addaudithook(refuse)
 from keeprate.harness.judging.gate import answer, runner_for
 from keeprate.harness.judging.request import ask
-question = ask("{coins}:Fair", suite={coin!r}, profile="quick")
-print(answer(question, runner_for(question, 1)).verdict)
+request = ask("{coins}:Fair", suite={coin!r}, profile="quick")
+print(answer(request, runner_for(request, 1)).verdict)
 """
     run = python(script)
     assert (run.code, run.out) == (0, "conforms\n"), run.err

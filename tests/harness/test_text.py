@@ -12,7 +12,7 @@ from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import decide, unjudged
 from keeprate.harness.judging.gate import Docket, conclude
 from keeprate.harness.judging.known import Known
-from keeprate.harness.judging.request import Question, ask
+from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
@@ -23,7 +23,7 @@ OFFER = Offer("mine", "1.0", "cpu", ("float32", "bfloat16"), ("dropout", "featur
 WIDE = 1_000_000
 
 
-def question(**options):
+def request(**options):
     return ask("mine.py", profile="quick", seed=2**63 - 1, **options)
 
 
@@ -45,7 +45,7 @@ def concluded(asked, results, run):
 @pytest.fixture(scope="module")
 def everything_broken():
     """The verdict over a backend that breaks every promise of two operators, and lacks the others."""
-    asked = question(ops=[*OFFER.names, "dropout2d"], dtypes=OFFER.dtypes)
+    asked = request(ops=[*OFFER.names, "dropout2d"], dtypes=OFFER.dtypes)
     results = {}
     for text, promise in asked.promises.items():
         for case in promise.cases:
@@ -96,7 +96,7 @@ def test_a_broken_promise_is_told_within_80_columns(law):
     assert too_long(message, text) == []
 
 
-def decide_on(asked: Question, promise, evidence):
+def decide_on(asked: Request, promise, evidence):
     results = {case.id: Result("backend", case.id, {str(promise.id): evidence}) for case in promise.cases[:1]}
     finding = decide(promise, results, asked.alpha)
     return replace(finding, replay=asked.replay(finding.id))
@@ -201,7 +201,7 @@ def test_each_law_that_is_only_counted_has_a_finding_to_replay(everything_broken
 
 
 def test_a_failure_that_stands_alone_is_all_there_is_to_see():
-    asked = question(ops=["dropout"], dtypes=["float32"])
+    asked = request(ops=["dropout"], dtypes=["float32"])
     promise = asked.promises["dropout/keep_rate/float32/p0.3/64x1024/eager"]
     found = [
         Result(role, promise.cases[0].id, {str(promise.id): off_by(promise, part)})
@@ -267,7 +267,7 @@ def test_every_law_states_its_promise_in_a_sentence_of_its_own():
 
 
 def test_a_known_deviation_is_listed_without_its_failure():
-    asked = question(ops=["dropout"], dtypes=["float32"])
+    asked = request(ops=["dropout"], dtypes=["float32"])
     asked = replace(asked, known=Known((("*", "we know"),)))
     promise = asked.promises["dropout/keep_rate/float32/p0.3/64x1024/eager"]
     found = [

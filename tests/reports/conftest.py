@@ -22,10 +22,10 @@ COIN, COINS = str(HARNESS / "coin.py"), str(HARNESS / "coins.py")
 
 def night(path, kind, ago):
     """Some passes of a coin, that many nights ago."""
-    question = ask(f"{COINS}:{kind}", suite=COIN, profile="quick")
-    backend = find(question.backend, group="keeprate.backends", kind="backend")
+    request = ask(f"{COINS}:{kind}", suite=COIN, profile="quick")
+    backend = find(request.backend, group="keeprate.backends", kind="backend")
     with Ledger(path, create=True) as ledger:
-        draw(question, InProcess(backend, question.suite, question.names), ledger, 600.0, progress=enough)
+        draw(request, InProcess(backend, request.suite, request.names), ledger, 600.0, progress=enough)
         today = ledger.db.execute("SELECT max(night) FROM run").fetchone()[0]
         then = datetime.date.fromisoformat(today) - datetime.timedelta(ago)
         for update in ("UPDATE run SET night = ? WHERE night = ?", "UPDATE night SET night = ? WHERE night = ?"):

@@ -25,7 +25,7 @@ from keeprate.specs.masks.independence import (
     reading_order,
     runs,
 )
-from keeprate.specs.masks.packed_masks import Bits
+from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.rate import keep_rate, positions, segments, spread
 
 bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
@@ -56,7 +56,7 @@ def drawn(seed, p=0.3, number=32, shape=SHAPE):
 
 
 def packed(masks):
-    bits = Bits.empty(len(masks), masks.shape[1:])
+    bits = PackedMasks.empty(len(masks), masks.shape[1:])
     for call, mask in enumerate(masks):
         bits.put(call, mask)
     return bits

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from keeprate.harness.workers.limits import Limits
-from keeprate.harness.workers.monitor import Schedule, Watch
+from keeprate.harness.workers.monitor import Monitor, Schedule
 
 SPIN = "print(flush=True)\nwhile True: pass"
 WORK = "import time\nprint(flush=True)\ninput()\nwhile time.process_time() < {}: pass"
@@ -76,7 +76,7 @@ def starved():
 def test_a_program_that_is_starved_gets_its_time_and_no_more(starved):
     process = starved(WORK.format(LIMIT / 4))
     started = time.monotonic()
-    with Watch(process.pid, NOBODY, LIMIT, Limits(LIMIT, 1 << 40), process.kill) as watch:
+    with Monitor(process.pid, NOBODY, LIMIT, Limits(LIMIT, 1 << 40), process.kill) as watch:
         assert process.wait(60) == 0
     assert watch.exceeded == ""
     assert time.monotonic() - started > LIMIT  # or it was not starved, and nothing is shown
@@ -85,6 +85,6 @@ def test_a_program_that_is_starved_gets_its_time_and_no_more(starved):
 @pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="the system doesn't say who waited for a core")
 def test_a_program_that_is_starved_and_hangs_is_ended(starved):
     process = starved(SPIN)
-    with Watch(process.pid, NOBODY, LIMIT / 4, Limits(LIMIT, 1 << 40), process.kill) as watch:
+    with Monitor(process.pid, NOBODY, LIMIT / 4, Limits(LIMIT, 1 << 40), process.kill) as watch:
         process.wait(60)
     assert watch.exceeded == f"gave no answer within {LIMIT / 4:g} s (--case-timeout)"

@@ -112,10 +112,10 @@ def test_a_process_that_gathers_threads_is_replaced_by_another(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(killable, "THREADS", 20)
     monkeypatch.setattr(killable, "OFTEN", 4)
-    question = ask(f"{HERE}/coins.py:Gathering", suite=f"{HERE}/coin.py", profile="quick")
-    runner = runner_for(question, 1)
+    request = ask(f"{HERE}/coins.py:Gathering", suite=f"{HERE}/coin.py", profile="quick")
+    runner = runner_for(request, 1)
     offers = runner.offers()
-    todo = [replace(job, seed=seed) for seed in range(20) for job in jobs(question, offers[0])]
+    todo = [replace(job, seed=seed) for seed in range(20) for job in jobs(request, offers[0])]
     results = list(runner.map(todo))
     runner.close()
     assert [result.error for result in results] == [""] * len(todo)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keeprate.specs.masks.packed_masks import Bits, column_counts
+from keeprate.specs.masks.packed_masks import PackedMasks, column_counts
 
 SHAPES = [(64, 64), (3, 5, 79), (7,), (1031,), (2, 96)]
 
@@ -11,7 +11,7 @@ SHAPES = [(64, 64), (3, 5, 79), (7,), (1031,), (2, 96)]
 @pytest.fixture(params=SHAPES, ids=str)
 def packed(request, fresh_seed):
     masks = np.random.default_rng(fresh_seed).random((10, *request.param)) < 0.7
-    bits = Bits.empty(10, request.param)
+    bits = PackedMasks.empty(10, request.param)
     for call, mask in enumerate(masks):
         bits.put(call, mask)
     return bits, masks.reshape(10, -1)
@@ -74,18 +74,18 @@ def test_columns_and_windows_count_what_is_there(fresh_seed):
     words = np.random.default_rng(fresh_seed).integers(0, 2**64, 70001, dtype=np.uint64)
     plain = np.unpackbits(words.view(np.uint8), bitorder="little").reshape(-1, 64)
     assert np.array_equal(column_counts(words), plain.sum(axis=0))
-    bits = Bits(words[:70000].reshape(10, 7000), (7000 * 64,))
+    bits = PackedMasks(words[:70000].reshape(10, 7000), (7000 * 64,))
     assert np.array_equal(bits.windows(256), plain[:70000].reshape(10, -1, 256).sum(axis=2).ravel())
     assert not column_counts(words[:0]).any()
 
 
 def test_leading_drops_end_at_the_first_kept_entry():
     words = np.array([0, 1, 2, 8, 2**63, 2**64 - 1], dtype=np.uint64)
-    assert Bits(words[None], (384,)).leading_drops().tolist() == [[64, 0, 1, 3, 63, 0]]
+    assert PackedMasks(words[None], (384,)).leading_drops().tolist() == [[64, 0, 1, 3, 63, 0]]
 
 
 def test_runs_leave_out_what_pads_the_last_word():
-    bits = Bits.empty(2, (100,))
+    bits = PackedMasks.empty(2, (100,))
     for call in range(2):
         bits.put(call, np.ones(100, dtype=bool))
     assert bits.leading_drops().tolist() == [[0], [0]]
