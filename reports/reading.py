@@ -195,11 +195,10 @@ class Reading:
         order = [law for law in self.data.get("laws", {}) if law in present]
         return [*order, *(law for law in present if law not in order)]
 
-    def words(self, law: str) -> Mapping[str, str]:
+    def words(self, law: str) -> Mapping[str, Any]:
         """What the document says of a law; empty words where it is silent."""
-        said: Mapping[str, str] = self.data.get("laws", {}).get(
-            law, {"promise": "", "catches": "", "blind": "", "source": ""}
-        )
+        silent = {"promise": "", "catches": [], "blind_to": [], "source": ""}
+        said: Mapping[str, Any] = self.data.get("laws", {}).get(law, silent)
         return said
 
     @property

@@ -136,8 +136,8 @@ def explain(name: str, suite: Suite) -> Iterator[str]:
     share = suite.weights.get(law.name, 0.0)
     yield f"{law.name}: {law.promise}"
     yield f"Source: {law.source}"
-    yield f"Breaks it: {law.catches}."
-    yield f"Blind to: {law.blind}."
+    yield f"Breaks it: {', '.join(law.catches)}."
+    yield f"Blind to: {', '.join(law.blind_to)}."
     parameters = ", ".join(dict.fromkeys(id.parameter for id in ids if id.parameter))
     contexts = ", ".join(dict.fromkeys(id.context for id in ids))
     yield f"In gate: {len(ids)} findings{f', as {law.name}:' + parameters if parameters else ''}; in {contexts}."

@@ -17,7 +17,7 @@ from keeprate.harness.judging.deviations import no_longer_seen
 from keeprate.harness.judging.diagnosis import precedence
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY
-from keeprate.harness.protocol.suite import Law
+from keeprate.harness.protocol.law import Law
 
 if TYPE_CHECKING:
     from keeprate.harness.judging.verdict import Verdict
@@ -126,7 +126,7 @@ def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str
     if elsewhere:
         rows.append(("elsewhere", elsewhere))
     if finding.status == "broken":
-        rows.append(("often", law.catches))
+        rows.append(("often", ", ".join(law.catches)))
     body = "\n".join(_row(label, text) for label, text in rows)
     promise = textwrap.fill(law.promise, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
     return f"{head}  {finding.id}\n\n{promise}\n\n{body}\n\n{_command(finding.replay)}"

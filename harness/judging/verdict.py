@@ -11,7 +11,8 @@ from typing import Any, Literal
 from keeprate.harness.judging.diagnosis import likely_causes, marks_of
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.text import verdict_text
-from keeprate.harness.protocol.suite import Cause, Law
+from keeprate.harness.protocol.law import Law
+from keeprate.harness.protocol.suite import Cause
 
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
 
@@ -101,7 +102,7 @@ class Verdict:
                 law.name: {
                     "promise": law.promise,
                     "catches": law.catches,
-                    "blind": law.blind,
+                    "blind_to": law.blind_to,
                     "source": law.source,
                     "faults": dict(Counter(cause.kind for cause in self.causes if law.name in cause.laws)),
                 }

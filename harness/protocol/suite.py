@@ -14,9 +14,7 @@ compared with.
 from __future__ import annotations
 
 import functools
-import inspect
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,54 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from keeprate.harness.errors import NoVerdictError, UsageError
-from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.protocol.case import Case, FindingId, Promise
+from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.untrusted_text import clean, shown, told
 
 PROFILES = ("quick", "gate", "deep")
-
-
-@dataclass(frozen=True)
-class Law:
-    """A promise as a pure function of a sample; made by `law` from the function's docstring."""
-
-    name: str
-    promise: str
-    catches: str
-    blind: str
-    source: str
-    function: Callable[..., Evidence]
-
-    def __call__(self, sample: Any, parameter: str = "") -> Evidence:
-        """What this law says of one sample; `parameter` is what follows the colon in its name."""
-        return self.function(sample, parameter) if parameter else self.function(sample)
-
-
-def law(*, source: str) -> Callable[[Callable[..., Evidence]], Law]:
-    """Makes a law of a function whose docstring states the promise, then what it catches and is blind to.
-
-    Raises:
-        ValueError: the docstring lacks its `Catches …` or its `Blind to …` sentence.
-        NoVerdictError: Python was started without docstrings.
-    """
-    if sys.flags.optimize > 1:
-        raise NoVerdictError(
-            "Python was started with -OO (PYTHONOPTIMIZE=2), which removes the docstrings that laws are made from: "
-            "start it without"
-        )
-
-    def decorate(function: Callable[..., Evidence]) -> Law:
-        text = inspect.getdoc(function) or ""
-        promise, _, rest = text.partition("\n")
-        rest = " ".join(rest.split())
-        catches = re.search(r"Catches (.+?)\.(?: |$)", rest)
-        blind = re.search(r"Blind to (.+?)\.(?: |$)", rest)
-        if not (promise and catches and blind):
-            raise ValueError(f"law {function.__name__}: its docstring must state the promise, Catches …, Blind to …")
-        return Law(function.__name__, promise, catches[1], blind[1], source, function)
-
-    return decorate
 
 
 @dataclass(frozen=True)

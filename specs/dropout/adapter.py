@@ -34,15 +34,15 @@ def check(backend: Any) -> Iterator[Look]:
     yield _look("there is an operator to judge", _there, backend)
     yield _look("seed and operators take what they are called with", _callable, backend)
     yield _look("seed repeats a mask", _seeds, backend, law="seeding")
-    for name, look in (
-        ("vjp", _differentiates),
-        ("compile", _compiles),
-        ("vmap", _maps),
-        ("checkpoint", _recomputes),
-        ("module", _layer),
+    for name, does, look in (
+        ("vjp", "differentiates a square", _differentiates),
+        ("compile", "leaves a square alone, in every call", _compiles),
+        ("vmap", "leaves a square alone, row by row", _maps),
+        ("checkpoint", "leaves a square and its gradient alone", _recomputes),
+        ("module", "gives a layer that can be called and switched", _layer),
     ):
         if callable(getattr(backend, name, None)):
-            yield _look(f"{name} {look.__doc__}", look, backend)
+            yield _look(f"{name} {does}", look, backend)
         else:
             yield Look(name, "", skipped="not offered")
 
@@ -162,7 +162,6 @@ def _differs(backend: Any, native: Any, expected: npt.NDArray[Any], what: str) -
 
 
 def _differentiates(backend: Any) -> str:
-    """differentiates a square"""
     x, ct = _numbers(3), 3 * _numbers(3)
     out, gradient = backend.vjp(_square, _array(backend, x), backend.asarray(ct, backend.dtypes[0]))
     return _differs(backend, out, x * x, "the square of [1, 2, 3]") or _differs(
@@ -171,7 +170,6 @@ def _differentiates(backend: Any) -> str:
 
 
 def _compiles(backend: Any) -> str:
-    """leaves a square alone, in every call"""
     _array(backend, _numbers(3))
     function = backend.compile(_square)
     for x in (_numbers(3), 2 * _numbers(3)):
@@ -181,13 +179,11 @@ def _compiles(backend: Any) -> str:
 
 
 def _maps(backend: Any) -> str:
-    """leaves a square alone, row by row"""
     x = _numbers(ROWS, 2)
     return _differs(backend, backend.vmap(_square)(_array(backend, x)), x * x, f"the square of {x.tolist()}")
 
 
 def _recomputes(backend: Any) -> str:
-    """leaves a square and its gradient alone"""
     x = _numbers(3)
     native = _array(backend, x)
     if wrong := _differs(backend, backend.checkpoint(_square)(native), x * x, "the square of [1, 2, 3]"):
@@ -200,7 +196,6 @@ def _recomputes(backend: Any) -> str:
 
 
 def _layer(backend: Any) -> str:
-    """gives a layer that can be called and switched"""
     for op in CONTRACTS:
         if not callable(getattr(backend, op, None)):
             continue

@@ -11,7 +11,7 @@ import numpy as np
 from keeprate.harness.errors import Unreadable
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.suite import law
+from keeprate.harness.protocol.law import law
 from keeprate.specs.masks.packed_masks import WORD, Pairs
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
@@ -29,25 +29,26 @@ def pair_tally(counts: Pairs, p: float) -> Tally:
     return Tally(PAIR, counts, (q * q, 2 * q * p, p * p), departure="correlation")
 
 
-@law(source=BERNOULLI)
+@law(
+    promise="Entries some way apart in one mask are kept independently.",
+    catches=("a mask shared by the samples of a batch", "one draw used for several entries", "rows seeded alike"),
+    blind_to=("correlations at distances that are not looked at: see `all_lags`",),
+    source=BERNOULLI,
+)
 def neighbours(sample: Masks, lag: str) -> Tally:
-    """Entries some way apart in one mask are kept independently.
-
-    Counts disjoint pairs of entries along the flat order: both kept, one, none. Catches a mask shared by the samples of
-    a batch, one draw used for several entries, rows seeded alike. Blind to correlations at distances that are not
-    looked at: see `all_lags`.
-    """
+    """Counts disjoint pairs of entries along the flat order: both kept, one, none."""
     bits = sample.mask
     return pair_tally(bits.pairs(bits.entries // 2 if lag == "half" else int(lag)), sample.p)
 
 
-@law(source=BERNOULLI)
+@law(
+    promise="Neighbouring entries are kept independently, jointly and not in pairs alone.",
+    catches=("weak generators", "a parity that is fixed", "shared draws"),
+    blind_to=("dependence over longer distances",),
+    source=BERNOULLI,
+)
 def blocks(sample: Masks, size: str) -> Tally:
-    """Neighbouring entries are kept independently, jointly and not in pairs alone.
-
-    Counts the patterns of disjoint blocks of neighbours. Catches weak generators, a parity that is fixed, shared draws.
-    Blind to dependence over longer distances.
-    """
+    """Counts the patterns of disjoint blocks of neighbours."""
     bits, entries = sample.mask, int(size)
     # A block of 9 leads each 16 entries: the counts of these are there, and blocks of 9 that follow closely cost more.
     counts = bits.patterns(16).reshape(-1, 512).sum(axis=0) if entries == 9 else bits.patterns(entries)
@@ -64,13 +65,14 @@ def _patterns(entries: int, p: float) -> tuple[tuple[str, ...], tuple[float, ...
     return cells, tuple((probabilities / probabilities.sum()).tolist())
 
 
-@law(source=BERNOULLI)
+@law(
+    promise="Runs of drops are as long as independent drops make them.",
+    catches=("drops that come in bursts, that keep their distance", "generators with long memory"),
+    blind_to=("runs that begin later in a window",),
+    source=BERNOULLI,
+)
 def runs(sample: Masks) -> Tally:
-    """Runs of drops are as long as independent drops make them.
-
-    Takes the run of drops that leads each disjoint window of 64 entries: its length is geometric. Catches drops that
-    come in bursts, that keep their distance, generators with long memory. Blind to runs that begin later in a window.
-    """
+    """Takes the run of drops that leads each disjoint window of 64 entries: its length is geometric."""
     lengths = sample.mask.leading_drops()
     at_least = [*(int(np.count_nonzero(lengths >= shortest)) for shortest in RUNS), 0]
     longer = [*(float(sample.p**shortest) for shortest in RUNS), 0.0]  # the probability of a run at least as long
@@ -78,28 +80,33 @@ def runs(sample: Masks) -> Tally:
     return Tally(LENGTHS, [one - other for one, other in pairwise(at_least)], probabilities)
 
 
-@law(source=BERNOULLI)
+@law(
+    promise="Masks of different calls are independent, also when one is moved along the other.",
+    catches=(
+        "a mask cached from the first call",
+        "a generator that is reseeded",
+        "counters that step too little",
+        "streams that overlap",
+    ),
+    blind_to=("calls further apart: see `no_mask_twice`",),
+    source=BERNOULLI,
+)
 def calls(sample: Masks, shift: str) -> Tally:
-    """Masks of different calls are independent, also when one is moved along the other.
-
-    Counts disjoint pairs of entries of two calls in a row: both kept, one, none. Catches a mask cached from the first
-    call, a generator that is reseeded, counters that step too little, streams that overlap. Blind to calls further
-    apart: see `no_mask_twice`.
-    """
+    """Counts disjoint pairs of entries of two calls in a row: both kept, one, none."""
     bits = sample.mask
     distance = {"row": bits.shape[-1], "half": bits.entries // 2}.get(shift.removeprefix("-"))
     moved = int(shift) if distance is None else -distance if shift.startswith("-") else distance
     return pair_tally(bits.call_pairs(moved), sample.p)
 
 
-@law(source=BERNOULLI)
+@law(
+    promise="At each position the masks of different calls are independent.",
+    catches=("a generator that is reseeded in each call at some positions alone", "first entries that hardly change"),
+    blind_to=("positions further on",),
+    source=BERNOULLI,
+)
 def calls_by_position(sample: Masks) -> Tally:
-    """At each position the masks of different calls are independent.
-
-    Counts pairs of calls, for each of the first 64 positions on its own, over many small calls. Catches a generator
-    that is reseeded in each call at some positions alone, first entries that hardly change. Blind to positions further
-    on.
-    """
+    """Counts pairs of calls, for each of the first 64 positions on its own, over many small calls."""
     bits = sample.mask
     whole = bits.calls // 2 * 2
     first = np.unpackbits(bits.words[:whole, :1].copy().view(np.uint8), axis=1, bitorder="little").reshape(-1, 2, WORD)
@@ -111,37 +118,40 @@ def calls_by_position(sample: Masks) -> Tally:
     return Tally(PAIR, counts, (q * q, 2 * q * p, p * p), labels, departure="correlation")
 
 
-@law(source="MLX, JAX and other lazy frameworks: a random array is decided when it is made, not when it is read")
+@law(
+    promise="Masks that are made first and read later, the last one first, are independent as well.",
+    catches=("lazy arrays that share one random state", "a state that is read when the array is"),
+    blind_to=("masks that are read as they are made: see `calls`",),
+    source="MLX, JAX and other lazy frameworks: a random array is decided when it is made, not when it is read",
+)
 def reading_order(sample: Masks) -> Tally:
-    """Masks that are made first and read later, the last one first, are independent as well.
-
-    Makes eight outputs before it reads one, and counts pairs of entries of two of them. Catches lazy arrays that share
-    one random state, a state that is read when the array is. Blind to masks that are read as they are made: see
-    `calls`.
-    """
+    """Makes eight outputs before it reads one, and counts pairs of entries of two of them."""
     return pair_tally(sample.mask.call_pairs(0), sample.p)
 
 
-@law(source=BERNOULLI)
+@law(
+    promise="No mask comes twice.",
+    catches=("a generator with a short period", "a mask from a pool", "a seed taken from a coarse clock"),
+    blind_to=("masks that agree in part",),
+    source=BERNOULLI,
+)
 def no_mask_twice(sample: Masks) -> Check:
-    """No mask comes twice.
+    """Looks for the first 4,096 entries of each mask among those of all earlier calls.
 
-    Looks for the first 4,096 entries of each mask among those of all earlier calls; independent ones agree with a
-    probability below 10⁻⁹⁰. Catches a generator with a short period, a mask from a pool, a seed taken from a coarse
-    clock. Blind to masks that agree in part.
+    Independent masks agree there with a probability below 10⁻⁹⁰.
     """
     if sample.repeats is None or not sample.repeats.checked:
         raise Unreadable(sample.unreadable or "no mask was read")
     return sample.repeats
 
 
-@law(source=BERNOULLI)
+@law(
+    promise="No lag correlates entries: the one that looks worst is looked at again, on other draws.",
+    catches=("periods that no fixed lag meets",),
+    blind_to=("lags above 32,704, which are not searched", "dependence that no pair shows"),
+    source=BERNOULLI,
+)
 def all_lags(sample: Masks) -> Tally:
-    """No lag correlates entries: the one that looks worst is looked at again, on other draws.
-
-    Finds the largest autocorrelation of the first masks by FFT, then counts pairs at this lag in all later ones.
-    Catches periods that no fixed lag meets. Blind to lags above 32,704, which are not searched, and to dependence that
-    no pair shows.
-    """
+    """Finds the largest autocorrelation of the first masks by FFT, then counts pairs at this lag in all later ones."""
     bits = sample.mask
     return pair_tally((0, 0, 0) if sample.suspect is None else bits.pairs(sample.suspect), sample.p)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy
 
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.suite import law
+from keeprate.harness.protocol.law import law
 from keeprate.specs.masks.packed_masks import WORD, column_counts
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
@@ -26,25 +26,29 @@ QUANTILES = (0.01, 0.1, 0.35, 0.65, 0.9, 0.99)
 SPREAD = ("lowest 1 %", "1 to 10 %", "10 to 35 %", "35 to 65 %", "65 to 90 %", "90 to 99 %", "highest 1 %")
 
 
-@law(source="torch.nn.functional.dropout: an entry is zeroed with probability p")
+@law(
+    promise="An entry is kept with probability 1 − p.",
+    catches=("a mask drawn in a narrow dtype", "p and 1 − p swapped", "a keep rate rounded to 8 bits"),
+    blind_to=("where the drops fall: see `positions` and `neighbours`",),
+    source="torch.nn.functional.dropout: an entry is zeroed with probability p",
+)
 def keep_rate(sample: Masks | Gradients) -> Tally:
-    """An entry is kept with probability 1 − p.
-
-    Counts what was kept and dropped over all calls. Catches a mask drawn in a narrow dtype, p and 1 − p swapped, a keep
-    rate rounded to 8 bits. Blind to where the drops fall: see `positions` and `neighbours`.
-    """
+    """Counts what was kept and dropped over all calls."""
     kept = sample.mask.kept
     return Tally(KEPT, (kept, sample.mask.draws - kept), _probabilities(sample), departure="rate")
 
 
-@law(source="torch.nn.functional.dropout: every element has the same probability")
+@law(
+    promise="No position is favoured: each is kept with probability 1 − p.",
+    catches=("a tail that is kept or copied", "an index taken modulo a vector's width", "a thread that has no mask"),
+    blind_to=("favours that change from call to call",),
+    source="torch.nn.functional.dropout: every element has the same probability",
+)
 def positions(sample: Masks) -> Tally:
-    """No position is favoured: each is kept with probability 1 − p.
+    """Counts kept and dropped over the calls at each of the first 256 and the last 64 positions, and between them.
 
-    Counts kept and dropped over the calls at each of the first 256 and the last 64 positions; between them by the
-    position modulo 64 and modulo 8 in even calls by turns, and by 64 parts of the mask in odd calls, so that no entry
-    counts twice. Catches a tail that is kept or copied, an index taken modulo a vector's width, a thread that has no
-    mask. Blind to favours that change from call to call.
+    There by the position modulo 64 and modulo 8 in even calls by turns, and by 64 parts of the mask in odd calls, so
+    that no entry counts twice.
     """
     bits = sample.mask
     assert bits.entries % WORD == 0, f"positions of a mask of {bits.entries} entries, which {WORD} does not divide"
@@ -83,14 +87,14 @@ def _places(entries: int) -> tuple[str, ...]:
     )
 
 
-@law(source="torch.nn.functional.dropout: every element has the same probability, in arrays of every size")
+@law(
+    promise="A large call is kept with probability 1 − p throughout.",
+    catches=("a kernel that stops at a grid's limit", "a counter that wraps", "an offset that overflows"),
+    blind_to=("faults that begin beyond the sizes that are looked at",),
+    source="torch.nn.functional.dropout: every element has the same probability, in arrays of every size",
+)
 def segments(sample: Masks) -> Tally:
-    """A large call is kept with probability 1 − p throughout.
-
-    Counts kept and dropped in each 64th part of a call above 2²¹ entries. Catches a kernel that stops at a grid's
-    limit, a counter that wraps, an offset that overflows. Blind to faults that begin beyond the sizes that are looked
-    at.
-    """
+    """Counts kept and dropped in each 64th part of a call above 2²¹ entries."""
     bits = sample.mask
     assert bits.entries % WORD == 0, f"segments of a mask of {bits.entries} entries, which {WORD} does not divide"
     kept, draws = _by_part(bits.by_word), bits.calls * _part_sizes(bits.words.shape[1])
@@ -98,14 +102,18 @@ def segments(sample: Masks) -> Tally:
     return Tally(KEPT, np.stack([kept, draws - kept], axis=1), _probabilities(sample), labels, departure="rate")
 
 
-@law(source="torch.nn.functional.dropout: independent Bernoulli samples, so the number kept is binomial")
+@law(
+    promise="The number kept in a window varies as it should: as a binomial number does.",
+    catches=(
+        "a fixed number of drops in each call",
+        "a rate that wanders from call to call",
+        "rows that are dropped together",
+    ),
+    blind_to=("the order within a window",),
+    source="torch.nn.functional.dropout: independent Bernoulli samples, so the number kept is binomial",
+)
 def spread(sample: Masks, scope: str) -> Tally:
-    """The number kept in a window varies as it should: as a binomial number does.
-
-    Sorts what was kept in each disjoint window, or call, into quantiles of the binomial law. Catches a fixed number of
-    drops in each call, a rate that wanders from call to call, rows that are dropped together. Blind to the order within
-    a window.
-    """
+    """Sorts what was kept in each disjoint window, or call, into quantiles of the binomial law."""
     bits = sample.mask
     size = bits.entries if scope == "call" else int(scope)
     kept = bits.by_word.sum(axis=1, dtype=np.uint32) if scope == "call" else bits.windows(size)

@@ -6,29 +6,33 @@ from keeprate.harness.errors import BackendError, Unreadable
 from keeprate.harness.evidence.check import failed, passed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.case import Case
-from keeprate.harness.protocol.suite import law
+from keeprate.harness.protocol.law import law
 
 CHUNK = 10_000
 
 
-@law(source="a coin")
+@law(
+    promise="A coin falls on heads as often as it says.",
+    catches=("a bent coin",),
+    blind_to=("the order of the throws",),
+    source="a coin",
+)
 def fair(sample):
-    """A coin falls on heads as often as it says.
-
-    Counts heads and tails. Catches a bent coin. Blind to the order of the throws.
-    """
+    """Counts heads and tails."""
     sides, chance = sample
     if not set(sides) <= {0, 1}:
         raise Unreadable("lands is broken here")
     return Tally(("heads", "tails"), (sides.sum(), len(sides) - sides.sum()), (chance, 1 - chance), departure="rate")
 
 
-@law(source="a coin")
+@law(
+    promise="A coin lands on one of its sides.",
+    catches=("a coin that stands on its edge",),
+    blind_to=("the side that it lands on",),
+    source="a coin",
+)
 def lands(sample):
-    """A coin lands on one of its sides.
-
-    Looks at every throw. Catches a coin that stands on its edge. Blind to the side that it lands on.
-    """
+    """Looks at every throw."""
     edges = np.flatnonzero(sample[0] > 1)
     return failed(CHUNK, len(edges), first=f"throw {edges[0]} stands on its edge") if edges.size else passed(CHUNK)
 

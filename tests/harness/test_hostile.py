@@ -256,7 +256,7 @@ def verdict_file(sound, tmp_path):
         ("findings.0.expected", -1e308),
         ("findings.0.detectable", 1e308),
         ("findings.0.log10_e", 1e16),
-        ("laws.$\\frac$", {"promise": "a", "catches": "b", "blind": "c", "source": "d"}),
+        ("laws.$\\frac$", {"promise": "a", "catches": ["b"], "blind_to": ["c"], "source": "d"}),
         ("pictures", {"toss/fair/float32/p0.5/-/eager": {}}),
         ("pictures", {SCRIPT: {"case": "", "width": 4, "backend": ["f"], "reference": []}}),
         ("causes", [{"likeness": 2, "kind": "a", "says": "b", "defect": "", "laws": []}]),

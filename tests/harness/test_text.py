@@ -263,7 +263,7 @@ def test_every_law_states_its_promise_in_a_sentence_of_its_own():
         assert re.fullmatch(r"[A-Z].*\.", law.promise)
         assert law.source
         assert law.catches
-        assert law.blind
+        assert law.blind_to
 
 
 def test_a_known_deviation_is_listed_without_its_failure():

@@ -8,6 +8,7 @@ import pytest
 from keeprate.harness.errors import Unreadable
 from keeprate.harness.evidence.check import passed
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.laws.streams import data, seeding, streams
@@ -218,3 +219,10 @@ def test_a_call_that_gives_no_mask_breaks_the_promise_of_seeds(y, raised):
         assert (check.checked, check.wrong) == (2, 1)
         assert check.first["first"] == raised or "another shape" in check.first["first"]
     assert not seeding(Calls(CONTRACTS["dropout"], "float32", right)).broken
+
+
+def test_what_masks_show_rests_on_laws_that_the_suite_has():
+    laws = load_suite("dropout").laws
+    resting = {name for name, law in laws.items() if law.rests_on}
+    assert {law.name for law, _ in LAWS} | {"no_mask_twice", "streams", "data"} == resting
+    assert {name for law in laws.values() for name in law.rests_on} <= set(laws) - resting

@@ -6,20 +6,24 @@ from typing import TYPE_CHECKING
 
 from keeprate.harness.errors import Unreadable
 from keeprate.harness.evidence.check import Check
-from keeprate.harness.protocol.suite import law
+from keeprate.harness.protocol.law import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.sample import Masks
 
 
-@law(source="torch.nn.Dropout2d: randomly zero out entire channels, for each sample of the batch on its own")
+@law(
+    promise="A mask is constant over a channel: kept or dropped whole.",
+    catches=(
+        "an element mask in a channel operator",
+        "a mask drawn along the wrong axis",
+        "channels in front read as channels last",
+    ),
+    blind_to=("channels or samples that share one mask: see `neighbours`",),
+    source="torch.nn.Dropout2d: randomly zero out entire channels, for each sample of the batch on its own",
+)
 def constancy(sample: Masks) -> Check:
-    """A mask is constant over a channel: kept or dropped whole.
-
-    Looks at every channel of every call, exactly. Catches an element mask in a channel operator, a mask drawn along the
-    wrong axis, channels in front read as channels last. Blind to channels or samples that share one mask: see
-    `neighbours`.
-    """
+    """Looks at every channel of every call, exactly."""
     if sample.constancy is None or not sample.constancy.checked:
         raise Unreadable("no mask could be read: outcomes is broken here")
     return sample.constancy

@@ -8,20 +8,24 @@ import numpy as np
 
 from keeprate.harness.errors import Unreadable
 from keeprate.harness.evidence.moments import UNIT, Moments
-from keeprate.harness.protocol.suite import law
+from keeprate.harness.protocol.law import law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.sample import Masks
 
 
-@law(source="Klambauer et al. 2017, Self-normalizing neural networks; torch.nn.AlphaDropout")
+@law(
+    promise="Alpha dropout preserves the mean (0) and the variance (1) of a standard normal input.",
+    catches=(
+        "alpha dropout's constants with p and 1 − p exchanged",
+        "zero in place of the saturation value",
+        "a wrong sign of the shift",
+    ),
+    blind_to=("errors that cancel over the input: see `outcomes`",),
+    source="Klambauer et al. 2017, Self-normalizing neural networks; torch.nn.AlphaDropout",
+)
 def moments(sample: Masks, which: str) -> Moments:
-    """Alpha dropout preserves the mean (0) and the variance (1) of a standard normal input.
-
-    Sums the backend's own outputs, or their squares, over an input of 64 normal quantiles. Catches alpha dropout's
-    constants with p and 1 − p exchanged, zero in place of the saturation value, a wrong sign of the shift. Blind to
-    errors that cancel over the input: see `outcomes`.
-    """
+    """Sums the backend's own outputs, or their squares, over an input of 64 normal quantiles."""
     sums = sample.sums
     if sums is None:
         raise Unreadable("no output could be read: outcomes is broken here")

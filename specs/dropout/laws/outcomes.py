@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from keeprate.harness.errors import Unreadable
 from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.harness.protocol.suite import law
+from keeprate.harness.protocol.law import law
 from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.outcome import exactly
 
@@ -16,14 +16,19 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.sample import Masks
 
 
-@law(source="torch.nn.functional.dropout: outputs are the input scaled by 1/(1 − p), or zero")
+@law(
+    promise="Each output is its input kept or dropped, to the dtype's rounding.",
+    catches=(
+        "a missing or doubled scale",
+        "1/p in place of 1/(1 − p)",
+        "alpha dropout's constants with p and 1 − p exchanged",
+        "constants to a few digits",
+    ),
+    blind_to=("how often an element is dropped: see `keep_rate`",),
+    source="torch.nn.functional.dropout: outputs are the input scaled by 1/(1 − p), or zero",
+)
 def outcomes(sample: Masks | Gradients | Calls) -> Check:
-    """Each output is its input kept or dropped, to the dtype's rounding.
-
-    Compares every element with the two values that PyTorch gives when it is made to keep all and to drop all. Catches a
-    missing or doubled scale, 1/p in place of 1/(1 − p), alpha dropout's constants with p and 1 − p exchanged, constants
-    to a few digits. Blind to how often an element is dropped: see `keep_rate`.
-    """
+    """Compares every element with the two values that PyTorch gives when it is made to keep all and to drop all."""
     return sample.outcomes
 
 
@@ -36,37 +41,43 @@ def written(sample: Calls) -> Check:
     return check
 
 
-@law(source="torch.nn.functional.dropout: any strides are taken")
+@law(
+    promise="The result doesn't depend on how the input lies in memory.",
+    catches=("a kernel that indexes a strided input as if it were flat", "reads outside a broadcast one"),
+    blind_to=("the output's own strides, which are nobody's promise",),
+    source="torch.nn.functional.dropout: any strides are taken",
+)
 def strides(sample: Calls) -> Check:
-    """The result doesn't depend on how the input lies in memory.
+    """Calls on slices with a step, transposes, transposes made contiguous, stride 0 and negative strides.
 
-    Calls on slices with a step, transposes, transposes made contiguous, stride 0 and negative strides, and looks at
-    what was written where the operator writes. Catches a kernel
-    that indexes a strided input as if it were flat, reads outside a broadcast one. Blind to the output's own strides,
-    which are nobody's promise.
+    Where the operator writes, what was written is looked at too.
     """
     return sample.outcomes + (written(sample) if sample.contract.writes else Check(0, 0))
 
 
-@law(source="torch.nn.Dropout1d, Dropout2d, Dropout3d: shapes; torch.nn.Dropout: input can be of any shape")
+@law(
+    promise="Every rank that PyTorch takes is taken, empty arrays too, and the shape is kept.",
+    catches=(
+        "an unbatched input read as a batched one",
+        "a lost axis of length 1",
+        "an arithmetic trap on empty arrays",
+    ),
+    blind_to=("sizes at which kernels change path",),
+    source="torch.nn.Dropout1d, Dropout2d, Dropout3d: shapes; torch.nn.Dropout: input can be of any shape",
+)
 def shape(sample: Calls) -> Check:
-    """Every rank that PyTorch takes is taken, empty arrays too, and the shape is kept.
-
-    Compares shape and elements on ranks 0 to 5, axes of length 1 and empty arrays. Catches an unbatched input read as
-    a batched one, a lost axis of length 1, an arithmetic trap on empty arrays. Blind to sizes at which kernels change
-    path.
-    """
+    """Compares shape and elements on ranks 0 to 5, axes of length 1 and empty arrays."""
     return sample.outcomes
 
 
-@law(source="torch.nn.functional.dropout: the output has the input's dtype")
+@law(
+    promise="Output and gradient have the input's dtype in every mode.",
+    catches=("a result promoted to float32 by a Python scalar", "a gradient in another dtype than its input"),
+    blind_to=("the dtype in which the mask is drawn",),
+    source="torch.nn.functional.dropout: the output has the input's dtype",
+)
 def dtype(sample: Calls) -> Check:
-    """Output and gradient have the input's dtype in every mode.
-
-    Asks for the dtype of what came back in training, in evaluation, at p = 0 and at p = 1. Catches a result promoted to
-    float32 by a Python scalar, a gradient in another dtype than its input. Blind to the dtype in which the mask is
-    drawn.
-    """
+    """Asks for the dtype of what came back in training, in evaluation, at p = 0 and at p = 1."""
     check = Check(0, 0)
     for observation in sample.observations:
         if observation.y is None:  # that the call raised is for other laws to say

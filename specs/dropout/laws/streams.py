@@ -8,7 +8,7 @@ import numpy as np
 
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.suite import law
+from keeprate.harness.protocol.law import law
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks.independence import pair_tally
 from keeprate.specs.masks.rate import KEPT
@@ -20,15 +20,22 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.streams import Streams
 
 
-@law(source="torch.manual_seed: the same seed gives the same random numbers")
+@law(
+    promise="The same seed gives the same masks, another seed others; evaluation and p = 0 draw nothing.",
+    catches=(
+        "a seed without effect",
+        "an adapter whose seed is not what the framework draws from",
+        "a cached state that is not renewed by seeding",
+        "random numbers used up in evaluation",
+        "masks that depend on the data",
+        "unseeded processes that begin alike",
+        "threads that choose seeds of their own where a mask is large",
+    ),
+    blind_to=("how seeds are related",),
+    source="torch.manual_seed: the same seed gives the same random numbers",
+)
 def seeding(sample: Calls) -> Check:
-    """The same seed gives the same masks, another seed others; evaluation and p = 0 draw nothing.
-
-    Seeds, calls and compares masks of 1,024 entries, within a process and between two, and masks of 131,072. Catches a
-    seed without effect, an adapter whose seed is not what the framework draws from, a cached state that is not renewed
-    by seeding, random numbers used up in evaluation, masks that depend on the data, unseeded processes that begin
-    alike, threads that choose seeds of their own where a mask is large. Blind to how seeds are related.
-    """
+    """Seeds, calls and compares masks of 1,024 entries, within a process and between two, and masks of 131,072."""
     check = Check(0, 0)
     reference: Mask | None = None
     for observation in sample.observations:
@@ -55,15 +62,23 @@ def _mask(observation: Observation) -> Mask | None:
     return observation.expected.is_kept(observation.y)
 
 
-@law(source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers")
+@law(
+    promise="Masks of neighbouring seeds, of threads, of processes and of unlike calls are independent.",
+    catches=(
+        "a row that is seeded with seed + row",
+        "a counter added to the seed",
+        "a seed cut to fewer bits",
+        "threads or layers that begin alike",
+    ),
+    blind_to=("seeds that are far apart: see `no_mask_twice`",),
+    source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers",
+)
 def streams(sample: Streams | Masks, kind: str) -> Tally:
-    """Masks of neighbouring seeds, of threads, of processes and of unlike calls are independent.
+    """Counts pairs of entries of two masks.
 
-    Counts pairs of entries of two masks: after seeds s and s + 1 (or s + 2³¹), also a call or a row apart; of two
-    threads in a row; of two processes; of two calls after one seed that differ in shape, dtype, operator or gradient;
-    of two layers, or two compiled functions. Catches a row that is seeded with seed + row, a counter added to the seed,
-    a seed cut to fewer bits, threads or layers that begin alike. Blind to seeds that are far apart: see
-    `no_mask_twice`.
+    They are of seeds s and s + 1 (or s + 2³¹), also a call or a row apart; of two threads in a row; of two processes;
+    of two calls after one seed that differ in shape, dtype, operator or gradient; of two layers, or two compiled
+    functions.
     """
     which, _, moved = kind.partition(".")
     bits = sample.of(which)
@@ -71,14 +86,14 @@ def streams(sample: Streams | Masks, kind: str) -> Tally:
     return pair_tally(bits.call_pairs({"": 0, "row": row, "-row": -row}[moved]), sample.p)
 
 
-@law(source="torch.nn.functional.dropout: the mask is drawn without looking at the data")
+@law(
+    promise="Whatever its value, an entry is kept with probability 1 − p: zeros, infinities and NaN too.",
+    catches=("a mask taken from the data", "zeros that count as dropped (or kept) in the backward pass"),
+    blind_to=("a dependence on other entries' values",),
+    source="torch.nn.functional.dropout: the mask is drawn without looking at the data",
+)
 def data(sample: Gradients) -> Tally:
-    """Whatever its value, an entry is kept with probability 1 − p: zeros, infinities and NaN too.
-
-    Counts kept and dropped for each input value; where the output can't tell, by the gradient. Catches a mask taken
-    from the data, zeros that count as dropped (or kept) in the backward pass. Blind to a dependence on other entries'
-    values.
-    """
+    """Counts kept and dropped for each input value; where the output can't tell, by the gradient."""
     sample.mask  # noqa: B018 - raises where nothing could be read
     kept, draws = sample.by_value
     labels = tuple(f"input {value:g}" for value in sample.values)
