@@ -59,7 +59,7 @@ def chosen(suite: Suite) -> dict[str, tuple[Promise, Case]]:
     """For each law that judges by evidence, its first promise in `quick` with a case at P, and that case; by name."""
     found: dict[str, tuple[Promise, Case]] = {}
     for promise in suite.promises("quick").values():
-        looks = [case for case in promise.cases if case.p == P and case.context in ("eager", "grad")]
+        looks = [case for case in promise.cases if case.parameters.get("p") == P and case.context in ("eager", "grad")]
         if promise.id.op == OP and promise.share and looks:
             entries = math.prod(CONTRACTS[OP].mask_shape(looks[0].shape))
             if promise.id.law == "spread:call" and looks[0].draws < FEWEST * entries:

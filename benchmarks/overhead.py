@@ -29,7 +29,7 @@ def main() -> None:
     case = next(
         case
         for case in suite.plan("gate")
-        if (case.op, case.dtype, case.p, case.study) == ("dropout", "float32", 0.3, "masks")
+        if (case.op, case.dtype, case.parameters.get("p"), case.study) == ("dropout", "float32", 0.3, "masks")
     )
     job = Job("backend", case, 0, dict.fromkeys(case.findings))
     run(suite, backend, job)  # learns the reference's outcomes, and what is computed once for each p
@@ -49,7 +49,7 @@ def call(backend, case) -> None:
 
     x = bench.native(indices(case.shape).astype("float64") + 1)
     for _ in range(-(-case.draws // x.size)):
-        bench.raw(bench.call(x, case.p))
+        bench.raw(bench.call(x, case.parameters["p"]))
 
 
 def cpu(function) -> float:

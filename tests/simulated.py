@@ -73,13 +73,13 @@ def _compare(random: np.random.Generator, threshold: int, digits: int, *below: W
 
 
 def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
-    assert case.p is not None
+    p = case.parameters["p"]
     contract = CONTRACTS[case.op]
     shape = contract.mask_shape(case.shape)
     suspect = None
     for number, calls in enumerate(chunks(case.draws, prod(shape))):
-        bits = bernoulli(random, 1 - case.p, calls, shape)
-        masks = Masks(case.p, bits, passed(bits.draws), passed(), passed(), passed(), suspect)
+        bits = bernoulli(random, 1 - p, calls, shape)
+        masks = Masks(p, bits, passed(bits.draws), passed(), passed(), passed(), suspect)
         yield replace(masks, sums=_sums(case, bits)) if case.asks("moments") else masks
         if number == 0 and case.asks("all_lags"):
             suspect = worst_lag(bits)
@@ -87,9 +87,9 @@ def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
 
 def _sums(case: Case, bits: PackedMasks) -> Sums:
     """What outputs would sum to that are PyTorch's own outcomes for these masks."""
-    assert case.p is not None
+    p = case.parameters["p"]
     contract = CONTRACTS[case.op]
-    outcomes = reference.table(contract, case.dtype, case.p, probes(contract, case.dtype))
+    outcomes = reference.table(contract, case.dtype, p, probes(contract, case.dtype))
     front = (slice(None),) * len(bits.shape) + (0,) * (len(case.shape) - len(bits.shape))
     which = indices(case.shape)[front].ravel()
     draws = bits.calls * np.bincount(which, minlength=PROBES).astype(np.int64)
@@ -108,23 +108,23 @@ def _sums(case: Case, bits: PackedMasks) -> Sums:
 
 
 def _streams(case: Case, random: np.random.Generator) -> Iterator[Streams]:
-    assert case.p is not None
+    p = case.parameters["p"]
     shape = CONTRACTS[case.op].mask_shape(case.shape)
     calls = 2 * -(-case.draws // prod(shape))
     asked = [id for id in map(FindingId.parse, case.findings) if id.family == "streams"]
     kinds = dict.fromkeys(id.parameter.partition(".")[0] for id in asked)
-    pairs = {kind: bernoulli(random, 1 - case.p, calls, shape) for kind in kinds}
-    yield Streams(case.p, pairs, Masks(case.p, next(iter(pairs.values())), passed(), passed()))
+    pairs = {kind: bernoulli(random, 1 - p, calls, shape) for kind in kinds}
+    yield Streams(p, pairs, Masks(p, next(iter(pairs.values())), passed(), passed()))
 
 
 def _gradients(case: Case, random: np.random.Generator) -> Iterator[Gradients]:
-    assert case.p is not None
+    p = case.parameters["p"]
     contract = CONTRACTS[case.op]
     shape = contract.mask_shape(case.shape)
     values = (*probes(contract, case.dtype), *SPECIAL)
     which: npt.NDArray[np.intp] = np.resize(np.arange(len(values)), prod(shape))
     draws = np.bincount(which, minlength=len(values))
     for _ in range(-(-case.draws // which.size)):
-        bits = bernoulli(random, 1 - case.p, 1, shape)
+        bits = bernoulli(random, 1 - p, 1, shape)
         kept = np.bincount(which[bits.unpack()[0].view(bool)], minlength=len(values))
-        yield Gradients(case.p, bits, passed(), passed(), passed(), passed(), values, (kept, draws), "")
+        yield Gradients(p, bits, passed(), passed(), passed(), passed(), values, (kept, draws), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 from keeprate.harness.judging.request import Request, jobs
 from keeprate.harness.judging.text import filled, millions, plural
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.engine import Job
 from keeprate.harness.workers.pool import Runner
 
@@ -60,7 +61,7 @@ def _one(request: Request, runner: Runner, op: str, todo: list[Job], offer: Offe
         request.suite.detects(job.case, shares[text])
         for job in mine
         for text in job.case.findings
-        if request.plan[text].id.law == request.suite.headline and request.plan[text].id.p != "-"
+        if request.plan[text].id.law == request.suite.headline and request.plan[text].id.parameters != ANY
     ]
     return Forecast(op, len(wanted), draws, whole - draws, max(headline, default=None), _seconds(runner, todo))
 
@@ -74,7 +75,7 @@ def _seconds(runner: Runner, todo: list[Job]) -> float:
     """What all jobs would take: for each what a short one does, and for each draw what it costs in a long one."""
     small = [job for job in todo if job.role == "backend" and 0 < prod(job.case.shape) <= TRIAL]
     longest = max(small, key=lambda job: job.case.draws)
-    short, long = (replace(longest, case=replace(longest.case, draws=draws)) for draws in (1, TRIAL))
+    short, long = (longest.replace(case=longest.case.replace(draws=draws)) for draws in (1, TRIAL))
     _time(runner, long)  # loads what is loaded once
     fixed, whole = _time(runner, short), _time(runner, long)
     per_draw = max(0.0, whole - fixed) / TRIAL

@@ -147,7 +147,7 @@ def replay(
 ) -> None:
     """Run one finding again, exactly: the same seed gives the same draws.
 
-    ID is what a failure prints: op/law/dtype/p/shape/context.
+    ID is what a failure prints: op/law/dtype/parameters/shape/context.
 
     \b
       keeprate replay ID --backend mine.py --seed 7 --fresh

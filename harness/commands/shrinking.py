@@ -62,7 +62,7 @@ def shrink(
 
     def seen(case: Case, role: str) -> tuple[Evidence | None, str]:
         (text,) = (one for one in case.findings if FindingId.parse(one).law == law)
-        alone = replace(case, findings=(text,))  # what other laws ask for may not fit into a small shape
+        alone = case.replace(findings=(text,))  # what other laws ask for may not fit into a small shape
         job = Job(role, alone, request.seed, {text: None if math.isinf(threshold) else threshold})
         result = runner.run(job)
         return result.evidence.get(text), result.error  # neither where the law was not made for so small a shape
@@ -115,7 +115,7 @@ def _dtype(case: Case) -> tuple[int, str]:
 
 
 def _rate(case: Case) -> tuple[float, str]:
-    return (0.0 if case.p is None else abs(case.p - 0.5)), ""
+    return abs(case.parameters.get("p", 0.5) - 0.5), ""
 
 
 def _plainer(found: Case, others: Sequence[Case], part: Callable[[Case], tuple[float, str]]) -> list[Case]:
@@ -131,7 +131,7 @@ def _plainer(found: Case, others: Sequence[Case], part: Callable[[Case], tuple[f
 
 def _for_reference(case: Case) -> Case:
     """The same for the reference, which is judged in `eager` and `grad` alone."""
-    return replace(case, context="grad" if "vjp" in case.needs else "eager")
+    return case.replace(context="grad" if "vjp" in case.needs else "eager")
 
 
 def _halved(found: Smallest, broken: Callable[[Case], Smallest | None]) -> Iterator[Smallest]:
@@ -148,7 +148,7 @@ def _halved(found: Smallest, broken: Callable[[Case], Smallest | None]) -> Itera
 
 def _cut(case: Case, axis: int, length: int) -> Case:
     shape = (*case.shape[:axis], length, *case.shape[axis + 1 :])
-    return replace(case, shape=shape, draws=min(case.draws, CALLS * math.prod(shape)))
+    return case.replace(shape=shape, draws=min(case.draws, CALLS * math.prod(shape)))
 
 
 def _breaks(evidence: Evidence, threshold: float) -> bool:
@@ -189,5 +189,5 @@ def _added(promise: Promise, runs: Sequence[Mapping[str, Result]]) -> dict[str, 
                 for text, item in result.evidence.items()
                 if text in before.evidence
             }
-            total[name] = replace(before, evidence=evidence, error=before.error or result.error)
+            total[name] = before.replace(evidence=evidence, error=before.error or result.error)
     return {case.id: total[case.id] for case in promise.cases if case.id in total}

@@ -106,7 +106,7 @@ def _mark(law: str, context: str, group: list[Finding]) -> Mark:
         len(group),
         len(broken),
         sum(finding.status == "error" for finding in group),
-        tuple(sorted({finding.p for finding in broken if finding.p is not None})),
+        tuple(sorted({finding.parameters["p"] for finding in broken if finding.parameters})),
         tuple(sorted({finding.dtype for finding in broken} - {ANY})),
         min(draws, default=None),
         float(f"{max(off, key=abs):.3g}") if off else None,

@@ -13,12 +13,12 @@ from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.kinds import Evidence, pool
 from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.case import ANY, Promise
+from keeprate.harness.protocol.case import ANY, Promise, parameters_text
 from keeprate.harness.protocol.engine import Result
 
 Status = Literal["kept", "broken", "not_implemented", "not_offered", "unreadable", "error"]
 KEYS = (  # of the public JSON, in its order
-    *("id", "status", "known", "law", "op", "dtype", "p", "shape", "strides", "context"),
+    *("id", "status", "known", "law", "op", "dtype", "parameters", "shape", "strides", "context"),
     *("statistic", "p_value", "log10_e", "threshold_log10_e", "n", "estimate", "expected", "interval", "detectable"),
     *("detail", "replay"),
 )
@@ -38,7 +38,7 @@ class Finding:
     law: str
     op: str
     dtype: str
-    p: float | None
+    parameters: dict[str, int | float] | None
     shape: list[int] | None
     strides: str | None
     context: str
@@ -127,7 +127,7 @@ def unjudged(promise: Promise, status: Status, reason: str) -> Finding:
         law=id.law,
         op=id.op,
         dtype=id.dtype,
-        p=None if id.p == ANY else float(id.p.removeprefix("p")),
+        parameters=None if id.parameters == ANY else promise.cases[0].parameters,
         shape=[int(part) for part in shape.split("x")] if shape.replace("x", "").isdigit() else None,
         strides=strides or None,
         context=id.context,
@@ -169,7 +169,8 @@ def weigh(promise: Promise, results: Mapping[str, Result], alpha: float) -> tupl
         if lacking:
             return "not_offered", lacking[0], None
         return ("unreadable", unreadable[0], None) if unreadable else ("error", "its case gave no evidence", None)
-    labels = _labels([(case.p, case.dtype, case.shape) for case, _ in seen])
+    parts = [(parameters_text(case.parameters), case.dtype, "x".join(map(str, case.shape))) for case, _ in seen]
+    labels = _labels(parts)
     evidence = pool([item for _, item in seen], labels)
     if isinstance(evidence, Check):
         broken = evidence.broken or not evidence.checked
@@ -190,12 +191,10 @@ def _described(finding: Finding, evidence: Evidence, promise: Promise, alpha: fl
     return replace(finding, evidence=evidence, level=alpha * promise.share, detail=where)
 
 
-def _labels(cases: Sequence[tuple[float | None, str, tuple[int, ...]]]) -> list[str]:
+def _labels(cases: Sequence[tuple[str, ...]]) -> list[str]:
     """Names for the cases of one finding: only the parts in which they differ."""
-    columns = list(zip(*cases, strict=True))
-    varying = [len(set(column)) > 1 for column in columns]
-    words = [(f"p{p!r}", dtype, "x".join(map(str, shape))) for p, dtype, shape in cases]
-    return [" ".join(word for word, varies in zip(row, varying, strict=True) if varies) for row in words]
+    varying = [len(set(column)) > 1 for column in zip(*cases, strict=True)]
+    return [" ".join(word for word, varies in zip(row, varying, strict=True) if varies) for row in cases]
 
 
 def _round(value: float) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from keeprate.harness.evidence.check import Check
@@ -42,7 +41,7 @@ def pictures(
             continue
         beside: tuple[int, list[str]] | None = None
         if request.suite.reference:
-            plain = replace(case, context="grad" if "vjp" in case.needs else "eager")  # as the reference is judged
+            plain = case.replace(context="grad" if "vjp" in case.needs else "eager")  # as the reference is judged
             beside = rows_of(draw(Job("reference", plain, request.seed, {})))
         width, rows = mine
         alike = beside is not None and beside[0] == width

@@ -162,7 +162,10 @@ def ask(
     _exist(ops, "ops", "operator", {case.op for case in cases})
     _exist(dtypes, "dtypes", "dtype", {case.dtype for case in cases} - {ANY})
     if finding is not None and finding not in promises:
-        FindingId.parse(finding)  # says so if it isn't an id at all
+        try:
+            FindingId.parse(finding)  # says so if it isn't an id at all
+        except UsageError as error:
+            raise UsageError(f"{error}, as in {next(iter(promises))}") from None
         raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_elsewhere(finding, loaded, promises)}")
     chosen = {}
     for text, promise in promises.items():
@@ -227,7 +230,8 @@ def jobs(request: Request, offer: Offer, findings: Collection[str] | None = None
     """
     wanted = request.promises if findings is None else {text: request.promises[text] for text in findings}
     cases = {case.id: case for promise in wanted.values() for case in offered(promise, offer)}
-    references = [case.for_reference() for case in cases.values() if request.suite.judges_reference(case)]
+    beside = [case for case in cases.values() if request.suite.judges_reference(case)]
+    references = [case.replace(draws=case.reference_draws) for case in beside]
     return [
         Job(role, case, request.seed, {text: _threshold(request, text) for text in case.findings})
         for role, side in (("reference", references), ("backend", cases.values()))

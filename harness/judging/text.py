@@ -16,7 +16,7 @@ from rich.table import Table
 from keeprate.harness.judging.deviations import no_longer_seen
 from keeprate.harness.judging.diagnosis import precedence
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.protocol.case import ANY
+from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.law import Law
 
 if TYPE_CHECKING:
@@ -190,9 +190,13 @@ def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
         for other in findings
         if (other.op, other.law, other.shape, other.strides, other.context) == place and other is not finding
     ]
-    dtypes = [(other.status, other.dtype) for other in family if other.p == finding.p and other.dtype != ANY]
+    dtypes = [
+        (other.status, other.dtype) for other in family if other.parameters == finding.parameters and other.dtype != ANY
+    ]
     rates = [
-        (other.status, f"p{other.p!r}") for other in family if other.dtype == finding.dtype and other.p is not None
+        (other.status, parameters_text(other.parameters))
+        for other in family
+        if other.dtype == finding.dtype and other.parameters
     ]
     parts = []
     for status in ("kept", "broken"):
@@ -233,7 +237,7 @@ def rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
             continue
         broken = count["broken"] + count["error"]
         rates = [finding for finding in mine if finding.law == verdict.headline and finding.n]
-        worst = max((finding.detectable or 0.0 for finding in rates if finding.p is not None), default=0.0)
+        worst = max((finding.detectable or 0.0 for finding in rates if finding.parameters), default=0.0)
         lost = any(item.law == verdict.headline and item.status in ("unreadable", "error") for item in mine)
         yield (
             op,

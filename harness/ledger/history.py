@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import standing
 from keeprate.harness.ledger.store import Ledger
-from keeprate.harness.protocol.backend import DTYPES, Offer
+from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Promise
 from keeprate.harness.protocol.lookup import similar
 
@@ -92,13 +93,9 @@ def _offer(ledger: Ledger, text: str) -> Offer:
         UsageError: it is something else.
     """
     try:
-        offer = Offer.from_json(json.loads(text))
-        words = [offer.name, offer.version, offer.device, *offer.names]
-        if not all(isinstance(word, str) for word in words) or not set(offer.dtypes) <= set(DTYPES):
-            raise ValueError("not names")
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        return msgspec.json.decode(text, type=Offer)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"{ledger.path}: what a backend offered is not to be read: {error}") from None
-    return offer
 
 
 def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> dict[str, Any]:

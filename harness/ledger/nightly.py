@@ -180,7 +180,7 @@ class Agenda:
             for job in ahead.jobs:
                 if number := beside if job.role == "reference" else passes:
                     # Gone through to the end: what decides is the evidence of all nights.
-                    yield replace(job.again(number), seed=seed, thresholds=dict.fromkeys(job.thresholds))
+                    yield job.again(number).replace(seed=seed, thresholds=dict.fromkeys(job.thresholds))
 
     def note(self, result: Result, totals: dict[str, Evidence]) -> None:
         """Takes what came of a pass, and the evidence of all passes over its case."""
@@ -236,7 +236,7 @@ def standing(
     for role, found in results.items():
         passes = ledger.passes(subjects[role])
         for case, result in found.items():
-            docket.add(replace(result, role=role, passes=passes[case]))
+            docket.add(result.replace(role=role, passes=passes[case]))
     verdict = conclude(asked, offers, docket, run, isolated=True)
     fallen = ledger.fallen(subjects["backend"])
     findings = tuple(_still_broken(finding, fallen.get(finding.id)) for finding in verdict)

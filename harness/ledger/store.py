@@ -18,6 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.kinds import Evidence, add
 from keeprate.harness.evidence.moments import Moments
@@ -365,7 +367,7 @@ class Ledger:
         )
 
     def _subject(self, plan: int, role: str, offer: Offer) -> int:
-        more: dict[str, Any] = {"offer": json.dumps(offer.to_json())}
+        more: dict[str, Any] = {"offer": msgspec.json.encode(offer).decode()}
         row = self.row("subject", more, plan=plan, role=role, **_who(offer))
         self.db.execute("UPDATE subject SET offer = ? WHERE id = ?", (more["offer"], row))
         return row

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import msgspec
 
 from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.protocol.lookup import find
@@ -16,8 +17,7 @@ _LOADED: dict[int, tuple[str, Any]] = {}  # by id; what is kept here keeps its i
 REQUIRED = ("name", "layout", "dtypes", "seed", "asarray", "asnumpy", "dtype_of")
 
 
-@dataclass(frozen=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """What a backend has, as data that travels between processes.
 
     Args:
@@ -33,16 +33,6 @@ class Offer:
     device: str
     dtypes: tuple[str, ...]
     names: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Offer:
-        """The inverse of `to_json`."""
-        fields: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in data.items()}
-        return cls(**fields)
 
 
 def load_backend(name: str) -> Any:

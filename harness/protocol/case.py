@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
+
+import msgspec
 
 from keeprate.harness.errors import UsageError
 
@@ -20,13 +22,18 @@ def shape_text(shape: tuple[int, ...], strides: str = "") -> str:
     return f"{text}:{strides}" if strides else text
 
 
+def parameters_text(parameters: Mapping[str, float]) -> str:
+    """Parameters as ids write them: {"p": 0.3} is p0.3, several are separated by commas, none is `-`."""
+    return ",".join(f"{name}{value!r}" for name, value in parameters.items()) or ANY
+
+
 class FindingId(NamedTuple):
     """The public name of a finding, part by part; `str()` joins them and `parse` takes them apart."""
 
     op: str
     law: str
     dtype: str
-    p: str
+    parameters: str
     shape: str
     context: str
 
@@ -44,10 +51,7 @@ class FindingId(NamedTuple):
         empty = [name for name, part in zip(cls._fields, parts, strict=False) if not part]
         if len(parts) != len(cls._fields) or empty:
             wrong = f"has {len(parts)} parts, not" if len(parts) != len(cls._fields) else f"has no {empty[0]} among"
-            raise UsageError(
-                f"'{text}' is not the id of a finding: it {wrong} the six of "
-                "op/law/dtype/p/shape/context, as in dropout/keep_rate/float32/p0.3/64x1024/eager"
-            )
+            raise UsageError(f"'{text}' is not the id of a finding: it {wrong} the six of {'/'.join(cls._fields)}")
         return cls(*parts)
 
     @property
@@ -61,16 +65,15 @@ class FindingId(NamedTuple):
         return self.law.partition(":")[2]
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(msgspec.Struct, frozen=True, dict=True):  # a dict, for what is computed once
     """One place to look: what is called, how often, and which findings it is evidence for.
 
     Args:
         op: the operator's name, as the backend spells it.
         dtype: a name among the backend's dtypes.
-        p: the probability that the operator is called with; None if the study goes through several.
-        shape: channels first; () for a scalar or where the study goes through several shapes.
-        context: how the operator is called: `eager`, `grad`, …
+        parameters: numbers that the operator is called with, by name; empty if the study goes through several.
+        shape: of the input, axes in the suite's order; () for a scalar or where the study goes through several shapes.
+        context: how the operator is called, as the suite names it.
         study: which of the suite's samplings this is.
         draws: random draws that the plan asks for; 0 for a deterministic study.
         reference_draws: the same when the reference is judged; None where it is not.
@@ -81,7 +84,7 @@ class Case:
 
     op: str
     dtype: str
-    p: float | None
+    parameters: dict[str, int | float]
     shape: tuple[int, ...]
     context: str
     study: str
@@ -94,34 +97,21 @@ class Case:
     @cached_property
     def id(self) -> str:
         """Stable, readable, and the same for every framework."""
-        p = ANY if self.p is None else f"p{self.p!r}"
         shape = shape_text(self.shape, self.strides) if self.shape else ANY
-        return f"{self.op}/{self.study}/{self.dtype}/{p}/{shape}/{self.context}"
+        return f"{self.op}/{self.study}/{self.dtype}/{parameters_text(self.parameters)}/{shape}/{self.context}"
 
     def asks(self, law: str) -> bool:
         """True if a finding of this law rests on the case; what no law asks for need not be sampled."""
         return any(FindingId.parse(text).family == law for text in self.findings)
 
-    def for_reference(self) -> Case:
-        """The same case with the draws that the reference is judged by."""
-        assert self.reference_draws is not None
-        return replace(self, draws=self.reference_draws)
+    def replace(self, **changes: Any) -> Case:
+        """The same case with other values of some fields."""
+        return msgspec.structs.replace(self, **changes)
 
     def seed(self, run_seed: int, role: str) -> int:
         """The seed of this case in a run: 31 bits, so that every framework takes it."""
         digest = hashlib.blake2b(f"{run_seed}/{role}/{self.id}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big") >> 1
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Case:
-        """The inverse of `to_json`."""
-        lists = ("shape", "findings", "needs")
-        fields: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in data.items()}
-        return cls(**fields)
 
 
 @dataclass(frozen=True)

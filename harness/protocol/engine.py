@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+import msgspec
 
 from keeprate.harness.errors import BackendError, NotOffered, Unreadable
 from keeprate.harness.evidence.check import Check
@@ -15,8 +16,7 @@ from keeprate.harness.protocol.case import Case, FindingId
 from keeprate.harness.protocol.suite import Suite
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One case to run, and everything that its result depends on.
 
     Args:
@@ -31,31 +31,19 @@ class Job:
     role: str
     case: Case
     seed: int
-    thresholds: Mapping[str, float | None]
+    thresholds: dict[str, float | None]
     passes: int = 1
+
+    def replace(self, **changes: Any) -> Job:
+        """The same job with other values of some fields."""
+        return msgspec.structs.replace(self, **changes)
 
     def again(self, passes: int) -> Job:
         """The same case, with `passes` times the draws at once."""
-        return replace(self, case=replace(self.case, draws=self.case.draws * passes), passes=passes)
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "role": self.role,
-            "case": self.case.to_json(),
-            "seed": self.seed,
-            "thresholds": dict(self.thresholds),
-            "passes": self.passes,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Job:
-        """The inverse of `to_json`."""
-        return cls(data["role"], Case.from_json(data["case"]), data["seed"], data["thresholds"], data["passes"])
+        return self.replace(case=self.case.replace(draws=self.case.draws * passes), passes=passes)
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """What running a job gave: evidence by finding, or why there is none.
 
     Args:
@@ -71,32 +59,31 @@ class Result:
 
     role: str
     case: str
-    evidence: Mapping[str, Evidence] = field(default_factory=dict)
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    not_offered: Mapping[str, str] = field(default_factory=dict)
+    evidence: dict[str, Any] = {}
+    unreadable: dict[str, str] = {}
+    not_offered: dict[str, str] = {}
     error: str = ""
-    seconds: float = field(default=0.0, compare=False)
+    seconds: float = 0.0
     passes: int = 1
+
+    def replace(self, **changes: Any) -> Result:
+        """The same result with other values of some fields."""
+        return msgspec.structs.replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return {
-            "role": self.role,
-            "case": self.case,
-            "evidence": {text: item.to_json() for text, item in self.evidence.items()},
-            "unreadable": dict(self.unreadable),
-            "not_offered": dict(self.not_offered),
-            "error": self.error,
-            "seconds": self.seconds,
-            "passes": self.passes,
-        }
+        evidence = {text: item.to_json() for text, item in self.evidence.items()}
+        return {**msgspec.structs.asdict(self), "evidence": evidence}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Result:
-        """The inverse of `to_json`."""
-        evidence = {text: from_json(item) for text, item in data["evidence"].items()}
-        why = data["unreadable"], data["not_offered"], data["error"]
-        return cls(data["role"], data["case"], evidence, *why, float(data["seconds"]), data["passes"])
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: it is no result.
+        """
+        result = msgspec.convert(data, cls)
+        return result.replace(evidence={text: from_json(item) for text, item in result.evidence.items()})
 
 
 def run(suite: Suite, backend: Any, job: Job) -> Result:

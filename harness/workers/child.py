@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import Any
 
+import msgspec
 import psutil
 
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
@@ -87,9 +88,8 @@ class Child:
             raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
         _pass_on(answer)
         try:
-            offer, reference = Offer.from_json(answer["offer"]), answer["reference"]
-            offers = offer, Offer.from_json(reference) if reference else None
-        except (AttributeError, LookupError, TypeError):
+            offers = msgspec.convert((answer["offer"], answer["reference"]), tuple[Offer, Offer | None])
+        except (LookupError, msgspec.ValidationError):
             raise self._death(NO_ANSWER) from None
         self.serves = self._greeted = True
         return offers
@@ -116,7 +116,7 @@ class Child:
             ChildDiedError: that takes its process down.
         """
         self._load_again()
-        lines = self._ask({"picture": job.to_json()}, job.case.draws).get("lines")
+        lines = self._ask({"picture": msgspec.to_builtins(job)}, job.case.draws).get("lines")
         if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
             raise self._death(NO_ANSWER)
         return lines
@@ -128,7 +128,7 @@ class Child:
             ChildDiedError: it takes its process down, or none can be had for it.
         """
         self._load_again()
-        answer = self._ask(job.to_json(), job.case.draws)
+        answer = self._ask(msgspec.to_builtins(job), job.case.draws)
         if "fault" in answer:  # around the case, for what goes wrong in it is a result already
             last = (str(answer["fault"]).strip().splitlines() or [""])[-1][:200]
             raise self._death(f"keeprate itself failed in this case: {last}")
@@ -269,11 +269,8 @@ def result_of(answer: dict[str, Any], job: Job) -> Result:
     """
     try:
         result = Result.from_json(answer["result"])
-        texts = [result.error, *result.unreadable.values(), *result.not_offered.values()]
     except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"no result: {error!r}") from None
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("no result: its reasons are no texts")
     if (result.role, result.case) != (job.role, job.case.id):
         raise ValueError(f"the result of {result.case}, not of {job.case.id}")
     return result

@@ -19,6 +19,7 @@ import traceback
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from keeprate.harness.errors import KeeprateError, NoVerdictError
@@ -115,14 +116,13 @@ def main() -> None:
         try:
             if loaded is None:
                 loaded = _Loaded(message)
-                reference = loaded.reference.to_json() if loaded.reference else None
-                answer: dict[str, Any] = {"offer": loaded.offer.to_json(), "reference": reference}
+                answer: dict[str, Any] = msgspec.to_builtins({"offer": loaded.offer, "reference": loaded.reference})
             elif "check" in message:
                 answer = loaded.check()
             elif "picture" in message:
-                answer = {"lines": loaded.picture(Job.from_json(message["picture"]))}
+                answer = {"lines": loaded.picture(msgspec.convert(message["picture"], Job))}
             else:
-                answer = {"result": loaded.run(Job.from_json(message)).to_json()}
+                answer = {"result": loaded.run(msgspec.convert(message, Job)).to_json()}
         except KeeprateError as error:
             answer = {"refused": str(error), "code": error.exit_code}
         except Exception:  # noqa: BLE001 - whatever is left is a fault of ours: the parent shows the whole traceback

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
@@ -93,7 +95,7 @@ class Cluster:
             NoVerdictError: it can't be loaded.
         """
         mine, reference = self._ask("offers")
-        return Offer.from_json(mine), Offer.from_json(reference) if reference else None
+        return msgspec.convert((mine, reference), tuple[Offer, Offer | None])
 
     def check(self) -> list[Look]:
         """What the suite finds of the adapter alone.
@@ -147,7 +149,7 @@ class Cluster:
 
     def picture(self, job: Job) -> list[str]:
         """Lines of text that show what `job` draws; none if it takes its process down."""
-        lines: list[str] = self._told(_picture, job.to_json())
+        lines: list[str] = self._told(_picture, msgspec.to_builtins(job))
         return lines
 
     def close(self) -> None:
@@ -161,7 +163,7 @@ class Cluster:
 
     def _submit(self, job: Job) -> Future:
         key = f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}"
-        return self._client.submit(_run, self._setup, job.to_json(), key=key, pure=False)
+        return self._client.submit(_run, self._setup, msgspec.to_builtins(job), key=key, pure=False)
 
     def _ask(self, what: str) -> Any:
         answer = self._told(_tell, what)
@@ -239,13 +241,13 @@ def _end(run: str) -> None:
 
 def _run(setup: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     """In a Dask worker: one case."""
-    (result,) = _child(setup).map([Job.from_json(job)])
+    (result,) = _child(setup).map([msgspec.convert(job, Job)])
     return result.to_json()
 
 
 def _picture(setup: dict[str, Any], job: dict[str, Any]) -> list[str]:
     """In a Dask worker: what one case looks like."""
-    return _child(setup).picture(Job.from_json(job))
+    return _child(setup).picture(msgspec.convert(job, Job))
 
 
 def _tell(setup: dict[str, Any], what: str) -> dict[str, Any]:
@@ -257,6 +259,6 @@ def _tell(setup: dict[str, Any], what: str) -> dict[str, Any]:
         if what == "check":
             return {"told": [asdict(look) for look in child.check()]}
         mine, reference = child.offers()
-        return {"told": [mine.to_json(), reference.to_json() if reference else None]}
+        return {"told": msgspec.to_builtins([mine, reference])}
     except KeeprateError as error:
         return {"refused": str(error), "code": error.exit_code}

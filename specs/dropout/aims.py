@@ -73,9 +73,9 @@ def draws(p: float, aim: Aim) -> int:
 
 def detects(case: Case, alpha: float) -> float:
     """The smallest departure of the keep rate that `case`, drawn as planned, catches with probability 0.99."""
-    assert case.p is not None
+    p = case.parameters["p"]
     entries = prod(CONTRACTS[case.op].mask_shape(case.shape))
     number = -(-case.draws // entries) * entries
-    dropped = round(number * case.p)
-    tally = Tally(("kept", "dropped"), (number - dropped, dropped), (1 - case.p, case.p), departure="rate")
+    dropped = round(number * p)
+    tally = Tally(("kept", "dropped"), (number - dropped, dropped), (1 - p, p), departure="rate")
     return tally.detectable(alpha)

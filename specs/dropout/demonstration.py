@@ -40,7 +40,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     inplace = f"backend.{contract.inplace}(x, p, train)"
     if contract.inplace == "inplace":
         inplace = f"backend.{case.op}(x, p, train, inplace=True)"
-    p = 0.3 if case.p is None else case.p
+    p = case.parameters.get("p", 0.3)
     shape = case.shape or ORDINARY[max(contract.ranks)]
     entries = prod(contract.mask_shape(shape))
     calls = max(2, min(CALLS, min(case.draws or 1, ENTRIES) // entries)) // 2 * 2

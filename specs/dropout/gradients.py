@@ -103,10 +103,9 @@ class _Passes:
     """Passes forward and back on one input with one cotangent."""
 
     def __init__(self, caller: Caller, case: Case) -> None:
-        assert case.p is not None
+        self._caller, self._p = caller, case.parameters["p"]
         settle = _again if prod(case.shape) <= HELD else _setting
-        setting = settle(caller.contract, caller.dtype, case.p, case.shape, case.strides)
-        self._caller, self._p = caller, case.p
+        setting = settle(caller.contract, caller.dtype, self._p, case.shape, case.strides)
         self._values, self._which = setting.values, setting.which
         self._x, self._ct = setting.x, setting.ct
         self._outputs, self._slopes = setting.outputs, setting.slopes

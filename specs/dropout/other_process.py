@@ -16,6 +16,7 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from keeprate.harness.errors import BackendError, NotOffered
@@ -43,11 +44,11 @@ class OtherProcess:
 
     def calls(self, case: Case, seed: int, number: int) -> list[Seen]:
         """The outputs of `number` calls after seeding there, on the probe values."""
-        return self._ask({"case": case.to_json(), "seed": seed, "number": number})
+        return self._ask({"case": msgspec.to_builtins(case), "seed": seed, "number": number})
 
     def unseeded(self, case: Case) -> Seen:
         """What a call of the operator gives there without seeding, on 1,024 mask entries."""
-        return self._ask({"case": case.to_json(), "seed": None, "number": 1})[0]
+        return self._ask({"case": msgspec.to_builtins(case), "seed": None, "number": 1})[0]
 
     def end(self) -> None:
         """Ends it; what was asked of it is lost."""
@@ -125,7 +126,7 @@ def main() -> None:
     backend = load_backend(sys.argv[1])
     for line in source:
         request = json.loads(line)
-        case = Case.from_json(request["case"])
+        case = msgspec.convert(request["case"], Case)
         try:
             outputs = _calls(Caller(backend, CONTRACTS[case.op], case.dtype), case, request["seed"], request["number"])
             answer = _packed(outputs)
@@ -138,12 +139,11 @@ def main() -> None:
 
 
 def _calls(caller: Caller, case: Case, seed: int | None, number: int) -> list[Seen]:
-    assert case.p is not None
     x = filled(caller.contract, case.dtype, case.shape)
     if seed is not None:
         caller.seed(seed)
     natives = (caller.native(x) for _ in range(number))  # one each, for the operator may write to it
-    return [caller.seen(caller.call(native, case.p)) for native in natives]
+    return [caller.seen(caller.call(native, case.parameters["p"])) for native in natives]
 
 
 def _packed(outputs: list[Seen]) -> bytes:

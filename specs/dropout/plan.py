@@ -415,7 +415,7 @@ class _Planner:
         return Case(
             op=self.contract.name,
             dtype=self.dtype,
-            p=p,
+            parameters={} if p is None else {"p": p},
             shape=shape,
             context=context,
             study=study,

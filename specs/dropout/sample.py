@@ -124,11 +124,10 @@ class Reader:
     """Makes calls and reads their outputs, in the backend's own layout: moving axes would cost more than the laws."""
 
     def __init__(self, caller: Caller, case: Case) -> None:
-        assert case.p is not None
         contract = caller.contract
-        self.caller, self._contract, self.p = caller, contract, case.p
+        self.caller, self._contract, self.p = caller, contract, case.parameters["p"]
         values = probes(contract, case.dtype)
-        self._table = reference.table(contract, case.dtype, case.p, values)
+        self._table = reference.table(contract, case.dtype, self.p, values)
         which = laid_out(indices(case.shape), case.strides)
         self._x = laid_out(np.array(values, dtype=caller.wide)[indices(case.shape)], case.strides)
         self._strided = bool(case.strides)

@@ -56,18 +56,17 @@ def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
 
 def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     """Many calls in training at p = 0 or 1, where a mask that is drawn all the same errs once in 10⁷ or 10⁸ entries."""
-    assert case.p is not None
-    caller = Caller(backend, CONTRACTS[case.op], case.dtype)
+    p, caller = case.parameters["p"], Caller(backend, CONTRACTS[case.op], case.dtype)
     caller.seed(seed)
     x = filled(caller.contract, case.dtype, case.shape)
-    expected = exactly(reference.without_mask(caller.contract, case.dtype, case.p, x, train=True))
+    expected = exactly(reference.without_mask(caller.contract, case.dtype, p, x, train=True))
     exact = np.ascontiguousarray(caller.to_layout(expected.kept)).astype(caller.wide)
-    what, native = f"training at p = {case.p:g}", caller.native(x)
+    what, native = f"training at p = {p:g}", caller.native(x)
     for _ in range(-(-case.draws // x.size)):
         if caller.contract.writes:
             native = caller.native(x)
         try:
-            y = caller.raw(caller.call(native, case.p))
+            y = caller.raw(caller.call(native, p))
         except BackendError as error:
             seen = Observation(what, x, None, str(error), "", x, expected)
         else:

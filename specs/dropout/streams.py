@@ -66,7 +66,6 @@ class Streams:
 
 def streams(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
     """Seeds, calls twice, and goes on to the next seed; `case.draws` counts the entries of the first calls."""
-    assert case.p is not None
     reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype), case)
     seeds = -(-case.draws // reader.entries)
     high = reader.caller.takes_seed(HIGH)
@@ -82,7 +81,7 @@ def streams(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
                 reader.caller.seed(base + HIGH)
                 outputs.append(reader.call())
             base += 3  # an odd step, for a seed could be cut to its upper bits
-        yield _paired(case.p, reader.read(len(outputs), outputs), 5 if high else 4)
+        yield _paired(reader.p, reader.read(len(outputs), outputs), 5 if high else 4)
         seeds -= each
 
 
@@ -125,17 +124,17 @@ def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader]]:
         yield "twin", Reader(Caller(backend, contract, case.dtype, case.context), case)
         return
     batch, width, *spatial = case.shape
-    shaped = replace(case, shape=(batch // 2, width * 2, *spatial))
+    shaped = case.replace(shape=(batch // 2, width * 2, *spatial))
     yield "shape", Reader(Caller(backend, contract, case.dtype), shaped)
     dtypes = [dtype for dtype in backend.dtypes if dtype != case.dtype]
     if dtypes:
-        yield "dtype", Reader(Caller(backend, contract, dtypes[0]), replace(case, dtype=dtypes[0]))
+        yield "dtype", Reader(Caller(backend, contract, dtypes[0]), case.replace(dtype=dtypes[0]))
     alike = [one for one in CONTRACTS.values() if one.granularity == contract.granularity and not one.writes]
     for one in sorted(alike, key=lambda one: one.preserves_moments == contract.preserves_moments):
         if one is not contract and not one.optional and callable(getattr(backend, one.name, None)):
             rank = max(one.ranks) if one.by_channel else len(case.shape)
             shape = (batch, width, *(1,) * (rank - 3), *spatial[-1:])
-            yield "op", Reader(Caller(backend, one, case.dtype), replace(case, op=one.name, shape=shape))
+            yield "op", Reader(Caller(backend, one, case.dtype), case.replace(op=one.name, shape=shape))
             break
     if callable(getattr(backend, "vjp", None)):
         yield "grad", Backward(Caller(backend, contract, case.dtype), case)
@@ -198,7 +197,7 @@ def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     contract = CONTRACTS[case.op]
     caller = Caller(backend, contract, case.dtype, case.context)
     x = filled(contract, case.dtype, thousand(contract))
-    small = replace(case, p=UNSEEDED, shape=x.shape)
+    small = case.replace(parameters={"p": UNSEEDED}, shape=x.shape)
     expected = reference.outcomes(contract, case.dtype, UNSEEDED, x)
     (one, other), (fresh, second) = two(backend), two_unseeded(backend)
 

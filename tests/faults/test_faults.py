@@ -4,7 +4,6 @@ import inspect
 import itertools
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,7 +87,7 @@ def test_what_is_shared_with_the_reference_misleads_nobody(backend, says, left_b
     asked = {
         text: one
         for text, one in whole.promises.items()
-        if one.id.context == "eager" and one.id.family in laws and one.id.p in ("-", "p0.3")
+        if one.id.context == "eager" and one.id.family in laws and one.id.parameters in ("-", "p0.3")
     }
     verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1))
     assert verdict.reference["failures"] == []
@@ -187,9 +186,9 @@ def test_what_is_written_to_the_pipe_is_no_picture(left_behind):
     request = ask(f"{HERE}/meddlers.py:WritesJsonToThePipe", suite=DRAWN, profile="quick")
     runner = runner_for(request, 1)
     try:
-        job = next(job for job in jobs(request, runner.offers()[0]) if job.case.p == 0.25)
+        job = next(job for job in jobs(request, runner.offers()[0]) if job.case.parameters["p"] == 0.25)
         assert runner.picture(job) == []
-        assert runner.run(replace(job, case=replace(job.case, p=0.5))).error == ""
+        assert runner.run(job.replace(case=job.case.replace(parameters={"p": 0.5}))).error == ""
     finally:
         runner.close()
     assert left_behind() == ([], [])

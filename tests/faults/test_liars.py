@@ -33,7 +33,7 @@ def test_a_liar_is_found_where_the_harness_looks_and_nowhere_else(label):
     asked = {
         text: one
         for text, one in request.promises.items()
-        if one.id.context == "eager" and one.id.family in LAWS and one.id.p in ("-", "p0.3")
+        if one.id.context == "eager" and one.id.family in LAWS and one.id.parameters in ("-", "p0.3")
     }
     # In this process, as an object: no liar ends it, and a child of its own would take longer than the judging.
     verdict = answer(request.among(asked), InProcess(LIARS[label](), request.suite, request.names))

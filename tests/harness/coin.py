@@ -45,13 +45,14 @@ def plan(profile):
     for op in ("toss", "spin"):
         for p in (0.5, 0.25):
             ids = (f"{op}/fair/float32/p{p!r}/-/eager", f"{op}/lands/float32/-/-/eager")
-            yield Case(op, "float32", p, (), "eager", "throws", draws, draws, ids)
+            yield Case(op, "float32", {"p": p}, (), "eager", "throws", draws, draws, ids)
 
 
 def sample(case, backend, seed):
     backend.seed(seed)
+    p = case.parameters["p"]
     for _ in range(case.draws // CHUNK):
-        yield thrown(backend, case.op, case.p), case.p
+        yield thrown(backend, case.op, p), p
 
 
 def thrown(backend, op, p):

@@ -1,7 +1,5 @@
 """The suite for a coin, in which nobody asks what it lands on."""
 
-from dataclasses import replace
-
 from coin import headline, laws, sample
 from coin import plan as whole
 
@@ -9,4 +7,4 @@ __all__ = ["headline", "laws", "plan", "sample"]
 
 
 def plan(profile):
-    return [replace(case, findings=case.findings[:1]) for case in whole(profile)]
+    return [case.replace(findings=case.findings[:1]) for case in whole(profile)]

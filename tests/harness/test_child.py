@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from keeprate.harness.judging.gate import runner_for
@@ -62,9 +62,10 @@ def test_a_child_whose_parent_goes_ends_in_the_middle_of_a_case_and_not_before(c
     lifeline, alive = os.pipe()
     child = child_of(lifeline)
     os.close(lifeline)
-    offer = Offer.from_json(told(child, {**SETUP, "backend": HANGS})["offer"])
+    offer = msgspec.convert(told(child, {**SETUP, "backend": HANGS})["offer"], Offer)
     todo = jobs(ask(HANGS, suite=f"{HERE}/coin.py", profile="quick"), offer)
-    tell(child, next(job for job in todo if (job.case.op, job.case.p) == ("toss", 0.25)).to_json())  # where it hangs
+    hangs = next(job for job in todo if (job.case.op, job.case.parameters) == ("toss", {"p": 0.25}))
+    tell(child, msgspec.to_builtins(hangs))
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(0.5)
     os.close(alive)
@@ -115,7 +116,7 @@ def test_a_process_that_gathers_threads_is_replaced_by_another(tmp_path, monkeyp
     request = ask(f"{HERE}/coins.py:Gathering", suite=f"{HERE}/coin.py", profile="quick")
     runner = runner_for(request, 1)
     offers = runner.offers()
-    todo = [replace(job, seed=seed) for seed in range(20) for job in jobs(request, offers[0])]
+    todo = [job.replace(seed=seed) for seed in range(20) for job in jobs(request, offers[0])]
     results = list(runner.map(todo))
     runner.close()
     assert [result.error for result in results] == [""] * len(todo)

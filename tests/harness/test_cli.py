@@ -91,7 +91,7 @@ def test_no_workers_are_refused_by_every_command(command):
 @pytest.mark.parametrize(
     ("id", "words"),
     [
-        ("dropout/keep_rate", ["it has 2 parts, not the six of op/law/dtype/p/shape/context"]),
+        ("dropout/keep_rate", ["it has 2 parts, not the six of op/law/dtype/parameters/shape/context"]),
         ("", ["'' is not the id of a finding"]),
         ("dropout/keep_rat/float32/p0.3/64x1024/eager", ["Did you mean dropout/keep_rate/float32/p0.3/64x1024/eager?"]),
     ],
@@ -346,9 +346,9 @@ def test_a_crash_in_one_case_leaves_the_others_judged(keeprate, backend_file, tm
     assert by_status.keys() == {"kept", "error", "not_offered", "not_implemented"}
     assert all(finding["op"] == "dropout2d" for finding in by_status["not_implemented"])
     for finding in by_status["error"]:  # of its own, or pooled over every p
-        assert finding["p"] in (0.9, None)
+        assert finding["parameters"] in ({"p": 0.9}, None)
         assert "SIGSEGV" in finding["detail"]["reason"]
-    kept = {(finding["law"], finding["p"]) for finding in by_status["kept"]}
+    kept = {(finding["law"], (finding["parameters"] or {}).get("p")) for finding in by_status["kept"]}
     assert {("keep_rate", 0.5), ("outcomes", 0.5), ("shape", None), ("evaluation", None)} <= kept
     assert "ERROR   dropout/" in run.out
     assert "not implemented: dropout2d" in run.out

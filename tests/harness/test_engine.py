@@ -5,6 +5,7 @@ import math
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from keeprate.harness.errors import UsageError
@@ -95,7 +96,8 @@ from keeprate.harness.protocol.lookup import find
 request = ask("", profile="quick", suite={coin!r})
 verdict = answer(request, InProcess(find("{coins}:Fair", group="", kind="coin"), request.suite, request.names))
 assert verdict.conforms, str(verdict)
-print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"torch", "mlx", "specs", "impl", "keeprate"}}))
+loaded = {{*sys.modules}} | {{name.partition(".")[0] for name in sys.modules}}
+print(sorted(loaded & {{"torch", "mlx", "keeprate.specs", "keeprate.impl"}}))
 """
     run = python(script)
     assert (run.code, run.out, run.err) == (0, "[]\n", "")
@@ -309,20 +311,25 @@ def test_what_a_backend_says_is_shown_and_kept_without_signs_that_a_terminal_obe
 
 
 @pytest.mark.parametrize("text", ["", "dropout", "a/b/c/d/e", "a/b/c/d/e/f/g", "a//c/d/e/f", "dropout/keep_rate"])
-def test_a_malformed_id_is_refused_with_an_example(text):
-    with pytest.raises(UsageError, match=re.escape("dropout/keep_rate/float32/p0.3/64x1024/eager")):
+def test_a_malformed_id_is_refused_with_its_form_and_an_example(text):
+    with pytest.raises(UsageError, match="the six of op/law/dtype/parameters/shape/context"):
         FindingId.parse(text)
+    with pytest.raises(UsageError, match=re.escape("as in dropout/outcomes/float32/p0.1/64x1024/eager")):
+        ask("mlx", finding=text)
 
 
 # What travels between processes
 
 
 def travelled(value):
+    if isinstance(value, Case | Job):
+        return msgspec.json.decode(msgspec.json.encode(value), type=type(value))
     return type(value).from_json(json.loads(json.dumps(value.to_json(), allow_nan=False)))
 
 
 CASE = Case(
-    "dropout2d", "bfloat16", 0.3, (2, 3, 4, 5), "compile+grad", "masks", 7, 3, ("a/b/c/d/e/f",), "step2", ("vjp",)
+    *("dropout2d", "bfloat16", {"p": 0.3}, (2, 3, 4, 5), "compile+grad", "masks", 7, 3, ("a/b/c/d/e/f",), "step2"),
+    needs=("vjp",),
 )
 EVIDENCE = {
     "tally": Tally(("kept", "dropped"), (7, 3), (0.7, 0.3), departure="rate"),
@@ -337,7 +344,7 @@ EVIDENCE = {
     "value",
     [
         CASE,
-        Case("dropout", "float32", None, (), "eager", "shape", 0, 0, ()),
+        Case("dropout", "float32", {}, (), "eager", "shape", 0, 0, ()),
         Job("backend", CASE, 2**63 - 1, {"a/b/c/d/e/f": 8.5, "g/b/c/d/e/f": None}),
         Result("reference", CASE.id, EVIDENCE, unreadable={"x": "outcomes is broken here"}, error="it exited with 9"),
         EVIDENCE["passed"],

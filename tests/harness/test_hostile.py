@@ -33,7 +33,8 @@ def sound(tmp_path_factory):
         run = ledger.begin(request, (OFFER, None), environment(), kind="nightly", workers=1)
         for case in request.suite.plan("quick"):
             fair, lands = case.findings
-            tally = Tally(("heads", "tails"), (round(1000 * case.p), 1000 - round(1000 * case.p)), (case.p, 1 - case.p))
+            p = case.parameters["p"]
+            tally = Tally(("heads", "tails"), (round(1000 * p), 1000 - round(1000 * p)), (p, 1 - p))
             ledger.add(run, Result("backend", case.id, {fair: tally, lands: passed(1000)}), 1.0)
         verdict, _ = standing(
             request,

@@ -16,6 +16,7 @@ from itertools import count, islice
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import failed
@@ -58,7 +59,7 @@ def ledger(tmp_path):
 
 def begin(ledger, request, *, version="1", kind="nightly", seed=None):
     return ledger.begin(
-        request, (replace(OFFER, version=version), None), environment(), kind=kind, workers=1, seed=seed
+        request, (structs.replace(OFFER, version=version), None), environment(), kind=kind, workers=1, seed=seed
     )
 
 
@@ -140,7 +141,7 @@ def test_what_a_night_draws_is_what_its_cases_give(ledger, request):
 def answer_as_planned(agenda, job, seconds):
     """Tells the agenda that a fair coin's pass took so many seconds."""
     text = next(text for text in job.case.findings if "/fair/" in text)
-    n, p = job.case.draws, job.case.p
+    n, p = job.case.draws, job.case.parameters["p"]
     told = {text: Tally(("heads", "tails"), (round(n * p), n - round(n * p)), (p, 1 - p), departure="rate")}
     agenda.note(Result(job.role, job.case.id, told, seconds=seconds * job.passes, passes=job.passes), told)
 
@@ -249,12 +250,12 @@ def test_no_draw_of_the_reference_is_counted_for_two_backends(ledger, request):
     for name, kind in (("theirs", "gate"), ("mine 2", "nightly")):
         with pytest.raises(UsageError, match=r"seed 7 belongs to the run of \d{4}-\d\d-\d\d, whose evidence is there"):
             begin_beside(ledger, request, name, reference, seed=7, kind=kind)
-    begin_beside(ledger, request, "theirs", replace(reference, version="2"), seed=7)
+    begin_beside(ledger, request, "theirs", structs.replace(reference, version="2"), seed=7)
     begin_beside(ledger, request, "theirs", reference, seed=8)
 
 
 def begin_beside(ledger, request, name, reference, *, seed, kind="gate"):
-    offers = replace(OFFER, name=name), reference
+    offers = structs.replace(OFFER, name=name), reference
     return ledger.begin(request, offers, environment(), kind=kind, workers=1, seed=seed)
 
 
@@ -583,7 +584,7 @@ def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, request
     agenda = Agenda(request, OFFER, ledger, run)
 
     def drawn(heads, tails):
-        agenda.note(replace(result(heads, tails), seconds=0.1), ledger.add(run, result(heads, tails), 1.0))
+        agenda.note(structs.replace(result(heads, tails), seconds=0.1), ledger.add(run, result(heads, tails), 1.0))
         return {place.case: place.suspicious for place in agenda._places(statistical=True)}
 
     assert not any(drawn(5_000, 5_000).values())
@@ -611,7 +612,7 @@ def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, request, monk
     for job in [job for job in jobs(request, OFFER) if job.case.id == CASE]:
         for number in range(20):
             run = begin(ledger, request)
-            for found in InProcess(coin, suite, names).map([replace(job, seed=run.first_seed)]):
+            for found in InProcess(coin, suite, names).map([structs.replace(job, seed=run.first_seed)]):
                 ledger.add(run, found, 1.0)
             verdict, _ = standing(request, (OFFER, None), ledger, run.subjects, {})
             ledger.close_night(run, verdict)

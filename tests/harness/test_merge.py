@@ -3,10 +3,10 @@
 import shutil
 import sqlite3
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.tally import Tally
@@ -31,7 +31,7 @@ def night(tmp_path):
 
     def add(path, heads, tails, *, seed=None, version="1", kind="nightly", passes=1, role="backend", name="coin"):
         with Ledger(tmp_path / path, create=True) as ledger:
-            offers = replace(OFFER, version=version, name=name), OFFER
+            offers = structs.replace(OFFER, version=version, name=name), OFFER
             run = ledger.begin(request, offers, environment(), kind=kind, workers=1, seed=seed)
             for number in range(passes):
                 counts = (heads, tails) if not number else (0, 0)

@@ -42,7 +42,7 @@ ID_LETTERS = string.ascii_letters + string.digits + "/:.+-_"
 def test_any_text_is_an_id_or_refused(text):
     id, refusal = read_or_refused(FindingId.parse, text)
     if refusal:
-        assert "op/law/dtype/p/shape/context" in refusal
+        assert "op/law/dtype/parameters/shape/context" in refusal
     else:
         assert str(id) == text
         assert all(id)

@@ -1,7 +1,6 @@
 """The plan keeps its own promises: draws by formula, one budget, few findings, no lazy settings."""
 
 from collections import Counter
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -26,7 +25,7 @@ EVERY = pytest.mark.parametrize("profile", PROMISED)
 def test_a_profile_catches_the_departure_that_it_promises(profile):
     promises = load_suite("dropout").promises(profile)
     for promise in promises.values():
-        if promise.id.law == "keep_rate" and promise.id.p != "-" and promise.cases[0].p in MAIN:
+        if promise.id.law == "keep_rate" and promise.id.parameters != "-" and promise.cases[0].parameters["p"] in MAIN:
             for case in promise.cases:
                 assert detects(case, 1e-6 * promise.share) <= PROMISED[profile]
 
@@ -70,8 +69,8 @@ def test_contexts_look_at_the_whole_grid_in_every_dtype():
     for context in CONTEXTS:
         for dtype in DTYPES:
             mine = [case for case in cases if (case.context, case.dtype) == (context.name, dtype)]
-            assert {case.p for case in mine if case.study == "gradients"} == {*MAIN, *ENDS}
-            masks = {case.p for case in mine if case.study == "masks"}
+            assert {case.parameters["p"] for case in mine if case.study == "gradients"} == {*MAIN, *ENDS}
+            masks = {case.parameters["p"] for case in mine if case.study == "masks"}
             assert masks == set() if context.recomputed else masks == {*MAIN, *ENDS, *RARE}
             assert any(case.study.startswith("endpoints") for case in mine)
 
@@ -79,7 +78,7 @@ def test_contexts_look_at_the_whole_grid_in_every_dtype():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fresh_threads_look_at_the_whole_grid(dtype):
     cases = [case for case in plan("gate") if (case.op, case.dtype, case.context) == ("dropout", dtype, "thread")]
-    assert {case.p for case in cases if case.study == "masks"} == {*MAIN, *ENDS}
+    assert {case.parameters["p"] for case in cases if case.study == "masks"} == {*MAIN, *ENDS}
 
 
 def test_the_reference_is_judged_plainly_and_in_passes_alone():
@@ -95,7 +94,7 @@ def hiding_places(cases):
             looks.setdefault((case.op, case.dtype, law, case.context), []).append(case)
     for (op, dtype, law, context), mine in looks.items():
         where = f"{law} of {op} in {dtype} under {context}"
-        if {case.p for case in mine} == {0.5}:
+        if {case.parameters.get("p") for case in mine} == {0.5}:
             yield f"{where}: p = 1/2 alone"
         batched = [case for case in mine if case.shape and CONTRACTS[op].channel_axis(len(case.shape)) == 1]
         if batched and all(case.shape[0] == 1 for case in batched):
@@ -117,11 +116,11 @@ def test_no_law_looks_only_where_faults_hide(profile):
 @pytest.mark.parametrize(
     ("lazy", "says"),
     [
-        (lambda case: replace(case, p=0.5), "p = 1/2 alone"),
-        (lambda case: replace(case, shape=(1, *case.shape[1:])), "batches of one alone"),
-        (lambda case: replace(case, strides=""), "contiguous inputs alone"),
-        (lambda case: replace(case, shape=(64, *case.shape[1:])), "no odd or small batch"),
-        (lambda case: replace(case, draws=4096), "short calls alone"),
+        (lambda case: case.replace(parameters={"p": 0.5}), "p = 1/2 alone"),
+        (lambda case: case.replace(shape=(1, *case.shape[1:])), "batches of one alone"),
+        (lambda case: case.replace(strides=""), "contiguous inputs alone"),
+        (lambda case: case.replace(shape=(64, *case.shape[1:])), "no odd or small batch"),
+        (lambda case: case.replace(draws=4096), "short calls alone"),
     ],
 )
 def test_a_plan_that_looks_only_where_faults_hide_is_found_out(lazy, says):
