@@ -22,7 +22,6 @@ import os
 import secrets
 import statistics
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ from keeprate.harness.judging.request import ALPHA
 from keeprate.harness.protocol.case import Case, Promise
 from keeprate.harness.protocol.engine import Job, run
 from keeprate.harness.protocol.lookup import find
-from keeprate.harness.protocol.suite import Suite, load_suite
+from keeprate.harness.protocol.suite import Suite
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.sample import Masks, chunks
 
@@ -171,7 +170,7 @@ def alone(item: Tally, group: int) -> Tally:
     return Tally(item.cells, item.counts[group], item.probabilities[group], departure=item.departure)
 
 
-def race(suite: Suite, case: Case, finding: str, seed: int) -> int:
+def race(case: Case, finding: str, seed: int) -> int:
     """Draws until the engine stops."""
 
     def off(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
@@ -181,8 +180,10 @@ def race(suite: Suite, case: Case, finding: str, seed: int) -> int:
             bits = simulated.bernoulli(random, RATE - OFF, calls, shape)
             yield Masks(1 - RATE, bits, passed(), passed(), passed(), passed())
 
-    long = replace(case, draws=100_000_000)
-    result = run(replace(suite, sample=off), None, Job("backend", long, seed, {finding: -math.log10(SHARE)}))
+    suite = simulated.Simulated()
+    suite.sample = off
+    long = case.replace(draws=100_000_000)
+    result = run(suite, None, Job("backend", long, seed, {finding: -math.log10(SHARE)}))
     tally = result.evidence[finding]
     assert isinstance(tally, Tally) and tally.log10_e >= -math.log10(SHARE)
     return tally.n
@@ -200,7 +201,7 @@ def main() -> None:
     parser.add_argument("--power", type=int, default=3000)
     parser.add_argument("--races", type=int, default=100)
     arguments = parser.parse_args()
-    suite = replace(load_suite("dropout"), sample=simulated.sample)
+    suite = simulated.Simulated()
     looks = chosen(suite)
     runs: list[dict[str, tuple[float, float]]] = []
     for number in range(arguments.runs):
@@ -235,7 +236,7 @@ def main() -> None:
         told += [f"{row['detectable']:.2g}", f"{power:.1%}"] if power is not None else ["-", "-"]
         print(f"{law:<20}" + "".join(f"{one:>10}" for one in told), flush=True)
     promise, case = looks["keep_rate"]
-    draws = [race(suite, case, str(promise.id), secrets.randbits(62)) for _ in range(arguments.races)]
+    draws = [race(case, str(promise.id), secrets.randbits(62)) for _ in range(arguments.races)]
     bound = wald()
     median = statistics.median(draws)
     print(f"a keep rate off by {OFF}: median {median:,.0f} draws, {median / bound:.2f} times Wald's {bound:,.0f}")

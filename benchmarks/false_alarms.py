@@ -20,7 +20,6 @@ import os
 import secrets
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -37,7 +36,7 @@ from keeprate.harness.judging.request import ALPHA
 from keeprate.harness.protocol.case import Promise
 from keeprate.harness.protocol.engine import Job, run
 from keeprate.harness.protocol.lookup import find
-from keeprate.harness.protocol.suite import Suite, load_suite
+from keeprate.harness.protocol.suite import Suite
 
 FINE = 100  # draws that are expected in each cell
 
@@ -48,7 +47,7 @@ simulated = find(str(Path(__file__).parents[1] / "tests" / "simulated.py"), grou
 @functools.cache
 def planned(profile: str) -> tuple[Suite, dict[str, Promise]]:
     """The suite with simulated masks, and its promises that are statistical."""
-    suite = replace(load_suite("dropout"), sample=simulated.sample)
+    suite = simulated.Simulated()
     return suite, {text: promise for text, promise in suite.promises(profile).items() if promise.share}
 
 

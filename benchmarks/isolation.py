@@ -36,8 +36,8 @@ def main() -> None:
         started = time.perf_counter()
         offer, _ = runner.offers()
         print(f"start of a child {time.perf_counter() - started:6.2f} s")
-        sides = {name: load_backend(name) for name in (arguments.backend, request.suite.reference)}
-        here = {"backend": sides[arguments.backend], "reference": sides[request.suite.reference]}
+        sides = {name: load_backend(name, request.suite) for name in (arguments.backend, request.reference)}
+        here = {"backend": sides[arguments.backend], "reference": sides[request.reference]}
         todo = jobs(request, offer)
         rounds = []
         for number in range(arguments.rounds + 1):

@@ -28,13 +28,13 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import torch
 
-from keeprate.harness.judging.diagnosis import Mark, marks_of, traits_of
 from keeprate.harness.judging.finding import outcome
 from keeprate.harness.judging.request import ask, jobs, offered
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.pool import InProcess
+from keeprate.specs.dropout.likeness import Mark, marks_of, traits_of
 
 ROOT = Path(__file__).parents[1]
 MATRIX, PAGE = ROOT / "docs" / "kill-matrix.json", ROOT / "docs" / "kill-matrix.md"
@@ -79,7 +79,7 @@ def reference_keeps_its_promises() -> int:
     results = {result.case: result for result in runner.map(todo)}
     failures, kept = [], 0
     for text, promise in request.promises.items():
-        cases = tuple(case for case in offered(promise, offer) if request.suite.judges_reference(case))
+        cases = tuple(case for case in offered(promise, offer) if request.judges_reference(case))
         if cases:
             status, why = outcome(replace(promise, cases=cases), results, request.alpha)
             kept += status == "kept"
@@ -147,7 +147,7 @@ def short(number: int | None) -> str:
 
 def page(rows: dict[str, Any]) -> str:
     """The matrix for people."""
-    order = list(load_suite("dropout").laws)
+    order = list(load_suite("dropout").by_name)
     caught = {name: set(families(row["gate"]["marks"])) for name, row in rows.items()}
     quick = {name for name, row in rows.items() if families(row["quick"]["marks"])}
     missed = [name for name, laws in caught.items() if not laws]

@@ -12,8 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from keeprate.harness.judging.diagnosis import LIKENESS, Mark, likely_causes, traits_of
-from keeprate.harness.protocol.suite import Cause
+from keeprate.specs.dropout.likeness import LIKENESS, Mark, cause, likely_causes, traits_of
 
 MATRIX = Path(__file__).parents[1] / "docs" / "kill-matrix.json"
 
@@ -28,7 +27,7 @@ def main() -> None:
         for profile in ("gate", "quick")
     }
     traits = {name: traits_of(seen) for name, seen in marks["gate"].items()}
-    causes = [Cause(name, name.partition(":")[0], "", "", traits[name]) for name in rows if traits[name]]
+    causes = [cause(name, name.partition(":")[0], "", "", traits[name]) for name in rows if traits[name]]
     print(f"{len(causes)} causes of {len({cause.kind for cause in causes})} kinds; silent below {LIKENESS:.0%} alike")
     for profile, seen in marks.items():
         asked = {name: one for name, one in seen.items() if one}

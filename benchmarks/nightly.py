@@ -46,6 +46,7 @@ from keeprate.harness.ledger.history import latest
 from keeprate.harness.ledger.nightly import draw, standing
 from keeprate.harness.ledger.store import APART, Ledger, Run
 from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.pool import InProcess
 from keeprate.specs.dropout import caller
 from keeprate.specs.dropout.caller import Caller
@@ -141,7 +142,7 @@ def measure_judging(backend: str, seconds: int) -> None:
     request = ask(backend, ops=["dropout"], dtypes=["float32"])
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "night.db", create=True, write=True) as ledger:
         for budget in (2 * seconds, seconds):
-            runner = InProcess(load_backend(backend), request.suite, request.names)
+            runner = InProcess(load_backend(backend, request.suite), request.suite, request.names)
             own, started = 0.0, time.perf_counter()
             passes = draw(request, runner, ledger, budget).passes
             took = time.perf_counter() - started
@@ -165,7 +166,7 @@ def cpu_of_children() -> float:
 
 def call(name: str, draws: int) -> float:
     """CPU seconds for a draw of the bare operator: each output is evaluated and forgotten."""
-    backend = load_backend(name)
+    backend = load_backend(name, load_suite("dropout"))
     bare = Caller(backend, CONTRACTS["dropout"], "float32")
     x = bare.native(indices((64, 1024)).astype("float64") + 1)
     bare.raw(bare.call(x, 0.3))

@@ -25,10 +25,11 @@ def main() -> None:
     parser.add_argument("--backend", default="mlx")
     parser.add_argument("--rounds", type=int, default=31)
     arguments = parser.parse_args()
-    backend, suite = load_backend(arguments.backend), load_suite("dropout")
+    suite = load_suite("dropout")
+    backend = load_backend(arguments.backend, suite)
     case = next(
         case
-        for case in suite.plan("gate")
+        for case in suite.cases("gate")
         if (case.op, case.dtype, case.parameters.get("p"), case.study) == ("dropout", "float32", 0.3, "masks")
     )
     job = Job("backend", case, 0, dict.fromkeys(case.findings))

@@ -29,7 +29,7 @@ class _Foreign(Exception):  # noqa: N818 - some of them are states of a sample
 
 
 class Unreadable(_Foreign):
-    """No mask could be read from this sample, because an exact law is broken in it; says which law."""
+    """Nothing could be read from this sample, because an exact law is broken in it; says which law."""
 
 
 class NotOffered(_Foreign):

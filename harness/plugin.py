@@ -24,13 +24,13 @@ from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.finding import Finding, Status
 from keeprate.harness.judging.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
-from keeprate.harness.judging.request import ALPHA, DEFAULT_SUITE, Request, ask, choice, jobs
+from keeprate.harness.judging.request import ALPHA, Request, ask, choice, jobs
 from keeprate.harness.judging.text import failure_text, verdict_text
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.lookup import file_of
-from keeprate.harness.protocol.suite import PROFILES, groups
+from keeprate.harness.protocol.suite import PROFILES, default_suite, groups
 from keeprate.harness.workers.limits import limits
 from keeprate.harness.workers.pool import Children
 
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options of `keeprate gate`."""
     group = parser.getgroup("keeprate", "judge a backend (keeprate)")
     group.addoption(
-        "--backend", metavar="B", help="whom to judge: mlx, torch, package.module[:Object], file.py[:Object]"
+        "--backend", metavar="B", help="whom to judge: an installed name, package.module[:Object], file.py[:Object]"
     )
     group.addoption("--profile", default="gate", help=f"how small a departure is caught: {', '.join(PROFILES)}")
     group.addoption("--alpha", type=float, default=ALPHA, help="how often, at most, a faithful backend fails")
@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="seconds loading, or a case, may take, and a microsecond for each draw [120]",
     )
     group.addoption("--memory", metavar="SIZE", help="what a worker may hold, as in 4G")
-    group.addoption("--suite", default=DEFAULT_SUITE, help="what to judge by")
+    group.addoption("--suite", default=default_suite(), help="what to judge by")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -305,7 +305,7 @@ class Item(pytest.Item):
         if finding.status in ("broken", "error"):
             if finding.known is not None:
                 pytest.xfail(finding.known)
-            law = self._gate.request.suite.laws[finding.family]
+            law = self._gate.request.suite.by_name[finding.family]
             raise BrokenPromiseError(failure_text(finding, [], law))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

@@ -23,14 +23,22 @@ from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, indices, probes
 from keeprate.specs.dropout.sample import Masks, Sums, chunks, worst_lag
 from keeprate.specs.dropout.streams import Streams
+from keeprate.specs.dropout.suite import Dropout
 from keeprate.specs.masks.packed_masks import ALL, WORD, PackedMasks, Words
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
 LATER = 20  # of them that are drawn only in words where the first ones tie, one word in 64
 
 
-def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
-    """The samples of a case, with masks from NumPy; `backend` is not looked at."""
+class Simulated(Dropout):
+    """The dropout suite with masks from NumPy; no backend is looked at."""
+
+    def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
+        """The samples of a case."""
+        return _sample(case, seed)
+
+
+def _sample(case: Case, seed: int) -> Iterator[Any]:
     random = np.random.Generator(np.random.SFC64(seed))  # the fastest that NumPy has
     studies: dict[str, Callable[[Case, np.random.Generator], Iterator[Any]]] = {
         "masks": _masks,

@@ -33,7 +33,7 @@ def test_each_law_kills_a_mutant_that_no_other_law_kills():
         for profile in ("quick", "gate"):
             laws = {mark["law"].partition(":")[0] for mark in row[profile]["marks"]}
             alone |= laws if len(laws) == 1 else set()
-    assert alone == set(load_suite("dropout").laws)
+    assert alone == set(load_suite("dropout").by_name)
 
 
 def test_each_shipped_defect_has_a_mutant_or_a_reason_for_none():

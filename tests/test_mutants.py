@@ -50,9 +50,9 @@ def broken_laws(mutant, op):
 def test_a_mutant_says_what_it_stands_for(mutant):
     assert re.search(r"( [A-P]\d+,?)+( \(.*\))?\.$|No row: ", inspect.getdoc(mutant).splitlines()[0])
     assert mutation.profile_of(mutant) in PROFILES
-    assert {law.partition(":")[0] for law in mutation.laws_of(mutant)} <= set(load_suite("dropout").laws)
+    assert {law.partition(":")[0] for law in mutation.laws_of(mutant)} <= set(load_suite("dropout").by_name)
 
 
 def test_every_law_has_a_mutant():
     meant = {law.partition(":")[0] for _, mutant in mutation.mutants() for law in mutation.laws_of(mutant)}
-    assert set(load_suite("dropout").laws) <= meant
+    assert set(load_suite("dropout").by_name) <= meant

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from rich.progress import MofNCompleteColumn
 
+from keeprate.harness.commands.authoring import adapter_checks, inventory, show_checks, show_inventory, write_template
 from keeprate.harness.commands.authoring import explain as explained
-from keeprate.harness.commands.authoring import inventory, looks_at, show_inventory, show_looks, write_template
 from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.options import EPILOG, suite_option
 from keeprate.harness.judging.request import ask
@@ -42,9 +42,9 @@ def check(backend: str, suite: str) -> None:
 
     B is named as for --backend. Nothing is said of the framework: a gate does that, and refuses an adapter at fault.
     """
-    looks = looks_at(ask(backend, profile="quick", suite=suite))
-    show_looks(looks, backend, console(sys.stdout))
-    sys.exit(any(look.wrong for look in looks))
+    checks = adapter_checks(ask(backend, profile="quick", suite=suite))
+    show_checks(checks, backend, suite, console(sys.stdout))
+    sys.exit(any(check.wrong for check in checks))
 
 
 @click.command(epilog=EPILOG)
@@ -54,8 +54,7 @@ def backends(suite: str) -> None:
     names = installed("keeprate.backends")
     with progress(MofNCompleteColumn()) as bar:
         rows = list(bar.track(inventory(names, suite), description="loading each backend", total=len(names)))
-    promises = load_suite(suite).promises("quick").values()
-    show_inventory(rows, sorted({promise.id.op for promise in promises}), console(sys.stdout))
+    show_inventory(rows, load_suite(suite), console(sys.stdout))
 
 
 @click.command(epilog=EPILOG)
@@ -64,7 +63,7 @@ def backends(suite: str) -> None:
 def explain(law: str, suite: str) -> None:
     """Explain a law: the promise, its source, what breaks it, real defects that it would have caught.
 
-    LAW is the second part of a finding's id, as in dropout/neighbours:64/float32/-/64x1024/eager.
+    LAW is the second part of a finding's id: op/law/dtype/parameters/shape/context.
     """
     for paragraph in explained(law, load_suite(suite)):
         click.echo(filled(paragraph) + "\n")

@@ -21,10 +21,8 @@ from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.lookup import similar
-from keeprate.harness.protocol.suite import Look, Suite
+from keeprate.harness.protocol.suite import AdapterCheck, Suite, default_suite
 from keeprate.harness.workers.pool import Runner
-
-TRANSFORMS = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")
 
 
 def write_template(path: Path, suite: Suite) -> None:
@@ -42,7 +40,7 @@ def write_template(path: Path, suite: Suite) -> None:
     write(path, suite.template.read_text(encoding="utf-8").replace("FILE.py", str(path)))
 
 
-def looks_at(request: Request) -> list[Look]:
+def adapter_checks(request: Request) -> list[AdapterCheck]:
     """What the suite finds of the adapter alone.
 
     Raises:
@@ -57,22 +55,25 @@ def looks_at(request: Request) -> list[Look]:
         runner.close()
 
 
-def show_looks(looks: Sequence[Look], backend: str, console: Console) -> None:
+def show_checks(checks: Sequence[AdapterCheck], backend: str, suite: str, console: Console) -> None:
     """Prints what was looked at, a line each."""
-    for look in looks:
-        word = "WRONG" if look.wrong else "skipped" if look.skipped else "right"
-        line = f"{word:<9}{look.what}" + (f": {look.skipped}" if look.skipped else "")
+    for check in checks:
+        word = "WRONG" if check.wrong else "skipped" if check.skipped else "right"
+        line = f"{word:<9}{check.what}" + (f": {check.skipped}" if check.skipped else "")
         console.print(escape(line), highlight=False, soft_wrap=True)
-        if look.wrong:
-            told = textwrap.fill(look.wrong, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+        if check.wrong:
+            told = textwrap.fill(check.wrong, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
             console.print(escape(told), highlight=False)
-    wrong = sum(bool(look.wrong) for look in looks)
+    wrong = sum(bool(check.wrong) for check in checks)
     console.print()
     if wrong:
-        console.print(f"{wrong} of {len(looks)} wrong: mend the adapter, then judge the framework", highlight=False)
+        console.print(f"{wrong} of {len(checks)} wrong: mend the adapter, then judge the framework", highlight=False)
     else:
+        more = f" --suite {suite}" if suite != default_suite() else ""
         console.print("The adapter is right. Now judge the framework:", highlight=False)
-        console.print(escape(f"  keeprate gate --backend {backend} --profile quick"), highlight=False, soft_wrap=True)
+        console.print(
+            escape(f"  keeprate gate --backend {backend} --profile quick{more}"), highlight=False, soft_wrap=True
+        )
 
 
 def inventory(names: Iterable[str], suite: str) -> Iterator[tuple[str, Offer | str]]:
@@ -95,15 +96,16 @@ def _offered(runner: Runner) -> Offer | str:
         runner.close()
 
 
-def show_inventory(rows: Sequence[tuple[str, Offer | str]], operators: Sequence[str], console: Console) -> None:
+def show_inventory(rows: Sequence[tuple[str, Offer | str]], suite: Suite, console: Console) -> None:
     """Prints installed backends, a line each, and then what is missing for the others."""
+    operators = {promise.id.op for promise in suite.promises("quick").values()}
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("backend", "version", "operators", "dtypes", "besides"):
         table.add_column(heading, no_wrap=heading in ("backend", "version"))
     for name, offer in rows:
         if isinstance(offer, Offer):
-            count = len(set(operators) & set(offer.names))
-            besides = ", ".join(text for text in TRANSFORMS if text in offer.names)
+            count = len(operators & set(offer.names))
+            besides = ", ".join(text for text in suite.capabilities if text in offer.names)
             dtypes = ", ".join(offer.dtypes)
             table.add_row(name, escape(offer.version), f"{count} of {len(operators)}", dtypes, besides)
     console.print(table)
@@ -118,7 +120,7 @@ def remedy(name: str, why: str) -> str:
     if not missing:
         return ""
     extras = metadata("keeprate").get_all("Provides-Extra", [])
-    words = name, name.partition("-")[0], missing[1]  # keras-jax needs keras and jax: all of `keras`
+    words = name, name.partition("-")[0], missing[1]  # a-b needs a and b: all of the extra `a`
     found = next((word for word in words if word in extras), None)
     return f": pip install 'keeprate[{found}]'" if found else ""
 
@@ -129,11 +131,13 @@ def explain(name: str, suite: Suite) -> Iterator[str]:
     Raises:
         UsageError: there is no such law.
     """
-    law = suite.laws.get(name.partition(":")[0])
+    law = suite.by_name.get(name.partition(":")[0])
     if law is None:
-        raise UsageError(f"no law named '{name}'.{similar(name, list(suite.laws))} There are: {', '.join(suite.laws)}")
+        raise UsageError(
+            f"no law named '{name}'.{similar(name, list(suite.by_name))} There are: {', '.join(suite.by_name)}"
+        )
     ids = [promise.id for promise in suite.promises("gate").values() if promise.id.family == law.name]
-    share = suite.weights.get(law.name, 0.0)
+    share = suite.weight(law.name)
     yield f"{law.name}: {law.promise}"
     yield f"Source: {law.source}"
     yield f"Breaks it: {', '.join(law.catches)}."

@@ -14,13 +14,13 @@ from keeprate.harness.judging.text import WIDTH
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)
 @click.version_option(package_name="keeprate")
 def cli() -> None:
-    """Proof that a dropout operator keeps its promises.
+    """Proof that a stochastic operator keeps its promises.
 
-    Judges the dropout operators of a backend against PyTorch: given its mask each output and gradient is compared
-    exactly, and the masks themselves by statistics with a guaranteed error rate.
+    Judges the operators of a backend against a reference: given its random choices, each result is compared exactly,
+    and the choices themselves are judged by statistics with a guaranteed error rate.
 
     \b
-      keeprate gate --backend mlx                judge the built-in MLX operators
+      keeprate backends                          list what is installed
       keeprate gate --backend path/to/file.py    judge your own
     """
 

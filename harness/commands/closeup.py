@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 from rich.console import Console
@@ -23,6 +24,7 @@ from keeprate.harness.protocol.case import Case, FindingId
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.workers.pool import Children
 
+BLOCKS = " ▄▀█"  # nothing, lower, upper, both
 ROWS = 10  # those that are furthest off
 
 
@@ -30,32 +32,31 @@ class Closeup:
     """One finding that was judged, with the workers to look at it further, which are ended by who started them."""
 
     def __init__(self, request: Request, finding: str, results: Mapping[str, Result], runner: Children) -> None:
-        self._question, self._finding, self._results, self._runner = request, finding, results, runner
+        self._request, self._finding, self._results, self._runner = request, finding, results, runner
         self._offer = runner.offers()[0]
         self._law = FindingId.parse(finding).law
         self._case: Case = strongest(request, self._offer, finding, results)
 
     def show(self, console: Console) -> None:
-        """Prints the tally, and masks as a picture where the terminal can show one."""
-        evidence = evidence_of(self._question, self._offer, self._finding, self._results)
+        """Prints what was counted, and a picture where the terminal can show one."""
+        evidence = evidence_of(self._request, self._offer, self._finding, self._results)
         if evidence is not None:
             console.print()
             show_evidence(evidence, console)
         if self._case.id in self._results and self._results[self._case.id].error:
             return  # it would end the same way
-        lines = self._runner.picture(Job("backend", self._case, self._question.seed, {}))
-        if lines and console.encoding.startswith("utf"):
-            console.print(f"\n  {self._case.id}")
-            for line in lines:
-                console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        picture = self._runner.picture(Job("backend", self._case, self._request.seed, {}))
+        if picture and console.encoding.startswith("utf"):
+            for line in ("", self._case.id, picture.title, *in_blocks(picture.rows)):
+                console.print(f"  {line}".rstrip(), highlight=False, markup=False, soft_wrap=True)
 
     def show_together(self, other: tuple[Verdict, Mapping[str, Result]], seed: int, console: Console) -> int:
         """Prints what another run found, and what both say together; the exit code that follows."""
         verdict, results = other
-        both = together(self._question, self._offer, self._finding, self._results, results)
+        both = together(self._request, self._offer, self._finding, self._results, results)
         console.print()
         rows = {
-            f"seed {self._question.seed}": together(self._question, self._offer, self._finding, self._results),
+            f"seed {self._request.seed}": together(self._request, self._offer, self._finding, self._results),
             f"fresh seed {seed}": next(iter(verdict)),
             "together": both,
         }
@@ -64,13 +65,13 @@ class Closeup:
         console.print()
         why = "Evidence adds, and a seed that drew attention by failing was chosen for it: trust the fresh one."
         console.print(filled(why), highlight=False)
-        return int(both.status in ("broken", "error") and self._question.known.reason(self._finding) is None)
+        return int(both.status in ("broken", "error") and self._request.known.reason(self._finding) is None)
 
     def show_smallest(self, console: Console) -> None:
         """Prints ever smaller cases that still break; what comes next is about the last."""
         console.print("\nstill broken in", highlight=False)
         found = None
-        for found in shrink(self._question, self._offer, self._finding, self._results, self._runner):
+        for found in shrink(self._request, self._offer, self._finding, self._results, self._runner):
             console.print(f"  {found.case.id}", highlight=False, markup=False, soft_wrap=True)
             self._case = found.case
         if found is None:
@@ -89,9 +90,15 @@ class Closeup:
         Raises:
             UsageError: none can show it.
         """
-        seed = self._case.seed(self._question.seed, "backend")
+        seed = self._case.seed(self._request.seed, "backend")
         title = f"{self._offer.name} {self._offer.version}".strip()
-        return snippet(self._question.suite, self._question.backend, title, self._case, self._law, seed)
+        return snippet(self._request.suite, self._request.backend, title, self._case, self._law, seed)
+
+
+def in_blocks(rows: Sequence[str]) -> Iterator[str]:
+    """Two rows of entries in one of characters, dark where there is a 1."""
+    for upper, lower in zip_longest(rows[::2], rows[1::2], fillvalue=""):
+        yield "".join(BLOCKS[2 * int(up) + int(down)] for up, down in zip_longest(upper, lower, fillvalue="0"))
 
 
 def _said(found: Finding) -> str:

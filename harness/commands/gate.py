@@ -72,7 +72,7 @@ def gate(
     """Judge a backend: minutes, a clear verdict, an exit code.
 
     \b
-      keeprate gate --backend mlx --profile quick --ops dropout,dropout2d
+      keeprate gate --backend mine.py --profile quick --ops one,another
       keeprate gate --backend mine.py --seed 7 --json verdict.json
     """
     for path in (json_path, write_known):
@@ -221,7 +221,7 @@ def matrix(
 
     \b
       keeprate matrix --backends all --out matrix.md
-      keeprate matrix --backends torch,mlx,mine.py --ops dropout --out matrix.json
+      keeprate matrix --backends mine.py,theirs.py --profile gate --out matrix.json
     """
     check_out(out)
     check_writable(out)

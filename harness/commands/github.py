@@ -69,7 +69,7 @@ def markdown(verdict: Verdict) -> str:
 
 def _leading(verdict: Verdict) -> list[Finding]:
     """The first failing finding of each law."""
-    failing = by_law((finding for finding in verdict if finding.fails), verdict.laws)
+    failing = by_law((finding for finding in verdict if finding.fails), verdict.suite)
     return [group[0] for group in failing.values()]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from keeprate.harness.judging.request import ALPHA, DEFAULT_SUITE, choice
-from keeprate.harness.protocol.suite import PROFILES
+from keeprate.harness.judging.request import ALPHA, choice
+from keeprate.harness.protocol.suite import PROFILES, default_suite
 
 Command = Callable[..., None]
 
@@ -30,7 +30,7 @@ class _Names(click.ParamType[tuple[str, ...]]):
 NAMES = _Names()
 ops_option = click.option("--ops", type=NAMES, help="Operators to judge, separated by commas.  [default: all]")
 dtypes_option = click.option("--dtypes", type=NAMES, help="Dtypes to judge, separated by commas.  [default: all]")
-suite_option = click.option("--suite", default=DEFAULT_SUITE, show_default=True, help="What to judge by.")
+suite_option = click.option("--suite", default=default_suite(), show_default=True, help="What to judge by.")
 json_option = click.option(
     "--json",
     "json_path",
@@ -61,7 +61,7 @@ def judging(function: Command) -> Command:
                 "--backend",
                 required=True,
                 metavar="B",
-                help="Whom to judge: mlx, torch, package.module[:Object] or path/to/file.py[:Object].",
+                help="Whom to judge: a name as `keeprate backends` lists, package.module[:Object] or file.py[:Object].",
             ),
             click.option(
                 "--profile",

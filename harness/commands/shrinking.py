@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.kinds import Evidence, add
 from keeprate.harness.judging.finding import Finding, decide, weigh
 from keeprate.harness.judging.request import Request, offered
-from keeprate.harness.protocol.backend import DTYPES, Offer
+from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case, FindingId, Promise
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.workers.pool import Children
-
-CALLS = 5000  # of a small shape, at most: what a person waits for
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def strongest(request: Request, offer: Offer, finding: str, results: Mapping[str
 def shrink(
     request: Request, offer: Offer, finding: str, results: Mapping[str, Result], runner: Children
 ) -> Iterator[Smallest]:
-    """Ever smaller cases that still break: the plainest context, layout, dtype and p, then the smallest shape.
+    """Ever smaller cases that still break, as the suite shrinks them.
 
     The first is the finding's own case that speaks against it most clearly; nothing, if none breaks on its own. Where
     cases end in an error, smaller ones that end in the same are looked for.
@@ -73,82 +71,27 @@ def shrink(
             return Smallest(case, None, error) if _kind(error) == sought else None
         return Smallest(case, evidence) if evidence is not None and _breaks(evidence, threshold) else None
 
-    def broken(case: Case) -> Smallest | None:
+    def broken(case: Case) -> bool:
         found = breaks(case, "backend")
         # Where the reference breaks it as well, the shape is too small for the law.
-        if found is None or (request.suite.reference and breaks(_for_reference(case), "reference")):
-            return None
-        return found
+        if found is None or (request.reference and breaks(request.suite.for_reference(case), "reference")):
+            return False
+        smallest[case.id] = found
+        return True
 
+    smallest: dict[str, Smallest] = {}
     own = sorted(promise.cases, key=lambda case: -_weight(results.get(case.id), finding))
-    found = next(filter(None, map(broken, own)), None)
-    if found is None:
+    case = next(filter(broken, own), None)
+    if case is None:
         return
-    yield found
+    yield smallest[case.id]
     others = [
-        case
+        other
         for one in request.plan.values()
         if one.id.op == promise.id.op and one.id.law == law
-        for case in offered(one, offer)
+        for other in offered(one, offer)
     ]
-    for part in (_context, _strides, _dtype, _rate):
-        for case in _plainer(found.case, others, part):
-            smaller = broken(case)
-            if smaller is not None:
-                found = smaller
-                yield found
-                break
-    yield from _halved(found, broken)
-
-
-def _context(case: Case) -> tuple[int, str]:
-    first = ("eager", "grad").index(case.context) if case.context in ("eager", "grad") else 2 + case.context.count("+")
-    return first, "" if first < 2 else case.context
-
-
-def _strides(case: Case) -> tuple[int, str]:
-    return (1 if case.strides else 0), case.strides
-
-
-def _dtype(case: Case) -> tuple[int, str]:
-    return DTYPES.index(case.dtype) if case.dtype in DTYPES else 0, ""
-
-
-def _rate(case: Case) -> tuple[float, str]:
-    return abs(case.parameters.get("p", 0.5) - 0.5), ""
-
-
-def _plainer(found: Case, others: Sequence[Case], part: Callable[[Case], tuple[float, str]]) -> list[Case]:
-    """Cases that are plainer in one part and the same in all others, the plainest first; one for each value."""
-    rest = [one for one in (_context, _strides, _dtype, _rate) if one is not part]
-    plainer = {
-        part(case): case
-        for case in others
-        if part(case)[0] < part(found)[0] and all(one(case) == one(found) for one in rest)
-    }
-    return [plainer[key] for key in sorted(plainer)]
-
-
-def _for_reference(case: Case) -> Case:
-    """The same for the reference, which is judged in `eager` and `grad` alone."""
-    return case.replace(context="grad" if "vjp" in case.needs else "eager")
-
-
-def _halved(found: Smallest, broken: Callable[[Case], Smallest | None]) -> Iterator[Smallest]:
-    """Ever smaller shapes: each axis by turns is cut to 1, or halved as long as that still breaks."""
-    for axis in range(len(found.case.shape)):
-        while found.case.shape[axis] > 1:
-            lengths = dict.fromkeys((1, found.case.shape[axis] // 2))
-            smaller = next(filter(None, (broken(_cut(found.case, axis, length)) for length in lengths)), None)
-            if smaller is None:
-                break
-            found = smaller
-            yield found
-
-
-def _cut(case: Case, axis: int, length: int) -> Case:
-    shape = (*case.shape[:axis], length, *case.shape[axis + 1 :])
-    return case.replace(shape=shape, draws=min(case.draws, CALLS * math.prod(shape)))
+    yield from (smallest[smaller.id] for smaller in request.suite.shrink(case, others, broken))
 
 
 def _breaks(evidence: Evidence, threshold: float) -> bool:

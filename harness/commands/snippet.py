@@ -53,7 +53,7 @@ def snippet(suite: Suite, backend: str, title: str, case: Case, law: str, seed: 
     future, text = _to_stand_here(source.text)
     modules = beside(source)
     shown = suite.demonstrate(case, law, seed)
-    promise = suite.laws[law.partition(":")[0]].promise
+    promise = suite.by_name[law.partition(":")[0]].promise
     head = f'"""{promise}\n\nShown for {case.op} of {_plain(title)}; in brackets what should be there.\n"""\n'
     parts = [head, "\n", future, "import importlib.util\n" if modules else "", "import sys\n"]
     if modules:

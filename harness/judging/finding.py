@@ -51,7 +51,7 @@ class Finding:
 
     @property
     def family(self) -> str:
-        """The law without its parameter: `neighbours` for `neighbours:64`."""
+        """The law without its parameter: `law` for `law:64`."""
         return self.law.partition(":")[0]
 
     @property

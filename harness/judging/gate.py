@@ -16,7 +16,7 @@ from keeprate.harness.judging.request import ALPHA, Request, ask, is_whole, jobs
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
-from keeprate.harness.protocol.suite import Look
+from keeprate.harness.protocol.suite import AdapterCheck
 from keeprate.harness.workers.limits import WORKER, limits, total_memory
 from keeprate.harness.workers.machine import cores, environment
 from keeprate.harness.workers.pool import Children, InProcess, Runner
@@ -28,14 +28,14 @@ class Docket:
     """Results as they come: a finding is concluded as soon as its last case is in, while the others still run."""
 
     def __init__(self, request: Request, offer: Offer) -> None:
-        self._question, self._offer = request, offer
+        self._request, self._offer = request, offer
         self._results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
         self._missing = {
             text: {
                 (role, case.id)
                 for case in offered(promise, offer)
                 for role in ("reference", "backend")
-                if role == "backend" or request.suite.judges_reference(case)
+                if role == "backend" or request.judges_reference(case)
             }
             for text, promise in request.promises.items()
         }
@@ -56,7 +56,7 @@ class Docket:
     def conclude(self, text: str) -> tuple[Finding, str]:
         """One finding, and what the reference breaks in its place (empty if nothing)."""
         if text not in self._concluded:
-            self._concluded[text] = judged(self._question, self._offer, text, self._results)
+            self._concluded[text] = judged(self._request, self._offer, text, self._results)
         return self._concluded[text]
 
 
@@ -72,7 +72,7 @@ def judged(
         finding = unjudged(promise, "not_offered", lacking(promise, offer))
     else:
         finding = decide(replace(promise, cases=tuple(cases)), results["backend"], request.alpha)
-        beside = tuple(case for case in cases if request.suite.judges_reference(case))
+        beside = tuple(case for case in cases if request.judges_reference(case))
         if beside:
             status, why = outcome(replace(promise, cases=beside), results["reference"], request.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
@@ -115,9 +115,7 @@ def conclude(
         alpha=request.alpha,
         seed=request.seed,
         findings=findings,
-        laws=request.suite.laws,
-        headline=request.suite.headline,
-        causes=request.suite.causes,
+        suite=request.suite,
         run={**run, "known": request.known.path} if request.known.path else run,
     )
 
@@ -133,14 +131,13 @@ def no_verdict(request: Request, reason: str) -> Verdict:
     """The verdict of a run that could not begin, because of `reason`."""
     return Verdict(
         backend={**_described(None, request.backend), "isolated": True},
-        reference={**_described(None, request.suite.reference), "failures": []},
+        reference={**_described(None, request.reference), "failures": []},
         environment=environment(),
         profile=request.profile,
         alpha=request.alpha,
         seed=request.seed,
         findings=(),
-        laws=request.suite.laws,
-        headline=request.suite.headline,
+        suite=request.suite,
         run={"error": reason},
     )
 
@@ -169,7 +166,7 @@ def runner_for(
     """
     count = counted(workers)
     bounds = limits(count, case_timeout, memory)
-    alone = not request.suite.reference
+    alone = not request.reference
     return Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone)
 
 
@@ -211,7 +208,7 @@ def answer_in_full(
     return verdict, docket.of_backend()
 
 
-def refuse_faulty(looks: Sequence[Look], backend: str) -> None:
+def refuse_faulty(looks: Sequence[AdapterCheck], backend: str) -> None:
     """Refuses a backend whose adapter is at fault, so that the framework is not accused of it.
 
     Raises:
@@ -248,7 +245,7 @@ def judge(
     known: str | Path | None = None,
     workers: int | None = None,
 ) -> Verdict:
-    """Judges a backend against PyTorch.
+    """Judges a backend, by the suite that keeprate comes with.
 
     Args:
         backend: a name as on the command line (judged in child processes), or an object (judged in this process).

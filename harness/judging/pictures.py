@@ -1,4 +1,4 @@
-"""Pictures for a report: masks of the backend where a promise is broken, and the reference's beside them."""
+"""Pictures for a report: what a backend draws where a promise is broken, and the reference beside it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.protocol.suite import Picture, Suite
 
-BLOCKS = " ▄▀█"  # how a suite's picture shows two rows of entries in one of characters: the upper counts 2, the lower 1
 WIDTH, HEIGHT = 64, 32  # entries that are shown, at most
 MOST = 8  # findings that have one
 
@@ -23,16 +23,16 @@ def pictures(
     offer: Offer,
     findings: Iterable[Finding],
     results: Mapping[str, Result],
-    draw: Callable[[Job], list[str]],
+    draw: Callable[[Job], Picture | None],
 ) -> dict[str, dict[str, Any]]:
-    """By the id of a broken finding, the first of each law: rows of one mask of each side, as hexadecimal digits.
+    """By the id of a broken finding, the first of each law: rows of what each side draws, as hexadecimal digits.
 
     Args:
         results: of the backend, by case: the one that speaks most clearly is shown.
-        draw: lines of text that show what a job draws; none where nothing can be shown.
+        draw: what a job draws; None where nothing can be shown.
     """
     found: dict[str, dict[str, Any]] = {}
-    for finding in leading(findings):
+    for finding in leading(findings, request.suite):
         if len(found) == MOST:
             break
         case = _clearest(request, offer, finding, results)
@@ -40,9 +40,8 @@ def pictures(
         if not mine:
             continue
         beside: tuple[int, list[str]] | None = None
-        if request.suite.reference:
-            plain = case.replace(context="grad" if "vjp" in case.needs else "eager")  # as the reference is judged
-            beside = rows_of(draw(Job("reference", plain, request.seed, {})))
+        if request.reference:
+            beside = rows_of(draw(Job("reference", request.suite.for_reference(case), request.seed, {})))
         width, rows = mine
         alike = beside is not None and beside[0] == width
         found[finding.id] = {
@@ -54,27 +53,23 @@ def pictures(
     return found
 
 
-def leading(findings: Iterable[Finding]) -> list[Finding]:
+def leading(findings: Iterable[Finding], suite: Suite) -> list[Finding]:
     """Of each law that is broken the finding that a report tells in full: in a plain call, with the most evidence."""
     first: dict[str, Finding] = {}
     broken = [finding for finding in findings if finding.status == "broken" and finding.known is None]
-    for finding in sorted(broken, key=lambda item: (item.context != "eager", -_part(item))):
+    for finding in sorted(broken, key=lambda item: (suite.rank(item.context) > 0, -_part(item))):
         first.setdefault(finding.family, finding)
     return list(first.values())
 
 
-def rows_of(lines: list[str]) -> tuple[int, list[str]] | None:
-    """How many entries a row has, and rows of bits as hexadecimal digits; None if the lines are no such picture."""
-    drawn = [line[:WIDTH] for line in lines[1 : 1 + HEIGHT // 2]]
-    width = max(map(len, drawn), default=0)
-    if not width or not all(re.fullmatch(f"[{BLOCKS}]*", line) for line in drawn):
+def rows_of(picture: Picture | None) -> tuple[int, list[str]] | None:
+    """How many entries a row has, and rows of bits as hexadecimal digits; None if there is nothing to show."""
+    if picture is None or not picture.rows or not picture.rows[0]:
         return None
-    cells = [[BLOCKS.index(sign) for sign in line.ljust(width)] for line in drawn]
-    rows = [[cell >> bit & 1 for cell in row] for row in cells for bit in (1, 0)]
-    if not any(rows[-1]):  # an odd number of rows
-        rows.pop()
+    rows = [row[:WIDTH] for row in picture.rows[:HEIGHT]]
+    width = len(rows[0])
     digits = -(-width // 4)
-    return width, [f"{int(''.join(map(str, row)).ljust(4 * digits, '0'), 2):0{digits}x}" for row in rows]
+    return width, [f"{int(row.ljust(4 * digits, '0'), 2):0{digits}x}" for row in rows]
 
 
 def checked(data: Any) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from keeprate.harness.protocol.case import ANY, Case, FindingId, Promise
 from keeprate.harness.protocol.engine import Job
 from keeprate.harness.protocol.lookup import file_of, similar
 from keeprate.harness.protocol.source import locate
-from keeprate.harness.protocol.suite import PROFILES, Suite, load_suite
+from keeprate.harness.protocol.suite import PROFILES, Suite, default_suite, load_suite
 
-DEFAULT_SUITE = "dropout"
 ALPHA = 1e-6
 KNOWN = "the list of known deviations"  # among the files of a request
 SMALLEST = 1e-290  # a 10⁻¹⁵th of it is still a number, and the smallest share is larger
@@ -32,6 +31,7 @@ class Request:
     Args:
         plan: every promise of the profile, by the id of its finding.
         promises: those of them that were chosen, with the cases that were chosen.
+        reference: the backend that is judged first; empty for none.
         dtypes: those that were chosen; empty for all.
         case_timeout, memory: the limits of a case that were asked for, for the command that runs a finding again.
     """
@@ -45,6 +45,7 @@ class Request:
     plan: Mapping[str, Promise]
     promises: Mapping[str, Promise]
     known: Known
+    reference: str = ""
     dtypes: tuple[str, ...] = ()
     case_timeout: float | None = None
     memory: str | None = None
@@ -70,7 +71,11 @@ class Request:
 
     def alone(self) -> Request:
         """The same request, with the reference neither loaded nor judged."""
-        return replace(self, suite=replace(self.suite, reference=""))
+        return replace(self, reference="")
+
+    def judges_reference(self, case: Case) -> bool:
+        """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
+        return bool(self.reference) and case.reference_draws is not None
 
     def among(self, promises: Mapping[str, Promise]) -> Request:
         """The same request about `promises` alone."""
@@ -88,7 +93,7 @@ class Request:
         words += ["--profile", self.profile] if self.profile != "gate" else []
         words += ["--alpha", repr(self.alpha)] if self.alpha != ALPHA else []
         words += ["--dtypes", ",".join(dtypes)] if dtypes else []
-        words += ["--suite", self.suite_name] if self.suite_name != DEFAULT_SUITE else []
+        words += ["--suite", self.suite_name] if self.suite_name != default_suite() else []
         words += ["--case-timeout", repr(self.case_timeout)] if self.case_timeout is not None else []
         words += ["--memory", self.memory] if self.memory is not None else []
         return shlex.join(words)
@@ -131,7 +136,7 @@ def ask(
     dtypes: Iterable[str] | None = None,
     finding: str | None = None,
     known: str | Path | None = None,
-    suite: str = DEFAULT_SUITE,
+    suite: str | None = None,
     case_timeout: float | None = None,
     memory: str | None = None,
 ) -> Request:
@@ -142,6 +147,7 @@ def ask(
         finding: the id of the only finding to judge.
         ops, dtypes: what to judge, as names or as a text that separates them by commas; None for all.
         known: the path of a list of known deviations; None for the one beside the adapter.
+        suite: what to judge by; None for the one that keeprate comes with.
         case_timeout, memory: the limits of a case that were asked for.
 
     Raises:
@@ -156,6 +162,7 @@ def ask(
     if seed is not None and not (is_whole(seed) and 0 <= seed < 2**63):
         raise UsageError(f"seed = {seed!r} is not a whole number from 0 to 2**63 - 1")
     ops, dtypes = _names(ops, "ops"), _names(dtypes, "dtypes")
+    suite = suite or default_suite()
     loaded = load_suite(suite)
     promises = loaded.promises(profile)
     cases = [case for promise in promises.values() for case in promise.cases]
@@ -184,6 +191,7 @@ def ask(
         promises,
         chosen,
         _accepted(backend, known),
+        loaded.reference,
         dtypes or (),
         case_timeout,
         memory,
@@ -230,7 +238,7 @@ def jobs(request: Request, offer: Offer, findings: Collection[str] | None = None
     """
     wanted = request.promises if findings is None else {text: request.promises[text] for text in findings}
     cases = {case.id: case for promise in wanted.values() for case in offered(promise, offer)}
-    beside = [case for case in cases.values() if request.suite.judges_reference(case)]
+    beside = [case for case in cases.values() if request.judges_reference(case)]
     references = [case.replace(draws=case.reference_draws) for case in beside]
     return [
         Job(role, case, request.seed, {text: _threshold(request, text) for text in case.findings})

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from keeprate.harness.judging.deviations import no_longer_seen
-from keeprate.harness.judging.diagnosis import precedence
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.law import Law
+from keeprate.harness.protocol.suite import Suite
 
 if TYPE_CHECKING:
     from keeprate.harness.judging.verdict import Verdict
@@ -37,7 +37,7 @@ def verdict_text(verdict: Verdict, *, failures: bool = True) -> str:
 def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     """Prints the verdict on `console`, failures first, so that the last lines are the verdict."""
     failing = [finding for finding in verdict if finding.fails and failures]
-    for text in failure_texts(failing, verdict.findings, verdict.laws):
+    for text in failure_texts(failing, verdict.findings, verdict.suite):
         console.print(escape(text), highlight=False, soft_wrap=True)
     if more := _all_of(failing, verdict):
         console.print(escape(more), highlight=False, soft_wrap=True)
@@ -51,12 +51,12 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
 
 
-def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], laws: Mapping[str, Law]) -> list[str]:
+def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], suite: Suite) -> list[str]:
     """A text for each law that failed, causes first: one finding of the first laws in full, then all others in one."""
-    families = by_law(failing, laws)
+    families = by_law(failing, suite)
     texts = []
     for law, group in list(families.items())[:SHOWN]:
-        texts.append(failure_text(group[0], findings, laws[law]) + _others(group) + "\n")
+        texts.append(failure_text(group[0], findings, suite.by_name[law]) + _others(group) + "\n")
     rest = list(families.items())[SHOWN:]
     if rest:
         texts.append("\n".join(["Broken as well:", *_briefly(dict(rest))]) + "\n")
@@ -74,7 +74,7 @@ def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
 
 def _all_of(failing: Sequence[Finding], verdict: Verdict) -> str:
     """How to see the findings that weren't told in full; empty if there are none, or after nights, which do report."""
-    told = len(failing) <= min(SHOWN, len(by_law(failing, verdict.laws)))
+    told = len(failing) <= min(SHOWN, len(by_law(failing, verdict.suite)))
     if told or any(finding.passes > 1 for finding in failing):
         return ""
     again = f"add --seed {verdict.seed} --json verdict.json to the gate"
@@ -83,14 +83,21 @@ def _all_of(failing: Sequence[Finding], verdict: Verdict) -> str:
     return f"{words}\n  keeprate report --json verdict.json --out report\n"
 
 
-def by_law(findings: Iterable[Finding], laws: Mapping[str, Law]) -> dict[str, list[Finding]]:
-    """Findings by the law that they are of, causes before consequences, as `precedence` and then `laws` have them.
+def precedence(finding: Finding, suite: Suite) -> tuple[int, bool, int]:
+    """What sorts a cause before what follows from it.
 
-    A suite lists its laws so that what breaks others comes first: where the rate is off, pairs are off as well.
+    Plain calls come first, and in them what needs no statistics, in the order of the suite's laws: one that breaks
+    others stands before them. An error may only say that there was nothing to read, so what is seen to be wrong goes
+    before it.
     """
-    order = {law: number for number, law in enumerate(laws)}
+    order = list(suite.by_name).index(finding.family)
+    return suite.rank(finding.context), finding.status != "broken" or finding.evidence is not None, order
+
+
+def by_law(findings: Iterable[Finding], suite: Suite) -> dict[str, list[Finding]]:
+    """Findings by the law that they are of, causes before consequences, as `precedence` has them."""
     families: dict[str, list[Finding]] = {}
-    for finding in sorted(findings, key=lambda finding: (*precedence(finding), order[finding.family])):
+    for finding in sorted(findings, key=lambda finding: precedence(finding, suite)):
         families.setdefault(finding.family, []).append(finding)
     return families
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from keeprate.harness.judging.diagnosis import likely_causes, marks_of
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.text import verdict_text
 from keeprate.harness.protocol.law import Law
-from keeprate.harness.protocol.suite import Cause
+from keeprate.harness.protocol.suite import Cause, Suite
 
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
 
@@ -27,9 +26,7 @@ class Verdict:
         environment: versions that the results may depend on.
         profile, alpha, seed: as asked for; the seed as drawn if none was.
         findings: in the order of the plan.
-        laws: the laws behind the findings, for the words in messages.
-        headline: the law whose draws and power stand in the table; empty for none.
-        causes: known faults that what broke is compared with.
+        suite: what it was judged by, for the words in messages.
         pictures: what broken findings look like, by id, as `keeprate.harness.judging.pictures` makes them.
         run: what differs between two runs of one seed: times, workers, host.
     """
@@ -41,11 +38,19 @@ class Verdict:
     alpha: float
     seed: int
     findings: tuple[Finding, ...]
-    laws: Mapping[str, Law]
-    headline: str
-    causes: Sequence[Cause] = ()
+    suite: Suite
     run: dict[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def laws(self) -> Mapping[str, Law]:
+        """The laws behind the findings, by name."""
+        return self.suite.by_name
+
+    @property
+    def headline(self) -> str:
+        """The law whose draws and power stand in the table; empty for none."""
+        return self.suite.headline
 
     @property
     def verdict(self) -> Literal["conforms", "broken", "none"]:
@@ -66,7 +71,7 @@ class Verdict:
 
         None where errors, or calls that raised, are all there is: each says what happened.
         """
-        return likely_causes(marks_of(finding for finding in self.findings if finding.known is None), self.causes)
+        return self.suite.likely_causes([finding for finding in self.findings if finding.known is None])
 
     @property
     def exit_code(self) -> int:
@@ -104,11 +109,11 @@ class Verdict:
                     "catches": law.catches,
                     "blind_to": law.blind_to,
                     "source": law.source,
-                    "faults": dict(Counter(cause.kind for cause in self.causes if law.name in cause.laws)),
+                    "faults": dict(Counter(cause.kind for cause in self.suite.causes if law.name in cause.laws)),
                 }
                 for law in self.laws.values()
             },
-            "faults": dict(Counter(cause.kind for cause in self.causes)),
+            "faults": dict(Counter(cause.kind for cause in self.suite.causes)),
             "causes": [
                 {
                     "likeness": round(likeness, 2),

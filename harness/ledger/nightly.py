@@ -21,7 +21,7 @@ from keeprate.harness.ledger.planner import SUSPICIOUS, Place, choose
 from keeprate.harness.ledger.store import Ledger, Run, UnwritableError
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result, decided
-from keeprate.harness.protocol.suite import Look
+from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.machine import environment
 from keeprate.harness.workers.pool import Runner
 
@@ -98,7 +98,7 @@ def _keep_pictures(request: Request, offer: Offer, ledger: Ledger, run: Run, ver
     """Draws what broke and has no picture yet; the evidence of all nights says where it shows."""
     subject = run.subjects["backend"]
     known = ledger.pictures(subject)
-    new = [finding for finding in leading(verdict) if finding.id not in known]
+    new = [finding for finding in leading(verdict, verdict.suite) if finding.id not in known]
     if new:
         ledger.keep_pictures(run, pictures(request, offer, new, ledger.results(subject), runner.picture))
 
@@ -226,7 +226,7 @@ def standing(
     ready = {}
     for text, promise in request.promises.items():
         cases = offered(promise, offers[0])
-        beside = [case for case in cases if request.suite.judges_reference(case)]
+        beside = [case for case in cases if request.judges_reference(case)]
         if all(case.id in results["backend"] for case in cases) and all(
             case.id in results["reference"] for case in beside
         ):
@@ -274,7 +274,7 @@ class Recording:
     def __init__(self, runner: Runner, request: Request, ledger: Ledger) -> None:
         self.isolated, self.count = runner.isolated, runner.count
         self.failure: UnwritableError | None = None
-        self._runner, self._question, self._ledger = runner, request, ledger
+        self._runner, self._request, self._ledger = runner, request, ledger
         self._offers: Offers | None = None
 
     def offers(self) -> Offers:
@@ -282,7 +282,7 @@ class Recording:
         self._offers = self._runner.offers()
         return self._offers
 
-    def check(self) -> list[Look]:
+    def check(self) -> list[AdapterCheck]:
         """What the suite finds of the adapter alone."""
         return self._runner.check()
 
@@ -296,8 +296,8 @@ class Recording:
         if run is not None and self.failure is None:
             self._close_night(run, started)
 
-    def picture(self, job: Job) -> list[str]:
-        """Lines of text that show what `job` draws."""
+    def picture(self, job: Job) -> Picture | None:
+        """What `job` draws; None if nothing can be shown."""
         return self._runner.picture(job)
 
     def close(self) -> None:
@@ -307,7 +307,7 @@ class Recording:
 
     def _begin(self) -> Run | None:
         assert self._offers is not None
-        asked = self._question
+        asked = self._request
         try:
             return self._ledger.begin(
                 asked, self._offers, environment(), kind="gate", workers=self.count, seed=asked.seed
@@ -326,8 +326,8 @@ class Recording:
         assert self._offers is not None
         try:
             took, ledger = run_of(started, self.count), self._ledger
-            verdict, _ = standing(self._question, self._offers, ledger, run.subjects, took)
+            verdict, _ = standing(self._request, self._offers, ledger, run.subjects, took)
             ledger.close_night(run, verdict)
-            _keep_pictures(self._question, self._offers[0], ledger, run, verdict, self._runner)
+            _keep_pictures(self._request, self._offers[0], ledger, run, verdict, self._runner)
         except UnwritableError as failure:
             self.failure = failure

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import Suite
 from keeprate.harness.untrusted_text import line, shown, told
 
-LAYOUTS = ("channels_first", "channels_last")
-DTYPES = ("float32", "float64", "float16", "bfloat16")
 _LOADED: dict[int, tuple[str, Any]] = {}  # by id; what is kept here keeps its id
-REQUIRED = ("name", "layout", "dtypes", "seed", "asarray", "asnumpy", "dtype_of")
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -24,7 +22,7 @@ class Offer(msgspec.Struct, frozen=True):
         name: shown in reports.
         version: shown in reports; empty if the backend doesn't say.
         device: the same.
-        dtypes: among `DTYPES`.
+        dtypes: among the suite's; empty if it has none.
         names: which of the names that were asked for (operators, transforms) the backend has.
     """
 
@@ -35,15 +33,15 @@ class Offer(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
 
 
-def load_backend(name: str) -> Any:
-    """The backend called `name`, checked.
+def load_backend(name: str, suite: Suite) -> Any:
+    """The backend called `name`, checked for what `suite` asks of it.
 
     Raises:
         UsageError: there is none.
         NoVerdictError: it can't be loaded, lacks a required name, or one of them is not what it must be.
     """
     backend = find(name, group="keeprate.backends", kind="backend")
-    check(backend, name)
+    check(backend, name, suite)
     _LOADED[id(backend)] = name, backend
     return backend
 
@@ -53,26 +51,21 @@ def name_of(backend: Any) -> str:
     return _LOADED.get(id(backend), ("", None))[0]
 
 
-def check(backend: Any, name: str) -> None:
+def check(backend: Any, name: str, suite: Suite) -> None:
     """Checks what can be checked without calling anything; `name` is how the person named the backend.
 
     Raises:
         NoVerdictError: a required name is absent, or not what it must be.
     """
-    absent = [text for text in REQUIRED if _asked(backend, text, name) is None]
+    required = ("name", *suite.attributes, *suite.functions)
+    absent = [text for text in required if _asked(backend, text, name) is None]
     if absent:
         raise NoVerdictError(f"backend {name} lacks {', '.join(absent)}, which every backend must have")
     if not isinstance(backend.name, str):
         raise NoVerdictError(f"backend {name}: name = {shown(backend.name)} is not a string")
-    if not (isinstance(backend.layout, str) and backend.layout in LAYOUTS):
-        is_not = "is not 'channels_first' or 'channels_last'"
-        raise NoVerdictError(f"backend {name}: layout = {shown(backend.layout)} {is_not}")
-    listed = isinstance(backend.dtypes, Sequence) and not isinstance(backend.dtypes, str)
-    if not (listed and backend.dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in backend.dtypes)):
-        raise NoVerdictError(
-            f"backend {name}: dtypes = {shown(backend.dtypes)} is not a list of some of {', '.join(DTYPES)}"
-        )
-    for text in REQUIRED[3:]:
+    if refusal := suite.refusal(backend):
+        raise NoVerdictError(f"backend {name}: {refusal}")
+    for text in suite.functions:
         if not callable(getattr(backend, text)):
             raise NoVerdictError(f"backend {name}: {text} = {shown(getattr(backend, text))} can't be called")
 
@@ -91,7 +84,7 @@ def offer(backend: Any, names: Iterable[str]) -> Offer:
         name=line(backend.name),
         version=_text(backend, "version"),
         device=_text(backend, "device"),
-        dtypes=tuple(backend.dtypes),
+        dtypes=tuple(_asked(backend, "dtypes", line(backend.name)) or ()),
         names=tuple(sorted(text for text in set(names) if _has(backend, text))),
     )
 

@@ -56,12 +56,12 @@ class FindingId(NamedTuple):
 
     @property
     def family(self) -> str:
-        """The law without its parameter: `neighbours` for `neighbours:64`."""
+        """The law without its parameter: `law` for `law:64`."""
         return self.law.partition(":")[0]
 
     @property
     def parameter(self) -> str:
-        """The law's parameter: `64` for `neighbours:64`, empty if it takes none."""
+        """The law's parameter: `64` for `law:64`, empty if it takes none."""
         return self.law.partition(":")[2]
 
 

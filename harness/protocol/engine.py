@@ -13,7 +13,7 @@ from keeprate.harness.errors import BackendError, NotOffered, Unreadable
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.kinds import Evidence, add, from_json
 from keeprate.harness.protocol.case import Case, FindingId
-from keeprate.harness.protocol.suite import Suite
+from keeprate.harness.protocol.suite import Picture, Suite
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class Result(msgspec.Struct, frozen=True):
         role: as in the job.
         case: the id of the case.
         evidence: by finding id.
-        unreadable: findings for which no mask could be read, with the reason.
+        unreadable: findings for which nothing could be read, with the reason.
         not_offered: findings that need what the backend turned out to lack, with the reason.
         error: what ended the case before its time; empty if nothing did.
         seconds: that it took.
@@ -94,7 +94,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
     not_offered: dict[str, str] = {}
     error = ""
     ids = {text: FindingId.parse(text) for text in job.thresholds}
-    looks = [(text, suite.laws[id.family], id.parameter) for text, id in ids.items()]
+    looks = [(text, suite.by_name[id.family], id.parameter) for text, id in ids.items()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:
@@ -118,14 +118,14 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
     return Result(job.role, job.case.id, evidence, unreadable, not_offered, error, seconds, job.passes)
 
 
-def picture(suite: Suite, backend: Any, job: Job) -> list[str]:
-    """Lines of text that show what `job` draws; none where the suite has no picture, or nothing could be drawn."""
+def picture(suite: Suite, backend: Any, job: Job) -> Picture | None:
+    """What `job` draws; None where the suite has no picture, or nothing could be drawn."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return suite.picture(job.case, backend, job.case.seed(job.seed, job.role))
         except (BackendError, NotOffered, Unreadable):
-            return []
+            return None
 
 
 def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:

@@ -81,7 +81,7 @@ def _look_at(where: str, kind: str) -> None:
 
 def _from_file(where: str, kind: str) -> ModuleType:
     path = Path(where)
-    # Under its path, so that no file hides the module that has its name: `torch.py` is a likely one.
+    # Under its path, so that no file hides the module that has its name: a framework's is a likely one.
     spec = importlib.util.spec_from_file_location(str(path.resolve()), path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"'{where}' is not a Python file")

@@ -1,43 +1,36 @@
-"""What a suite is: its plan, its samples and its laws; and how one is found.
+"""What a suite is, and how one is found: the typed interface of whoever describes a family of operators.
 
-A suite is any module or object with three names: `plan(profile)` gives its cases, `sample(case, backend, seed)` calls
-the backend and yields samples of bounded memory, `laws` are the functions that look at a sample. It may also have
-`reference`, the name of the backend that is judged first; `weights`, the share of the error budget of each law; and
-`headline`, the law whose power a verdict's table shows, with `detects(case, alpha)`, the smallest departure from it
-that a case as planned would catch at a share `alpha` of the error budget; `check(backend)`, which looks at the adapter
-alone; `template`, the path of a backend to begin with; `defects`, real ones that its laws would have caught;
-`picture(case, backend, seed)`, lines of text that show what was drawn; and `demonstrate(case, law, seed)`, source
-of a Python function `show(backend)` that prints how the law fares there; and `causes`, known faults that a verdict is
-compared with.
+Public as `keeprate.suite`; docs/new-suite.md goes from nothing to a verdict.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import msgspec
 
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.protocol.case import Case, FindingId, Promise
 from keeprate.harness.protocol.law import Law
-from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.lookup import find, installed
 from keeprate.harness.untrusted_text import clean, shown, told
 
 PROFILES = ("quick", "gate", "deep")
 
 
-@dataclass(frozen=True)
-class Look:
-    """One look at an adapter.
+class AdapterCheck(msgspec.Struct, frozen=True):
+    """One check of an adapter.
 
     Args:
         what: what it should do, in words.
         wrong: what it does instead; empty if nothing is wrong.
-        skipped: why there was nothing to look at; empty if there was.
+        skipped: why there was nothing to check; empty if there was.
         law: the law that judges the same of the framework; empty if the adapter alone is answerable.
     """
 
@@ -47,7 +40,7 @@ class Look:
     law: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "wrong", clean(self.wrong))  # which may be what foreign code said
+        msgspec.structs.force_setattr(self, "wrong", clean(self.wrong))  # which may be what foreign code said
 
 
 @dataclass(frozen=True)
@@ -78,44 +71,138 @@ class Cause:
         kind: faults of one kind have this in common.
         says: what is wrong, in words.
         defect: a real defect that it stands for, and its public thread; empty for none.
-        traits: as `keeprate.harness.judging.diagnosis` finds them in a verdict over it.
+        laws: those that it breaks.
+        traits: what it is recognised by, in words of the suite's own.
     """
 
     name: str
     kind: str
     says: str
     defect: str
-    traits: frozenset[str]
-
-    @property
-    def laws(self) -> set[str]:
-        """The laws that it breaks: a trait begins with one, but for those that name a place."""
-        return {re.split("[ :]", trait)[0] for trait in self.traits if not trait.startswith("in ")}
+    laws: frozenset[str]
+    traits: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+class Picture(msgspec.Struct, frozen=True):
+    """Some of what was drawn, as rows of two kinds of entries.
+
+    Args:
+        title: what is shown, in a line.
+        rows: a sign for each entry, 1 or 0; all rows are of one length.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+
+
 class Suite:
-    """A family of operators to judge, whatever it was loaded from."""
+    """A family of operators to judge: subclass it. The class, or an object of it, is what `--suite` names.
+
+    Args:
+        name: what the suite is called in messages.
+        laws: its laws; one that breaks others comes before them.
+        reference: the backend that is judged first, by the same laws; empty for none.
+        headline: the law whose draws and detectable departure stand in a verdict's table; empty for none.
+        weights: shares of the error budget by law, of those that draw; all laws have the same unless given.
+        attributes: what a backend must have besides `name`.
+        functions: what a backend must have that can be called.
+        capabilities: names that a backend may have, listed by `keeprate backends`.
+        dtypes: those that a backend may name in `dtypes`, the plainest first; empty if its operators have none.
+        template: the path of a backend to begin with; FILE.py in it becomes its name.
+        defects: real ones that the laws would have caught.
+        causes: known faults that a verdict may be compared with.
+    """
 
     name: str
-    reference: str
-    headline: str
-    weights: Mapping[str, float]
-    laws: Mapping[str, Law]
-    plan: Callable[[str], Sequence[Case]]
-    planned: Callable[[str], Iterable[Case]]  # the same as the suite makes it: the first case may come before the rest
-    sample: Callable[[Case, Any, int], Iterator[Any]]
-    detects: Callable[[Case, float], float]
-    check: Callable[[Any], Iterator[Look]]
-    template: Path | None
-    defects: Sequence[Defect]
-    picture: Callable[[Case, Any, int], list[str]]
-    demonstrate: Callable[[Case, str, int], str] | None
-    causes: Sequence[Cause]
+    laws: Sequence[Law]
+    reference: str = ""
+    headline: str = ""
+    weights: Mapping[str, float] = {}
+    attributes: Sequence[str] = ()
+    functions: Sequence[str] = ()
+    capabilities: Sequence[str] = ()
+    dtypes: Sequence[str] = ()
+    template: Path | None = None
+    defects: Sequence[Defect] = ()
+    causes: Sequence[Cause] = ()
 
-    def judges_reference(self, case: Case) -> bool:
-        """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
-        return bool(self.reference) and case.reference_draws is not None
+    def plan(self, profile: str) -> Iterable[Case]:
+        """Every case of `profile`, one of `PROFILES`, whatever a backend offers; the same whenever it is asked for."""
+        raise NotImplementedError
+
+    def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
+        """Seeds the backend, calls it as `case` says, and yields what the laws look at, in parts of bounded memory.
+
+        Raises:
+            BackendError: the backend raised where it must answer.
+            NotOffered: the backend lacks what the case needs, as only calling it shows.
+        """
+        raise NotImplementedError
+
+    def refusal(self, backend: Any) -> str:
+        """Why an attribute of a backend can't be used, in words; empty if all can. Calls nothing."""
+        return ""
+
+    def check(self, backend: Any) -> Iterator[AdapterCheck]:
+        """Checks of the adapter alone, whatever the framework does."""
+        return iter(())
+
+    def detects(self, case: Case, alpha: float) -> float:
+        """The smallest departure from the headline's promise that `case`, as planned, catches at a share `alpha`."""
+        return 0.0
+
+    def rank(self, context: str) -> int:
+        """How much comes before the operator in a context: 0 for a plain call. Findings are told in this order."""
+        return 0
+
+    def for_reference(self, case: Case) -> Case:
+        """A case in the context in which the reference is judged; for looking at a finding closely."""
+        return case
+
+    def shrink(self, case: Case, others: Sequence[Case], broken: Callable[[Case], bool]) -> Iterator[Case]:
+        """Ever smaller cases that are broken still.
+
+        Args:
+            case: one that is broken.
+            others: cases of the plan for the same law and operator.
+            broken: runs a case.
+        """
+        return iter(())
+
+    def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
+        """What a case draws first; None if nothing can be shown.
+
+        Raises:
+            Unreadable: an exact law is broken, so that nothing could be read.
+        """
+        return None
+
+    def demonstrate(self, case: Case, law: str, seed: int) -> str:
+        """Source of a Python function `show(backend)` that prints how a law fares in a case.
+
+        Raises:
+            UsageError: no script can show that.
+        """
+        raise UsageError(f"suite {self.name} has no scripts to show a fault with")
+
+    def likely_causes(self, findings: Sequence[Any]) -> list[tuple[float, Cause]]:
+        """Known faults that resemble what the findings show, most alike first, and how alike they are, from 0 to 1."""
+        return []
+
+    # What follows is the harness's own.
+
+    @property
+    def by_name(self) -> dict[str, Law]:
+        """The laws by their names, in the suite's order."""
+        return {law.name: law for law in self.laws}
+
+    def weight(self, law: str) -> float:
+        """A law's share of the error budget."""
+        return self.weights.get(law, 0.0) if self.weights else 1 / len(self.laws)
+
+    def cases(self, profile: str) -> tuple[Case, ...]:
+        """The plan of a profile, made once."""
+        return _cases(self, profile)
 
     def promises(self, profile: str) -> dict[str, Promise]:
         """Every finding of the whole plan of `profile` by id, with its share of the error budget.
@@ -130,7 +217,7 @@ class Suite:
         if profile not in PROFILES:
             raise UsageError(f"profile '{profile}' is not one of {', '.join(PROFILES)}")
         try:
-            planned = self.plan(profile)
+            planned = self.cases(profile)
         except Exception as error:  # foreign code may raise anything
             raise NoVerdictError(f"suite {self.name}: its plan of '{profile}' raised {told(error)}") from error
         cases: dict[str, list[Case]] = {}
@@ -140,58 +227,41 @@ class Suite:
         ids = {text: FindingId.parse(text) for text in cases}
         count = Counter(id.family for id in ids.values())
         return {
-            text: Promise(id, self.weights.get(id.family, 0.0) / count[id.family], tuple(cases[text]))
-            for text, id in ids.items()
+            text: Promise(id, self.weight(id.family) / count[id.family], tuple(cases[text])) for text, id in ids.items()
         }
 
 
 @functools.cache
+def _cases(suite: Suite, profile: str) -> tuple[Case, ...]:
+    return tuple(suite.plan(profile))
+
+
+def default_suite() -> str:
+    """The name of the suite that is meant where none is named: what keeprate's own distribution says."""
+    return installed("keeprate.defaults")["suite"]
+
+
+@functools.cache
 def load_suite(name: str) -> Suite:
-    """The suite called `name`: an entry point of the group `keeprate.suites`, a module, or a file.
+    """The suite called `name`: an entry point of the group `keeprate.suites`, or a class or object in a module or file.
 
     Raises:
         UsageError: there is none.
-        NoVerdictError: it can't be loaded.
+        NoVerdictError: it can't be loaded, or is no suite.
     """
     found = find(name, group="keeprate.suites", kind="suite")
-    absent = [text for text in ("plan", "sample", "laws") if not hasattr(found, text)]
+    if isinstance(found, ModuleType):
+        found = getattr(found, "suite", found)
+    if not isinstance(found, Suite):
+        raise NoVerdictError(
+            f"suite {name}: {shown(found)} is no keeprate.suite.Suite; a module or file has it under the name `suite`"
+        )
+    absent = [text for text in ("name", "laws") if not hasattr(found, text)]
     if absent:
         raise NoVerdictError(f"suite {name} lacks {', '.join(absent)}, which every suite must have")
-    if not (isinstance(found.laws, Sequence) and all(isinstance(item, Law) for item in found.laws)):
+    if not (isinstance(found.laws, Sequence) and found.laws and all(isinstance(item, Law) for item in found.laws)):
         raise NoVerdictError(f"suite {name}: laws = {shown(found.laws)} is not a list of laws, as `law` makes them")
-    laws = {item.name: item for item in found.laws}
-    weights = getattr(found, "weights", {name: 1 / len(laws) for name in laws})
-    label = getattr(found, "name", name)
-    reference, headline = getattr(found, "reference", ""), getattr(found, "headline", "")
-    detects = getattr(found, "detects", lambda case, alpha: 0.0)
-    return Suite(
-        label,
-        reference,
-        headline,
-        weights,
-        laws,
-        _made_once(found.plan),
-        found.plan,
-        found.sample,
-        detects,
-        check=getattr(found, "check", lambda backend: iter(())),
-        template=getattr(found, "template", None),
-        defects=getattr(found, "defects", ()),
-        picture=getattr(found, "picture", lambda case, backend, seed: []),
-        demonstrate=getattr(found, "demonstrate", None),
-        causes=getattr(found, "causes", ()),
-    )
-
-
-def _made_once(plan: Callable[[str], Iterable[Case]]) -> Callable[[str], tuple[Case, ...]]:
-    """`plan`, which makes the cases of each profile once: a request needs them all."""
-
-    @functools.cache
-    @functools.wraps(plan)
-    def made(profile: str) -> tuple[Case, ...]:
-        return tuple(plan(profile))
-
-    return made
+    return found
 
 
 def groups(promises: Mapping[str, Promise]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psutil
@@ -18,7 +18,7 @@ import psutil
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
-from keeprate.harness.protocol.suite import Look
+from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.limits import Limits
 from keeprate.harness.workers.monitor import Monitor
 from keeprate.harness.workers.process_tree import MARK, end_all
@@ -29,6 +29,7 @@ LONGEST = 1 << 24  # characters of an answer: a thousand times what a case gives
 NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
 GRACE = 2.0  # seconds between the end of the answers and the end of the process
 THREADS = 1000  # that a process may gather: a machine often has room for 32,768, a container for fewer
+Answer = TypeVar("Answer")
 OFTEN = 16  # cases between two looks at how many it has, which take a tenth of a millisecond
 
 
@@ -94,7 +95,7 @@ class Child:
         self.serves = self._greeted = True
         return offers
 
-    def check(self) -> list[Look]:
+    def check(self) -> list[AdapterCheck]:
         """What the suite finds of the adapter alone.
 
         Raises:
@@ -104,22 +105,24 @@ class Child:
             self.offers()
         answer = self._ask({"check": True}, 0)
         _pass_on(answer)
-        try:
-            return [_look(**look) for look in answer["looks"]]
-        except (LookupError, TypeError):
-            raise self._death(NO_ANSWER) from None
+        return self._converted(answer.get("checks"), list[AdapterCheck])
 
-    def picture(self, job: Job) -> list[str]:
-        """Lines of text that show what `job` draws.
+    def picture(self, job: Job) -> Picture | None:
+        """What `job` draws; None if nothing can be shown.
 
         Raises:
             ChildDiedError: that takes its process down.
         """
         self._load_again()
-        lines = self._ask({"picture": msgspec.to_builtins(job)}, job.case.draws).get("lines")
-        if not (isinstance(lines, list) and all(isinstance(line, str) for line in lines)):
-            raise self._death(NO_ANSWER)
-        return lines
+        answer = self._ask({"picture": msgspec.to_builtins(job)}, job.case.draws)
+        return self._converted(answer["picture"], Picture) if answer.get("picture") is not None else None
+
+    def _converted(self, answer: Any, type: type[Answer]) -> Answer:
+        """The answer as a `type`; a backend that has written to the pipe may have put anything in its place."""
+        try:
+            return msgspec.convert(answer, type)
+        except msgspec.ValidationError:
+            raise self._death(NO_ANSWER) from None
 
     def run(self, job: Job) -> Result:
         """What `job` gives.
@@ -248,17 +251,6 @@ def _pass_on(answer: dict[str, Any]) -> None:
     """Raises what a worker says is a fault of ours, with its whole traceback."""
     if "fault" in answer:
         raise RuntimeError(f"a fault of keeprate, in a worker:\n{answer['fault']}")
-
-
-def _look(*, what: str, wrong: str, skipped: str, law: str) -> Look:
-    """The look in a worker's answer.
-
-    Raises:
-        TypeError: a part of it is no text.
-    """
-    if not all(isinstance(text, str) for text in (what, wrong, skipped, law)):
-        raise TypeError("a part of a look is no text")
-    return Look(what, wrong, skipped, law)
 
 
 def result_of(answer: dict[str, Any], job: Job) -> Result:

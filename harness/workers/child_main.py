@@ -16,7 +16,6 @@ import signal
 import sys
 import threading
 import traceback
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -25,7 +24,7 @@ import numpy as np
 from keeprate.harness.errors import KeeprateError, NoVerdictError
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.engine import Job, Result, picture, run
-from keeprate.harness.protocol.suite import Look, Suite, load_suite
+from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite, load_suite
 from keeprate.harness.workers.integrity import Integrity
 
 
@@ -38,23 +37,26 @@ class _Loaded:
         self.suite = load_suite(setup["suite"])
         self._home = os.open(".", os.O_RDONLY)  # leads back there even when its name is gone
         self._depth = sys.getrecursionlimit()
-        reference = load_backend(self.suite.reference) if self.suite.reference and not setup["alone"] else None
+        reference = self._load(self.suite.reference) if self.suite.reference and not setup["alone"] else None
         if reference:
-            case = next(iter(self.suite.planned("quick")))
+            case = next(iter(self.suite.plan("quick")))
             self.suite.sample(case, reference, 0)  # not begun: it only loads what it needs
         self._integrity = Integrity(_judges(self.suite, reference))
-        backend = reference if setup["backend"] is None else load_backend(setup["backend"])
+        backend = reference if setup["backend"] is None else self._load(setup["backend"])
         self._sides = {"backend": backend, "reference": reference}
         self.offer = offer(self._sides["backend"], setup["names"])
         self.reference = offer(reference, setup["names"]) if reference else None
         if replaced := self._put_back():
             raise NoVerdictError(f"backend {setup['backend']}: loading it replaced {replaced}, which the judge uses")
 
+    def _load(self, name: str) -> Any:
+        return load_backend(name, self.suite)
+
     def check(self) -> dict[str, Any]:
-        looks = list(self.suite.check(self._sides["backend"]))
+        checks = list(self.suite.check(self._sides["backend"]))
         if replaced := self._put_back():
-            looks.append(Look("leaves the judge alone", f"it replaced {replaced}, which the judge uses"))
-        return {"looks": [asdict(look) for look in looks]}
+            checks.append(AdapterCheck("leaves the judge alone", f"it replaced {replaced}, which the judge uses"))
+        return {"checks": msgspec.to_builtins(checks)}
 
     def run(self, job: Job) -> Result:
         """What a job gives; an error where the judge itself fails in it, or was tampered with."""
@@ -68,11 +70,11 @@ class _Loaded:
             result = Result(job.role, job.case.id, error=f"the backend replaced {replaced}, which the judge uses")
         return result
 
-    def picture(self, job: Job) -> list[str]:
-        """Lines that show what a job draws."""
-        lines = picture(self.suite, self._sides[job.role], job)
+    def picture(self, job: Job) -> Picture | None:
+        """What a job draws."""
+        drawn = picture(self.suite, self._sides[job.role], job)
         self._put_back()
-        return lines
+        return drawn
 
     def _put_back(self) -> str:
         with contextlib.suppress(OSError):  # the backend closed it: no case depends on where it runs
@@ -83,7 +85,8 @@ class _Loaded:
 
 def _judges(suite: Suite, reference: Any) -> list[str]:
     """The modules whose code judges: ours, the suite's, and the reference's adapter."""
-    theirs = suite.plan.__module__.rpartition(".")[0] or suite.plan.__module__
+    module = type(suite).__module__
+    theirs = module.rpartition(".")[0] or module
     own = tuple(f"{package}." for package in ("keeprate.harness", "keeprate.specs", theirs))
     return [
         name
@@ -120,7 +123,7 @@ def main() -> None:
             elif "check" in message:
                 answer = loaded.check()
             elif "picture" in message:
-                answer = {"lines": loaded.picture(msgspec.convert(message["picture"], Job))}
+                answer = {"picture": msgspec.to_builtins(loaded.picture(msgspec.convert(message["picture"], Job)))}
             else:
                 answer = {"result": loaded.run(msgspec.convert(message, Job)).to_json()}
         except KeeprateError as error:

@@ -26,7 +26,7 @@ import msgspec
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
-from keeprate.harness.protocol.suite import Look
+from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.limits import Limits, limits
 from keeprate.harness.workers.pool import AHEAD, Children
 
@@ -97,13 +97,13 @@ class Cluster:
         mine, reference = self._ask("offers")
         return msgspec.convert((mine, reference), tuple[Offer, Offer | None])
 
-    def check(self) -> list[Look]:
+    def check(self) -> list[AdapterCheck]:
         """What the suite finds of the adapter alone.
 
         Raises:
             NoVerdictError: the adapter takes its process down.
         """
-        return [Look(**look) for look in self._ask("check")]
+        return msgspec.convert(self._ask("check"), list[AdapterCheck])
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` on all workers; results in whatever order they come, one for each job."""
@@ -147,10 +147,9 @@ class Cluster:
         except BaseException as fault:  # noqa: BLE001 - it is raised where the results are waited for
             done.put(fault)
 
-    def picture(self, job: Job) -> list[str]:
-        """Lines of text that show what `job` draws; none if it takes its process down."""
-        lines: list[str] = self._told(_picture, msgspec.to_builtins(job))
-        return lines
+    def picture(self, job: Job) -> Picture | None:
+        """What `job` draws; None if nothing can be shown, or it takes its process down."""
+        return msgspec.convert(self._told(_picture, msgspec.to_builtins(job)), Picture | None)
 
     def close(self) -> None:
         """Ends the children on the cluster, and leaves it; what was still to do is dropped."""
@@ -245,19 +244,17 @@ def _run(setup: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return result.to_json()
 
 
-def _picture(setup: dict[str, Any], job: dict[str, Any]) -> list[str]:
-    """In a Dask worker: what one case looks like."""
-    return _child(setup).picture(msgspec.convert(job, Job))
+def _picture(setup: dict[str, Any], job: dict[str, Any]) -> Any:
+    """In a Dask worker: what one case draws."""
+    return msgspec.to_builtins(_child(setup).picture(msgspec.convert(job, Job)))
 
 
 def _tell(setup: dict[str, Any], what: str) -> dict[str, Any]:
     """In a Dask worker: what the child says of the backend, or why it can't."""
-    from dataclasses import asdict
-
     try:
         child = _child(setup)
         if what == "check":
-            return {"told": [asdict(look) for look in child.check()]}
+            return {"told": msgspec.to_builtins(child.check())}
         mine, reference = child.offers()
         return {"told": msgspec.to_builtins([mine, reference])}
     except KeeprateError as error:

@@ -1,6 +1,6 @@
 """What the judge looks up while it judges, remembered before a backend is loaded that could put something in its place.
 
-A backend shares its process with the code that reads its masks. If it replaces `numpy.array_equal`, every comparison
+A backend shares its process with the code that judges it. If it replaces `numpy.array_equal`, every comparison
 is its own; so each name that the judge's code mentions must go on standing for what it stood for.
 """
 

@@ -12,7 +12,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.workers.cgroups import GROUPS, OWN, folders, words
 
 SECONDS = 120.0  # beside what the draws take
-PER_DRAW = 1e-6  # seconds: eighty times what MLX takes on one core
+PER_DRAW = 1e-6  # seconds: eighty times what a fast framework takes on one core
 SHARE = 0.8  # of the memory that there is, for all workers together
 WORKER = 2**30  # bytes of memory for each worker, unless somebody says how many there are; 683 MiB were measured
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

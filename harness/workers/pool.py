@@ -13,7 +13,7 @@ from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.protocol import backend as backends
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result, decided, picture, run
-from keeprate.harness.protocol.suite import Look, Suite
+from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.circuit_breaker import CircuitBreaker
 from keeprate.harness.workers.limits import Limits
@@ -30,14 +30,14 @@ class Runner(Protocol):
     def offers(self) -> tuple[Offer, Offer | None]:
         """What the backend offers, and what the reference does, if the suite has one."""
 
-    def check(self) -> list[Look]:
+    def check(self) -> list[AdapterCheck]:
         """What the suite finds of the adapter alone."""
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in whatever order they come."""
 
-    def picture(self, job: Job) -> list[str]:
-        """Lines of text that show what `job` draws; none if nothing can be shown."""
+    def picture(self, job: Job) -> Picture | None:
+        """What `job` draws; None if nothing can be shown."""
 
     def close(self) -> None:
         """Ends everything that was started."""
@@ -118,7 +118,7 @@ class Children:
         except ChildDiedError as how:
             raise NoVerdictError(f"backend {self._name} can't be loaded: {how}") from None
 
-    def check(self) -> list[Look]:
+    def check(self) -> list[AdapterCheck]:
         """What the suite finds of the adapter alone.
 
         Raises:
@@ -136,12 +136,12 @@ class Children:
         except ChildDiedError as how:
             return Result(job.role, job.case.id, error=str(how))
 
-    def picture(self, job: Job) -> list[str]:
-        """Lines of text that show what `job` draws; none if it takes its process down."""
+    def picture(self, job: Job) -> Picture | None:
+        """What `job` draws; None if nothing can be shown, or it takes its process down."""
         try:
             return self._workers[0].child.picture(job)
         except ChildDiedError:
-            return []
+            return None
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` on all children, each taken when a child is about to be free; results as they come.
@@ -222,12 +222,12 @@ class InProcess:
     count = 1
 
     def __init__(self, backend: Any, suite: Suite, names: Iterable[str]) -> None:
-        backends.check(backend, repr(backend))
+        backends.check(backend, repr(backend), suite)
         self._suite = suite
         self._names = set(names)
         self._backends = {"backend": backend}
         if suite.reference:
-            self._backends["reference"] = backends.load_backend(suite.reference)
+            self._backends["reference"] = backends.load_backend(suite.reference, suite)
 
     def offers(self) -> tuple[Offer, Offer | None]:
         """What the backend offers, and what the reference does."""
@@ -237,7 +237,7 @@ class InProcess:
             backends.offer(reference, self._names) if reference else None,
         )
 
-    def check(self) -> list[Look]:
+    def check(self) -> list[AdapterCheck]:
         """What the suite finds of the adapter alone."""
         return list(self._suite.check(self._backends["backend"]))
 
@@ -246,8 +246,8 @@ class InProcess:
         for job in jobs:
             yield run(self._suite, self._backends[job.role], job)
 
-    def picture(self, job: Job) -> list[str]:
-        """Lines of text that show what `job` draws."""
+    def picture(self, job: Job) -> Picture | None:
+        """What `job` draws; None if nothing can be shown."""
         return picture(self._suite, self._backends[job.role], job)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.harness.protocol.lookup import similar
-from keeprate.harness.protocol.suite import Look
+from keeprate.harness.protocol.suite import AdapterCheck
 from keeprate.harness.untrusted_text import briefly
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import SPECIAL, filled, thousand
@@ -27,7 +27,7 @@ EITHER = (
 )
 
 
-def check(backend: Any) -> Iterator[Look]:
+def check(backend: Any) -> Iterator[AdapterCheck]:
     """Looks at everything that the adapter alone is answerable for."""
     for dtype in backend.dtypes:
         yield _look(f"asarray and asnumpy keep {dtype}", _keeps, backend, dtype)
@@ -44,20 +44,20 @@ def check(backend: Any) -> Iterator[Look]:
         if callable(getattr(backend, name, None)):
             yield _look(f"{name} {does}", look, backend)
         else:
-            yield Look(name, "", skipped="not offered")
+            yield AdapterCheck(name, "", skipped="not offered")
 
 
 class _Skipped(Exception):  # noqa: N818 - no error: there is nothing to look at
     """Says why."""
 
 
-def _look(what: str, function: Callable[..., str], *arguments: Any, law: str = "") -> Look:
+def _look(what: str, function: Callable[..., str], *arguments: Any, law: str = "") -> AdapterCheck:
     try:
-        return Look(what, function(*arguments), law=law)
+        return AdapterCheck(what, function(*arguments), law=law)
     except _Skipped as reason:
-        return Look(what, "", skipped=str(reason), law=law)
+        return AdapterCheck(what, "", skipped=str(reason), law=law)
     except Exception as error:  # noqa: BLE001 - an adapter may raise anything, and that is what is looked for
-        return Look(what, f"raised {briefly(error)}", law=law)
+        return AdapterCheck(what, f"raised {briefly(error)}", law=law)
 
 
 def _keeps(backend: Any, dtype: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 TRANSFORMS = ("compile", "vmap", "checkpoint")
 
 
@@ -46,6 +47,11 @@ class Context:
     def needs(self) -> tuple[str, ...]:
         """What a backend must have to be called so, besides the operator."""
         return (*self.transforms, *["module"] * self.layered)
+
+
+def plainness(context: str) -> int:
+    """How much comes before the operator: 0 for a plain call, 1 for a gradient, then the more, the more is combined."""
+    return PLAIN.index(context) if context in PLAIN else len(PLAIN) + context.count("+")
 
 
 # Those that a plan looks at besides `eager` and `grad`: alone, and two together where users put them together.

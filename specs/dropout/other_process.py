@@ -123,7 +123,9 @@ def main() -> None:
     with contextlib.suppress(FileNotFoundError):  # as in the worker
         sys.path.append(os.getcwd())
     process = os.getpid()
-    backend = load_backend(sys.argv[1])
+    from keeprate.specs.dropout.suite import suite  # here, for the suite needs this module
+
+    backend = load_backend(sys.argv[1], suite)
     for line in source:
         request = json.loads(line)
         case = msgspec.convert(request["case"], Case)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from keeprate.harness.protocol.backend import DTYPES
 from keeprate.harness.protocol.case import ANY, Case, FindingId, shape_text
 from keeprate.specs.dropout.aims import AIMS, ENDS, LESSER, MAIN, RARE, Aim, draws
 from keeprate.specs.dropout.contexts import CONTEXTS, Context
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.rounding import DTYPES
 
 FEW = (0.1, 0.3)  # laws with many groups look here alone
 POOLED = (

@@ -14,6 +14,7 @@ _FORMATS = {
     "float16": (10, -14, 65504.0),
     "bfloat16": (7, -126, float((2 - 2**-7) * 2.0**127)),
 }
+DTYPES = ("float32", "float64", "float16", "bfloat16")  # the plainest first
 ULPS = 2  # PyTorch rounds alpha dropout three times; one rounding is within 1.12 ulp of that, plain scaling within 2
 
 

@@ -1,40 +1,28 @@
-"""The dropout suite: its plan, its samples and its laws."""
+"""The dropout suite: its plan, its samples, its laws, and what a person sees of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from keeprate.harness.protocol.case import Case
-from keeprate.harness.protocol.suite import Cause, Defect
-from keeprate.specs.dropout.adapter import check
-from keeprate.specs.dropout.aims import WEIGHTS, detects
+from keeprate.harness.protocol.suite import AdapterCheck, Cause, Defect, Picture, Suite
+from keeprate.harness.untrusted_text import shown
+from keeprate.specs.dropout import adapter, aims, likeness, shrinking
+from keeprate.specs.dropout.contexts import plainness
 from keeprate.specs.dropout.laws import channels, gradient, modes, moments, outcomes, streams
 from keeprate.specs.dropout.plan import plan
+from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.masks import independence, rate
 
 HERE = Path(__file__).parent
+LAYOUTS = ("channels_first", "channels_last")
 
-name = "dropout"
-reference = "torch"
-headline = "keep_rate"
-weights = WEIGHTS
-template = HERE / "template.py"
-# Read from public threads, as stored excerpts: open a thread before quoting it elsewhere.
-defects = tuple(
-    Defect(row["id"], row["source"], row["wrong"], row["where"], tuple(row["laws"]))
-    for row in json.loads((HERE / "defects.json").read_text(encoding="utf-8"))
-)
-# Made by `make mutants`: what each mutant breaks.
-causes = tuple(
-    Cause(row["name"], row["kind"], row["says"], row["defect"], frozenset(row["traits"]))
-    for row in json.loads((HERE / "causes.json").read_text(encoding="utf-8"))
-)
 READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, there are no masks to look at
-laws = (
+LAWS = (
     outcomes.outcomes,
     channels.constancy,
     *(
@@ -72,70 +60,101 @@ laws = (
 )
 
 
-def sample(case: Case, backend: Any, seed: int) -> Iterator[Any]:
-    """The samples of a case: masks, forward and backward passes, or single calls."""
-    from keeprate.specs.dropout import (  # here, for they import PyTorch, which a plan does not need
-        gradients,
-        single_calls,
+class Dropout(Suite):
+    """Eight operators of PyTorch, and one that few frameworks have, judged against PyTorch."""
+
+    name = "dropout"
+    reference = "torch"
+    headline = "keep_rate"
+    weights = aims.WEIGHTS
+    attributes = ("layout", "dtypes")
+    functions = ("seed", "asarray", "asnumpy", "dtype_of")
+    capabilities = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")
+    dtypes = DTYPES
+    template = HERE / "template.py"
+    # Read from public threads, as stored excerpts: open a thread before quoting it elsewhere.
+    defects = tuple(
+        Defect(row["id"], row["source"], row["wrong"], row["where"], tuple(row["laws"]))
+        for row in json.loads((HERE / "defects.json").read_text(encoding="utf-8"))
     )
-    from keeprate.specs.dropout import sample as samples
-    from keeprate.specs.dropout import streams as seeds
+    # Made by `make mutants`: what each mutant breaks.
+    causes = tuple(likeness.cause(**row) for row in json.loads((HERE / "causes.json").read_text(encoding="utf-8")))
+    laws = LAWS
 
-    studies = {
-        "masks": samples.masks,
-        "unmapped": samples.masks,
-        "lazy": samples.lazily,
-        "streams": seeds.streams,
-        "mixed": seeds.mixed,
-        "after_seeds": seeds.after_seeds,
-        "processes": seeds.processes,
-        "between_processes": seeds.between_processes,
-        "gradients": gradients.gradients,
-        "many": single_calls.many,
-    }
-    return studies.get(case.study, single_calls.calls)(case, backend, seed)
+    def plan(self, profile: str) -> Iterator[Case]:
+        """Every case of `profile`."""
+        return plan(profile)
+
+    def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
+        """The samples of a case: masks, forward and backward passes, or single calls."""
+        from keeprate.specs.dropout import gradients, single_calls  # here, for a plan does not need PyTorch
+        from keeprate.specs.dropout import sample as samples
+        from keeprate.specs.dropout import streams as seeds
+
+        studies = {
+            "masks": samples.masks,
+            "unmapped": samples.masks,
+            "lazy": samples.lazily,
+            "streams": seeds.streams,
+            "mixed": seeds.mixed,
+            "after_seeds": seeds.after_seeds,
+            "processes": seeds.processes,
+            "between_processes": seeds.between_processes,
+            "gradients": gradients.gradients,
+            "many": single_calls.many,
+        }
+        return studies.get(case.study, single_calls.calls)(case, backend, seed)
+
+    def refusal(self, backend: Any) -> str:
+        """What is wrong with `layout` or `dtypes`."""
+        if not (isinstance(backend.layout, str) and backend.layout in LAYOUTS):
+            return f"layout = {shown(backend.layout)} is not 'channels_first' or 'channels_last'"
+        dtypes = backend.dtypes
+        listed = isinstance(dtypes, Sequence) and not isinstance(dtypes, str)
+        if not (listed and dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in dtypes)):
+            return f"dtypes = {shown(dtypes)} is not a list of some of {', '.join(DTYPES)}"
+        return ""
+
+    def check(self, backend: Any) -> Iterator[AdapterCheck]:
+        """Arrays there and back, how operators are called, the seed, the transforms."""
+        return adapter.check(backend)
+
+    def detects(self, case: Case, alpha: float) -> float:
+        """The smallest departure of the keep rate that `case` catches."""
+        return aims.detects(case, alpha)
+
+    def rank(self, context: str) -> int:
+        """Plain calls first, then gradients, then transforms."""
+        return plainness(context)
+
+    def for_reference(self, case: Case) -> Case:
+        """The same in `eager` or `grad`."""
+        return shrinking.for_reference(case)
+
+    def shrink(self, case: Case, others: Sequence[Case], broken: Callable[[Case], bool]) -> Iterator[Case]:
+        """The plainest context, layout, dtype and p, then the smallest shape."""
+        return shrinking.shrink(case, others, broken)
+
+    def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
+        """The first masks of a case; None for studies of single calls."""
+        from keeprate.specs.dropout.observations import Calls  # here, as in `sample`
+        from keeprate.specs.dropout.streams import Streams
+        from keeprate.specs.masks.picture import picture_of
+
+        first = next(self.sample(case, backend, seed))
+        if isinstance(first, Calls):
+            return None
+        return picture_of((first.masks if isinstance(first, Streams) else first).mask)
+
+    def demonstrate(self, case: Case, law: str, seed: int) -> str:
+        """Lines of NumPy, with PyTorch's answers written into them."""
+        from keeprate.specs.dropout import demonstration  # here, as in `sample`
+
+        return demonstration.demonstrate(case, law, seed)
+
+    def likely_causes(self, findings: Sequence[Any]) -> list[tuple[float, Cause]]:
+        """Mutants that broke the same laws to the same effect."""
+        return likeness.likely_causes(likeness.marks_of(findings), self.causes)
 
 
-def picture(case: Case, backend: Any, seed: int) -> list[str]:
-    """The first masks of a case as lines of text; none for studies of single calls.
-
-    Raises:
-        Unreadable: an exact law is broken, so that no mask could be read.
-    """
-    from keeprate.specs.dropout.observations import Calls  # here, as in `sample`
-    from keeprate.specs.dropout.streams import Streams
-    from keeprate.specs.masks.picture import lines
-
-    first = next(sample(case, backend, seed))
-    if isinstance(first, Calls):
-        return []
-    return lines((first.masks if isinstance(first, Streams) else first).mask)
-
-
-def demonstrate(case: Case, law: str, seed: int) -> str:
-    """Source of a function `show(backend)` that prints how `law` fares in `case`.
-
-    Raises:
-        UsageError: a script can't show this law in this place.
-    """
-    from keeprate.specs.dropout import demonstration  # here, as in `sample`
-
-    return demonstration.demonstrate(case, law, seed)
-
-
-__all__ = [
-    "causes",
-    "check",
-    "defects",
-    "demonstrate",
-    "detects",
-    "headline",
-    "laws",
-    "name",
-    "picture",
-    "plan",
-    "reference",
-    "sample",
-    "template",
-    "weights",
-]
+suite = Dropout()

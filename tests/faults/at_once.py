@@ -18,12 +18,12 @@ class AnswersAtOnce(Honest):
 
     def __init__(self):
         super().__init__()
-        self.looks = None
+        self.checks = None
 
     def dropped(self, x, p):
         for number in range(3, 20):
             try:
-                os.write(number, json.dumps({"looks": self.looks}).encode() + b"\n")
+                os.write(number, json.dumps({"checks": self.checks}).encode() + b"\n")
             except OSError:
                 continue
         return super().dropped(x, p)
@@ -32,4 +32,4 @@ class AnswersAtOnce(Honest):
 class AnswersNumbersAtOnce(AnswersAtOnce):
     def __init__(self):
         super().__init__()
-        self.looks = [{"what": 1, "wrong": 2, "skipped": 3, "law": 4}]
+        self.checks = [{"what": 1, "wrong": 2, "skipped": 3, "law": 4}]

@@ -2,11 +2,7 @@
 
 import numpy as np
 
-from keeprate.harness.errors import BackendError, Unreadable
-from keeprate.harness.evidence.check import failed, passed
-from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.case import Case
-from keeprate.harness.protocol.law import law
+from keeprate.suite import BackendError, Case, Suite, Tally, Unreadable, failed, law, passed
 
 CHUNK = 10_000
 
@@ -37,22 +33,26 @@ def lands(sample):
     return failed(CHUNK, len(edges), first=f"throw {edges[0]} stands on its edge") if edges.size else passed(CHUNK)
 
 
-laws, headline = (fair, lands), "fair"
+class Coin(Suite):
+    name = "coin"
+    laws = (fair, lands)
+    headline = "fair"
+    attributes = ("dtypes",)
+    functions = ("seed",)
+    dtypes = ("float32",)
 
+    def plan(self, profile):
+        draws = (20 if profile == "quick" else 60) * CHUNK
+        for op in ("toss", "spin"):
+            for p in (0.5, 0.25):
+                ids = (f"{op}/fair/float32/p{p!r}/-/eager", f"{op}/lands/float32/-/-/eager")
+                yield Case(op, "float32", {"p": p}, (), "eager", "throws", draws, draws, ids)
 
-def plan(profile):
-    draws = (20 if profile == "quick" else 60) * CHUNK
-    for op in ("toss", "spin"):
-        for p in (0.5, 0.25):
-            ids = (f"{op}/fair/float32/p{p!r}/-/eager", f"{op}/lands/float32/-/-/eager")
-            yield Case(op, "float32", {"p": p}, (), "eager", "throws", draws, draws, ids)
-
-
-def sample(case, backend, seed):
-    backend.seed(seed)
-    p = case.parameters["p"]
-    for _ in range(case.draws // CHUNK):
-        yield thrown(backend, case.op, p), p
+    def sample(self, case, backend, seed):
+        backend.seed(seed)
+        p = case.parameters["p"]
+        for _ in range(case.draws // CHUNK):
+            yield thrown(backend, case.op, p), p
 
 
 def thrown(backend, op, p):
@@ -60,3 +60,6 @@ def thrown(backend, op, p):
         return getattr(backend, op)(CHUNK, p)
     except Exception as error:
         raise BackendError(f"{op} raised {type(error).__name__}: {error}") from error
+
+
+suite = Coin()

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from coin import headline, laws, plan, sample
+from coin import Coin
 
-reference = f"{Path(__file__).with_name('coins.py')}:Fair"
 
-__all__ = ["headline", "laws", "plan", "reference", "sample"]
+class Beside(Coin):
+    reference = f"{Path(__file__).with_name('coins.py')}:Fair"
+
+
+suite = Beside()

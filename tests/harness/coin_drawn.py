@@ -1,10 +1,14 @@
 """The suite for a coin, with a picture of its throws."""
 
-from coin import headline, laws, plan, sample
+from coin import Coin
 
-__all__ = ["headline", "laws", "picture", "plan", "sample"]
+from keeprate.suite import Picture
 
 
-def picture(case, backend, seed):
-    sides, _ = next(sample(case, backend, seed))
-    return ["".join("TH"[side] for side in sides[:80])]
+class Drawn(Coin):
+    def picture(self, case, backend, seed):
+        sides, _ = next(self.sample(case, backend, seed))
+        return Picture("throws; dark is heads", ("".join(map(str, sides[:80])),))
+
+
+suite = Drawn()

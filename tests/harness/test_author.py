@@ -225,13 +225,13 @@ def test_an_adapter_at_fault_is_no_verdict_on_the_framework(keeprate, tmp_path):
 def test_every_law_is_explained_with_the_defects_that_it_would_have_caught(keeprate):
     for law in ("keep_rate", "gradient", "modes"):
         run = keeprate("explain", law)
-        assert run.code == 0 and SUITE.laws[law].promise.split()[0] in run.out and "Shipped: " in run.out
+        assert run.code == 0 and SUITE.by_name[law].promise.split()[0] in run.out and "Shipped: " in run.out
     assert keeprate("explain", "keep_rat").code == 2
 
 
 def test_real_defects_name_laws_that_exist():
     assert len(SUITE.defects) == 80
-    assert {law for defect in SUITE.defects for law in defect.laws} <= set(SUITE.laws)
+    assert {law for defect in SUITE.defects for law in defect.laws} <= set(SUITE.by_name)
     assert all(re.fullmatch(r"[A-P]\d+", defect.id) for defect in SUITE.defects)
 
 

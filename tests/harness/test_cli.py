@@ -28,9 +28,13 @@ from keeprate.harness.judging.gate import answer, judge
 from keeprate.harness.judging.request import ask, jobs
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.pool import InProcess
 
 COIN_RUN = ("--profile", "quick")
+
+
+SUITE = load_suite("dropout")
 
 
 def sentence(run):
@@ -126,14 +130,14 @@ def test_an_unreadable_known_list_is_refused(command, tmp_path, text, words):
 
 def test_a_suite_that_is_none_says_what_it_lacks(command, backend_file):
     run = command("gate", "--backend", "mlx", "--suite", backend_file())
-    assert_refused(run, 3, "suite mine.py lacks plan, sample, laws")
+    assert_refused(run, 3, "suite mine.py: <module", "is no keeprate.suite.Suite")
 
 
 BAD_SUITES = {
-    "laws = 5": "laws = 5 is not a list of laws",
-    "laws = [5]": "laws = [5] is not a list of laws",
-    "def plan(profile):\n    return [][3]": "its plan of 'gate' raised IndexError: list index out of range",
-    "law(promise='A.', catches='b', blind_to=(), source='c')(plan)": "law plan: catches = 'b' is one text",
+    "Coin.laws = 5": "laws = 5 is not a list of laws",
+    "Coin.laws = [5]": "laws = [5] is not a list of laws",
+    "Coin.plan = lambda self, profile: [][3]": "its plan of 'gate' raised IndexError: list index out of range",
+    "law(promise='A.', catches='b', blind_to=(), source='c')(thrown)": "law thrown: catches = 'b' is one text",
     "raise SystemExit(0)": "can't be loaded: it exits, SystemExit: 0 (coins.py, line ",
     "import sys\nsys.exit('done')": "can't be loaded: it exits, SystemExit: done (coins.py, line ",
 }
@@ -182,7 +186,7 @@ def test_a_backend_that_does_not_exist_is_a_usage_error(backend_file, tmp_path, 
     (tmp_path / "folder.py").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as refused:
-        load_backend(name)
+        load_backend(name, SUITE)
     for word in words:
         assert word in str(refused.value)
 
@@ -258,7 +262,7 @@ def test_a_backend_that_is_none_is_told_what_is_wrong(backend_file, tmp_path, mo
     replacements, more, words = BAD_BACKENDS[fault]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NoVerdictError) as refused:
-        load_backend(backend_file(*replacements, more=more))
+        load_backend(backend_file(*replacements, more=more), SUITE)
     for word in words:
         assert word in str(refused.value)
     assert len(str(refused.value)) < 3000
@@ -269,7 +273,7 @@ def test_a_backend_that_is_none_is_told_what_is_wrong(backend_file, tmp_path, mo
 )
 def test_a_version_is_text_for_one_line_or_refused(backend_file, tmp_path, monkeypatch, version):
     monkeypatch.chdir(tmp_path)
-    backend = load_backend(backend_file(more=f"\n\nversion, inplace = {version}, np.array([True, False])\n"))
+    backend = load_backend(backend_file(more=f"\n\nversion, inplace = {version}, np.array([True, False])\n"), SUITE)
     if "__str__" in version:
         with pytest.raises(NoVerdictError, match="its version raised ZeroDivisionError"):
             offer(backend, ())
@@ -286,14 +290,14 @@ def test_what_raises_on_the_way_to_a_backend_gives_no_verdict(backend_file, tmp_
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(NoVerdictError, match=f"backend {name} can't be loaded: KeyError: 'Nope'"):
-        load_backend(name)
+        load_backend(name, SUITE)
 
 
 def test_what_a_file_puts_on_the_path_of_modules_stays_there(backend_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     lib = str(tmp_path / "lib")
-    load_backend(backend_file(more=f"\n\nimport sys\nsys.path.insert(0, {lib!r})\n"))
+    load_backend(backend_file(more=f"\n\nimport sys\nsys.path.insert(0, {lib!r})\n"), SUITE)
     assert sys.path[0] == lib and str(tmp_path) not in sys.path
 
 
@@ -358,7 +362,7 @@ def test_a_crash_in_one_case_leaves_the_others_judged(keeprate, backend_file, tm
 
 def test_a_plan_counts_draws_as_the_verdict_will():
     request = ask("numpy", profile="quick", ops=["dropout"], dtypes=["float32"]).alone()
-    runner = InProcess(load_backend("numpy"), request.suite, request.names)
+    runner = InProcess(load_backend("numpy", SUITE), request.suite, request.names)
     (row,) = forecast(request, runner)
     drawn = sum(finding.n or 0 for finding in answer(request, runner) if finding.law == "keep_rate")
     assert row.draws == pytest.approx(drawn, rel=0.1)  # calls are whole

@@ -57,7 +57,7 @@ def test_a_bent_coin_fails_the_gate_and_is_not_thrown_to_the_end(keeprate, coin,
     )
     assert run.code == 1, run.out + run.err
     found = {finding["id"]: finding for finding in verdict(tmp_path / "v.json")["findings"] if finding["n"]}
-    planned = {str(case.findings[0]): case.draws for case in load_suite(coin).plan("quick")}
+    planned = {str(case.findings[0]): case.draws for case in load_suite(coin).cases("quick")}
     for id, finding in found.items():
         if id.startswith("toss"):
             assert finding["status"] == "broken"
@@ -215,20 +215,20 @@ def test_a_law_without_a_share_is_never_broken_by_evidence():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_ids_of_the_dropout_plan_are_well_formed_and_unique(profile):
     suite = load_suite("dropout")
-    cases = suite.plan(profile)
+    cases = suite.cases(profile)
     assert len({case.id for case in cases}) == len(cases)
     promises = suite.promises(profile)
     assert len(promises) <= 4000
     for text, promise in promises.items():
         assert str(promise.id) == str(FindingId.parse(text)) == text
-        assert promise.id.family in suite.laws
+        assert promise.id.family in suite.by_name
         assert set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/:.+-_")
 
 
 def test_a_plan_is_made_once_whatever_makes_it(coin, tmp_path, capsys):
     text = Path(coin).read_text(encoding="utf-8")
-    more = "\n\nmade = plan\n\n\ndef plan(profile):\n    print('made')\n    yield from made(profile)\n"
-    (tmp_path / "suite.py").write_text(text + more)
+    plan = "    def plan(self, profile):\n        print('made')\n        yield from super().plan(profile)\n"
+    (tmp_path / "suite.py").write_text(f"{text}\n\nclass Told(Coin):\n{plan}\n\nsuite = Told()\n")
     first, second = (load_suite(str(tmp_path / "suite.py")).promises("quick") for _ in range(2))
     assert first == second == load_suite(coin).promises("quick")
     assert capsys.readouterr().out == "made\n"
@@ -237,7 +237,7 @@ def test_a_plan_is_made_once_whatever_makes_it(coin, tmp_path, capsys):
 def test_every_law_of_the_suite_is_in_its_plan():
     suite = load_suite("dropout")
     for profile in PROFILES:
-        assert {promise.id.family for promise in suite.promises(profile).values()} == set(suite.laws)
+        assert {promise.id.family for promise in suite.promises(profile).values()} == set(suite.by_name)
 
 
 def test_findings_that_share_a_case_are_one_group(coin):
@@ -357,7 +357,7 @@ def test_what_goes_through_a_pipe_comes_out_the_same(value):
 
 
 def test_the_whole_dropout_plan_travels():
-    for case in load_suite("dropout").plan("quick"):
+    for case in load_suite("dropout").cases("quick"):
         assert travelled(case) == case
 
 

@@ -31,7 +31,7 @@ def sound(tmp_path_factory):
     request = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
     with Ledger(folder / "night.db", create=True) as ledger:
         run = ledger.begin(request, (OFFER, None), environment(), kind="nightly", workers=1)
-        for case in request.suite.plan("quick"):
+        for case in request.suite.cases("quick"):
             fair, lands = case.findings
             p = case.parameters["p"]
             tally = Tally(("heads", "tails"), (round(1000 * p), 1000 - round(1000 * p)), (p, 1 - p))

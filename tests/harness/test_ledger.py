@@ -156,7 +156,7 @@ def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, re
 
 
 def test_the_reference_is_gone_through_once_for_four_times(ledger, request):
-    asked = replace(request, suite=replace(request.suite, reference="standard"))
+    asked = replace(request, reference="standard")
     agenda, passes = Agenda(asked, OFFER, ledger, begin(ledger, request)), Counter()
     for job in islice(agenda.until(time.monotonic() + 60), 40):
         passes[job.role, job.case.id] += job.passes
@@ -376,7 +376,7 @@ def test_several_writers_at_once_lose_nothing(tmp_path, request):
 
 def assert_adds_up(ledger):
     """Every table says the same of what was drawn: the totals, the runs one by one, the passes."""
-    planned = {case.id: case.draws for case in ask(f"{COINS}:Fair", suite=COIN, profile="quick").suite.plan("quick")}
+    planned = {case.id: case.draws for case in ask(f"{COINS}:Fair", suite=COIN, profile="quick").suite.cases("quick")}
     passes = ledger.passes(1)
     for case, found in ledger.results(1).items():
         for evidence in found.evidence.values():
@@ -553,7 +553,7 @@ def test_a_promise_is_judged_once_each_of_its_cases_was_looked_at(ledger, reques
 
 def test_draws_are_no_evidence_of_an_exact_law(ledger):
     asked = ask("mine.py", profile="quick", ops=["dropout"], dtypes=["float32"])
-    case = next(case for case in asked.suite.plan("quick") if case.op == "dropout" and case.asks("outcomes"))
+    case = next(case for case in asked.suite.cases("quick") if case.op == "dropout" and case.asks("outcomes"))
     (text,) = (text for text in case.findings if "/outcomes/" in text)
     run = ledger.begin(asked, (OFFER, None), environment(), kind="gate", workers=1)
     ledger.add(run, Result("backend", case.id, {text: Tally(("a", "b"), (5, 5), (0.5, 0.5))}), 1.0)

@@ -186,7 +186,7 @@ def test_half_a_verdict_is_none(published, cut):
     assert assert_read_or_refused(path, text[: int(cut * len(text))]) is None
 
 
-CASE = load_suite("dropout").plan("quick")[0]
+CASE = load_suite("dropout").cases("quick")[0]
 JOB = Job("backend", CASE, 0, dict.fromkeys(CASE.findings))
 RIGHT = Result("backend", CASE.id, error="why").to_json()
 KINDS = st.sampled_from(["tally", "moments", "check", "verdict"])

@@ -1,4 +1,4 @@
-"""Pictures for a report: from a suite's lines of text to rows of bits, for the finding that a report tells in full."""
+"""Pictures for a report: from a suite's rows to hexadecimal digits, for the finding that a report tells in full."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from keeprate.harness.judging.finding import unjudged
 from keeprate.harness.judging.pictures import HEIGHT, WIDTH, leading, rows_of
 from keeprate.harness.judging.request import ask
 from keeprate.specs.masks.packed_masks import PackedMasks
-from keeprate.specs.masks.picture import lines
+from keeprate.specs.masks.picture import picture_of
+from keeprate.suite import Picture
 
 
 def masks(shape, seed):
@@ -20,26 +21,26 @@ def masks(shape, seed):
 @pytest.mark.parametrize("shape", [(64, 1024), (33, 64), (4, 6), (5, 7), (3, 1), (200,), (40, 76)])
 def test_a_picture_shows_the_first_entries_of_a_mask(shape, fresh_seed):
     bits, mask = masks(shape, fresh_seed)
-    width, rows = rows_of(lines(bits))
+    width, rows = rows_of(picture_of(bits))
     shown = mask.reshape(-1, shape[-1])[:HEIGHT, :WIDTH]
     found = [[bit == "1" for bit in f"{int(row, 16):0{4 * len(row)}b}"[:width]] for row in rows]
     assert width == shown.shape[1]
-    missing = len(shown) - len(found)  # a last row in which nothing is kept can't be told from none
-    assert found == shown[: len(found)].tolist() and missing in (0, 1) and not shown[len(found) :].any()
+    assert found == shown.tolist()
 
 
-@pytest.mark.parametrize("text", [[], ["title"], ["title", "a mask"], ["title", "▀x"], ["title", ""]])
-def test_other_lines_are_no_picture(text):
-    assert rows_of(text) is None
+@pytest.mark.parametrize("picture", [None, Picture("title", ()), Picture("title", ("",))])
+def test_where_there_is_nothing_to_show_there_is_no_picture(picture):
+    assert rows_of(picture) is None
 
 
 def test_of_each_law_the_first_that_broke_in_a_plain_call_is_shown():
-    promises = ask("mlx", profile="quick", ops=["dropout"], dtypes=["float32"]).promises
+    request = ask("mlx", profile="quick", ops=["dropout"], dtypes=["float32"])
+    promises, suite = request.promises, request.suite
     broken = [unjudged(promise, "broken", "") for promise in promises.values()]
-    chosen = leading(broken)
+    chosen = leading(broken, suite)
     laws = {finding.law.partition(":")[0] for finding in broken}
     assert len(chosen) == len(laws) > 10
     for finding in chosen:
         plain = [one for one in broken if one.law.partition(":")[0] == finding.law.partition(":")[0]]
         assert finding.context == "eager" or all(one.context != "eager" for one in plain)
-    assert leading([unjudged(promise, "error", "") for promise in promises.values()]) == []
+    assert leading([unjudged(promise, "error", "") for promise in promises.values()], suite) == []

@@ -194,11 +194,11 @@ def test_an_adapter_at_fault_is_refused_as_the_gate_refuses_it(real_pytest, keep
 def test_a_suite_may_be_an_object_of_a_file(real_pytest, keeprate, coin, coins, tmp_path, verdict):
     suite = tmp_path / "mine.py"
     suite.write_text(
-        f"import sys, types\nsys.path.append({str(Path(coin).parent)!r})\nimport coin\n"
-        "mine = types.SimpleNamespace(plan=coin.plan, sample=coin.sample, laws=coin.laws,\n"
-        "    picture=lambda case, backend, seed: ['a mask', '█▀▄ █'])\n"
+        f"import sys\nsys.path.append({str(Path(coin).parent)!r})\nimport coin\nfrom keeprate.suite import Picture\n"
+        "class Mine(coin.Coin):\n    def picture(self, case, backend, seed):\n"
+        "        return Picture('a mask', ('1101', '1010'))\n"
     )
-    options = ("--backend", f"{coins}:Bent", "--suite", f"{suite}:mine", *PROFILE, "--seed", 1)
+    options = ("--backend", f"{coins}:Bent", "--suite", f"{suite}:Mine", *PROFILE, "--seed", 1)
     run = real_pytest(*options, "--json", tmp_path / "pytest.json", "-p", "no:xdist")
     assert outcomes(run) == {"failed": 2, "passed": 4}, run.out + run.err
     assert keeprate("gate", *options, "-n", "1", "--json", "gate.json").code == 1

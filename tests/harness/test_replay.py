@@ -272,7 +272,7 @@ def test_what_was_not_judged_can_not_be_looked_at_further(backend_file, tmp_path
 
 def a_case(law):
     family = law.partition(":")[0]
-    plan = load_suite("dropout").plan("quick")
+    plan = load_suite("dropout").cases("quick")
     shape = {"constancy": "dropout2d", "moments": "alpha_dropout"}.get(family, "dropout")
     return next(
         case
@@ -301,7 +301,7 @@ def test_what_shows_a_law_runs_on_a_faithful_backend(family, capsys):
 
 def test_a_script_says_what_pytorch_does_with_each_rank():
     case = next(
-        case for case in load_suite("dropout").plan("quick") if case.op == "feature_dropout" and case.asks("arguments")
+        case for case in load_suite("dropout").cases("quick") if case.op == "feature_dropout" and case.asks("arguments")
     )
     text = demonstrate(case, "arguments", seed=1)
     (ranks,) = re.findall(r"for rank, train, promised in (.*):", text)
@@ -317,11 +317,11 @@ def test_a_fault_between_processes_has_no_script(tmp_path):
 
 
 def test_every_law_can_be_shown():
-    assert {law.name for law in load_suite("dropout").laws.values()} <= set(SHOWN)
+    assert {law.name for law in load_suite("dropout").by_name.values()} <= set(SHOWN)
 
 
 def test_a_script_calls_the_form_that_is_at_fault():
-    cases = [case for case in load_suite("dropout").plan("quick") if case.study in ("masks", "mixed")]
+    cases = [case for case in load_suite("dropout").cases("quick") if case.study in ("masks", "mixed")]
     (in_place,) = (case for case in cases if case.id == "dropout/masks/float32/p0.9/64x256/inplace")
     assert "return backend.dropout(x, p, train, inplace=True)" in demonstrate(in_place, "keep_rate", 1)
     (unlike,) = (case for case in cases if case.id == "dropout/mixed/float32/p0.3/64x64/eager")

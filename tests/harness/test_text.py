@@ -80,18 +80,18 @@ def test_every_finding_of_the_plan_fails_within_80_columns():
     for text, promise in asked.promises.items():
         reason = "the worker was ended by SIGSEGV " * 5
         finding = replace(unjudged(promise, "error", reason), replay=asked.replay(text))
-        message = failure_text(finding, [], SUITE.laws[promise.id.family])
+        message = failure_text(finding, [], SUITE.by_name[promise.id.family])
         assert text in message
         assert too_long(message, text) == []
         assert len(text) > 70 or all(len(line) <= WIDTH for line in message.splitlines())
 
 
-@pytest.mark.parametrize("law", SUITE.laws)
+@pytest.mark.parametrize("law", SUITE.by_name)
 def test_a_broken_promise_is_told_within_80_columns(law):
     asked = ask("mlx", profile="quick", seed=2**63 - 1, alpha=1e-5)
     text = max((text for text, promise in asked.promises.items() if promise.id.family == law), key=len)
     promise = asked.promises[text]
-    message = failure_text(decide_on(asked, promise, off_by(promise, 0.05)), [], SUITE.laws[law])
+    message = failure_text(decide_on(asked, promise, off_by(promise, 0.05)), [], SUITE.by_name[law])
     assert message.startswith(f"BROKEN  {text}\n")
     assert too_long(message, text) == []
 
@@ -104,7 +104,7 @@ def decide_on(asked: Request, promise, evidence):
 
 def test_a_statistical_failure_says_what_was_promised_and_seen(everything_broken):
     (finding,) = (item for item in everything_broken if item.id == "dropout/keep_rate/float32/p0.3/64x1024/eager")
-    text = failure_text(finding, everything_broken.findings, SUITE.laws["keep_rate"])
+    text = failure_text(finding, everything_broken.findings, SUITE.by_name["keep_rate"])
     lines = text.splitlines()
     assert lines[0] == f"BROKEN  {finding.id}"
     assert lines[2] == "  An entry is kept with probability 1 − p."
@@ -134,7 +134,7 @@ def test_what_broke_elsewhere_stands_together():
     kept = [
         replace(item, status="kept") for item in broken(place.format("bfloat16", 0.3), place.format("float32", 0.1))
     ]
-    text = failure_text(finding, [*others, finding, *kept], SUITE.laws["keep_rate"])
+    text = failure_text(finding, [*others, finding, *kept], SUITE.by_name["keep_rate"])
     assert rows(text)["elsewhere"] == "kept in bfloat16, at p0.1; broken in float16, at p0.9"
 
 
@@ -151,7 +151,7 @@ def test_draws_are_told_in_thousands_or_millions(count, text):
 
 def test_a_deterministic_failure_shows_its_first_counterexample(everything_broken):
     (finding,) = (item for item in everything_broken if item.id == "dropout/outcomes/float32/p0.1/64x1024/eager")
-    found = rows(failure_text(finding, everything_broken.findings, SUITE.laws["outcomes"]))
+    found = rows(failure_text(finding, everything_broken.findings, SUITE.by_name["outcomes"]))
     assert found["wrong"] == "65,536 of 65,536 (100 %)"
     assert found["first"] == "0.5 at (0, 0) gave 1.0989401"
     assert found["PyTorch"] == "kept 0.6226132"
@@ -165,7 +165,7 @@ def test_the_printed_command_is_one_that_a_shell_understands(backend):
     asked = ask(backend, profile="quick", seed=2**63 - 1, alpha=1e-5)
     for text in ("dropout/keep_rate/float32/p0.3/64x1024/eager", max(asked.promises, key=len)):
         finding = decide_on(asked, asked.promises[text], off_by(asked.promises[text], 0.05))
-        message = failure_text(finding, [], SUITE.laws[finding.law.partition(":")[0]])
+        message = failure_text(finding, [], SUITE.by_name[finding.law.partition(":")[0]])
         command = message[message.index("keeprate replay") :].replace("keeprate", "printf '%s\\n'", 1)
         words = subprocess.check_output(["/bin/sh", "-c", command], text=True).splitlines()
         assert words == shlex.split(finding.replay)[1:]
@@ -182,7 +182,7 @@ def test_failures_of_a_law_are_grouped_and_the_rest_is_counted(everything_broken
     assert re.search(r"and +\d+ more findings of this law, in dropout and feature_alpha_dropout", text)
     counted = dict(re.findall(r"(\w+)\s+\((\d+)\)", text[text.index("Broken as well:\n") :].partition("\n\n")[0]))
     broken = [finding for finding in everything_broken if finding.status == "broken"]
-    for law in SUITE.laws:
+    for law in SUITE.by_name:
         number = sum(finding.law.partition(":")[0] == law for finding in broken)
         assert law in laws or counted.get(law, "0") == str(number)
     assert len(text.splitlines()) < 150
@@ -220,7 +220,7 @@ def broken(*ids):
 
 def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
     rate, wrong = broken("dropout/keep_rate/float32/p0.3/64x1024/eager", "dropout/purity/float32/-/64x1024/eager")
-    assert list(by_law([replace(rate, status="error", evidence=None), wrong], SUITE.laws)) == ["purity", "keep_rate"]
+    assert list(by_law([replace(rate, status="error", evidence=None), wrong], SUITE.by_name)) == ["purity", "keep_rate"]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
     ],
 )
 def test_causes_come_before_what_follows_from_them(ids, order):
-    families = by_law(broken(*ids), SUITE.laws)
+    families = by_law(broken(*ids), SUITE.by_name)
     assert list(families) == order
     assert families[order[0]][0].context in ("grad", "eager")  # its plainest finding is the one that is shown
 
@@ -257,9 +257,9 @@ def test_a_verdict_ends_with_itself(everything_broken):
 
 
 def test_every_law_states_its_promise_in_a_sentence_of_its_own():
-    promises = [law.promise for law in SUITE.laws.values()]
+    promises = [law.promise for law in SUITE.by_name.values()]
     assert len(set(promises)) == len(promises)
-    for law in SUITE.laws.values():
+    for law in SUITE.by_name.values():
         assert re.fullmatch(r"[A-Z].*\.", law.promise)
         assert law.source
         assert law.catches

@@ -222,7 +222,7 @@ def test_a_call_that_gives_no_mask_breaks_the_promise_of_seeds(y, raised):
 
 
 def test_what_masks_show_rests_on_laws_that_the_suite_has():
-    laws = load_suite("dropout").laws
+    laws = load_suite("dropout").by_name
     resting = {name for name, law in laws.items() if law.rests_on}
     assert {law.name for law, _ in LAWS} | {"no_mask_twice", "streams", "data"} == resting
     assert {name for law in laws.values() for name in law.rests_on} <= set(laws) - resting

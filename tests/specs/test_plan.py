@@ -6,7 +6,6 @@ from math import prod
 import numpy as np
 import pytest
 
-from keeprate.harness.protocol.backend import DTYPES
 from keeprate.harness.protocol.case import FindingId
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.aims import ENDS, MAIN, RARE, WEIGHTS, detects
@@ -14,6 +13,7 @@ from keeprate.specs.dropout.contexts import CONTEXTS
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import PROBES, cotangent, filled
 from keeprate.specs.dropout.plan import plan
+from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.dropout.single_calls import STUDIES as FUNCTIONS
 from keeprate.specs.dropout.suite import laws
 

@@ -3,28 +3,28 @@
 import pytest
 
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.judging.diagnosis import (
+from keeprate.specs.dropout.likeness import (
     LIKENESS,
     Mark,
     call_of,
+    cause,
     effect,
     gave_of,
     likely,
     likely_causes,
     traits_of,
 )
-from keeprate.harness.protocol.suite import Cause
 
 FROZEN = traits_of([Mark("calls:0", "compile", 1, 1, off=0.2), Mark("no_mask_twice", "compile", 1, 1, wrong=0.5)])
 
 
-def cause(name, kind, *marks):
-    return Cause(name, kind, name, "", traits_of(marks))
+def known(name, kind, *marks):
+    return cause(name, kind, name, "", traits_of(marks))
 
 
 def test_the_same_laws_in_the_same_place_are_wholly_alike():
-    one = Cause("Frozen", "compile", "Frozen", "", FROZEN)
-    other = cause("Eight bits", "rate", Mark("keep_rate", "eager", 15, 9, off=-0.002, p=(0.1, 0.001)))
+    one = cause("Frozen", "compile", "Frozen", "", FROZEN)
+    other = known("Eight bits", "rate", Mark("keep_rate", "eager", 15, 9, off=-0.002, p=(0.1, 0.001)))
     (likeness, first), *_ = likely(FROZEN, [other, one])
     assert (first.name, likeness) == ("Frozen", 1.0)
 
@@ -45,7 +45,7 @@ def test_more_and_fewer_that_are_kept_are_told_apart():
 
 
 def test_nothing_is_named_that_is_too_little_alike():
-    others = [cause(law, law, Mark(law, "eager", 1, 1)) for law in ("dtype", "shape", "strides", "seeding")]
+    others = [known(law, law, Mark(law, "eager", 1, 1)) for law in ("dtype", "shape", "strides", "seeding")]
     assert likely(FROZEN, others) == []
     assert likely(traits_of([]), others) == []
 
@@ -57,18 +57,18 @@ WRONG = Mark("outcomes", "eager", 9, 9, wrong=1.0, gave="zero")
 
 @pytest.mark.parametrize("marks", [[RAISED], [ENDED], [RAISED, ENDED], []])
 def test_nothing_is_named_where_all_that_broke_says_itself_what_happened(marks):
-    assert likely_causes(marks, [cause("alike", "endpoints", *marks)]) == []
+    assert likely_causes(marks, [known("alike", "endpoints", *marks)]) == []
 
 
 @pytest.mark.parametrize("marks", [[RAISED, WRONG], [ENDED, WRONG], [Mark("shape", "eager", 9, 3, errors=2)]])
 def test_one_wrong_result_among_errors_is_enough_to_name_causes(marks):
-    ((likeness, named),) = likely_causes(marks, [cause("alike", "endpoints", *marks)])
+    ((likeness, named),) = likely_causes(marks, [known("alike", "endpoints", *marks)])
     assert (likeness, named.name) == (1.0, "alike")
 
 
 def test_one_of_each_kind_is_named_and_three_at_most():
     marks = [Mark(law, "eager", 1, 1) for law in ("outcomes", "shape", "strides", "dtype", "purity")]
-    kinds = [cause(f"{kind} {number}", kind, *marks[: number + 4]) for kind in "abcd" for number in range(2)]
+    kinds = [known(f"{kind} {number}", kind, *marks[: number + 4]) for kind in "abcd" for number in range(2)]
     named = likely(traits_of(marks), kinds)
     assert len({one.kind for _, one in named}) == len(named) == 3
     assert all(likeness >= LIKENESS for likeness, _ in named)

@@ -1,4 +1,4 @@
-"""What lies behind what broke: the order of cause, and known faults that broke the same laws to the same effect."""
+"""Known faults that broke the same laws to the same effect: a guess at what lies behind what broke."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.suite import Cause
+from keeprate.specs.dropout.contexts import PLAIN
 
-PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 MOST, FEW = 0.9, 0.01  # parts of the checked elements: nearly all are wrong, or hardly any
 ENDS = 0.02  # of the rarer outcome: rates where rounding hides
 UNREAD = {"outcomes", "constancy", "purity"}  # where one of these is broken, what masks show follows from that
@@ -26,17 +26,6 @@ NEARLY = 0.01  # of the right value: off by rounding, not by another formula
 NAMED = 3  # causes that are named, at most
 LIKENESS = 0.25  # the most alike cause, below which nothing is said
 RAISED = "an exception"  # what a counterexample gave that is none: it says itself what happened
-
-
-def precedence(finding: Finding) -> tuple[int, bool]:
-    """What sorts a cause before what follows from it: plain calls first, and in them what needs no statistics.
-
-    Where outputs or gradients are wrong, so are the masks that are read off them. A rate that is off wrongs no output.
-    An error may only say that there was nothing to read, so what is seen to be wrong goes before it.
-    """
-    context = finding.context
-    rank = PLAIN.index(context) if context in PLAIN else len(PLAIN) + context.count("+")
-    return rank, finding.status != "broken" or finding.evidence is not None
 
 
 @dataclass(frozen=True)
@@ -212,6 +201,12 @@ def _traits(mark: Mark) -> Iterator[str]:
     for p in mark.p:
         rarer = min(p, 1 - p)
         yield f"{family}{place}: {'at the ends' if rarer < ENDS else 'in between'}"
+
+
+def cause(name: str, kind: str, says: str, defect: str, traits: Sequence[str]) -> Cause:
+    """A row of causes.json; a trait begins with the law that it speaks of, unless it names a place."""
+    laws = frozenset(re.split("[ :]", trait)[0] for trait in traits if not trait.startswith("in "))
+    return Cause(name, kind, says, defect, laws, frozenset(traits))
 
 
 def likely_causes(marks: Sequence[Mark], causes: Sequence[Cause]) -> list[tuple[float, Cause]]:

@@ -1,0 +1,37 @@
+"""For authors of suites: a family of operators to judge, its laws, and the evidence that they return.
+
+A suite is a subclass of `Suite`; docs/new-suite.md goes from nothing to a verdict.
+"""
+
+from keeprate.harness.errors import BackendError, NotOffered, NoVerdictError, Unreadable, UsageError
+from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.tally import Tally, draws_to_detect
+from keeprate.harness.protocol.case import ANY, Case, FindingId
+from keeprate.harness.protocol.law import Law, law
+from keeprate.harness.protocol.suite import PROFILES, AdapterCheck, Cause, Defect, Picture, Suite
+
+__all__ = [
+    "ANY",
+    "PROFILES",
+    "AdapterCheck",
+    "BackendError",
+    "Case",
+    "Cause",
+    "Check",
+    "Defect",
+    "FindingId",
+    "Law",
+    "Moments",
+    "NoVerdictError",
+    "NotOffered",
+    "Picture",
+    "Suite",
+    "Tally",
+    "Unreadable",
+    "UsageError",
+    "draws_to_detect",
+    "failed",
+    "law",
+    "passed",
+]
