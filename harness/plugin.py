@@ -31,6 +31,7 @@ from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.lookup import file_of
 from keeprate.harness.protocol.suite import PROFILES, default_suite, groups
+from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.limits import limits
 from keeprate.harness.workers.pool import Children
 
@@ -311,7 +312,7 @@ class Item(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The words of a broken promise; the whole traceback of anything else."""
         if isinstance(excinfo.value, BrokenPromiseError):
-            return str(excinfo.value)
+            return for_terminal(str(excinfo.value))
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:

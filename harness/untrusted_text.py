@@ -1,20 +1,76 @@
-"""What foreign code says, made fit to be shown: whatever it raises, and whatever signs are in it."""
+"""What foreign code says, made fit to be shown: whatever it raises, whatever signs are in it, wherever it is shown.
+
+`clean` is for what comes in: errors, names, values. The others are for what goes out, whoever has written it: a ledger
+and a verdict may be anybody's.
+"""
 
 from __future__ import annotations
 
+import html
+import re
+from collections.abc import Iterable
 from typing import Any
 
 LONG, SHORT = 2000, 200  # characters of an error, which may have lines, and of a name or a value
 
+# Where a line is a command to GitHub Actions: `::` begins it, or `##[` is anywhere in it. Rich's markup escapes a `[`.
+_COMMAND = re.compile(r"^( *)(?=::)|(?<=#)(?=#\\*\[)", re.MULTILINE)
+# What Markdown takes for more than text, GitHub's tables, links and formulas included; underscores in a word are none.
+_MARKUP = re.compile(r"[\\`*\[\]<>&~|#@$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_BLOCK = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+](?:\s|$)|[-=]+$)")  # what begins an item, or underlines a heading
+
 
 def clean(text: str, most: int = LONG) -> str:
     """`text`, cut to `most` characters, with escapes for what a terminal obeys or UTF-8 lacks; lines stay lines."""
-    cut = f"{text[:most]}… ({len(text):,} characters)" if len(text) > most else text
-    return "".join(sign if sign.isprintable() or sign == "\n" else _escaped(sign) for sign in cut)
+    return _printable(f"{text[:most]}… ({len(text):,} characters)" if len(text) > most else text)
 
 
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode("ascii")
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
+def for_terminal(text: str) -> str:
+    """Lines that a terminal shows and doesn't obey, nor GitHub Actions, which reads commands from what is printed."""
+    return _COMMAND.sub(r"\1\\", _printable(text))
+
+
+def for_markdown(text: str) -> str:
+    """`text` in one line, as nothing but text, in a table too."""
+    line = clean(" ".join(text.split()))
+    return _BLOCK.sub(r"\1\\", _MARKUP.sub(r"\\\g<0>", line))
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(map(for_markdown, cells))} |"
+
+
+def code_block(text: str) -> str:
+    """Lines of Markdown that show `text` as it is."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{_printable(text)}\n{fence}"
+
+
+def for_html(text: str) -> str:
+    """`text` for an element or a quoted attribute; lines stay lines."""
+    return html.escape(clean(text))
+
+
+def github_error(title: str, text: str) -> str:
+    """The line that has GitHub Actions show an error.
+
+    Source: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+    """
+    head = _data(title).replace(":", "%3A").replace(",", "%2C")
+    return f"::error title={head}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    return _printable(text).replace("%", "%25").replace("\n", "%0A")
 
 
 def line(text: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from keeprate.harness.untrusted_text import for_html, for_markdown
 from keeprate.reports import masks, numbers, plots
 from keeprate.reports.comparison import compare
 from keeprate.reports.reading import MARKS, WORDS, Finding, Group, Reading, family, part, place, status_of
@@ -40,15 +40,21 @@ def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[s
         "by_operator": _by_operator(reading),
         **_functions(),
     }
-    templates = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(("html.j2",), default_for_string=True),
-        undefined=StrictUndefined,
-    )
     return {
-        "index.html": templates.get_template("page.html.j2").render(**names, **_shown(reading)),
-        "report.md": templates.get_template("page.md.j2").render(**names).strip() + "\n",
+        "index.html": _templates(for_html).get_template("page.html.j2").render(**names, **_shown(reading)),
+        "report.md": _templates(for_markdown).get_template("page.md.j2").render(**names).strip() + "\n",
     }
+
+
+def _templates(shown: Callable[[str], str]) -> Environment:
+    """Templates in which every text is `shown`, unless it is marked as fit to stand there."""
+
+    def finalize(value: Any) -> Any:
+        foreign = isinstance(value, str) and not isinstance(value, Markup)
+        return Markup(shown(value)) if foreign else value  # noqa: S704 - that is what makes it fit
+
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(loader=loader, autoescape=True, finalize=finalize, undefined=StrictUndefined)
 
 
 def _shown(reading: Reading) -> dict[str, Any]:
@@ -101,7 +107,6 @@ def _functions() -> dict[str, Any]:
         "because": _because,
         "stood": _stood,
         "anchor": _anchor,
-        "cell": _cell,
     }
 
 
@@ -164,8 +169,3 @@ def _by_operator(reading: Reading) -> list[tuple[str, dict[str, int]]]:
         for status, number in group.counts.items():
             counts[status] += number
     return list(found.items())
-
-
-def _cell(text: str) -> str:
-    """Text that is nothing but text in Markdown, in a table too."""
-    return re.sub(r"([\\`*_\[\]<>|#~!&])", r"\\\1", " ".join(str(text).split()))

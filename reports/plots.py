@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import count, pairwise
 from typing import Any
 
@@ -13,6 +12,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from keeprate.harness.untrusted_text import for_html
 
 # Stand-ins, replaced by the page's own colours.
 INK, FAINT, GRID, KEPT, BROKEN, SEEN = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
@@ -212,6 +213,6 @@ def _svg(figure: Figure, text: str) -> str:
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
     wide = float(width) * 1.3
     head = (
-        f'<svg role="img" viewBox="0 0 {width} {height}" style="max-width:{wide:.0f}px"><title>{escape(text)}</title>'
+        f'<svg role="img" viewBox="0 0 {width} {height}" style="max-width:{wide:.0f}px"><title>{for_html(text)}</title>'
     )
     return re.sub(r"\n\s*", "\n", head + svg[svg.index(">", svg.index("<svg")) + 1 :])

@@ -9,12 +9,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from keeprate.harness.judging.text import WIDTH
+from keeprate.harness.untrusted_text import for_terminal
 
 
 class _Console(Console):
-    """Says no more once its reader has left, as `head` does; the exit code is still the verdict's."""
+    """Shows signs that a terminal obeys, and says no more once its reader has left; the exit code is the verdict's."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(for_terminal(text), **how)
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -23,7 +28,7 @@ class _Console(Console):
 
 def console(stream: Any) -> Console:
     """A console that writes 80 columns where no terminal says otherwise."""
-    return _Console(file=stream, width=None if stream.isatty() else WIDTH)
+    return _Console(file=stream, width=None if stream.isatty() else WIDTH, emoji=False)
 
 
 def progress(done: ProgressColumn) -> Progress:

@@ -21,6 +21,7 @@ from keeprate.harness.commands.cli import cli
 from keeprate.harness.commands.console import forget, open_streams
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.judging.text import WIDTH
+from keeprate.harness.untrusted_text import for_terminal
 
 NOTICED = 0.2  # seconds within which a thread that isn't waiting answers a signal
 ENDING = 5.0  # seconds within which a run ends that was told to
@@ -133,7 +134,7 @@ def _end(text: str, code: int) -> NoReturn:
     """Ends with `code`, which is what counts where nobody reads the standard error or its disk is full."""
     _answer_signals(signal.SIG_IGN)  # which lasts while Python itself ends
     try:
-        click.echo(text, err=True, nl=False)
+        click.echo(for_terminal(text), err=True, nl=False)
     except OSError:
         forget(sys.stderr)
     sys.exit(code)

@@ -41,6 +41,7 @@ from keeprate.harness.ledger.nightly import Recording
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.suite import PROFILES
+from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.pool import Children, Runner
 
 
@@ -234,10 +235,10 @@ def matrix(
         try:
             verdict, _ = _judge(request, runner_for(request, workers, case_timeout=case_timeout, memory=memory), None)
             rows.append(row_of(name, verdict.public()))
-            click.echo(filled(f"{name}: {sentence(verdict)}"))
+            click.echo(for_terminal(filled(f"{name}: {sentence(verdict)}")))
         except NoVerdictError as error:
             rows.append(Row(name, error=str(error)))
-            click.echo(filled(f"{name}: no verdict: {error}"))
+            click.echo(for_terminal(filled(f"{name}: no verdict: {error}")))
         write(out, text_of(rows, out, request.profile, seed))  # each time: an interrupt must not cost what is done
     sys.exit(exit_code(rows, named=backends != ("all",)))
 
@@ -263,7 +264,7 @@ def _warn_of_idle(request: Request) -> None:
     if idle := request.known.idle(request.plan):
         more = f" and {len(idle) - 1} more match" if len(idle) > 1 else " matches"
         text = f"{request.known.path}: '{idle[0]}'{more} no finding of profile '{request.profile}'"
-        click.echo(filled(f"warning: {text}"), err=True)
+        click.echo(for_terminal(filled(f"warning: {text}")), err=True)
 
 
 def _recorded(request: Request, path: Path | None, *where: Any) -> Runner:

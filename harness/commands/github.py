@@ -1,13 +1,8 @@
-"""What GitHub Actions shows of a verdict: an annotation for each broken law, and the job's summary.
-
-The format is GitHub's: https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
-"""
+"""What GitHub Actions shows of a verdict: an annotation for each broken law, and the job's summary."""
 
 from __future__ import annotations
 
-import html
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +10,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.text import by_law, failure_text, remarks, rows, sentence
 from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.untrusted_text import code_block, for_html, for_markdown, github_error, table_row
 
 SHOWN = 10  # annotations of one step that GitHub shows
 
@@ -43,8 +39,7 @@ def add_summary(verdict: Verdict) -> None:
 def commands(verdict: Verdict) -> Iterator[str]:
     """The annotations, as GitHub reads them from the output."""
     for finding in _leading(verdict)[:SHOWN]:
-        text = _text(finding, verdict)
-        yield f"::error title={_property(f'keeprate: {finding.id}')}::{_data(text)}"
+        yield github_error(f"keeprate: {finding.id}", _text(finding, verdict))
 
 
 def markdown(verdict: Verdict) -> str:
@@ -52,18 +47,17 @@ def markdown(verdict: Verdict) -> str:
     mark = {"conforms": "✅", "broken": "❌", "none": "⚠️"}[verdict.verdict]
     heading, *table = rows(verdict)
     lines = [
-        f"### {mark} {_literal(sentence(verdict))}",
+        f"### {mark} {for_markdown(sentence(verdict))}",
         "",
-        f"| {' | '.join(heading)} |",
+        table_row(heading),
         f"|---|{'---:|' * (len(heading) - 1)}",
-        *(f"| {' | '.join(cells)} |" for cells in table),
+        *map(table_row, table),
         "",
     ]
     for finding in _leading(verdict):
-        text = _text(finding, verdict).replace("```", "'''")
-        summary = f"<code>{html.escape(finding.id)}</code>"
-        lines += [f"<details><summary>{summary}</summary>", "", "```text", text, "```", "", "</details>", ""]
-    lines += [f"> {_literal(line)}  " for line in remarks(verdict) if line]
+        summary = f"<details><summary><code>{for_html(finding.id)}</code></summary>"
+        lines += [summary, "", code_block(_text(finding, verdict)), "", "</details>", ""]
+    lines += [f"> {for_markdown(line)}  " for line in remarks(verdict) if line]
     return "\n".join(lines) + "\n"
 
 
@@ -75,19 +69,3 @@ def _leading(verdict: Verdict) -> list[Finding]:
 
 def _text(finding: Finding, verdict: Verdict) -> str:
     return failure_text(finding, verdict.findings, verdict.laws[finding.family])
-
-
-def _literal(text: str) -> str:
-    """One line that shows `text` as it is, whatever a backend has put into it.
-
-    In Markdown a backslash before any ASCII punctuation makes it a plain sign, HTML's included: CommonMark 0.31, 2.4.
-    """
-    return re.sub(r"[!-/:-@\[-`{-~]", r"\\\g<0>", " ".join(text.split()))
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -12,6 +12,7 @@ from typing import Any
 from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.lookup import installed, similar
 from keeprate.harness.protocol.source import locate
+from keeprate.harness.untrusted_text import for_markdown, table_row
 
 COUNTED = ("kept", "known", "broken", "unreadable", "not_offered")
 ABSENT = "not_implemented"
@@ -125,27 +126,28 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
     yield "|---|---|---|---:|---:|---:|---:|---:|"
     for row in rows:
         if row.error:
-            yield f"| `{row.backend}` | | no verdict: {_escaped(row.error)} | | | | | |"
+            yield table_row([row.backend, "", f"no verdict: {row.error}", *[""] * 5])
             continue
         total = row.total
         judged = total["kept"] + total["known"] + total["broken"]
         lacking = total["unreadable"] + total["not_offered"]
-        yield (
-            f"| `{row.backend}` | {_escaped(row.version)} | {len(row.operators)} | {total['kept']:,} of {judged:,} "
-            f"| {total['known']:,} | {total['broken']:,} | {lacking:,} | {row.seconds:.0f} s |"
+        numbers = (
+            f"{total['kept']:,} of {judged:,}",
+            *(f"{count:,}" for count in (total["known"], total["broken"], lacking)),
         )
+        yield table_row([row.backend, row.version, str(len(row.operators)), *numbers, f"{row.seconds:.0f} s"])
 
 
 def details(row: Row) -> Iterator[str]:
     """What one backend keeps: laws by operators."""
     if row.error:
         return
-    yield f"## {row.backend} {_escaped(row.version)}\n"
-    yield f"| promise | {' | '.join(row.operators)} |"
+    yield f"## {for_markdown(f'{row.backend} {row.version}')}\n"
+    yield table_row(["promise", *row.operators])
     yield "|---|" + "---|" * len(row.operators)
     for law in dict.fromkeys(law for _, law in row.cells):
         cells = (_cell(row.cells.get((op, law), Counter())) for op in row.operators)
-        yield f"| {law} | {' | '.join(cells)} |"
+        yield f"| {for_markdown(law)} | {' | '.join(cells)} |"
     yield ""
 
 
@@ -153,7 +155,3 @@ def _cell(count: Counter[str]) -> str:
     """How many findings are kept, and what the others are; a dash where nothing was judged."""
     words = {"kept": "{}", "broken": "**{} broken**", "known": "{} known", "unreadable": "{} unreadable"}
     return ", ".join(text.format(count[kind]) for kind, text in words.items() if count[kind]) or "–"
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())

@@ -18,6 +18,7 @@ from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.suite import Suite
+from keeprate.harness.untrusted_text import for_terminal
 
 if TYPE_CHECKING:
     from keeprate.harness.judging.verdict import Verdict
@@ -30,8 +31,8 @@ SHOWN = 3  # failures printed in full; the others are counted
 def verdict_text(verdict: Verdict, *, failures: bool = True) -> str:
     """The verdict without colour, 80 columns wide; with its failures, unless they were printed before."""
     out = io.StringIO()
-    show(verdict, Console(file=out, width=WIDTH, color_system=None), failures=failures)
-    return out.getvalue()
+    show(verdict, Console(file=out, width=WIDTH, color_system=None, emoji=False), failures=failures)
+    return for_terminal(out.getvalue())
 
 
 def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:

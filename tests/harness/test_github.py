@@ -2,14 +2,8 @@
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
-from markdown_it import MarkdownIt
-
-from keeprate.harness.commands.github import markdown
-from keeprate.harness.judging.gate import no_verdict
-from keeprate.harness.judging.request import ask
 
 
 @pytest.fixture
@@ -60,25 +54,3 @@ def test_a_summary_that_cannot_be_written_costs_nothing_else(keeprate, coin, coi
     assert "BROKEN  coin keeps" in run.out and "::error title=" in run.out
     assert json.loads((tmp_path / "v.json").read_text())["verdict"] == "broken"
     assert "toss/fair" in (tmp_path / "known.txt").read_text()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "![picture](https://example.org/p.png)",
-        "[link](https://example.org)",
-        "https://example.org www.example.org a@example.org",
-        "<img src=x> &amp; <b>bold</b>",
-        "**bold** _leaning_ ~~gone~~ `code` | cell",
-        "one\n\n# two\n> three\n* four",
-        "```\nfence",
-        "\\* \\",
-    ],
-)
-def test_a_name_is_shown_as_it_is_and_as_nothing_else(name):
-    verdict = no_verdict(ask("", profile="quick", seed=1), "why")
-    verdict = replace(verdict, backend={"name": name, "version": "", "device": "", "isolated": True})
-    page = MarkdownIt("gfm-like", {"linkify": False}).enable("table").parse(markdown(verdict))
-    (line,) = (token for token in page if token.type == "inline" and "; profile quick" in token.content)
-    assert {token.type for token in line.children} <= {"text", "hardbreak"}
-    assert f"{' '.join(name.split())} against torch" in "".join(token.content for token in line.children)
