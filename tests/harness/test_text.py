@@ -220,7 +220,7 @@ def broken(*ids):
 
 def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
     rate, wrong = broken("dropout/keep_rate/float32/p0.3/64x1024/eager", "dropout/purity/float32/-/64x1024/eager")
-    assert list(by_law([replace(rate, status="error", evidence=None), wrong], SUITE.by_name)) == ["purity", "keep_rate"]
+    assert list(by_law([replace(rate, status="error", evidence=None), wrong], SUITE)) == ["purity", "keep_rate"]
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
     ],
 )
 def test_causes_come_before_what_follows_from_them(ids, order):
-    families = by_law(broken(*ids), SUITE.by_name)
+    families = by_law(broken(*ids), SUITE)
     assert list(families) == order
     assert families[order[0]][0].context in ("grad", "eager")  # its plainest finding is the one that is shown
 
