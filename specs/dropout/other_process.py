@@ -22,6 +22,7 @@ import numpy as np
 from keeprate.harness.errors import BackendError, NotOffered
 from keeprate.harness.protocol.backend import load_backend, name_of
 from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.caller import Caller, Seen
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import filled
@@ -123,9 +124,7 @@ def main() -> None:
     with contextlib.suppress(FileNotFoundError):  # as in the worker
         sys.path.append(os.getcwd())
     process = os.getpid()
-    from keeprate.specs.dropout.suite import suite  # here, for the suite needs this module
-
-    backend = load_backend(sys.argv[1], suite)
+    backend = load_backend(sys.argv[1], load_suite("dropout"))
     for line in source:
         request = json.loads(line)
         case = msgspec.convert(request["case"], Case)
