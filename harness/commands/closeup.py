@@ -47,8 +47,9 @@ class Closeup:
             return  # it would end the same way
         picture = self._runner.picture(Job("backend", self._case, self._request.seed, {}))
         if picture and console.encoding.startswith("utf"):
-            for line in ("", self._case.id, picture.title, *in_blocks(picture.rows)):
-                console.print(f"  {line}".rstrip(), highlight=False, markup=False, soft_wrap=True)
+            console.print()
+            for line in (self._case.id, picture.title, *in_blocks(picture.rows)):
+                console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
     def show_together(self, other: tuple[Verdict, Mapping[str, Result]], seed: int, console: Console) -> int:
         """Prints what another run found, and what both say together; the exit code that follows."""

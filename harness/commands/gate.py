@@ -222,7 +222,7 @@ def matrix(
 
     \b
       keeprate matrix --backends all --out matrix.md
-      keeprate matrix --backends mine.py,theirs.py --profile gate --out matrix.json
+      keeprate matrix --backends mine.py,theirs.py --out matrix.json
     """
     check_out(out)
     check_writable(out)

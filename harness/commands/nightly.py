@@ -76,7 +76,7 @@ def nightly(
     The verdict is over all evidence of this version of the backend. Ctrl-C ends the run and keeps what was drawn.
 
     \b
-      keeprate nightly --backend mine.py --ledger night.db --budget 20m --out report
+      keeprate nightly --backend mine.py --ledger night.db --budget 20m
     """
     time = seconds(budget)
     request = ask(ops=ops, dtypes=dtypes, seed=seed, case_timeout=case_timeout, memory=memory, **options)
