@@ -31,9 +31,8 @@ from keeprate.harness.commands.options import (
 )
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
-from keeprate.harness.judging.deviations import unlisted
 from keeprate.harness.judging.gate import answer_in_full, counted, no_verdict, runner_for
-from keeprate.harness.judging.known import HEAD, known_text
+from keeprate.harness.judging.known import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.text import failure_text, filled, sentence, show
 from keeprate.harness.judging.verdict import Verdict

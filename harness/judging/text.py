@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keeprate.harness.judging.deviations import no_longer_seen
 from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.known import no_longer_seen
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.suite import Suite

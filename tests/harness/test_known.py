@@ -7,9 +7,8 @@ import pytest
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.judging.deviations import no_longer_seen, unlisted
 from keeprate.harness.judging.finding import unjudged
-from keeprate.harness.judging.known import Known, known_beside, known_text, read_known
+from keeprate.harness.judging.known import Known, known_beside, known_text, no_longer_seen, read_known, unlisted
 from keeprate.harness.protocol.suite import load_suite
 
 BENT = "toss/fair/float32/p0.5/-/eager"
