@@ -19,8 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import binom
 
-from keeprate.harness.evidence.likelihood import RATE_PRIOR, cell_log_e
-from keeprate.harness.evidence.tally import draws_to_detect
+from keeprate.harness.evidence.likelihood import RATE_PRIOR, cell_log_e, draws_to_detect
 from keeprate.specs.dropout.aims import AIMS, ALPHA, SHARED, WEIGHTS
 
 ROOT = Path(__file__).parents[1] / "docs"

@@ -38,7 +38,7 @@ import psutil
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 from keeprate.harness.evidence.kinds import from_json
-from keeprate.harness.evidence.tally import draws_to_detect
+from keeprate.harness.evidence.likelihood import draws_to_detect
 from keeprate.harness.judging.gate import runner_for
 from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger.encoding import join, split

@@ -37,4 +37,12 @@ class NotOffered(_Foreign):
 
 
 class BackendError(_Foreign):
-    """A backend raised where the contract says that it answers; becomes a finding with status `error`."""
+    """A backend raised where the contract says that it answers; becomes a finding with status `error`.
+
+    Args:
+        kind: what two errors of one cause have in common: the class of what was raised.
+    """
+
+    def __init__(self, text: str, kind: str = "") -> None:
+        super().__init__(text)
+        self.kind = clean(kind)

@@ -80,12 +80,12 @@ def line(text: str) -> str:
 
 def told(error: BaseException) -> str:
     """The class of an exception and what it says, which may raise in its turn."""
-    return f"{_class(error)}: {_said(error)}"
+    return f"{class_of(error)}: {_said(error)}"
 
 
 def briefly(error: BaseException) -> str:
     """The class of an exception, and the first line of what it says."""
-    return f"{_class(error)}: {first_line(error)}"
+    return f"{class_of(error)}: {first_line(error)}"
 
 
 def first_line(error: BaseException) -> str:
@@ -93,7 +93,8 @@ def first_line(error: BaseException) -> str:
     return (_said(error).strip().splitlines() or ["(no message)"])[0][:SHORT]
 
 
-def _class(error: BaseException) -> str:
+def class_of(error: BaseException) -> str:
+    """The name of the class of an exception."""
     try:
         return line(type(error).__name__)
     except Exception:  # noqa: BLE001 - of its metaclass
@@ -104,7 +105,7 @@ def _said(error: BaseException) -> str:
     try:
         return clean(str(error))
     except Exception as another:  # noqa: BLE001 - foreign code may raise anything
-        return f"(its text can't be had: {_class(another)})"
+        return f"(its text can't be had: {class_of(another)})"
 
 
 def shown(value: Any) -> str:

@@ -5,8 +5,11 @@ A suite is a subclass of `Suite`; docs/new-suite.md goes from nothing to a verdi
 
 from keeprate.harness.errors import BackendError, NotOffered, NoVerdictError, Unreadable, UsageError
 from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.harness.evidence.counterexample import Counterexample
+from keeprate.harness.evidence.kinds import Count, Evidence, Interval, Statistic, evidence_kind
+from keeprate.harness.evidence.likelihood import draws_to_detect
 from keeprate.harness.evidence.moments import Moments
-from keeprate.harness.evidence.tally import Tally, draws_to_detect
+from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.case import ANY, Case, FindingId
 from keeprate.harness.protocol.law import Law, law
 from keeprate.harness.protocol.suite import PROFILES, AdapterCheck, Cause, Defect, Picture, Suite
@@ -19,18 +22,24 @@ __all__ = [
     "Case",
     "Cause",
     "Check",
+    "Count",
+    "Counterexample",
     "Defect",
+    "Evidence",
     "FindingId",
+    "Interval",
     "Law",
     "Moments",
     "NoVerdictError",
     "NotOffered",
     "Picture",
+    "Statistic",
     "Suite",
     "Tally",
     "Unreadable",
     "UsageError",
     "draws_to_detect",
+    "evidence_kind",
     "failed",
     "law",
     "passed",

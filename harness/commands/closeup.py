@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from keeprate.harness.commands.shrinking import evidence_of, shrink, strongest, together
 from keeprate.harness.commands.snippet import snippet
-from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.kinds import Evidence
-from keeprate.harness.evidence.moments import Moments
-from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.text import WIDTH, filled
@@ -42,7 +38,7 @@ class Closeup:
         evidence = evidence_of(self._request, self._offer, self._finding, self._results)
         if evidence is not None:
             console.print()
-            show_evidence(evidence, console)
+            show_table(evidence, console)
         if self._case.id in self._results and self._results[self._case.id].error:
             return  # it would end the same way
         picture = self._runner.picture(Job("backend", self._case, self._request.seed, {}))
@@ -79,11 +75,10 @@ class Closeup:
             console.print("  no case on its own", highlight=False)
         elif found.evidence is None:
             console.print(f"    {found.error}", highlight=False, markup=False, width=WIDTH)
-        elif isinstance(found.evidence, Check):
-            for label, text in found.evidence.first.items():
-                console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
         else:
-            console.print(f"    log10 e = {found.evidence.log10_e:.1f} in {found.evidence.n:,} draws", highlight=False)
+            level = self._request.alpha * self._request.plan[self._finding].share
+            for label, text in found.evidence.rows(level):
+                console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
 
     def script(self) -> str:
         """A script that shows the fault without keeprate.
@@ -103,49 +98,25 @@ def in_blocks(rows: Sequence[str]) -> Iterator[str]:
 
 
 def _said(found: Finding) -> str:
-    if found.log10_e is None or found.threshold_log10_e is None:
-        detail = found.detail or {}
-        told = f"{detail['wrong']:,} wrong" if "wrong" in detail else detail.get("reason", "")
-        return f"{found.status}, {told}" if told else found.status
-    return f"{found.status}, log10 e = {found.log10_e:.1f} of {found.threshold_log10_e:.1f} in {found.n:,} draws"
+    if (effect := found.effect) is not None:
+        evidence = f"log10 e = {effect.log10_e:.1f} of {effect.threshold_log10_e:.1f} in {effect.n:,} draws"
+        return f"{found.status}, {evidence}"
+    detail = found.detail or {}
+    told = f"{detail['wrong']:,} wrong" if "wrong" in detail else detail.get("reason", "")
+    return f"{found.status}, {told}" if told else found.status
 
 
-def show_evidence(evidence: Evidence, console: Console) -> None:
+def show_table(evidence: Evidence, console: Console) -> None:
     """Prints what was counted, where it is furthest from the promise; nothing for a comparison that is exact."""
-    if isinstance(evidence, Tally):
-        rows = _cells(evidence)
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
-        table.add_column("cell", overflow="fold")
-        for heading in ("seen", "of", "share", "promised", "standard errors"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in rows[:ROWS]:
-            table.add_row(escape(row[0]), *row[1:])
-        console.print(table)
-        if len(rows) > ROWS:
-            console.print(f"  and {len(rows) - ROWS:,} cells that are nearer to the promise", highlight=False)
-    elif isinstance(evidence, Moments):
-        console.print(f"  {evidence.n:,} outputs in {len(evidence.total)} groups", highlight=False)
-
-
-def _cells(tally: Tally) -> list[tuple[str, str, str, str, str, str]]:
-    """Every cell of every group, the furthest first."""
-    draws = tally.counts.sum(axis=1, keepdims=True)
-    promised = np.asarray(tally.probabilities)
-    error = np.sqrt(np.maximum(draws, 1) * promised * (1 - promised))
-    off = (tally.counts - draws * promised) / error
-    order = np.argsort(-abs(off), axis=None, kind="stable")
-    rows = []
-    for group, cell in zip(*np.unravel_index(order, off.shape), strict=True):
-        name = tally.groups[group] if tally.groups else f"group {group}" if len(draws) > 1 else ""
-        number, count = int(draws[group, 0]), int(tally.counts[group, cell])
-        rows.append(
-            (
-                f"{name}: {tally.cells[cell]}" if name else tally.cells[cell],
-                f"{count:,}",
-                f"{number:,}",
-                f"{count / max(1, number):.6f}",
-                f"{promised[group, cell]:.6f}",
-                f"{off[group, cell]:+.1f}",
-            )
-        )
-    return rows
+    if not (rows := evidence.table()):
+        return
+    (first, *headings), *rows = rows
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 2))
+    table.add_column(first, overflow="fold")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows[:ROWS]:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    if len(rows) > ROWS:
+        console.print(f"  and {len(rows) - ROWS:,} {first}s that are nearer to the promise", highlight=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.text import by_law, failure_text, remarks, rows, sentence
+from keeprate.harness.judging.text import failure_text, remarks, rows, sentence
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.untrusted_text import code_block, for_html, for_markdown, github_error, table_row
 
@@ -38,7 +38,7 @@ def add_summary(verdict: Verdict) -> None:
 
 def commands(verdict: Verdict) -> Iterator[str]:
     """The annotations, as GitHub reads them from the output."""
-    for finding in _leading(verdict)[:SHOWN]:
+    for finding in verdict.leads[:SHOWN]:
         yield github_error(f"keeprate: {finding.id}", _text(finding, verdict))
 
 
@@ -54,17 +54,11 @@ def markdown(verdict: Verdict) -> str:
         *map(table_row, table),
         "",
     ]
-    for finding in _leading(verdict):
+    for finding in verdict.leads:
         summary = f"<details><summary><code>{for_html(finding.id)}</code></summary>"
         lines += [summary, "", code_block(_text(finding, verdict)), "", "</details>", ""]
     lines += [f"> {for_markdown(line)}  " for line in remarks(verdict) if line]
     return "\n".join(lines) + "\n"
-
-
-def _leading(verdict: Verdict) -> list[Finding]:
-    """The first failing finding of each law."""
-    failing = by_law((finding for finding in verdict if finding.fails), verdict.suite)
-    return [group[0] for group in failing.values()]
 
 
 def _text(finding: Finding, verdict: Verdict) -> str:

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from keeprate.harness.evidence.check import Check
-from keeprate.harness.evidence.kinds import Evidence, add
+from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.judging.finding import Finding, decide, weigh
 from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.protocol.backend import Offer
@@ -69,7 +68,7 @@ def shrink(
         evidence, error = seen(case, role)
         if sought:
             return Smallest(case, None, error) if _kind(error) == sought else None
-        return Smallest(case, evidence) if evidence is not None and _breaks(evidence, threshold) else None
+        return Smallest(case, evidence) if evidence is not None and evidence.reaches(threshold) else None
 
     def broken(case: Case) -> bool:
         found = breaks(case, "backend")
@@ -94,10 +93,6 @@ def shrink(
     yield from (smallest[smaller.id] for smaller in request.suite.shrink(case, others, broken))
 
 
-def _breaks(evidence: Evidence, threshold: float) -> bool:
-    return evidence.broken if isinstance(evidence, Check) else evidence.log10_e >= threshold
-
-
 def _error(result: Result | None) -> str:
     return "" if result is None else result.error
 
@@ -111,9 +106,7 @@ def _weight(result: Result | None, finding: str) -> float:
     if _error(result):
         return math.inf
     evidence = None if result is None else result.evidence.get(finding)
-    if evidence is None:
-        return -math.inf
-    return float(evidence.wrong) if isinstance(evidence, Check) else evidence.log10_e
+    return -math.inf if evidence is None else evidence.strength
 
 
 def _offered(request: Request, offer: Offer, finding: str) -> Promise:
@@ -128,9 +121,7 @@ def _added(promise: Promise, runs: Sequence[Mapping[str, Result]]) -> dict[str, 
         for name, result in results.items():
             before = total[name]
             evidence = {
-                text: add(before.evidence[text], item)
-                for text, item in result.evidence.items()
-                if text in before.evidence
+                text: before.evidence[text] + item for text, item in result.evidence.items() if text in before.evidence
             }
             total[name] = before.replace(evidence=evidence, error=before.error or result.error)
     return {case.id: total[case.id] for case in promise.cases if case.id in total}

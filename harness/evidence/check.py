@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar
 
+import msgspec
+
+from keeprate.harness.evidence.counterexample import Counterexample
+from keeprate.harness.evidence.kinds import Count, Evidence, Rows, evidence_kind
 from keeprate.harness.untrusted_text import clean
 
 
-@dataclass(frozen=True)
-class Check:
+@evidence_kind("check")
+class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="check"):
     """Elements that were compared with what they must be.
 
     Args:
         checked: elements (or calls, for a law about calls) that were compared.
         exact: how many were bit for bit the reference's; the others were off by rounding, or wrong.
         wrong: how many the law does not allow.
-        first: the first wrong one, as label and text ("input", "0.5 at (0, 0) gave 1.0989"), in the order to print.
+        first: the first wrong one.
     """
 
-    checked: int
-    exact: int
-    wrong: int = 0
-    first: dict[str, str] = field(default_factory=dict)
+    amounts: ClassVar[tuple[str, ...]] = ("checked", "exact", "wrong")
+    of_a_run: ClassVar[tuple[str, ...]] = ("first",)
+    is_exact: ClassVar[bool] = True
+
+    checked: Count
+    exact: Count
+    wrong: Count = 0
+    first: Counterexample | None = None
+
+    @property
+    def n(self) -> int:
+        """Elements that were compared."""
+        return self.checked
+
+    @property
+    def strength(self) -> float:
+        """Elements that are wrong."""
+        return float(self.wrong)
+
+    @property
+    def alike(self) -> tuple[Hashable, ...]:
+        """Any two checks can be pooled."""
+        return (self.kind,)
 
     @property
     def broken(self) -> bool:
         """True if at least one element is wrong."""
         return self.wrong > 0
 
+    def reaches(self, threshold: float) -> bool:
+        """True if at least one element is wrong."""
+        return self.broken
+
     def __add__(self, other: Check) -> Check:
         """Both checks as one; the earlier counterexample is kept."""
+        if not isinstance(other, Check):
+            return NotImplemented
         return Check(
             self.checked + other.checked,
             self.exact + other.exact,
@@ -38,14 +67,38 @@ class Check:
             self.first or other.first,
         )
 
+    @classmethod
+    def pool(cls, parts: Sequence[Check], labels: Sequence[str]) -> Check:
+        """All checks as one."""
+        return sum(parts[1:], parts[0])
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"type": "check", **asdict(self)}
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return data
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Check:
-        """The inverse of `to_json`."""
-        return cls(checked=data["checked"], exact=data["exact"], wrong=data["wrong"], first=dict(data["first"]))
+    def from_json(cls, data: Mapping[str, Any]) -> Check:
+        """The inverse of `to_json`; raises ValueError for what is none."""
+        return msgspec.convert(data, cls)
+
+    @property
+    def where(self) -> str:
+        """The counterexample in one line."""
+        return " ".join(self.first.words.values()) if self.first else ""
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """How many were compared, and the counterexample."""
+        counts = {"checked": self.checked, "exact": self.exact, "wrong": self.wrong}
+        first = self.first
+        return {**counts, "first": first.words if first else None, "counterexample": first.data() if first else None}
+
+    def rows(self, level: float) -> Rows:
+        """How many are wrong, and the counterexample."""
+        share = 100 * self.wrong / max(1, self.checked)
+        wrong = "wrong", f"{self.wrong:,} of {self.checked:,} ({share:.3g} %)"
+        return [wrong, *(self.first.words.items() if self.first else ())]
 
 
 def passed(checked: int = 1) -> Check:
@@ -53,6 +106,8 @@ def passed(checked: int = 1) -> Check:
     return Check(checked, checked)
 
 
-def failed(checked: int = 1, wrong: int = 1, **first: str) -> Check:
-    """A check that found `wrong` of `checked` elements wrong; the first as label="text"."""
-    return Check(checked, checked - wrong, wrong, {label: clean(text) for label, text in first.items()})
+def failed(checked: int = 1, wrong: int = 1, first: Counterexample | None = None, /, **words: str) -> Check:
+    """A check that found `wrong` of `checked` elements wrong; the first as data, or in words alone, as label="text"."""
+    first = first or Counterexample(words)
+    told = {label: clean(text) for label, text in first.words.items()}
+    return Check(checked, checked - wrong, wrong, msgspec.structs.replace(first, words=told))

@@ -6,11 +6,14 @@ Everything here works in natural logarithms; `keeprate.harness.evidence.tally` s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import scipy  # its parts are loaded when they are first asked for: `special` takes longer than all of keeprate
+
+from keeprate.harness.evidence.kinds import Interval
 
 Array = npt.NDArray[Any]
 Departure = Literal["rate", "correlation", "cell"]
@@ -24,6 +27,8 @@ _SPARSE = 2 * 16.0 ** np.arange(6)
 CELL_PRIOR = _SPARSE, np.log(np.full(6, 1 / 6))
 RATE_PRIOR = 2 * DENSE, np.log(1 / 28 + np.isin(2 * DENSE, _SPARSE) / 12)
 
+_PASSES, _POINTS = 4, 34  # of an inversion: each pass narrows its bracket 33 times
+_MOST_DRAWS = 10**15
 _CUTS = np.arange(1, 16) / 16  # where a critical count is looked for at once: one count costs NumPy as much as many
 
 
@@ -95,6 +100,34 @@ def detectable(draws: Array, q: Array, test: tuple[Prior, float], departure: Dep
     return float(np.where(never, 1, np.maximum(np.minimum(up, room_up), np.minimum(down, room_down))).max())
 
 
+def draws_to_detect(
+    probabilities: Sequence[float],
+    delta: float,
+    alpha: float,
+    *,
+    departure: Departure = "rate",
+    groups: int = 1,
+    power: float = 0.99,
+) -> int:
+    """The fewest draws per group, to a thousandth, at which `detectable` is at most delta.
+
+    Raises ValueError if 10^15 draws do not suffice.
+    """
+    q = np.array([probabilities]) / math.fsum(probabilities)
+    test = cell_test(groups, q.size, alpha)
+    rate = q[0, 0]
+    few, enough = 0, max(1, int(-2 * math.log(alpha) * rate * (1 - rate) / delta**2))  # about Wald's bound
+    while detectable(np.array([[enough]]), q, test, departure, power) > delta:
+        few, enough = enough, 2 * enough
+        if enough > _MOST_DRAWS:
+            raise ValueError(f"no 10^15 draws detect delta = {delta} at alpha = {alpha}: choose a larger delta")
+    while enough - few > 1 + enough // 1000:
+        half = (few + enough) // 2
+        caught = detectable(np.array([[half]]), q, test, departure, power) <= delta
+        few, enough = (few, half) if caught else (half, enough)
+    return enough
+
+
 def _critical(draws: Array, q: Array, outside: Array, prior: Prior, threshold: float) -> Array:
     """The first count from the expected one to `outside` whose ln e reaches the threshold, else `outside`."""
     inside = np.broadcast_to(np.floor(draws * q), outside.shape)
@@ -105,3 +138,21 @@ def _critical(draws: Array, q: Array, outside: Array, prior: Prior, threshold: f
         first = 1 + np.where(caught.any(axis=0), caught.argmax(axis=0), len(caught))[None]
         inside, outside = (np.take_along_axis(ends, place, axis=0)[0] for place in (first - 1, first))
     return outside
+
+
+def invert(
+    rejected: Callable[[Array], Array], estimate: float, promise: float, broken: bool, limits: Interval
+) -> Interval:
+    """The values around `estimate` that are not rejected, within `limits`; the promise too, unless broken."""
+
+    inside, outside = np.array([estimate, estimate]), np.array(limits)
+    side = int(promise > estimate)
+    if promise != estimate and limits.low <= promise <= limits.high:
+        (outside if broken else inside)[side] = promise
+    for _ in range(_PASSES):
+        points = np.linspace(inside, outside, _POINTS, axis=1)
+        within = points[:, 1:-1]
+        out = rejected(within.ravel()).reshape(within.shape) | (within == outside[:, None])
+        first = 1 + np.where(out.any(axis=1), out.argmax(axis=1), _POINTS - 2)
+        inside, outside = points[[0, 1], first - 1], points[[0, 1], first]
+    return Interval(float(inside[0]), float(inside[1]))

@@ -18,27 +18,43 @@ before it is judged, towards the promise, which only makes e smaller.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import scipy
 
-from keeprate.harness.evidence.likelihood import Array
-from keeprate.harness.evidence.tally import Interval, group_labels, invert
+from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
+from keeprate.harness.evidence.likelihood import Array, invert
 
 UNIT = 2.0**-40  # of `total` and `slack`
+_MOST = 2**200  # of these; msgspec bounds no integers that are larger than a machine's
 
 # Lambda times the standard deviation of a draw. A mean that is off by t deviations is found best at t, and
 # nearly as well within a factor of 1.4: from one deviation down to a millionth.
 _TILTS = np.concatenate([sign * 2.0 ** -np.arange(21) for sign in (1, -1)])
 
 
+class _Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="moments"):
+    """The JSON of moments."""
+
+    keep: tuple[float, ...]
+    kept: tuple[tuple[float, ...], ...]
+    dropped: tuple[tuple[float, ...], ...]
+    draws: tuple[tuple[Count, ...], ...]
+    total: tuple[int, ...]
+    slack: tuple[int, ...]
+    groups: tuple[str, ...]
+
+
+@evidence_kind("moments")
 @dataclass(frozen=True, eq=False, init=False)
-class Moments:
+class Moments(Statistic):
     """A sum of draws of known two-valued variables, in groups that are independent of each other.
 
     Args:
@@ -60,6 +76,8 @@ class Moments:
     total: tuple[int, ...]
     slack: tuple[int, ...]
     groups: tuple[str, ...]
+
+    amounts = ("draws", "total", "slack")
 
     def __init__(
         self,
@@ -88,8 +106,8 @@ class Moments:
             raise ValueError("outcomes must be finite, and differ for some value of each group")
         if not len(total) == len(slack) == len(q) or any(type(x) is not int for x in (*total, *slack)):
             raise ValueError(f"total and slack must hold an int for each of {len(q)} groups: {total!r}, {slack!r}")
-        if min(slack) < 0:
-            raise ValueError(f"slack must not be negative: {slack!r}")
+        if min(slack) < 0 or max(map(abs, (*total, *slack))) > _MOST:
+            raise ValueError(f"slack must not be negative, and no sum beyond 2^200: {total!r}, {slack!r}")
         if len(groups) not in (0, len(q)):
             raise ValueError(f"{len(groups)} labels for {len(q)} groups: one for each, or none")
         number = number.astype(np.int64)
@@ -119,11 +137,6 @@ class Moments:
     def is_composite(self) -> bool:
         """True if the estimate is of one group among several."""
         return len(self.total) > 1
-
-    @property
-    def log10_e_bound(self) -> float:
-        """No cheaper bound is known than the evidence itself."""
-        return self.log10_e
 
     @property
     def statistic(self) -> float:
@@ -159,6 +172,15 @@ class Moments:
         """The promised mean of the furthest group; nan where it has no draws."""
         draws = self._draws[self.furthest]
         return float(self._means[self.furthest] / draws) if draws else math.nan
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Every group."""
+        off, draws = self._z, np.maximum(self._draws, 1)
+        names = self.groups or [f"group {group}" for group in range(len(off))]
+        every = zip(names, self._draws, (self._means + self._off) / draws, self._means / draws, off, strict=True)
+        rows = [(name, f"{n:,}", f"{seen:.6f}", f"{mean:.6f}", f"{z:+.1f}") for name, n, seen, mean, z in every]
+        order = np.argsort(-abs(off), kind="stable").tolist()
+        return [("group", "draws", "seen", "promised", "standard errors"), *(rows[group] for group in order)]
 
     def interval(self, alpha: float) -> Interval:
         """All means of the furthest group that are not rejected at alpha, valid whenever one looks.
@@ -203,24 +225,27 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         """All draws of both. Raises ValueError unless outcomes, probabilities and groups are the same."""
+        if not isinstance(other, Moments):
+            return NotImplemented
         mine, theirs = ((m.keep.tolist(), m.kept.tolist(), m.dropped.tolist(), m.groups) for m in (self, other))
         if mine != theirs:
             raise ValueError("only moments of the same outcomes, probabilities and groups can be added")
-        total, slack = (
-            tuple(a + b for a, b in zip(one, two, strict=True))
-            for one, two in ((self.total, other.total), (self.slack, other.slack))
-        )
-        draws = self.draws + other.draws
-        return Moments(self.keep, self.kept, self.dropped, draws, total, slack, self.groups)
+        total, slack = [*map(add, self.total, other.total)], [*map(add, self.slack, other.slack)]
+        return Moments(self.keep, self.kept, self.dropped, self.draws + other.draws, total, slack, self.groups)
+
+    @property
+    def alike(self) -> tuple[Hashable, ...]:
+        """How many input values there are."""
+        return self.kind, self.kept.shape[1]
 
     @classmethod
-    def stack(cls, parts: Sequence[Moments], labels: Sequence[str]) -> Moments:
+    def pool(cls, parts: Sequence[Moments], labels: Sequence[str]) -> Moments:
         """The groups of several, as groups of one; labels[i] is put before those of parts[i].
 
         Raises ValueError unless all have as many input values, and each a label.
         """
-        if len({part.kept.shape[1] for part in parts}) != 1:
-            raise ValueError("only moments of equally many input values can be stacked, and one at least")
+        if len({part.alike for part in parts}) != 1:
+            raise ValueError("only moments of equally many input values can be pooled, and one at least")
         keep, kept, dropped, draws = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("keep", "kept", "dropped", "draws")
         )
@@ -230,21 +255,14 @@ class Moments:
 
     def to_json(self) -> dict[str, Any]:
         """Strings, integers and floats, in lists."""
-        return {
-            "type": "moments",
-            "keep": self.keep.tolist(),
-            "kept": self.kept.tolist(),
-            "dropped": self.dropped.tolist(),
-            "draws": self.draws.tolist(),
-            "total": list(self.total),
-            "slack": list(self.slack),
-            "groups": list(self.groups),
-        }
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        lists = {name: list(x) if isinstance(x, tuple) else x.tolist() for name, x in fields.items()}
+        return {"type": self.kind, **lists}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Moments:
-        """What `to_json` wrote. Raises KeyError or ValueError if it isn't that."""
-        return cls(*(data[field] for field in cls.__dataclass_fields__))
+        """What `to_json` wrote, or anyone else. Raises ValueError if it isn't that, or counts what can't be."""
+        return cls(*msgspec.structs.astuple(msgspec.convert(data, _Fields)))
 
     @property
     def _draws(self) -> Array:

@@ -20,15 +20,17 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import scipy
 
+from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
 from keeprate.harness.evidence.likelihood import (
     CELL_PRIOR,
     DENSE,
@@ -37,24 +39,27 @@ from keeprate.harness.evidence.likelihood import (
     cell_log_e,
     cell_test,
     detectable,
+    invert,
     log_ratio,
 )
 
 _POOLED = 10  # chi-square's approximation is used for expected counts from here on
-_PASSES, _POINTS = 4, 34  # of an inversion: each pass narrows its bracket 33 times
-_MOST_DRAWS = 10**15
 _DEPARTURES = get_args(Departure)
 
 
-class Interval(NamedTuple):
-    """A closed interval, in the units of what it is about."""
+class _Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="tally"):
+    """A tally's JSON; tuples, by which it is known what was checked before."""
 
-    low: float
-    high: float
+    cells: tuple[str, ...]
+    counts: tuple[tuple[Count, ...], ...]
+    probabilities: tuple[tuple[float, ...], ...]
+    groups: tuple[str, ...]
+    departure: Departure
 
 
+@evidence_kind("tally")
 @dataclass(frozen=True, eq=False, init=False)
-class Tally:
+class Tally(Statistic):
     """How many draws fell in each cell, and how often they should; a group is an independent multinomial.
 
     Args:
@@ -72,6 +77,8 @@ class Tally:
     probabilities: Array
     groups: tuple[str, ...]
     departure: Departure
+
+    amounts = ("counts",)
 
     def __init__(
         self,
@@ -173,6 +180,37 @@ class Tally:
         """The probability promised for the cell of `estimate`."""
         return float(self.probabilities[self.furthest])
 
+    @property
+    def off(self) -> float:
+        """Of a rate, the furthest one's departure; of pairs, their correlation.
+
+        Of many cells, by how much of the draws the outer two are too full: a spread that is too wide, draws that are
+        shared.
+        """
+        if self.departure == "rate":
+            return self.estimate - self.expected
+        expected = self._draws * self.probabilities
+        if self.departure == "correlation":
+            return float(1 - self.counts[:, 1].sum() / expected[:, 1].sum())
+        return float((self.counts - expected)[:, [0, -1]].sum() / self.n)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Every cell of every group."""
+        off = (self.counts - self._draws * self.probabilities) / np.sqrt(
+            np.maximum(self._draws, 1) * self.probabilities * (1 - self.probabilities)
+        )
+        rows: list[tuple[str, ...]] = [("cell", "seen", "of", "share", "promised", "standard errors")]
+        for place in np.argsort(-abs(off), axis=None, kind="stable").tolist():
+            group, cell = divmod(place, len(self.cells))
+            name = self.groups[group] if self.groups else f"group {group}" if len(self.counts) > 1 else ""
+            draws, count = int(self._draws[group, 0]), int(self.counts[group, cell])
+            share, promised = count / max(1, draws), self.probabilities[group, cell]
+            label = f"{name}: {self.cells[cell]}" if name else self.cells[cell]
+            rows.append(
+                (label, f"{count:,}", f"{draws:,}", f"{share:.6f}", f"{promised:.6f}", f"{off[group, cell]:+.1f}")
+            )
+        return rows
+
     def interval(self, alpha: float) -> Interval:
         """All rates of the furthest cell that are not rejected at alpha, valid whenever one looks.
 
@@ -212,6 +250,8 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
+        if not isinstance(other, Tally):
+            return NotImplemented
         same = (self.cells, self.groups, self.departure) == (other.cells, other.groups, other.departure)
         q = self.probabilities
         if not (same and (q is other.probabilities or np.array_equal(q, other.probabilities))):
@@ -220,24 +260,29 @@ class Tally:
         total._set(self.cells, self.counts + other.counts, q, self.groups, self.departure)
         return total
 
+    @property
+    def alike(self) -> tuple[Hashable, ...]:
+        """Cells and departure."""
+        return self.kind, self.cells, self.departure
+
     @classmethod
-    def stack(cls, tallies: Sequence[Tally], labels: Sequence[str]) -> Tally:
-        """The groups of several tallies, as groups of one; labels[i] is put before those of tallies[i].
+    def pool(cls, parts: Sequence[Tally], labels: Sequence[str]) -> Tally:
+        """The groups of several tallies, as groups of one; labels[i] is put before those of parts[i].
 
         Raises ValueError unless all have the same cells and departure, and each a label.
         """
-        if len({(tally.cells, tally.departure) for tally in tallies}) != 1:
-            raise ValueError("only tallies of the same cells and departure can be stacked, and one at least")
-        counts, q = (np.concatenate([getattr(t, name) for t in tallies]) for name in ("counts", "probabilities"))
-        names = group_labels(labels, [t.groups for t in tallies], [len(t.counts) for t in tallies])
-        return cls(tallies[0].cells, counts, q, names, tallies[0].departure)
+        if len({part.alike for part in parts}) != 1:
+            raise ValueError("only tallies of the same cells and departure can be pooled, and one at least")
+        counts, q = (np.concatenate([getattr(t, name) for t in parts]) for name in ("counts", "probabilities"))
+        names = group_labels(labels, [t.groups for t in parts], [len(t.counts) for t in parts])
+        return cls(parts[0].cells, counts, q, names, parts[0].departure)
 
     def to_json(self) -> dict[str, Any]:
         """Strings, integers and floats, in lists; probabilities are one row if all groups have the same."""
         first = self.probabilities[:1]
         rows = first if (self.probabilities == first).all() else self.probabilities
         return {
-            "type": "tally",
+            "type": self.kind,
             "cells": list(self.cells),
             "counts": self.counts.tolist(),
             "probabilities": rows.tolist(),
@@ -247,8 +292,8 @@ class Tally:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tally:
-        """What `to_json` wrote. Raises KeyError or ValueError if it isn't a tally."""
-        return cls(*(data[field] for field in cls.__dataclass_fields__))
+        """What `to_json` wrote, or anyone else. Raises ValueError if it isn't a tally, or counts what can't be."""
+        return cls(*msgspec.structs.astuple(msgspec.convert(data, _Fields)))
 
     @property
     def _draws(self) -> Array:
@@ -294,58 +339,3 @@ def _detectable(draws: bytes, q: bytes, cells: int, departure: Departure, alpha:
     table = np.frombuffer(q).reshape(-1, cells)
     test = cell_test(len(table), cells, alpha)
     return detectable(np.frombuffer(draws, dtype=np.int64).reshape(-1, 1), table, test, departure, power)
-
-
-def draws_to_detect(
-    probabilities: Sequence[float],
-    delta: float,
-    alpha: float,
-    *,
-    departure: Departure = "rate",
-    groups: int = 1,
-    power: float = 0.99,
-) -> int:
-    """The fewest draws per group, to a thousandth, at which `Tally.detectable` is at most delta.
-
-    Raises ValueError if 10^15 draws do not suffice.
-    """
-    q = np.array([probabilities]) / math.fsum(probabilities)
-    test = cell_test(groups, q.size, alpha)
-    rate = q[0, 0]
-    few, enough = 0, max(1, int(-2 * math.log(alpha) * rate * (1 - rate) / delta**2))  # about Wald's bound
-    while detectable(np.array([[enough]]), q, test, departure, power) > delta:
-        few, enough = enough, 2 * enough
-        if enough > _MOST_DRAWS:
-            raise ValueError(f"no 10^15 draws detect delta = {delta} at alpha = {alpha}: choose a larger delta")
-    while enough - few > 1 + enough // 1000:
-        half = (few + enough) // 2
-        caught = detectable(np.array([[half]]), q, test, departure, power) <= delta
-        few, enough = (few, half) if caught else (half, enough)
-    return enough
-
-
-def group_labels(labels: Sequence[str], groups: Sequence[tuple[str, ...]], sizes: Sequence[int]) -> tuple[str, ...]:
-    """Labels of stacked groups: each part's, then its group's own, or a number where there are several."""
-    names: list[str] = []
-    for label, own, size in zip(labels, groups, sizes, strict=True):
-        inner = own or tuple(f"group {i}" if size > 1 else "" for i in range(size))
-        names += [f"{label} {name}".strip() for name in inner]
-    return tuple(names)
-
-
-def invert(
-    rejected: Callable[[Array], Array], estimate: float, promise: float, broken: bool, limits: Interval
-) -> Interval:
-    """The values around `estimate` that are not rejected, within `limits`; the promise too, unless broken."""
-
-    inside, outside = np.array([estimate, estimate]), np.array(limits)
-    side = int(promise > estimate)
-    if promise != estimate and limits.low <= promise <= limits.high:
-        (outside if broken else inside)[side] = promise
-    for _ in range(_PASSES):
-        points = np.linspace(inside, outside, _POINTS, axis=1)
-        within = points[:, 1:-1]
-        out = rejected(within.ravel()).reshape(within.shape) | (within == outside[:, None])
-        first = 1 + np.where(out.any(axis=1), out.argmax(axis=1), _POINTS - 2)
-        inside, outside = points[[0, 1], first - 1], points[[0, 1], first]
-    return Interval(float(inside[0]), float(inside[1]))

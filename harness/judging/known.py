@@ -89,7 +89,7 @@ def unlisted(findings: Sequence[Finding]) -> list[tuple[str, str]]:
     lines: dict[str, str] = {}
     for finding in findings:
         if finding.fails:
-            patterns = [finding.id] if finding.evidence is None else _patterns(finding, findings)
+            patterns = [finding.id] if finding.effect is None else _patterns(finding, findings)
             lines |= dict.fromkeys(patterns, NEW)
     return list(lines.items())
 
@@ -113,7 +113,7 @@ def no_longer_seen(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
             groups.setdefault((finding.known, *_subject(finding)), []).append(finding)
     for group in groups.values():
         kept = [finding for finding in group if finding.status == "kept"]
-        if all(finding.evidence is None for finding in group):
+        if all(finding.effect is None for finding in group):
             yield from ([finding] for finding in kept)
         elif kept == group:
             yield kept

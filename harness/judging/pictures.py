@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from keeprate.harness.evidence.check import Check
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.protocol.backend import Offer
@@ -90,15 +89,13 @@ def checked(data: Any) -> dict[str, Any]:
 
 
 def _part(finding: Finding) -> float:
-    return (finding.log10_e or 0.0) / (finding.threshold_log10_e or 1.0)
+    return finding.effect.part if finding.effect else 0.0
 
 
 def _clearest(request: Request, offer: Offer, finding: Finding, results: Mapping[str, Result]) -> Case:
     def weight(case: Case) -> float:
         result = results.get(case.id)
         evidence = None if result is None else result.evidence.get(finding.id)
-        if evidence is None:
-            return -1.0
-        return float(evidence.wrong) if isinstance(evidence, Check) else evidence.log10_e_bound
+        return -1.0 if evidence is None else evidence.strength
 
     return max(offered(request.promises[finding.id], offer), key=weight)

@@ -14,10 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.known import no_longer_seen
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.law import Law
-from keeprate.harness.protocol.suite import Suite
 from keeprate.harness.untrusted_text import for_terminal
 
 if TYPE_CHECKING:
@@ -37,11 +35,8 @@ def verdict_text(verdict: Verdict, *, failures: bool = True) -> str:
 
 def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     """Prints the verdict on `console`, failures first, so that the last lines are the verdict."""
-    failing = [finding for finding in verdict if finding.fails and failures]
-    for text in failure_texts(failing, verdict.findings, verdict.suite):
+    for text in failure_texts(verdict) if failures else ():
         console.print(escape(text), highlight=False, soft_wrap=True)
-    if more := _all_of(failing, verdict):
-        console.print(escape(more), highlight=False, soft_wrap=True)
     for line in _causes(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(_table(verdict))
@@ -52,16 +47,19 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
 
 
-def failure_texts(failing: Sequence[Finding], findings: Sequence[Finding], suite: Suite) -> list[str]:
-    """A text for each law that failed, causes first: one finding of the first laws in full, then all others in one."""
-    families = by_law(failing, suite)
-    texts = []
-    for law, group in list(families.items())[:SHOWN]:
-        texts.append(failure_text(group[0], findings, suite.by_name[law]) + _others(group) + "\n")
-    rest = list(families.items())[SHOWN:]
-    if rest:
-        texts.append("\n".join(["Broken as well:", *_briefly(dict(rest))]) + "\n")
-    return texts
+def failure_texts(verdict: Verdict) -> Iterator[str]:
+    """A text for each of the first laws that failed, one for all others, and one that says how to see the rest."""
+    families = list(verdict.families.items())
+    for law, group in families[:SHOWN]:
+        yield failure_text(group[0], verdict.findings, verdict.laws[law]) + _others(group) + "\n"
+    if rest := dict(families[SHOWN:]):
+        yield "\n".join(["Broken as well:", *_briefly(rest)]) + "\n"
+    told = len(verdict.failing) <= min(SHOWN, len(families))
+    if not told and all(finding.passes == 1 for finding in verdict.failing):  # for nights there is a report in any case
+        again = f"add --seed {verdict.seed} --json verdict.json to the gate"
+        how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
+        words = filled(f"To see all {len(verdict.failing):,}, {how}, then")
+        yield f"{words}\n  keeprate report --json verdict.json --out report\n"
 
 
 def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
@@ -71,36 +69,6 @@ def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
     for law, group in families.items():
         line = f"{heads[law]:<{width}}  {group[0].id}"
         yield line if len(line) <= WIDTH else f"{heads[law]}\n    {group[0].id}"
-
-
-def _all_of(failing: Sequence[Finding], verdict: Verdict) -> str:
-    """How to see the findings that weren't told in full; empty if there are none, or after nights, which do report."""
-    told = len(failing) <= min(SHOWN, len(by_law(failing, verdict.suite)))
-    if told or any(finding.passes > 1 for finding in failing):
-        return ""
-    again = f"add --seed {verdict.seed} --json verdict.json to the gate"
-    how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
-    words = filled(f"To see all {len(failing):,}, {how}, then")
-    return f"{words}\n  keeprate report --json verdict.json --out report\n"
-
-
-def precedence(finding: Finding, suite: Suite) -> tuple[int, bool, int]:
-    """What sorts a cause before what follows from it.
-
-    Plain calls come first, and in them what needs no statistics, in the order of the suite's laws: one that breaks
-    others stands before them. An error may only say that there was nothing to read, so what is seen to be wrong goes
-    before it.
-    """
-    order = list(suite.by_name).index(finding.family)
-    return suite.rank(finding.context), finding.status != "broken" or finding.evidence is not None, order
-
-
-def by_law(findings: Iterable[Finding], suite: Suite) -> dict[str, list[Finding]]:
-    """Findings by the law that they are of, causes before consequences, as `precedence` has them."""
-    families: dict[str, list[Finding]] = {}
-    for finding in sorted(findings, key=lambda finding: precedence(finding, suite)):
-        families.setdefault(finding.family, []).append(finding)
-    return families
 
 
 def _causes(verdict: Verdict) -> Iterable[str]:
@@ -127,7 +95,7 @@ def _others(group: Sequence[Finding]) -> str:
 def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str:
     """A finding in full: promise, effect, evidence, what the failing cases have in common, how to run it again."""
     head = f"{finding.status.replace('_', ' ').upper():<6}"
-    rows = list(_rows(finding))
+    rows = list(finding.rows)
     if finding.passes > 1:
         rows.append(("summed", f"over {finding.passes:,} passes; the command below makes one, which may not show it"))
     elsewhere = _elsewhere(finding, findings)
@@ -138,37 +106,6 @@ def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str
     body = "\n".join(_row(label, text) for label, text in rows)
     promise = textwrap.fill(law.promise, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
     return f"{head}  {finding.id}\n\n{promise}\n\n{body}\n\n{_command(finding.replay)}"
-
-
-def _rows(finding: Finding) -> Iterable[tuple[str, str]]:
-    detail = finding.detail or {}
-    if "reason" in detail:
-        yield "because", detail["reason"]
-    if "wrong" in detail:
-        share = 100 * detail["wrong"] / max(1, detail["checked"])
-        yield "wrong", f"{detail['wrong']:,} of {detail['checked']:,} ({share:.3g} %)"
-        yield from (detail["first"] or {}).items()
-    if finding.estimate is None or finding.expected is None or finding.interval is None:
-        return
-    low, high = finding.interval
-    if detail.get("where"):
-        yield "where", detail["where"]
-    yield "promised", f"{finding.expected:.6g}"
-    yield "seen", f"{finding.estimate:.6g}   between {low:.6g} and {high:.6g}, in {finding.n:,} draws"
-    off = finding.estimate - finding.expected
-    if finding.detectable:
-        times = f"{_plain(abs(off) / finding.detectable)} times what would still be caught here"
-        yield "off by", f"{off:+.3g}   {times} ({finding.detectable:.2g})"
-    else:
-        yield "off by", f"{off:+.3g}"
-    p_value = f"p = {finding.p_value:.2g}" if finding.p_value else "p < 1e-300"
-    threshold = finding.threshold_log10_e
-    yield "evidence", f"log10 e = {finding.log10_e:.1f}, broken from {threshold:.1f} on; {p_value}"
-
-
-def _plain(number: float) -> str:
-    """Two digits, without a power of ten."""
-    return f"{float(f'{number:.2g}'):,.10g}"
 
 
 def _row(label: str, text: str) -> str:
@@ -244,15 +181,15 @@ def rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
             yield op, "-", "-", str(len(mine)), "-", "-"
             continue
         broken = count["broken"] + count["error"]
-        rates = [finding for finding in mine if finding.law == verdict.headline and finding.n]
-        worst = max((finding.detectable or 0.0 for finding in rates if finding.parameters), default=0.0)
+        rates = [(item.parameters, item.effect) for item in mine if item.law == verdict.headline and item.effect]
+        worst = max((effect.detectable for parameters, effect in rates if parameters and effect.n), default=0.0)
         lost = any(item.law == verdict.headline and item.status in ("unreadable", "error") for item in mine)
         yield (
             op,
             str(count["kept"]),
             str(broken),
             str(len(mine) - count["kept"] - broken or "-"),
-            millions(sum(finding.n or 0 for finding in rates)),
+            millions(sum(effect.n for _, effect in rates)),
             f"{worst:.2g}" if worst and not lost else "-",
         )
 
@@ -291,7 +228,7 @@ def remarks(verdict: Verdict) -> Iterable[str]:
         seen = [item for item in known if item.known == reason and item.status in ("broken", "error")]
         if seen:
             yield filled(f"known deviation: {_first_of(seen)} ({reason})")
-    for group in no_longer_seen(known):
+    for group in verdict.mended:
         yield filled(f"known deviation no longer seen: {_first_of(group)}")
     failures = verdict.reference["failures"]
     for text in failures[:FAILURES]:
@@ -334,12 +271,6 @@ def _versioned(side: Mapping[str, str]) -> str:
 def sentence(verdict: Verdict) -> str:
     """The verdict, and what it promises."""
     if verdict.verdict == "none":
-        return "No verdict: " + ("the reference failed." if verdict.reference["failures"] else "nothing was judged.")
-    judged = [finding for finding in verdict if finding.status in ("kept", "broken", "error")]
-    kept = sum(finding.status == "kept" for finding in judged)
-    known = sum(finding.status in ("broken", "error") and finding.known is not None for finding in judged)
-    accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
-    return (
-        f"{verdict.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}. A backend that keeps "
-        f"every promise fails this gate with probability at most {verdict.alpha:g}."
-    )
+        return verdict.sentence
+    chance = f"A backend that keeps every promise fails this gate with probability at most {verdict.alpha:g}."
+    return f"{verdict.sentence} {chance}"

@@ -6,9 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.known import no_longer_seen
 from keeprate.harness.judging.text import verdict_text
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.suite import Cause, Suite
@@ -64,6 +66,50 @@ class Verdict:
     def conforms(self) -> bool:
         """True if every promise that was judged is kept, or its breaking is a known deviation."""
         return self.verdict == "conforms"
+
+    @cached_property
+    def families(self) -> dict[str, list[Finding]]:
+        """What fails by its law, in the order of telling: causes before what follows from them.
+
+        Plain calls come first, and in them what needs no statistics, in the order of the suite's laws: one that breaks
+        others stands before them. An error may only say that there was nothing to read, so what is seen to be wrong
+        goes before it.
+        """
+        order, families = list(self.laws), dict[str, list[Finding]]()
+
+        def precedence(finding: Finding) -> tuple[int, bool, int]:
+            seen_to_be_wrong = finding.status == "broken" and finding.effect is None
+            return self.suite.rank(finding.context), not seen_to_be_wrong, order.index(finding.family)
+
+        for finding in sorted((finding for finding in self.findings if finding.fails), key=precedence):
+            families.setdefault(finding.family, []).append(finding)
+        return families
+
+    @property
+    def failing(self) -> list[Finding]:
+        """The same, law by law."""
+        return [finding for group in self.families.values() for finding in group]
+
+    @property
+    def leads(self) -> list[Finding]:
+        """Of each law that failed the finding that is told in full."""
+        return [group[0] for group in self.families.values()]
+
+    @cached_property
+    def mended(self) -> list[list[Finding]]:
+        """Known deviations that are no longer seen, each with those that hold or break together with it."""
+        return list(no_longer_seen(self.findings))
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in a sentence."""
+        if self.verdict == "none":
+            return "No verdict: " + ("the reference failed." if self.reference["failures"] else "nothing was judged.")
+        judged = [finding for finding in self.findings if finding.status in ("kept", "broken", "error")]
+        kept = sum(finding.status == "kept" for finding in judged)
+        known = len(judged) - kept - len(self.failing)
+        accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
+        return f"{self.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}."
 
     @property
     def likely_causes(self) -> list[tuple[float, Cause]]:

@@ -102,7 +102,7 @@ def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> d
     subject, night = latest.subjects["backend"], latest.run["started"][:10]
     before = _before(ledger, subject, night)
     rank = {
-        item.id: (item.fails, item.status != "kept", (item.log10_e or 0) / (item.threshold_log10_e or 1))
+        item.id: (item.fails, item.status != "kept", item.effect.part if item.effect else 0.0)
         for item in verdict
         if item.status not in ("not_implemented", "not_offered")
     }

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from keeprate.harness.errors import UsageError
-from keeprate.harness.evidence.kinds import add
 from keeprate.harness.files import check_writable
-from keeprate.harness.ledger.encoding import join, less, split
+from keeprate.harness.ledger.encoding import check, less, more
 from keeprate.harness.ledger.store import Ledger
 
 
@@ -154,7 +153,8 @@ class _Absorption:
             subject,
         ):
             try:
-                total = join(look["text"], look["total"])
+                form, total = look["text"], look["total"]
+                check(form, total)
                 key = {"subject": mine, "case": look["case"], "finding": self._maps["finding"][look["finding"]]}
                 old = self._target.db.execute(
                     "SELECT look.id, form.text, total FROM look JOIN form ON form.id = form "
@@ -162,16 +162,18 @@ class _Absorption:
                     key,
                 ).fetchone()
                 if old is None:
-                    values = {**key, "form": self._maps["form"][look["form"]], "total": split(total)[1]}
+                    values = {**key, "form": self._maps["form"][look["form"]], "total": total}
                     found[look["id"]] = self._insert_look(values)
                     continue
                 if not replace:
-                    total = add(join(old[1], old[2]), total)
-            except (KeyError, TypeError, ValueError) as error:
+                    if old[1] != form:
+                        raise ValueError("they count other things")
+                    total = more(form, old[2], total)
+            except (KeyError, ValueError) as error:
                 raise UsageError(
                     f"{self._source.path}: what it holds of {look['case']} can't be added: {error}"
                 ) from None
-            self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (split(total)[1], old[0]))
+            self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (total, old[0]))
             found[look["id"]] = old[0]
         return found
 
@@ -226,9 +228,11 @@ class _Absorption:
 
     def _subtract(self, night: str, rows: Sequence[tuple[int, bytes]]) -> None:
         for look, amounts in rows:
-            (total,) = self._target.db.execute("SELECT total FROM look WHERE id = ?", (look,)).fetchone()
+            form, total = self._target.db.execute(
+                "SELECT form.text, total FROM look JOIN form ON form.id = form WHERE look.id = ?", (look,)
+            ).fetchone()
             try:
-                rest = less(total, amounts)
+                rest = less(form, total, amounts)
             except ValueError as error:
                 raise UsageError(f"{self._source.path}: its run of {night} doesn't add up: {error}") from None
             self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (rest, look))

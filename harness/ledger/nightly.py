@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from keeprate.harness.errors import UsageError
-from keeprate.harness.evidence.check import Check
-from keeprate.harness.evidence.kinds import Evidence, kind_of
+from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.gate import Docket, conclude, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import leading, pictures
@@ -204,12 +203,7 @@ class Agenda:
         return [ahead.place for ahead in self._ahead.values() if ahead.statistical == statistical]
 
     def _is_suspicious(self, totals: dict[str, Evidence]) -> bool:
-        return any(
-            not isinstance(item, Check)
-            and item.log10_e_bound >= self._suspicious[text]
-            and item.log10_e >= self._suspicious[text]
-            for text, item in totals.items()
-        )
+        return any(text in self._suspicious and item.reaches(self._suspicious[text]) for text, item in totals.items())
 
 
 def standing(
@@ -245,7 +239,7 @@ def standing(
 
 def _still_broken(finding: Finding, peak: float | None) -> Finding:
     """`finding`; broken if its e-value was once large enough, which is what Ville's inequality bounds."""
-    if peak is None or finding.evidence is None:
+    if peak is None or finding.effect is None:
         return finding
     return replace(finding, status="broken", peak=peak)
 
@@ -259,9 +253,8 @@ def _refuse_strange(request: Request, results: Mapping[str, Result], ledger: Led
     kinds: dict[str, tuple[Any, ...]] = {}
     for case, result in results.items():
         for text, item in result.evidence.items():
-            kind = kind_of(item)
             exact = text in request.plan and not request.plan[text].share
-            if kinds.setdefault(text, kind) != kind or (exact and not isinstance(item, Check)):
+            if kinds.setdefault(text, item.alike) != item.alike or (exact and not item.is_exact):
                 raise UsageError(f"{ledger.path}: what it holds of {text} in {case} is no evidence of that law")
 
 

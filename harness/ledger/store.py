@@ -21,9 +21,7 @@ from typing import Any
 import msgspec
 
 from keeprate.harness.errors import UsageError
-from keeprate.harness.evidence.kinds import Evidence, add
-from keeprate.harness.evidence.moments import Moments
-from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import check_writable
 from keeprate.harness.judging.pictures import checked
 from keeprate.harness.judging.request import Request
@@ -198,7 +196,7 @@ class Ledger:
                 "ON CONFLICT DO UPDATE SET passes = passes + excluded.passes",
                 (run.id, subject, result.case, result.passes),
             )
-            draws = max((item.n for item in result.evidence.values() if isinstance(item, Tally | Moments)), default=0)
+            draws = max((item.n for item in result.evidence.values() if not item.is_exact), default=0)
             self.db.execute(
                 "UPDATE run SET cases = cases + ?, draws = draws + ?, errors = errors + ?, seconds = max(seconds, ?) "
                 "WHERE id = ?",
@@ -229,7 +227,7 @@ class Ledger:
         else:
             look = old[0]
             try:
-                total = add(join(old[1], old[2]), evidence)
+                total = join(old[1], old[2]) + evidence
             except (TypeError, ValueError) as error:
                 raise UsageError(
                     f"{self.path}: {text} was counted otherwise by an earlier keeprate ({error}). Start another ledger"
@@ -237,7 +235,7 @@ class Ledger:
             self.db.execute("UPDATE look SET total = ? WHERE id = ?", (split(total)[1], look))
         apart = self.db.execute("SELECT amounts FROM recent WHERE run = ? AND look = ?", (run, look)).fetchone()
         if apart is not None:
-            amounts = split(add(join(form, apart[0]), evidence))[1]
+            amounts = split(join(form, apart[0]) + evidence)[1]
         self.db.execute("INSERT OR REPLACE INTO recent (run, look, amounts) VALUES (?, ?, ?)", (run, look, amounts))
         return total
 
@@ -293,9 +291,7 @@ class Ledger:
                 self.finding(item.id),
                 run.night,
                 item.status,
-                item.n,
-                item.log10_e,
-                item.estimate,
+                *((item.effect.n, item.effect.log10_e, item.effect.estimate) if item.effect else (None, None, None)),
             )
             for item in verdict
             if item.status != "not_implemented"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -10,8 +11,8 @@ from typing import Any
 import msgspec
 
 from keeprate.harness.errors import BackendError, NotOffered, Unreadable
-from keeprate.harness.evidence.check import Check
-from keeprate.harness.evidence.kinds import Evidence, add, from_json
+from keeprate.harness.evidence.kinds import Evidence
+from keeprate.harness.evidence.wire import decoded
 from keeprate.harness.protocol.case import Case, FindingId
 from keeprate.harness.protocol.suite import Picture, Suite
 
@@ -59,7 +60,7 @@ class Result(msgspec.Struct, frozen=True):
 
     role: str
     case: str
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, Evidence] = {}
     unreadable: dict[str, str] = {}
     not_offered: dict[str, str] = {}
     error: str = ""
@@ -82,8 +83,7 @@ class Result(msgspec.Struct, frozen=True):
         Raises:
             ValueError: it is no result.
         """
-        result = msgspec.convert(data, cls)
-        return result.replace(evidence={text: from_json(item) for text, item in result.evidence.items()})
+        return msgspec.convert(data, cls, dec_hook=decoded)
 
 
 def run(suite: Suite, backend: Any, job: Job) -> Result:
@@ -109,7 +109,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
                     except NotOffered as reason:
                         not_offered[text] = str(reason)
                     else:
-                        evidence[text] = add(evidence[text], found) if text in evidence else found
+                        evidence[text] = evidence[text] + found if text in evidence else found
         except BackendError as raised:
             error = str(raised)
         except NotOffered as reason:
@@ -134,11 +134,8 @@ def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:
 
 def decided(evidence: Mapping[str, Evidence], job: Job) -> bool:
     """True once a finding is broken for good: e-values are valid whenever one looks."""
-    for text, item in evidence.items():
-        threshold = job.thresholds[text]
-        if isinstance(item, Check):
-            if item.broken:
-                return True
-        elif threshold is not None and item.log10_e_bound >= threshold and item.log10_e >= threshold:
-            return True
-    return False
+    thresholds = job.thresholds
+    return any(
+        item.reaches(math.inf if (threshold := thresholds[text]) is None else threshold)
+        for text, item in evidence.items()
+    )

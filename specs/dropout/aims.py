@@ -6,7 +6,8 @@ import functools
 from dataclasses import dataclass
 from math import prod
 
-from keeprate.harness.evidence.tally import Tally, draws_to_detect
+from keeprate.harness.evidence.likelihood import draws_to_detect
+from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout.contracts import CONTRACTS
 

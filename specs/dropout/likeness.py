@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from keeprate.harness.evidence.kinds import Evidence
-from keeprate.harness.evidence.moments import Moments
-from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.evidence.counterexample import Counterexample, Value
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.suite import Cause
@@ -21,7 +19,7 @@ MOST, FEW = 0.9, 0.01  # parts of the checked elements: nearly all are wrong, or
 ENDS = 0.02  # of the rarer outcome: rates where rounding hides
 UNREAD = {"outcomes", "constancy", "purity"}  # where one of these is broken, what masks show follows from that
 UNMASKED = {"moments", "gradient"}  # judged all the same
-NUMBER = r"(-?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan))"
+BESIDE = ("the same mask as", "another mask than")  # another call, which it is known by too
 NEARLY = 0.01  # of the right value: off by rounding, not by another formula
 NAMED = 3  # causes that are named, at most
 LIKENESS = 0.25  # the most alike cause, below which nothing is said
@@ -85,10 +83,10 @@ def marks_of(findings: Iterable[Finding]) -> list[Mark]:
 def _mark(law: str, context: str, group: list[Finding]) -> Mark:
     broken = [finding for finding in group if finding.status != "kept"]
     details = [finding.detail or {} for finding in broken]
-    draws = [count for one, detail in zip(broken, details, strict=True) if (count := one.n or detail.get("checked"))]
-    off = [effect(one.evidence) for one in broken if one.evidence is not None]
+    draws = [one.evidence.n for one in broken if one.evidence is not None and one.evidence.n]
+    off = [one.effect.of.off for one in broken if one.effect is not None]
     wrong = [detail["wrong"] / max(1, detail["checked"]) for detail in details if "wrong" in detail]
-    first: dict[str, str] = next((detail["first"] for detail in details if detail.get("first")), {})
+    first = next((one.evidence.first for one in broken if one.evidence is not None and one.evidence.first), None)
     return Mark(
         law,
         context,
@@ -105,47 +103,37 @@ def _mark(law: str, context: str, group: list[Finding]) -> Mark:
     )
 
 
-def effect(evidence: Evidence) -> float:
-    """How far what was counted is off, with a sign that does not depend on which cell is furthest.
-
-    Of a rate or a mean, the furthest one's departure. Of pairs, their correlation. Of many cells, by how much of the
-    draws the outer two are too full: a spread that is too wide, draws that are shared.
-    """
-    if isinstance(evidence, Moments) or (isinstance(evidence, Tally) and evidence.departure == "rate"):
-        return evidence.estimate - evidence.expected
-    assert isinstance(evidence, Tally)
-    expected = evidence.counts.sum(axis=1, keepdims=True) * evidence.probabilities
-    if evidence.departure == "correlation":
-        return float(1 - evidence.counts[:, 1].sum() / expected[:, 1].sum())
-    return float((evidence.counts - expected)[:, [0, -1]].sum() / evidence.n)
-
-
-def call_of(first: Mapping[str, str]) -> str:
+def call_of(first: Counterexample | None) -> str:
     """The call of a counterexample: its words, of p whether it is 0, 1, between them or outside, and what was empty."""
-    text = re.sub(f"p = {NUMBER}", _place_of_p, first.get("call", ""))
-    return " ".join(re.sub(r"\d+(?:x\d+)*", _emptiness, text).split())
+    text = first.call if first else ""
+    for name, value in first.given.items() if first else ():
+        text = text.replace(f"= {{{name}}}", _place_of_p(_number(value))) if name == "p" else text
+        text = text.replace(f"{{{name}}}", _without_numbers(value))
+    return " ".join(text.split())
 
 
-def _place_of_p(match: re.Match[str]) -> str:
-    p = float(match[1])
-    return {0.0: "p is zero", 1.0: "p is one"}.get(p, "p is between" if 0 < p < 1 else "p is outside")
+def _place_of_p(p: float) -> str:
+    return {0.0: "is zero", 1.0: "is one"}.get(p, "is between" if 0 < p < 1 else "is outside")
 
 
-def _emptiness(match: re.Match[str]) -> str:
-    return "empty" if "0" in match[0].split("x") else ""
+def _number(value: Value | None) -> float:
+    """A value as a number, as JSON has it; NaN for what is none."""
+    return float(value) if isinstance(value, int | float) or value in ("inf", "-inf") else math.nan
 
 
-def gave_of(first: Mapping[str, str]) -> str:
-    """What a counterexample gave: how its value differs, or its words where it is none."""
-    text = first.get("first", "")
-    if " raised " in text:
-        return RAISED
-    if text.startswith("shape "):
-        return "another shape"
-    if not (values := re.match(f"input {NUMBER} (?:at .* )?gave {NUMBER}$", text)):
-        return " ".join(re.sub(r"[^a-z ]", " ", text).split())
-    x, y = map(float, values.groups())
-    right = [float(number) for number in re.findall(NUMBER, first.get("PyTorch", ""))]
+def _without_numbers(value: Value) -> str:
+    if isinstance(value, tuple):
+        return "empty" if 0 in value else "" if value else "scalar"
+    return value if isinstance(value, str) else ""
+
+
+def gave_of(first: Counterexample | None) -> str:
+    """What a counterexample gave: how its value differs, or what it was where it is none."""
+    if first is None:
+        return ""
+    if first.gave != "value":
+        return f"{first.gave} {first.output}" if first.gave in BESIDE else first.gave
+    x, y, *right = map(_number, (first.input, first.output, *first.allowed))
     if math.isnan(y) or math.isinf(y):
         return "NaN" if math.isnan(y) else "infinity"
     if y == 0 or y == x:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from keeprate.harness.errors import BackendError
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.contracts import Contract
+from keeprate.specs.dropout.counterexamples import Call, raised
 from keeprate.specs.dropout.outcome import Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats
+
+Relation = Literal["", "same", "other"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,29 +23,32 @@ class Observation:
     """One call, and what PyTorch does in its place.
 
     Args:
-        what: the call in words.
+        what: the call.
         x: the input that was given, channels first.
         y: the output; None if the call raised.
-        raised: what was raised; empty if nothing was.
+        raised: what the call raised; None if nothing was.
         dtype: of the output, as the backend names it.
         after: the input after the call.
         expected: PyTorch's outcomes; None where PyTorch refuses the call, or the law asks for none.
+        relation: whether its mask must be the same as that of the last call without a relation, or another one.
     """
 
-    what: str
+    what: Call
     x: Floats
     y: Floats | None
-    raised: str
+    raised: BackendError | None
     dtype: str
     after: Floats
     expected: Outcomes | None
+    relation: Relation = ""
 
     def compared(self) -> Check:
         """The output against PyTorch's outcomes; a call that raised is wrong in every element."""
         assert self.expected is not None
         size = max(1, self.x.size)
-        if self.y is None:
-            return failed(size, size, call=self.what, first=self.raised)
+        if self.raised is not None:
+            return failed(size, size, raised(self.what, self.raised))
+        assert self.y is not None
         if not self.x.size and self.y.shape == self.x.shape:  # nothing to compare in an empty array but its shape
             return passed()
         return compare(self.y, self.x, self.expected, self.what)
@@ -72,23 +78,24 @@ class Calls:
         if self.contract.writes:
             return None
         seen = [one for one in self.observations if one.x.size]
-        return sum((compare(one.after, one.x, exactly(one.x), f"{one.what}: the input") for one in seen), passed())
+        return sum((compare(one.after, one.x, exactly(one.x), one.what.then(": the input")) for one in seen), passed())
 
 
 def observe(
     caller: Caller,
-    what: str,
+    what: Call,
     x: Floats,
     expected: Outcomes | None,
     call: Callable[[Any], Any],
     *,
     strided: bool = False,
+    relation: Relation = "",
 ) -> Observation:
     """What `call` does with an array of `x`; an exception is an observation too."""
     native = caller.native(x, strided=strided)
     try:
         out = call(native)
-        y, dtype, raised = caller.values(out), caller.dtype_of(out), ""
+        y, dtype, refusal = caller.values(out), caller.dtype_of(out), None
     except BackendError as error:
-        y, dtype, raised = None, "", str(error)
-    return Observation(what, x, y, raised, dtype, caller.values(native), expected)
+        y, dtype, refusal = None, "", error
+    return Observation(what, x, y, refusal, dtype, caller.values(native), expected, relation)

@@ -14,7 +14,7 @@ from scipy.fft import irfft, rfft  # twice as fast as NumPy's in single precisio
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.moments import UNIT
 from keeprate.harness.protocol.case import Case
-from keeprate.specs.dropout import reference
+from keeprate.specs.dropout import counterexamples, reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare, same
 from keeprate.specs.dropout.contracts import CONTRACTS
@@ -257,9 +257,7 @@ class Reader:
             return compressed, passed(compressed.size)
         torn = ~np.all(constant, axis=self._spatial)
         at = tuple(int(index) for index in np.argwhere(torn)[0])
-        return compressed, failed(
-            compressed.size, int(torn.sum()), first=f"channel {at} is kept in one place and dropped in another"
-        )
+        return compressed, failed(compressed.size, int(torn.sum()), counterexamples.torn(at))
 
     def _inexact(self, y: npt.NDArray[Any]) -> int:
         """How many of the elements that are summed are not bit for bit one of PyTorch's outcomes."""

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from keeprate.harness.errors import BackendError
-from keeprate.harness.protocol.case import Case, shape_text
+from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.counterexamples import Call, call
 from keeprate.specs.dropout.inputs import (
     cotangent,
     filled,
@@ -28,7 +29,7 @@ from keeprate.specs.dropout.inputs import (
     thousand,
     with_specials,
 )
-from keeprate.specs.dropout.observations import Calls, Observation, observe
+from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
 from keeprate.specs.dropout.rounding import Floats
 
@@ -61,19 +62,19 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     x = filled(caller.contract, case.dtype, case.shape)
     expected = exactly(reference.without_mask(caller.contract, case.dtype, p, x, train=True))
     exact = np.ascontiguousarray(caller.to_layout(expected.kept)).astype(caller.wide)
-    what, native = f"training at p = {p:g}", caller.native(x)
+    what, native = call("training at p = {p}", p=_plain(p)), caller.native(x)
     for _ in range(-(-case.draws // x.size)):
         if caller.contract.writes:
             native = caller.native(x)
         try:
             y = caller.raw(caller.call(native, p))
         except BackendError as error:
-            seen = Observation(what, x, None, str(error), "", x, expected)
+            seen = Observation(what, x, None, error, "", x, expected)
         else:
             if np.array_equal(y, exact):  # the rule; to look closer takes ten times as long
                 yield Calls(caller.contract, case.dtype, (), y.size)
                 continue
-            seen = Observation(what, x, caller.from_layout(y).astype(np.float64), "", case.dtype, x, expected)
+            seen = Observation(what, x, caller.from_layout(y).astype(np.float64), None, case.dtype, x, expected)
         yield Calls(caller.contract, case.dtype, (seen,))
 
 
@@ -93,7 +94,8 @@ def evaluation(caller: Caller) -> Iterator[Observation]:
             _specials(caller.contract, caller.dtype),
         ):
             expected = exactly(reference.without_mask(caller.contract, caller.dtype, p, x, train=False))
-            yield observe(caller, f"evaluation at p = {p}", x, expected, partial(caller.call, p=p, train=False))
+            what = call("evaluation at p = {p}", p=p)
+            yield observe(caller, what, x, expected, partial(caller.call, p=p, train=False))
 
 
 def endpoints(caller: Caller) -> Iterator[Observation]:
@@ -106,7 +108,7 @@ def endpoints(caller: Caller) -> Iterator[Observation]:
             expected = exactly(reference.without_mask(caller.contract, caller.dtype, p, x, train=True))
             if p == 1.0:  # a framework that selects drops an infinity to 0
                 expected = with_selected(expected, x)
-            yield observe(caller, f"training at p = {p:g}", x, expected, partial(caller.call, p=p))
+            yield observe(caller, call("training at p = {p}", p=_plain(p)), x, expected, partial(caller.call, p=p))
 
 
 def arguments(caller: Caller) -> Iterator[Observation]:
@@ -114,12 +116,13 @@ def arguments(caller: Caller) -> Iterator[Observation]:
     shape = _ordinary(caller.contract)
     for train in (True, False):
         for p in (*REFUSED_RATES, 0.0, 0.3, 1.0, 0, 1):
-            yield _refusal(caller, f"p = {p}, {_mode(train)}", shape, p, train)
+            yield _refusal(caller, call("p = {p}, {mode}", p=p, mode=_mode(train)), shape, p, train)
         for rank in caller.contract.refused:
-            yield _refusal(caller, f"rank {rank}, {_mode(train)}", SHAPES[rank][0], 0.3, train)
+            what = call("rank {rank}, {mode}", rank=rank, mode=_mode(train))
+            yield _refusal(caller, what, SHAPES[rank][0], 0.3, train)
 
 
-def _refusal(caller: Caller, what: str, shape: tuple[int, ...], p: float, train: bool) -> Observation:
+def _refusal(caller: Caller, what: Call, shape: tuple[int, ...], p: float, train: bool) -> Observation:
     x = filled(caller.contract, caller.dtype, shape)
     refused = reference.refuses(caller.contract, caller.dtype, p, shape, train)
     return observe(caller, what, x, None if refused else exactly(x), partial(caller.call, p=p, train=train))
@@ -129,7 +132,7 @@ def dtype(caller: Caller) -> Iterator[Observation]:
     """Calls in every mode, for the dtype of what comes back."""
     x = filled(caller.contract, caller.dtype, _ordinary(caller.contract))
     for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
-        what = f"{_mode(train)} at p = {p:g}"
+        what = call("{mode} at p = {p}", mode=_mode(train), p=_plain(p))
         yield observe(caller, what, x, None, partial(caller.call, p=p, train=train))
 
 
@@ -151,13 +154,13 @@ def endpoints_of_gradient(caller: Caller) -> Iterator[Observation]:
         yield from _gradients(caller, p, True)
     x = filled(caller.contract, caller.dtype, (0, *_ordinary(caller.contract)[1:]))
     gradient = partial(caller.gradient, p=0.3, train=True, cotangent=caller.native(x))
-    yield observe(caller, "gradient of an empty input", x, exactly(x), gradient)
+    yield observe(caller, call("gradient of an empty input"), x, exactly(x), gradient)
 
 
 def _gradients(caller: Caller, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
     for special in (False, True) if specials else (False,):
         x, ct, expected = _slopes(caller.contract, caller.dtype, p, train, special)
-        what = f"gradient in {_mode(train)} at p = {p:g}"
+        what = call("gradient in {mode} at p = {p}", mode=_mode(train), p=_plain(p))
         gradient = partial(caller.gradient, p=p, train=train, cotangent=caller.native(ct))
         yield observe(caller, what, x, expected, gradient)
 
@@ -182,31 +185,33 @@ def strides(caller: Caller) -> Iterator[Observation]:
             if layout == "stride0" and caller.contract.writes:
                 continue  # PyTorch refuses to write to one place through several elements
             x = laid_out(filled(caller.contract, caller.dtype, shape), layout)
-            yield from _in_each_mode(caller, f"on {layout} input of shape {shape_text(x.shape)}", x, strided=True)
+            where = call("on {layout} input of shape {shape}", layout=layout, shape=x.shape)
+            yield from _in_each_mode(caller, where, x, strided=True)
 
 
-def _in_each_mode(caller: Caller, where: str, x: Floats, *, strided: bool = False) -> Iterator[Observation]:
+def _in_each_mode(caller: Caller, where: Call, x: Floats, *, strided: bool = False) -> Iterator[Observation]:
     """Calls in training, at p = 1 and in evaluation; none at p = 1 where it is refused, as `endpoints` says."""
     observed = partial(observe, caller, x=x, strided=strided)
     expected = reference.outcomes(caller.contract, caller.dtype, 0.3, x)
-    yield observed(f"training {where}", expected=expected, call=partial(caller.call, p=0.3))
+    yield observed(where.after("training "), expected=expected, call=partial(caller.call, p=0.3))
     nothing = exactly(reference.without_mask(caller.contract, caller.dtype, 1.0, x, train=True))
-    at_one = observed(f"training at p = 1 {where}", expected=nothing, call=partial(caller.call, p=1.0))
-    if not at_one.raised:
+    at_one = observed(where.after("training at p = {p} ", p=1), expected=nothing, call=partial(caller.call, p=1.0))
+    if at_one.raised is None:
         yield at_one
-    yield observed(f"evaluation {where}", expected=exactly(x), call=partial(caller.call, p=0.3, train=False))
+    yield observed(where.after("evaluation "), expected=exactly(x), call=partial(caller.call, p=0.3, train=False))
 
 
 def shape(caller: Caller) -> Iterator[Observation]:
     """Calls in every mode on every rank that PyTorch takes, on axes of length 1, on empty arrays."""
     for size in (size for rank in caller.contract.ranks for size in SHAPES[rank]):
         x = filled(caller.contract, caller.dtype, size)
-        yield from _in_each_mode(caller, f"on shape {shape_text(size)}", x)
+        yield from _in_each_mode(caller, call("on shape {shape}", shape=size), x)
 
 
 def inplace(caller: Caller) -> Iterator[Observation]:
     """Calls of the in-place form: `y` is the input after the call."""
     contract = caller.contract
+    written = caller.call if contract.writes else caller.call_inplace
     for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
         x = filled(contract, caller.dtype, _ordinary(contract))
         expected = (
@@ -214,14 +219,13 @@ def inplace(caller: Caller) -> Iterator[Observation]:
             if train
             else exactly(reference.without_mask(contract, caller.dtype, p, x, train=False))
         )
-        what = f"in place, {_mode(train)} at p = {p:g}"
-        call = caller.call if contract.writes else caller.call_inplace
-        yield observe(caller, what, x, expected, partial(call, p=p, train=train))
+        what = call("in place, {mode} at p = {p}", mode=_mode(train), p=_plain(p))
+        yield observe(caller, what, x, expected, partial(written, p=p, train=train))
     x = filled(contract, caller.dtype, _ordinary(contract))
     expected = exactly(reference.without_mask(contract, caller.dtype, 1.0, x, train=True))
     for train in (True, False):
-        what = f"in place, {_mode(train)}, then training at p = 1 on what was returned"
-        yield observe(caller, what, x, expected, partial(_twice, call, train))
+        what = call("in place, {mode}, then training at p = {p} on what was returned", mode=_mode(train), p=1)
+        yield observe(caller, what, x, expected, partial(_twice, written, train))
 
 
 def _twice(call: Callable[..., Any], train: bool, native: Any) -> Any:
@@ -233,9 +237,8 @@ def specials(caller: Caller) -> Iterator[Observation]:
     x = _specials(caller.contract, caller.dtype)
     for p in RATES:
         expected = reference.outcomes(caller.contract, caller.dtype, p, x)
-        yield observe(
-            caller, f"training at p = {p} on zeros, infinities and NaN", x, expected, partial(caller.call, p=p)
-        )
+        what = call("training at p = {p} on zeros, infinities and NaN", p=p)
+        yield observe(caller, what, x, expected, partial(caller.call, p=p))
 
 
 def seeding(caller: Caller) -> Iterator[Observation]:
@@ -246,32 +249,35 @@ def seeding(caller: Caller) -> Iterator[Observation]:
     of_large = reference.table(contract, dtype, 0.5, values).take(indices(large.shape))
 
     empty = filled(contract, dtype, (0, *x.shape[1:]))
-    call, nothing, refused = (0.5, True, x), (0.5, True, empty), (1.5, True, x)
+    drawn, nothing, refused = (0.5, True, x), (0.5, True, empty), (1.5, True, x)
 
-    def observed(what: str, value: int, *before: tuple[float, bool, Floats], on: Floats = x) -> Observation:
+    def observed(
+        relation: Relation, what: Call, value: int, *before: tuple[float, bool, Floats], on: Floats = x
+    ) -> Observation:
         caller.seed(value)
         for p, train, given in before:
             observe(caller, what, given, None, partial(caller.call, p=p, train=train))
         expected = of_large if on is large else reference.outcomes(contract, dtype, 0.5, on)
-        return observe(caller, what, on, expected, partial(caller.call, p=0.5))
+        return observe(caller, what, on, expected, partial(caller.call, p=0.5), relation=relation)
 
-    yield observed("after seed 1", 1)
-    yield observed("other: seed 2", 2)
-    yield observed("same: seed 1 again", 1)
-    yield observed("same: seed 1, then a call in evaluation", 1, (0.5, False, x))
-    yield observed("same: seed 1, then a call at p = 0", 1, (0.0, True, x))
-    yield observed("other: seed 1, then a call in training", 1, call)
-    yield observed("other: seed 1, then calls in training and on nothing", 1, call, nothing)
-    yield observed("other: seed 1, then a call in training and one at p = 1.5", 1, call, refused)
-    yield observed("same: seed 1, other data", 1, on=-x)
-    yield observed("after seed 0", 0)
-    yield observed("same: seed 0 again", 0)
-    yield observed("after seed 1 and a call", 1, call)
-    yield observed("same: seed 1 and a call again", 1, call)
-    yield observed("after seed 1, on 131,072 entries", 1, on=large)
-    yield observed("same: seed 1 again, on 131,072 entries", 1, on=large)
-    yield observed("same: seed 1 once more, on 131,072 entries", 1, on=large)
-    yield observed("other: seed 2, on 131,072 entries", 2, on=large)
+    yield observed("", call("after seed 1"), 1)
+    yield observed("other", call("seed 2"), 2)
+    yield observed("same", call("seed 1 again"), 1)
+    yield observed("same", call("seed 1, then a call in evaluation"), 1, (0.5, False, x))
+    yield observed("same", call("seed 1, then a call at p = {p}", p=0), 1, (0.0, True, x))
+    yield observed("other", call("seed 1, then a call in training"), 1, drawn)
+    yield observed("other", call("seed 1, then calls in training and on nothing"), 1, drawn, nothing)
+    what = call("seed 1, then a call in training and one at p = {p}", p=1.5)
+    yield observed("other", what, 1, drawn, refused)
+    yield observed("same", call("seed 1, other data"), 1, on=-x)
+    yield observed("", call("after seed 0"), 0)
+    yield observed("same", call("seed 0 again"), 0)
+    yield observed("", call("after seed 1 and a call"), 1, drawn)
+    yield observed("same", call("seed 1 and a call again"), 1, drawn)
+    yield observed("", call("after seed 1, on 131,072 entries"), 1, on=large)
+    yield observed("same", call("seed 1 again, on 131,072 entries"), 1, on=large)
+    yield observed("same", call("seed 1 once more, on 131,072 entries"), 1, on=large)
+    yield observed("other", call("seed 2, on 131,072 entries"), 2, on=large)
 
 
 def modes(caller: Caller) -> Iterator[Observation]:
@@ -279,13 +285,12 @@ def modes(caller: Caller) -> Iterator[Observation]:
     x = filled(caller.contract, caller.dtype, thousand(caller.contract))
     kept_or_dropped = reference.outcomes(caller.contract, caller.dtype, 0.5, x)
     for first in (True, False):
-        call = caller.switch(0.5)
-        before = "at first"
-        for train in (first, not first, first):
-            what = f"{_mode(train)} {before}"
+        switched = caller.switch(0.5)
+        for number, train in enumerate((first, not first, first)):
+            before = {"before": _mode(not train)} if number else {}
+            what = call("{mode} after {before}" if number else "{mode} at first", mode=_mode(train), **before)
             expected = kept_or_dropped if train else exactly(x)
-            yield observe(caller, what, x, expected, _in_mode(call, train))
-            before = f"after {_mode(train)}"
+            yield observe(caller, what, x, expected, _in_mode(switched, train))
 
 
 def _in_mode(call: Callable[[Any, bool], Any], train: bool) -> Callable[[Any], Any]:
@@ -298,15 +303,21 @@ def concurrency(caller: Caller) -> Iterator[Observation]:
     expected = reference.outcomes(caller.contract, caller.dtype, 0.5, x)
     inputs = [[caller.native(x) for _ in range(CALLS)] for _ in range(THREADS)]
     for number, seen in enumerate(caller.at_once(inputs, 0.5)):
-        what = f"call {number % CALLS + 1} in thread {number // CALLS + 1} of {THREADS} at once"
+        place = {"call": number % CALLS + 1, "thread": number // CALLS + 1, "threads": THREADS}
+        what = call("call {call} in thread {thread} of {threads} at once", **place)
         if isinstance(seen, BackendError):
-            yield Observation(what, x, None, str(seen), "", x, expected)
+            yield Observation(what, x, None, seen, "", x, expected)
         else:
-            yield Observation(what, x, caller.values(seen), "", seen.dtype, x, expected)
+            yield Observation(what, x, caller.values(seen), None, seen.dtype, x, expected)
 
 
 def _mode(train: bool) -> str:
     return "training" if train else "evaluation"
+
+
+def _plain(p: float) -> float:
+    """`p` as messages write it: 1 and not 1.0."""
+    return int(p) if p == int(p) else p
 
 
 STUDIES: dict[str, Callable[[Caller], Iterator[Observation]]] = {

@@ -14,8 +14,9 @@ from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller, Seen
 from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.inputs import filled, thousand
-from keeprate.specs.dropout.observations import Calls, Observation
+from keeprate.specs.dropout.observations import Calls, Observation, Relation
 from keeprate.specs.dropout.other_process import two, two_unseeded
 from keeprate.specs.dropout.sample import CHUNK, Backward, Masks, Reader
 from keeprate.specs.masks.packed_masks import PackedMasks
@@ -201,14 +202,14 @@ def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     expected = reference.outcomes(contract, case.dtype, UNSEEDED, x)
     (one, other), (fresh, second) = two(backend), two_unseeded(backend)
 
-    def observed(what: str, seen: Seen) -> Observation:
-        return Observation(what, x, caller.values(seen), "", seen.dtype, x, expected)
+    def observed(relation: Relation, what: str, seen: Seen) -> Observation:
+        return Observation(call(what), x, caller.values(seen), None, seen.dtype, x, expected, relation)
 
     seen = (
-        observed("after seed 1 in a process", one.calls(small, 1, 1)[0]),
-        observed("same: seed 1 in another process", other.calls(small, 1, 1)[0]),
-        observed("other: seed 2 in another process", other.calls(small, 2, 1)[0]),
-        observed("without a seed in a fresh process", fresh.unseeded(small)),
-        observed("other: no seed in another fresh process", second.unseeded(small)),
+        observed("", "after seed 1 in a process", one.calls(small, 1, 1)[0]),
+        observed("same", "seed 1 in another process", other.calls(small, 1, 1)[0]),
+        observed("other", "seed 2 in another process", other.calls(small, 2, 1)[0]),
+        observed("", "without a seed in a fresh process", fresh.unseeded(small)),
+        observed("other", "no seed in another fresh process", second.unseeded(small)),
     )
     yield Calls(contract, case.dtype, seen)

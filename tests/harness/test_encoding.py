@@ -5,10 +5,9 @@ import json
 import pytest
 
 from keeprate.harness.evidence.check import failed, passed
-from keeprate.harness.evidence.kinds import add
 from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.ledger.encoding import join, less, pack, split
+from keeprate.harness.ledger.encoding import join, less, more, pack, split
 
 EVIDENCE = {
     "tally": Tally(("kept", "dropped"), (7, 3), (0.7, 0.3), departure="rate"),
@@ -18,6 +17,7 @@ EVIDENCE = {
     "failed": failed(5, 2, call="training", first="0.5 at (0, 0) gave −inf"),
 }
 FORM, AMOUNTS = split(EVIDENCE["tally"])
+SUM, _ = split(EVIDENCE["moments"])
 
 
 @pytest.mark.parametrize("evidence", EVIDENCE.values(), ids=EVIDENCE)
@@ -28,16 +28,17 @@ def test_evidence_is_the_same_after_it_was_taken_apart(evidence):
 @pytest.mark.parametrize("evidence", EVIDENCE.values(), ids=EVIDENCE)
 def test_two_of_a_kind_less_one_of_them_is_the_other(evidence):
     form, amounts = split(evidence)
-    both_form, both = split(add(evidence, evidence))
+    both_form, both = split(evidence + evidence)
     assert both_form == form
-    assert join(form, less(both, amounts)) == evidence
+    assert more(form, amounts, amounts) == both
+    assert join(form, less(form, both, amounts)) == evidence
 
 
 def test_no_more_can_be_taken_away_than_there_is():
     with pytest.raises(ValueError, match="counts what the total does not"):
-        less(AMOUNTS, split(Tally(("kept", "dropped"), (8, 0), (0.7, 0.3)))[1])
+        less(FORM, AMOUNTS, split(Tally(("kept", "dropped"), (8, 0), (0.7, 0.3)))[1])
     with pytest.raises(ValueError, match="different kinds"):
-        less(AMOUNTS, split(passed(1))[1])
+        less(FORM, AMOUNTS, split(passed(1))[1])
 
 
 @pytest.mark.parametrize(
@@ -63,8 +64,13 @@ def test_no_more_can_be_taken_away_than_there_is():
         ("{", {"counts": [[1, 3]]}),
         ("[" * 100_000, {"counts": [[1, 3]]}),
         ('{"type":"check"}', {"checked": 3, "exact": -1, "wrong": 0}),
-        ('{"type":"check"}', {"checked": 3, "exact": 3, "wrong": 1, "first": {"input": 7}}),
-        ('{"type":"check"}', {"checked": 3, "exact": 3, "wrong": 1, "first": ["input"]}),
+        ('{"type":"check"}', {"checked": 3, "exact": 3, "wrong": 1, "first": {"words": {"input": 7}}}),
+        ('{"type":"check"}', {"checked": 3, "exact": 3, "wrong": 1, "first": {"words": ["input"]}}),
+        ('{"type":"check"}', {"checked": 3, "exact": 3, "wrong": 1, "first": {"words": {}, "gave": 1}}),
+        (FORM, {"counts": [[1, 3]], "more": 1}),
+        (SUM, {"draws": [[10]], "total": [2**200 + 1], "slack": [3]}),
+        (SUM, {"draws": [[10]], "total": [1.0], "slack": [3]}),
+        (SUM, {"draws": [[10]], "total": [1], "slack": [-3]}),
     ],
 )
 def test_what_is_no_evidence_is_refused(form, amounts):

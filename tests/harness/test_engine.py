@@ -10,6 +10,7 @@ import pytest
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import Check, failed, passed
+from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer, runner_for
@@ -141,7 +142,9 @@ def test_the_number_of_workers_changes_nothing(judged, fresh_seed, kind):
 
 def test_another_seed_gives_other_draws(judged, fresh_seed):
     one, other = (judged("Fair", seed=seed) for seed in (fresh_seed, fresh_seed + 1))
-    assert [finding.estimate for finding in one if finding.n] != [finding.estimate for finding in other if finding.n]
+    assert [finding.effect.estimate for finding in one if finding.effect] != [
+        finding.effect.estimate for finding in other if finding.effect
+    ]
 
 
 def test_a_run_without_a_seed_draws_one(coin, coins):
@@ -363,7 +366,7 @@ def test_the_whole_dropout_plan_travels():
 
 def test_checks_add_and_keep_the_first_counterexample():
     total = passed(10) + failed(5, 2, first="a") + failed(1, 1, first="b")
-    assert total == Check(16, 13, 3, {"first": "a"})
+    assert total == Check(16, 13, 3, Counterexample({"first": "a"}))
     assert total.broken
     assert not passed(10).broken
 

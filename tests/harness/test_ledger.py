@@ -20,7 +20,6 @@ from msgspec import structs
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import failed
-from keeprate.harness.evidence.kinds import add
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask, jobs
@@ -133,7 +132,7 @@ def test_what_a_night_draws_is_what_its_cases_give(ledger, request):
     for found in runner.map(given):
         for finding, evidence in found.evidence.items():
             total = again[found.case].get(finding)
-            again[found.case][finding] = add(total, evidence) if total else evidence
+            again[found.case][finding] = total + evidence if total else evidence
     assert {case: found.evidence for case, found in ledger.results(1).items()} == again
     assert ledger.passes(1) == {case: sum(job.passes for job in given if job.case.id == case) for case in again}
 
@@ -210,7 +209,7 @@ def test_a_counterexample_is_kept(ledger, request):
     for number in (3, 4):
         ledger.add(run, Result("backend", CASE, {LANDS: failed(10, 1, first=f"throw {number} stands")}), 1.0)
     check = ledger.results(run.subjects["backend"])[CASE].evidence[LANDS]
-    assert (check.checked, check.wrong, check.first) == (20, 2, {"first": "throw 3 stands"})
+    assert (check.checked, check.wrong, check.first.words) == (20, 2, {"first": "throw 3 stands"})
 
 
 def test_the_latest_nights_are_kept_apart_however_many_gates_there_were(ledger, request):
@@ -380,14 +379,14 @@ def assert_adds_up(ledger):
     passes = ledger.passes(1)
     for case, found in ledger.results(1).items():
         for evidence in found.evidence.values():
-            assert (evidence.n if isinstance(evidence, Tally) else evidence.checked) == passes[case] * planned[case]
+            assert evidence.n == passes[case] * planned[case]
     rows = ledger.db.execute(
         "SELECT look, form.text, amounts, total FROM recent JOIN look ON look.id = look JOIN form ON form.id = form"
     )
     apart, whole = {}, {}
     for look, form, amounts, total in rows:
         evidence = join(form, amounts)
-        apart[look] = add(apart[look], evidence) if look in apart else evidence
+        apart[look] = apart[look] + evidence if look in apart else evidence
         whole[look] = join(form, total)
     assert apart == whole
     draws = ledger.db.execute("SELECT sum(cases), sum(draws) FROM run").fetchone()
@@ -638,8 +637,8 @@ def test_what_was_broken_stays_so_whatever_comes_after(ledger, request):
     assert first.status == "broken"
     ledger.add(run, result(10_000, 10_500), 1.0)
     second = told()
-    assert second.evidence.log10_e < second.threshold_log10_e
-    assert (second.status, second.log10_e) == ("broken", first.log10_e)
+    assert second.evidence.log10_e < second.effect.threshold_log10_e
+    assert (second.status, second.effect.log10_e) == ("broken", first.effect.log10_e)
     assert tell(ledger, COIN)["verdict"] == "broken"
 
 

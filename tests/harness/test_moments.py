@@ -81,7 +81,7 @@ def test_e_has_mean_one_over_all_samples_of_two_groups():
             small(first[1:], [3], [0.25], [2.0], q[1]),
         ]
         chance = binom.pmf(first[0], 4, q[0]) * binom.pmf(first[1], 3, q[1])
-        mean += chance * 10 ** Moments.stack(parts, ["a", "b"]).log10_e
+        mean += chance * 10 ** Moments.pool(parts, ["a", "b"]).log10_e
     assert mean == pytest.approx(1, abs=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_a_shift_of_one_group_is_caught_at_what_all_call_detectable(fresh_seed):
 
     def sample(shift):
         parts = [drawn(rng, 0.7, 10**5), drawn(rng, 0.1, 10**4, off=shift), drawn(rng, 0.9, 10**6)]
-        return Moments.stack(parts, names)
+        return Moments.pool(parts, names)
 
     shift = sample(0).detectable(1e-9)
     samples = [sample(shift) for _ in range(500)]
@@ -231,8 +231,8 @@ def test_only_moments_of_one_promise_add_or_stack():
     two = Moments([0.4], [[1.0, 2.0]], [[0.0, 0.0]], [[5, 5]], (0,), (0,))
     with pytest.raises(ValueError, match="can be added"):
         one + two
-    with pytest.raises(ValueError, match="can be stacked"):
-        Moments.stack([one, two], ["a", "b"])
+    with pytest.raises(ValueError, match="can be pooled"):
+        Moments.pool([one, two], ["a", "b"])
     with pytest.raises(ValueError, match="alpha"):
         one.detectable(2)
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, kstest, multinomial
 
-from keeprate.harness.evidence.tally import Tally, draws_to_detect
+from keeprate.harness.evidence.likelihood import draws_to_detect
+from keeprate.harness.evidence.tally import Tally
 
 MILLION = 6.0  # log10 e: a faithful tally gets here once in a million runs
 RATE = ("kept", "dropped")
@@ -327,7 +328,7 @@ def test_the_furthest_cell_is_named_by_group_and_cell():
 
 def test_stacked_tallies_keep_their_groups_under_a_label():
     one, two = rate((7, 3), 0.7), rate([[5, 5], [4, 6]], [0.5, 0.5], groups=("a", "b"))
-    stacked = Tally.stack([one, two], ["p0.3", "p0.5"])
+    stacked = Tally.pool([one, two], ["p0.3", "p0.5"])
     assert stacked.groups == ("p0.3", "p0.5 a", "p0.5 b")
     assert stacked.counts.tolist() == [[7, 3], [5, 5], [4, 6]]
     assert stacked.probabilities[:, 0].tolist() == [0.7, 0.5, 0.5]
@@ -370,8 +371,8 @@ def test_only_tallies_of_one_promise_add_or_stack():
         rate((7, 3), 0.7) + rate((7, 3), 0.5)
     with pytest.raises(ValueError, match="can be added"):
         rate((7, 3), 0.7) + Tally(RATE, (7, 3), (0.7, 0.3), departure="cell")
-    with pytest.raises(ValueError, match="can be stacked"):
-        Tally.stack([rate((7, 3), 0.7), Tally(PAIR, (1, 2, 1), pair_cells(0.5))], ["a", "b"])
+    with pytest.raises(ValueError, match="can be pooled"):
+        Tally.pool([rate((7, 3), 0.7), Tally(PAIR, (1, 2, 1), pair_cells(0.5))], ["a", "b"])
     with pytest.raises(ValueError, match="alpha"):
         rate((7, 3), 0.7).interval(0)
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from keeprate.harness.evidence.check import failed, passed
+from keeprate.harness.evidence.kinds import plain
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import decide, unjudged
-from keeprate.harness.judging.gate import Docket, conclude
+from keeprate.harness.judging.gate import Docket, conclude, no_verdict
 from keeprate.harness.judging.known import Known
 from keeprate.harness.judging.request import Request, ask
-from keeprate.harness.judging.text import WIDTH, _plain, by_law, failure_text, millions, verdict_text
+from keeprate.harness.judging.text import WIDTH, failure_text, millions, verdict_text
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.suite import load_suite
@@ -114,7 +115,7 @@ def test_a_statistical_failure_says_what_was_promised_and_seen(everything_broken
     assert found["seen"].startswith("0.75 ")
     assert 0.7 < low < 0.75 < high
     assert text.index("off by     +0.05 ") < text.index("evidence   log10 e = ")
-    assert f"broken from {finding.threshold_log10_e:.1f} on" in found["evidence"]
+    assert f"broken from {finding.effect.threshold_log10_e:.1f} on" in found["evidence"]
     assert "p0.5" in found["elsewhere"]
     assert found["often"].startswith("a mask drawn in a narrow dtype")
     assert text.index("promised") < text.index("evidence") < text.index("elsewhere") < text.index("often")
@@ -122,9 +123,15 @@ def test_a_statistical_failure_says_what_was_promised_and_seen(everything_broken
     assert "passes" not in text  # the command repeats all of it
 
 
+def test_a_p_value_too_small_for_a_number_is_not_zero():
+    (finding,) = broken("dropout/keep_rate/float32/p0.3/64x1024/eager")
+    assert finding.effect.p_value == 0
+    assert rows(failure_text(finding, [], SUITE.by_name["keep_rate"]))["evidence"].endswith(" on; p < 1e-300")
+
+
 @pytest.mark.parametrize(("number", "text"), [(1.34, "1.3"), (99.6, "100"), (12_345.0, "12,000"), (0.0123, "0.012")])
 def test_a_ratio_has_no_power_of_ten(number, text):
-    assert _plain(number) == text
+    assert plain(number) == text
 
 
 def test_what_broke_elsewhere_stands_together():
@@ -218,9 +225,13 @@ def broken(*ids):
     return [decide_on(asked, asked.promises[text], off_by(asked.promises[text], 0.05)) for text in ids]
 
 
+def families(findings):
+    return replace(no_verdict(request(), ""), findings=tuple(findings)).families
+
+
 def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
     rate, wrong = broken("dropout/keep_rate/float32/p0.3/64x1024/eager", "dropout/purity/float32/-/64x1024/eager")
-    assert list(by_law([replace(rate, status="error", evidence=None), wrong], SUITE)) == ["purity", "keep_rate"]
+    assert list(families([replace(rate, status="error", evidence=None), wrong])) == ["purity", "keep_rate"]
 
 
 @pytest.mark.parametrize(
@@ -246,9 +257,9 @@ def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
     ],
 )
 def test_causes_come_before_what_follows_from_them(ids, order):
-    families = by_law(broken(*ids), SUITE)
-    assert list(families) == order
-    assert families[order[0]][0].context in ("grad", "eager")  # its plainest finding is the one that is shown
+    found = families(broken(*ids))
+    assert list(found) == order
+    assert found[order[0]][0].context in ("grad", "eager")  # its plainest finding is the one that is shown
 
 
 def test_a_verdict_ends_with_itself(everything_broken):

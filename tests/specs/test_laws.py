@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keeprate.harness.errors import Unreadable
+from keeprate.harness.errors import BackendError, Unreadable
 from keeprate.harness.evidence.check import passed
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.laws.streams import data, seeding, streams
 from keeprate.specs.dropout.observations import Calls, Observation
@@ -58,8 +59,8 @@ def drawn(seed, p=0.3, number=32, shape=SHAPE):
 
 def packed(masks):
     bits = PackedMasks.empty(len(masks), masks.shape[1:])
-    for call, mask in enumerate(masks):
-        bits.put(call, mask)
+    for number, mask in enumerate(masks):
+        bits.put(number, mask)
     return bits
 
 
@@ -203,21 +204,21 @@ def test_what_could_not_be_read_is_not_judged():
         no_mask_twice(blind)
 
 
-@pytest.mark.parametrize(("y", "raised"), [(None, "dropout raised OverflowError"), (np.ones(3), "")])
+@pytest.mark.parametrize(("y", "raised"), [(None, BackendError("dropout raised OverflowError")), (np.ones(3), None)])
 def test_a_call_that_gives_no_mask_breaks_the_promise_of_seeds(y, raised):
     x = np.ones(4)
 
-    def seen(what, output, why):
-        return Observation(what, x, output, why, "float32", x, exactly(x))
+    def seen(relation, what, output, why):
+        return Observation(call(what), x, output, why, "float32", x, exactly(x), relation)
 
-    right = seen("after seed 1", x, ""), seen("same: seed 1 again", x, "")
+    right = seen("", "after seed 1", x, None), seen("same", "seed 1 again", x, None)
     for observations in (
-        (*right, seen("same: seed 1, other data", y, raised)),
-        (seen("after seed 1", y, raised), *right),
+        (*right, seen("same", "seed 1, other data", y, raised)),
+        (seen("", "after seed 1", y, raised), *right),
     ):
         check = seeding(Calls(CONTRACTS["dropout"], "float32", observations))
         assert (check.checked, check.wrong) == (2, 1)
-        assert check.first["first"] == raised or "another shape" in check.first["first"]
+        assert check.first.words["first"] == (str(raised) if raised else "an output of another shape than its input")
     assert not seeding(Calls(CONTRACTS["dropout"], "float32", right)).broken
 
 

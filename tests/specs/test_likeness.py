@@ -2,13 +2,15 @@
 
 import pytest
 
+from keeprate.harness.errors import BackendError
+from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.tally import Tally
+from keeprate.specs.dropout.counterexamples import Call, call, raised, taken, wrong_mask, wrong_shape, wrong_value
 from keeprate.specs.dropout.likeness import (
     LIKENESS,
     Mark,
     call_of,
     cause,
-    effect,
     gave_of,
     likely,
     likely_causes,
@@ -80,30 +82,33 @@ def test_a_mark_is_read_as_it_was_written():
     assert again == mark
 
 
+INF, NAN = float("inf"), float("nan")
+
+
 @pytest.mark.parametrize(
     ("first", "call", "gave"),
     [
+        (taken(call("p = {p}, {mode}", p=-1e-9, mode="evaluation")), "p is outside, evaluation", "a result"),
+        (taken(call("p = {p}, {mode}", p=NAN, mode="training")), "p is outside, training", "a result"),
+        (wrong_value(call("evaluation at p = {p}", p=0.0), -INF, (0, 1), NAN, 1, 1), "evaluation at p is zero", "NaN"),
+        (wrong_value(call("training at p = {p}", p=1), 2, (), 2, 0, 0), "training at p is one", "its input"),
+        (wrong_value(Call(), 0.5, (0, 7), 0.625, 0.62500001, -1.45), "", "nearly the right value"),
+        (wrong_value(Call(), 0.5, (), 5, 0.6, 0), "", "another value"),
+        (wrong_value(Call(), 0.5, (), INF, 0.6, 0), "", "infinity"),
+        (raised(call("rank {rank}, training", rank=0), BackendError("it raised")), "rank , training", "an exception"),
         (
-            {"call": "p = -1e-09, evaluation", "first": "was taken, and gave a result", "PyTorch": "refuses it"},
-            "p is outside, evaluation",
-            "was taken and gave a result",
-        ),
-        ({"call": "evaluation at p = 0", "first": "input -inf at (0, 1) gave nan"}, "evaluation at p is zero", "NaN"),
-        ({"call": "training at p = 1", "first": "input 2 gave 2", "PyTorch": "0"}, "training at p is one", "its input"),
-        (
-            {"first": "input 0.5 at (0, 7) gave 0.625", "PyTorch": "kept 0.62500001, dropped -1.45"},
-            "",
-            "nearly the right value",
-        ),
-        ({"first": "input 0.5 gave 5", "PyTorch": "kept 0.6, dropped 0"}, "", "another value"),
-        ({"call": "rank 1, training", "first": "dropout raised ValueError: 3"}, "rank , training", "an exception"),
-        (
-            {"call": "training on shape 0x4", "first": "shape (1,) for an input of shape (0, 4)"},
-            "training on shape empty",
+            wrong_shape(call("training on shape {shape}", shape=(0, 4)).then(": the input"), (1,), (0, 4)),
+            "training on shape empty: the input",
             "another shape",
         ),
-        ({"first": "input x gave y"}, "", "input x gave y"),
-        ({}, "", ""),
+        (
+            wrong_mask(call("seed 2"), "the same mask as", call("after seed 1")),
+            "seed 2",
+            "the same mask as after seed 1",
+        ),
+        (Counterexample({"first": "in words alone"}), "", ""),
+        (Counterexample({}, "at p = {p}", {"p": "no number"}, "value", output=(1,)), "at p is outside", "NaN"),
+        (None, "", ""),
     ],
 )
 def test_a_counterexample_is_known_again_without_what_is_particular_to_it(first, call, gave):
@@ -113,10 +118,10 @@ def test_a_counterexample_is_known_again_without_what_is_particular_to_it(first,
 def test_the_sign_of_an_effect_does_not_depend_on_the_furthest_cell():
     cells, q = ("both", "one", "none"), (0.49, 0.42, 0.09)
     for counts in ((5000, 4100, 900), (4900, 4100, 1000)):  # fewer unlike pairs, whichever of the alike are more
-        assert effect(Tally(cells, counts, q, departure="correlation")) == pytest.approx(1 - 4100 / 4200)
+        assert Tally(cells, counts, q, departure="correlation").off == pytest.approx(1 - 4100 / 4200)
     narrow = Tally(("low", "middle", "high"), (10, 80, 10), (0.25, 0.5, 0.25))
-    assert effect(narrow) == pytest.approx(-0.3)
-    assert effect(Tally(("kept", "dropped"), (60, 40), (0.7, 0.3), departure="rate")) == pytest.approx(-0.1)
+    assert narrow.off == pytest.approx(-0.3)
+    assert Tally(("kept", "dropped"), (60, 40), (0.7, 0.3), departure="rate").off == pytest.approx(-0.1)
 
 
 def test_what_masks_show_follows_from_outcomes_that_are_wrong():

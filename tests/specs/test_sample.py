@@ -101,7 +101,7 @@ def test_a_channel_mask_is_read_in_the_backends_layout(layout):
 def test_a_torn_channel_is_named():
     (one, *_) = collected(backend(scaled, op="dropout1d"), op="dropout1d", shape=(4, 32, 2), draws=256)
     assert one.constancy.broken
-    assert one.constancy.first["first"].startswith("channel (")
+    assert one.constancy.first.words["first"].startswith("channel (")
     assert one.bits is None
 
 
@@ -115,7 +115,7 @@ def test_a_wrong_value_is_counted_and_its_place_is_channels_first():
     made = backend(operator, "channels_last", "dropout2d")
     (one, *_) = collected(made, op="dropout2d", shape=(2, 8, 1, 3), draws=16)
     assert one.outcomes.wrong == 1
-    assert "at (1, 5, 0, 2) gave 99" in one.outcomes.first["first"]
+    assert "at (1, 5, 0, 2) gave 99" in one.outcomes.first.words["first"]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_gradient_with_another_mask_or_scale_is_broken():
     for vjp in (other, unscaled):
         (one,) = passes(vjp)
         assert one.gradient.broken
-        assert "PyTorch" in one.gradient.first
+        assert "PyTorch" in one.gradient.first.words
 
 
 def test_a_mask_read_off_the_output_shows_where_the_input_is_zero():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from keeprate.harness.errors import Unreadable
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.protocol.law import law
+from keeprate.specs.dropout.counterexamples import raised, taken, wrong_mask
 from keeprate.specs.dropout.laws.outcomes import written
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
@@ -56,11 +57,12 @@ def arguments(sample: Calls) -> Check:
     check = Check(0, 0)
     for observation in sample.observations:
         refused = observation.expected is None
-        if refused == bool(observation.raised):
+        if refused == (observation.raised is not None):
             check += passed()
+        elif observation.raised is None:
+            check += failed(1, 1, taken(observation.what))
         else:
-            gave = observation.raised or "was taken, and gave a result"
-            check += failed(call=observation.what, first=gave, PyTorch="refuses it" if refused else "takes it")
+            check += failed(1, 1, raised(observation.what, observation.raised, "takes it"))
     return check
 
 
@@ -105,7 +107,7 @@ def concurrency(sample: Calls) -> Check:
         if observation.y is not None and observation.y.shape == observation.x.shape:
             mask = observation.expected.is_kept(observation.y).tobytes()
             new = mask not in masks
-            check += passed() if new else failed(call=observation.what, first="a mask that another call had")
+            check += passed() if new else failed(1, 1, wrong_mask(observation.what, "a mask that another call had"))
             masks.add(mask)
     return check
 

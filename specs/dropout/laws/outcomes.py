@@ -8,6 +8,7 @@ from keeprate.harness.errors import Unreadable
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.protocol.law import law
 from keeprate.specs.dropout.compare import compare
+from keeprate.specs.dropout.counterexamples import wrong_dtype
 from keeprate.specs.dropout.outcome import exactly
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
@@ -37,7 +38,7 @@ def written(sample: Calls) -> Check:
     check = Check(0, 0)
     for one in sample.observations:
         if one.y is not None and one.y.shape == one.after.shape and one.y.size:
-            check += compare(one.after, one.x, exactly(one.y), f"{one.what}: the input")
+            check += compare(one.after, one.x, exactly(one.y), one.what.then(": the input"))
     return check
 
 
@@ -83,7 +84,7 @@ def dtype(sample: Calls) -> Check:
         if observation.y is None:  # that the call raised is for other laws to say
             continue
         if observation.dtype != sample.dtype:
-            check += failed(call=observation.what, first=f"{sample.dtype} came back as {observation.dtype}")
+            check += failed(1, 1, wrong_dtype(observation.what, observation.dtype, sample.dtype))
         else:
             check += passed()
     if not check.checked:

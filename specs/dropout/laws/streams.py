@@ -9,6 +9,7 @@ import numpy as np
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.law import law
+from keeprate.specs.dropout.counterexamples import no_mask, raised, wrong_mask
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks.independence import pair_tally
 from keeprate.specs.masks.rate import KEPT
@@ -39,18 +40,19 @@ def seeding(sample: Calls) -> Check:
     check = Check(0, 0)
     reference: Mask | None = None
     for observation in sample.observations:
-        wanted, _, what = observation.what.rpartition(": ")
-        mask = _mask(observation)
-        if mask is None:
-            check += failed(call=what, first=observation.raised or "an output of another shape than its input")
-        if not wanted:  # what the next ones are compared with
+        what, mask = observation.what, _mask(observation)
+        if observation.raised is not None:
+            check += failed(1, 1, raised(what, observation.raised))
+        elif mask is None:
+            check += failed(1, 1, no_mask(what))
+        if not observation.relation:  # what the next ones are compared with
             reference, name = mask, what
         elif mask is not None and reference is not None:
             equal = bool(np.array_equal(mask, reference))
-            if equal == (wanted == "same"):
+            if equal == (observation.relation == "same"):
                 check += passed()
             else:
-                check += failed(call=what, first=f"the same mask as {name}" if equal else f"another mask than {name}")
+                check += failed(1, 1, wrong_mask(what, "the same mask as" if equal else "another mask than", name))
     return check
 
 

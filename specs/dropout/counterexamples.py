@@ -1,0 +1,112 @@
+"""The first wrong result of a law as data, and the one place where it is put in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keeprate.harness.errors import BackendError
+from keeprate.harness.evidence.counterexample import Counterexample, Value
+from keeprate.harness.protocol.case import shape_text
+
+
+@dataclass(frozen=True)
+class Call:
+    """What was done: words in which names in braces stand for what was given, so that nobody reads it out of them."""
+
+    text: str = ""
+    given: Mapping[str, Value] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        text = self.text
+        for name, value in self.given.items():
+            text = text.replace(f"{{{name}}}", shape_text(value) if isinstance(value, tuple) else str(value))
+        return text
+
+    def then(self, text: str) -> Call:
+        """The same, with something more to say."""
+        return Call(self.text + text, self.given)
+
+    def after(self, text: str, **given: Value) -> Call:
+        """The same, with something to say before."""
+        return Call(text + self.text, {**given, **self.given})
+
+
+def call(text: str, **given: Value) -> Call:
+    """A call, as `Call` has it."""
+    return Call(
+        text, {name: str(x) if isinstance(x, float) and not math.isfinite(x) else x for name, x in given.items()}
+    )
+
+
+def wrong_value(call: Call, x: float, at: tuple[int, ...], y: float, kept: float, dropped: float) -> Counterexample:
+    """An element that is neither of the two that PyTorch gives; `at` is its index."""
+    place = f" at ({', '.join(map(str, at))})" if at else ""
+    only = kept == dropped or (math.isnan(kept) and math.isnan(dropped))
+    allowed = (kept,) if only else (kept, dropped)
+    return _told(
+        call,
+        f"input {number(x)}{place} gave {number(y)}",
+        number(kept) if only else f"kept {number(kept)}, dropped {number(dropped)}",
+        gave="value",
+        input=_value(x),
+        at=at,
+        output=_value(y),
+        allowed=tuple(map(_value, allowed)),
+    )
+
+
+def wrong_shape(call: Call, gave: tuple[int, ...], given: tuple[int, ...]) -> Counterexample:
+    """An output whose shape is not its input's."""
+    first = f"shape {gave} for an input of shape {given}"
+    return _told(call, first, gave="another shape", output=gave, allowed=(given,))
+
+
+def wrong_dtype(call: Call, gave: str, given: str) -> Counterexample:
+    """An output, or a gradient, whose dtype is not its input's."""
+    return _told(call, f"{given} came back as {gave}", gave="another dtype", output=gave, allowed=(given,))
+
+
+def raised(call: Call, error: BackendError, reference: str = "") -> Counterexample:
+    """A call that raised; `reference` says what PyTorch does, if that is worth a word."""
+    return _told(call, str(error), reference, gave="an exception", output=error.kind)
+
+
+def taken(call: Call) -> Counterexample:
+    """A call that PyTorch refuses."""
+    return _told(call, "was taken, and gave a result", "refuses it", gave="a result")
+
+
+def wrong_mask(call: Call, gave: str, other: Call | None = None) -> Counterexample:
+    """A mask that is, or is not, that of another call: `gave` says which ("the same mask as")."""
+    if other is None:
+        return _told(call, gave, gave=gave)
+    return _told(call, f"{gave} {other}", gave=gave, output=str(other))
+
+
+def no_mask(call: Call) -> Counterexample:
+    """An output that shows no mask."""
+    return _told(call, "an output of another shape than its input", gave="another shape")
+
+
+def torn(at: tuple[int, ...]) -> Counterexample:
+    """A channel, by its index, that has no one mask."""
+    return _told(Call(), f"channel {at} is kept in one place and dropped in another", gave="a torn channel", at=at)
+
+
+def number(value: float) -> str:
+    """A value as messages write it: eight significant digits."""
+    return f"{float(value):.8g}"
+
+
+def _value(value: float) -> Value:
+    """The same for JSON, which knows neither NaN nor infinities."""
+    return float(number(value)) if math.isfinite(value) else number(value)
+
+
+def _told(call: Call, first: str, reference: str = "", **data: Any) -> Counterexample:
+    texts = {"call": str(call), "first": first, "PyTorch": reference}
+    words = {label: text for label, text in texts.items() if text}
+    return Counterexample(words, call.text, dict(call.given), **data)
