@@ -236,7 +236,7 @@ class Controller(Gate):
             docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
         verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
-        shown = pictures(asked, self.offers[0], verdict, docket.of_backend(), self._runner.picture)
+        shown = pictures(asked, self.offers[0], verdict.leads, docket.of_backend(), self._runner.picture)
         self._verdict = replace(verdict, pictures=shown, findings=tuple(map(self._unless_lost, verdict)))
         self._write(self._verdict)
         self._try(github.add_summary, self._verdict)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -30,17 +27,3 @@ def figure(value: float | None) -> str:
 def short(value: float | None) -> str:
     """Three digits."""
     return "" if value is None else figure(float(f"{value:.3g}"))
-
-
-def signed(value: float) -> str:
-    """Three digits, and the sign in any case."""
-    return ("+" if value > 0 else "") + short(value)
-
-
-def off(finding: Mapping[str, Any]) -> str:
-    """By how much the estimate is off, and how that compares with what would be caught."""
-    departure = finding["estimate"] - finding["expected"]
-    if not finding["detectable"]:
-        return signed(departure)
-    times = figure(float(f"{abs(departure) / finding['detectable']:.2g}"))
-    return f"{signed(departure)}, {times} times what would still be caught ({short(finding['detectable'])})"

@@ -12,11 +12,9 @@ from markupsafe import Markup
 from keeprate.harness.untrusted_text import for_html, for_markdown
 from keeprate.reports import masks, numbers, plots
 from keeprate.reports.comparison import compare
-from keeprate.reports.reading import MARKS, WORDS, Finding, Group, Reading, family, part, place, status_of
+from keeprate.reports.reading import MARKS, WORDS, Finding, Group, Reading, family, place, status_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-WATCHED = 5  # kept ones
-WORTH_WATCHING = 1 / 3  # of what breaks a finding: a faithful one gets there about once in a thousand
 
 
 def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[str, str]:
@@ -61,7 +59,7 @@ def _shown(reading: Reading) -> dict[str, Any]:
     """What only the page of HTML has: plots, and the findings that are told in full."""
     ledger: Mapping[str, Any] = reading.ledger or {"history": {}, "laws": {}, "runs": []}
     cards = reading.leading
-    watched = [item for item in reading.watched if part(item) >= WORTH_WATCHING][:WATCHED]
+    watched = reading.watched
     drawn = {
         item["id"]: Markup(plots.finding(item, ledger["history"].get(item["id"], ())))  # noqa: S704 - escaped there
         for item in (*(item for item, _ in cards), *watched)
@@ -110,33 +108,9 @@ def _functions() -> dict[str, Any]:
     }
 
 
-def _rows(item: Finding) -> list[tuple[str, str]]:
-    """A finding as labels and texts: effect, then evidence."""
-    detail = item["detail"] or {}
-    rows = [("because", detail["reason"])] if "reason" in detail else []
-    if "wrong" in detail:
-        share = 100 * detail["wrong"] / max(1, detail["checked"])
-        rows.append(("wrong", f"{detail['wrong']:,} of {detail['checked']:,} ({share:.3g} %)"))
-        rows += (detail["first"] or {}).items()
-    if item["known"] is not None:
-        rows.append(("known", item["known"]))
-    if item["estimate"] is None:
-        return rows
-    (low, high), p_value = item["interval"], item["p_value"]
-    if detail.get("where"):
-        rows.append(("where", detail["where"]))
-    seen = f"{numbers.figure(item['estimate'])}, between {numbers.figure(low)} and {numbers.figure(high)}"
-    rows += [
-        ("promised", numbers.figure(item["expected"])),
-        ("seen", f"{seen}, in {item['n']:,} draws"),
-        ("off by", numbers.off(item)),
-        (
-            "evidence",
-            f"log₁₀ e = {numbers.short(item['log10_e'])}, broken from {numbers.short(item['threshold_log10_e'])} on; "
-            + (f"p = {numbers.short(p_value)}" if p_value else "p < 10⁻³⁰⁰"),
-        ),
-    ]
-    return rows
+def _rows(item: Finding) -> list[list[str]]:
+    """A finding as labels and texts."""
+    return [*item["rows"], *([["known", item["known"]]] if item["known"] is not None else [])]
 
 
 def _because(item: Finding) -> str:

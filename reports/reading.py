@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 Finding = Mapping[str, Any]
-JUDGED = ("kept", "broken", "error")
 WORDS = {
     "kept": "kept",
     "broken": "broken",
@@ -28,7 +27,6 @@ MARKS = {
     "not_offered": "–",
     "not_implemented": "–",
 }
-PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 # From what must be seen first to what is only said.
 URGENCY = ("broken", "error", "known", "unreadable", "kept", "not_offered", "not_implemented")
 
@@ -50,13 +48,6 @@ def place(finding: Finding) -> str:
     _, law, dtype, p, shape, context = str(finding["id"]).split("/")
     parts = [law.partition(":")[2], dtype, p, shape, context if context != "eager" else ""]
     return " ".join(part for part in parts if part not in ("", "-")) or "every dtype and p"
-
-
-def precedence(finding: Finding) -> tuple[int, bool]:
-    """What sorts a cause before what follows from it: plain calls first, and in them what needs no statistics."""
-    context = finding["context"]
-    rank = PLAIN.index(context) if context in PLAIN else len(PLAIN) + context.count("+")
-    return rank, finding["status"] != "broken" or finding["log10_e"] is not None
 
 
 @dataclass(frozen=True)
@@ -161,11 +152,6 @@ class Reading:
         """Findings by status."""
         return Counter(status_of(finding) for finding in self.findings)
 
-    @property
-    def judged(self) -> int:
-        """Promises that were judged."""
-        return sum(finding["status"] in JUDGED for finding in self.findings)
-
     @cached_property
     def groups(self) -> dict[tuple[str, str], Group]:
         """By operator and law."""
@@ -209,19 +195,14 @@ class Reading:
 
     @cached_property
     def failing(self) -> list[Finding]:
-        """What broke and was not known: causes before consequences, then by evidence."""
-        order = {law: number for number, law in enumerate(self.laws)}
-        found = [finding for finding in self.findings if status_of(finding) in ("broken", "error")]
-        return sorted(found, key=lambda item: (*precedence(item), order[family(item)], -part(item)))
+        """What broke and was not known, in the order of telling."""
+        return sorted((item for item in self.findings if item["rank"] is not None), key=lambda item: int(item["rank"]))
 
     @property
     def leading(self) -> list[tuple[Finding, int]]:
         """Of each law that failed its first finding, and how many more there are."""
-        counts = Counter(family(finding) for finding in self.failing)
-        first: dict[str, Finding] = {}
-        for finding in self.failing:
-            first.setdefault(family(finding), finding)
-        return [(finding, counts[law] - 1) for law, finding in first.items()]
+        counts, leads = Counter(family(finding) for finding in self.failing), set(self.data["leads"])
+        return [(item, counts[family(item)] - 1) for item in self.failing if item["id"] in leads]
 
     def foremost(self, number: int) -> list[Finding]:
         """The first finding of each law that failed, and others, so that there are `number` if there are as many."""
@@ -236,15 +217,9 @@ class Reading:
 
     @property
     def mended(self) -> list[tuple[str, list[Finding]]]:
-        """Known deviations that are no longer seen, by the reason given for them.
-
-        Of a statistical law some are kept by chance while others break: so all that a reason covers of an operator and
-        a law must be kept.
-        """
-        known = [item for item in self.findings if item["known"] is not None]
-        seen = {_covered(item) for item in known if item["status"] in ("broken", "error", "unreadable")}
-        kept = (item for item in known if item["status"] == "kept")
-        return _by_reason(item for item in kept if item["log10_e"] is None or _covered(item) not in seen)
+        """Known deviations that are no longer seen, by the reason given for them."""
+        mended = set(self.data["mended"])
+        return _by_reason(item for item in self.findings if item["id"] in mended and item["known"] is not None)
 
     @property
     def causes(self) -> Sequence[Mapping[str, Any]]:
@@ -274,27 +249,23 @@ class Reading:
 
     @property
     def watched(self) -> list[Finding]:
-        """Kept findings with the most evidence against them."""
-        kept = [finding for finding in self.findings if finding["status"] == "kept" and part(finding) > 0]
-        return sorted(kept, key=part, reverse=True)
+        """Kept findings with the most evidence against them, if it is much."""
+        watched = set(self.data["watched"])
+        return sorted((item for item in self.findings if item["id"] in watched), key=part, reverse=True)
 
     @property
     def sentence(self) -> str:
         """The verdict."""
-        name = self.data["backend"]["name"]
-        if self.verdict == "none":
-            why = "the reference itself failed" if self.data["reference"]["failures"] else "nothing was judged"
-            return f"No verdict on {name}: {why}."
-        kept = self.counts["kept"]
-        if not self.failing:
-            known = self.counts["known"]
-            if not known:
-                return f"{name} keeps all {kept:,} promises."
-            several = "s" * (known > 1)
-            return f"{name} keeps {kept:,} of {self.judged:,} promises, {known:,} known deviation{several} apart."
-        ops = list(dict.fromkeys(finding["op"] for finding in self.failing))
-        law = family(self.failing[0])
-        return f"{name} breaks {len(self.failing):,} of {self.judged:,} promises: first of all {law}, in {listed(ops)}."
+        return str(self.data["sentence"])
+
+    @property
+    def first_of_all(self) -> str:
+        """What broke first, and where; empty if nothing did."""
+        if not self.leading:
+            return ""
+        law = family(self.leading[0][0])
+        ops = dict.fromkeys(finding["op"] for finding in self.failing if family(finding) == law)
+        return f"First of all it breaks {law}, in {listed(ops)}."
 
     @property
     def chance(self) -> str:
@@ -302,10 +273,6 @@ class Reading:
         alpha = self.data["alpha"]
         odds = {1e-6: "once in a million", 1e-3: "once in a thousand", 1e-9: "once in a billion"}
         return odds.get(alpha, f"with probability {alpha:g}")
-
-
-def _covered(finding: Finding) -> tuple[str, str, str]:
-    return finding["known"], finding["op"], family(finding)
 
 
 def _by_reason(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:

@@ -201,7 +201,7 @@ def answer_in_full(
                 progress(number, len(todo))
         run = run_of(started, runner.count)
         verdict = conclude(request, offers, docket, run, isolated=runner.isolated)
-        shown = pictures(request, offers[0], verdict, docket.of_backend(), runner.picture)
+        shown = pictures(request, offers[0], verdict.leads, docket.of_backend(), runner.picture)
         verdict = replace(verdict, pictures=shown)
     finally:
         runner.close()

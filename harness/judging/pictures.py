@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.engine import Job, Result
-from keeprate.harness.protocol.suite import Picture, Suite
+from keeprate.harness.protocol.suite import Picture
 
 WIDTH, HEIGHT = 64, 32  # entries that are shown, at most
 MOST = 8  # findings that have one
@@ -24,16 +25,19 @@ def pictures(
     results: Mapping[str, Result],
     draw: Callable[[Job], Picture | None],
 ) -> dict[str, dict[str, Any]]:
-    """By the id of a broken finding, the first of each law: rows of what each side draws, as hexadecimal digits.
+    """By the id of a finding: rows of what each side draws, as hexadecimal digits.
 
     Args:
+        findings: those that a report tells in full; the first of them that are broken have a picture.
         results: of the backend, by case: the one that speaks most clearly is shown.
         draw: what a job draws; None where nothing can be shown.
     """
     found: dict[str, dict[str, Any]] = {}
-    for finding in leading(findings, request.suite):
+    for finding in findings:
         if len(found) == MOST:
             break
+        if finding.status != "broken":
+            continue
         case = _clearest(request, offer, finding, results)
         mine = rows_of(draw(Job("backend", case, request.seed, {})))
         if not mine:
@@ -50,15 +54,6 @@ def pictures(
             "reference": beside[1] if alike and beside else [],
         }
     return found
-
-
-def leading(findings: Iterable[Finding], suite: Suite) -> list[Finding]:
-    """Of each law that is broken the finding that a report tells in full: in a plain call, with the most evidence."""
-    first: dict[str, Finding] = {}
-    broken = [finding for finding in findings if finding.status == "broken" and finding.known is None]
-    for finding in sorted(broken, key=lambda item: (suite.rank(item.context) > 0, -_part(item))):
-        first.setdefault(finding.family, finding)
-    return list(first.values())
 
 
 def rows_of(picture: Picture | None) -> tuple[int, list[str]] | None:
@@ -88,14 +83,10 @@ def checked(data: Any) -> dict[str, Any]:
     return {"case": case, "width": width, "backend": list(sides[0]), "reference": list(sides[1])}
 
 
-def _part(finding: Finding) -> float:
-    return finding.effect.part if finding.effect else 0.0
-
-
 def _clearest(request: Request, offer: Offer, finding: Finding, results: Mapping[str, Result]) -> Case:
     def weight(case: Case) -> float:
         result = results.get(case.id)
         evidence = None if result is None else result.evidence.get(finding.id)
-        return -1.0 if evidence is None else evidence.strength
+        return -math.inf if evidence is None else evidence.strength
 
     return max(offered(request.promises[finding.id], offer), key=weight)

@@ -15,6 +15,8 @@ from keeprate.harness.judging.text import verdict_text
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.suite import Cause, Suite
 
+WATCHED = 5  # kept promises, at most, that are worth watching
+WORTH_WATCHING = 1 / 3  # of what breaks a finding: a faithful one gets there about once in a thousand
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
 
 
@@ -96,6 +98,13 @@ class Verdict:
         return [group[0] for group in self.families.values()]
 
     @cached_property
+    def watched(self) -> list[Finding]:
+        """Kept promises with the most evidence against them, if it is much."""
+        kept = [(item.effect.part, item) for item in self.findings if item.status == "kept" and item.effect]
+        much = sorted((pair for pair in kept if pair[0] >= WORTH_WATCHING), key=lambda pair: -pair[0])
+        return [finding for _, finding in much[:WATCHED]]
+
+    @cached_property
     def mended(self) -> list[list[Finding]]:
         """Known deviations that are no longer seen, each with those that hold or break together with it."""
         return list(no_longer_seen(self.findings))
@@ -139,6 +148,9 @@ class Verdict:
 
     def public(self) -> dict[str, Any]:
         """The public JSON, before it is text."""
+        ranks = {finding.id: number for number, finding in enumerate(self.failing, start=1)}
+        told = {item.id for item in self.findings if item.status in ("broken", "error")}
+        told |= {item.id for item in self.watched}
         return {
             "schema": SCHEMA,
             "backend": self.backend,
@@ -148,6 +160,10 @@ class Verdict:
             "alpha": self.alpha,
             "seed": self.seed,
             "verdict": self.verdict,
+            "sentence": self.sentence,
+            "leads": [finding.id for finding in self.leads],
+            "watched": [finding.id for finding in self.watched],
+            "mended": [finding.id for group in self.mended for finding in group],
             "headline": self.headline,
             "laws": {
                 law.name: {
@@ -171,6 +187,9 @@ class Verdict:
                 for likeness, cause in self.likely_causes
             ],
             "pictures": dict(self.pictures),
-            "findings": [finding.to_json() for finding in self.findings],
+            "findings": [
+                {**item.to_json(), "rank": ranks.get(item.id), "rows": item.rows if item.id in told else []}
+                for item in self.findings
+            ],
             "run": self.run,
         }

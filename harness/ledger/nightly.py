@@ -12,7 +12,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.gate import Docket, conclude, refuse_faulty, run_of
-from keeprate.harness.judging.pictures import leading, pictures
+from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import Request, offered
 from keeprate.harness.judging.request import jobs as jobs_of
 from keeprate.harness.judging.verdict import Verdict
@@ -97,7 +97,7 @@ def _keep_pictures(request: Request, offer: Offer, ledger: Ledger, run: Run, ver
     """Draws what broke and has no picture yet; the evidence of all nights says where it shows."""
     subject = run.subjects["backend"]
     known = ledger.pictures(subject)
-    new = [finding for finding in leading(verdict, verdict.suite) if finding.id not in known]
+    new = [finding for finding in verdict.leads if finding.id not in known]
     if new:
         ledger.keep_pictures(run, pictures(request, offer, new, ledger.results(subject), runner.picture))
 

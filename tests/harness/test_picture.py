@@ -1,11 +1,15 @@
 """Pictures for a report: from a suite's rows to hexadecimal digits, for the finding that a report tells in full."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from keeprate.harness.judging.finding import unjudged
-from keeprate.harness.judging.pictures import HEIGHT, WIDTH, leading, rows_of
+from keeprate.harness.judging.gate import no_verdict
+from keeprate.harness.judging.pictures import HEIGHT, WIDTH, pictures, rows_of
 from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.backend import Offer
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.picture import picture_of
 from keeprate.suite import Picture
@@ -33,14 +37,21 @@ def test_where_there_is_nothing_to_show_there_is_no_picture(picture):
     assert rows_of(picture) is None
 
 
-def test_of_each_law_the_first_that_broke_in_a_plain_call_is_shown():
+def test_of_each_law_the_first_that_broke_in_a_plain_call_leads():
     request = ask("mlx", profile="quick", ops=["dropout"], dtypes=["float32"])
-    promises, suite = request.promises, request.suite
-    broken = [unjudged(promise, "broken", "") for promise in promises.values()]
-    chosen = leading(broken, suite)
-    laws = {finding.law.partition(":")[0] for finding in broken}
-    assert len(chosen) == len(laws) > 10
-    for finding in chosen:
-        plain = [one for one in broken if one.law.partition(":")[0] == finding.law.partition(":")[0]]
+    broken = tuple(unjudged(promise, "broken", "") for promise in request.promises.values())
+    leads = replace(no_verdict(request, ""), findings=broken).leads
+    laws = {finding.family for finding in broken}
+    assert len(leads) == len(laws) > 10
+    for finding in leads:
+        plain = [one for one in broken if one.family == finding.family]
         assert finding.context == "eager" or all(one.context != "eager" for one in plain)
-    assert leading([unjudged(promise, "error", "") for promise in promises.values()], suite) == []
+
+
+def test_what_ended_in_an_error_has_no_picture():
+    request = ask("mlx", profile="quick", ops=["dropout"], dtypes=["float32"])
+    offer = Offer("mine", "1", "cpu", ("float32",), tuple(request.names))
+    one, other, *_ = request.promises.values()
+    findings = [unjudged(one, "error", ""), unjudged(other, "broken", "")]
+    drawn = pictures(request, offer, findings, {}, lambda job: Picture("title", ("10",)))
+    assert list(drawn) == [str(other.id)]

@@ -229,6 +229,20 @@ def families(findings):
     return replace(no_verdict(request(), ""), findings=tuple(findings)).families
 
 
+def test_what_is_told_and_in_which_order_stands_in_the_json(everything_broken):
+    public = everything_broken.public()
+    findings = {finding["id"]: finding for finding in public["findings"]}
+    ranked = sorted((item for item in findings.values() if item["rank"]), key=lambda item: item["rank"])
+    assert [item["rank"] for item in ranked] == list(range(1, len(everything_broken.failing) + 1))
+    assert [item["id"] for item in ranked] == [finding.id for finding in everything_broken.failing]
+    laws = [item["law"].partition(":")[0] for item in ranked]
+    assert [findings[lead]["law"].partition(":")[0] for lead in public["leads"]] == list(dict.fromkeys(laws))
+    text = " ".join(verdict_text(everything_broken).split())
+    assert public["sentence"] in text
+    for label, said in findings[public["leads"][0]]["rows"]:
+        assert f"{label} {' '.join(said.split())}" in text
+
+
 def test_what_is_wrong_comes_before_what_could_not_be_read_for_it():
     rate, wrong = broken("dropout/keep_rate/float32/p0.3/64x1024/eager", "dropout/purity/float32/-/64x1024/eager")
     assert list(families([replace(rate, status="error", evidence=None), wrong])) == ["purity", "keep_rate"]
