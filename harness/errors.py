@@ -1,6 +1,6 @@
 """The errors that a person can mend, one class for each exit code."""
 
-from keeprate.harness.untrusted_text import clean
+from keeprate.harness.untrusted_text import class_of, clean
 
 
 class KeeprateError(Exception):
@@ -40,9 +40,14 @@ class BackendError(_Foreign):
     """A backend raised where the contract says that it answers; becomes a finding with status `error`.
 
     Args:
-        kind: what two errors of one cause have in common: the class of what was raised.
+        kind: what two errors of one cause have in common; unless given, the class of the exception that it is from.
     """
 
     def __init__(self, text: str, kind: str = "") -> None:
         super().__init__(text)
-        self.kind = clean(kind)
+        self._kind = clean(kind)
+
+    @property
+    def kind(self) -> str:
+        """What two errors of one cause have in common; empty if nothing is known of it."""
+        return self._kind or (class_of(self.__cause__) if self.__cause__ else "")

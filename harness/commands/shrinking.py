@@ -55,19 +55,16 @@ def shrink(
     """
     promise, law = _offered(request, offer, finding), FindingId.parse(finding).law
     threshold = promise.threshold(request.alpha)
-    sought = _kind(next((results[case.id].error for case in promise.cases if _error(results.get(case.id))), ""))
-
-    def seen(case: Case, role: str) -> tuple[Evidence | None, str]:
-        (text,) = (one for one in case.findings if FindingId.parse(one).law == law)
-        alone = case.replace(findings=(text,))  # what other laws ask for may not fit into a small shape
-        job = Job(role, alone, request.seed, {text: None if math.isinf(threshold) else threshold})
-        result = runner.run(job)
-        return result.evidence.get(text), result.error  # neither where the law was not made for so small a shape
+    ended = [results[case.id].error_kind for case in promise.cases if case.id in results and results[case.id].error]
 
     def breaks(case: Case, role: str) -> Smallest | None:
-        evidence, error = seen(case, role)
-        if sought:
-            return Smallest(case, None, error) if _kind(error) == sought else None
+        (text,) = (one for one in case.findings if FindingId.parse(one).law == law)
+        alone = case.replace(findings=(text,))  # what other laws ask for may not fit into a small shape
+        thresholds = {text: None if math.isinf(threshold) else threshold}
+        result = runner.run(Job(role, alone, request.seed, thresholds))
+        if ended:
+            return Smallest(case, None, result.error) if result.error and result.error_kind == ended[0] else None
+        evidence = result.evidence.get(text)  # there is none where the law was not made for so small a shape
         return Smallest(case, evidence) if evidence is not None and evidence.reaches(threshold) else None
 
     def broken(case: Case) -> bool:
@@ -93,20 +90,10 @@ def shrink(
     yield from (smallest[smaller.id] for smaller in request.suite.shrink(case, others, broken))
 
 
-def _error(result: Result | None) -> str:
-    return "" if result is None else result.error
-
-
-def _kind(error: str) -> str:
-    """What two errors have in common: the exception, the signal, the limit; empty for none."""
-    return " ".join(error.partition(":")[0].split()[-1:])
-
-
 def _weight(result: Result | None, finding: str) -> float:
-    if _error(result):
-        return math.inf
-    evidence = None if result is None else result.evidence.get(finding)
-    return -math.inf if evidence is None else evidence.strength
+    if result is None or result.error:
+        return math.inf if result else -math.inf
+    return result.evidence[finding].strength if finding in result.evidence else -math.inf
 
 
 def _offered(request: Request, offer: Offer, finding: str) -> Promise:
@@ -123,5 +110,6 @@ def _added(promise: Promise, runs: Sequence[Mapping[str, Result]]) -> dict[str, 
             evidence = {
                 text: before.evidence[text] + item for text, item in result.evidence.items() if text in before.evidence
             }
-            total[name] = before.replace(evidence=evidence, error=before.error or result.error)
+            first = before if before.error else result
+            total[name] = before.replace(evidence=evidence, error=first.error, error_kind=first.error_kind)
     return {case.id: total[case.id] for case in promise.cases if case.id in total}

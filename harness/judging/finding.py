@@ -77,8 +77,8 @@ class Finding:
         return {**place, **numbers, "detail": self.detail, "replay": self.replay}
 
 
-def unjudged(promise: Promise, status: Status, reason: str) -> Finding:
-    """A finding without evidence: `reason` says why."""
+def unjudged(promise: Promise, status: Status, reason: str, kind: str = "") -> Finding:
+    """A finding without evidence: `reason` says why, and `kind` what kind of error that is, of one that has a name."""
     id = promise.id
     shape, _, strides = id.shape.partition(":")
     return Finding(
@@ -92,7 +92,7 @@ def unjudged(promise: Promise, status: Status, reason: str) -> Finding:
         shape=[int(part) for part in shape.split("x")] if shape.replace("x", "").isdigit() else None,
         strides=strides or None,
         context=id.context,
-        detail={"reason": reason} if reason else None,
+        detail={"reason": reason, **({"kind": kind} if kind else {})} if reason else None,
     )
 
 
@@ -101,7 +101,9 @@ def decide(promise: Promise, results: Mapping[str, Result], alpha: float) -> Fin
     status, why, evidence = weigh(promise, results, alpha)
     passes = max((results[case.id].passes for case in promise.cases if case.id in results), default=1)
     if evidence is None or status not in ("kept", "broken"):
-        return replace(unjudged(promise, status, why), passes=passes)
+        failed = [results[case.id] for case in promise.cases if case.id in results and results[case.id].error]
+        kind = failed[0].error_kind if failed else ""
+        return replace(unjudged(promise, status, why, kind), passes=passes)
     found, level = unjudged(promise, status, ""), alpha * promise.share
     return replace(found, passes=passes, evidence=evidence, level=level, detail=evidence.detail)
 

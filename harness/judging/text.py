@@ -15,6 +15,7 @@ from rich.table import Table
 
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY, parameters_text
+from keeprate.harness.protocol.engine import GIVEN_UP
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.untrusted_text import for_terminal
 
@@ -252,7 +253,7 @@ def _first_of(findings: Sequence[Finding]) -> str:
 
 def is_given_up(finding: Finding) -> bool:
     """True where no more was asked of an operator, or of the backend, that had taken too many workers down."""
-    return finding.status == "error" and str((finding.detail or {}).get("reason", "")).startswith("given up")
+    return finding.status == "error" and (finding.detail or {}).get("kind") == GIVEN_UP
 
 
 def filled(text: str) -> str:

@@ -16,6 +16,8 @@ from keeprate.harness.evidence.wire import decoded
 from keeprate.harness.protocol.case import Case, FindingId
 from keeprate.harness.protocol.suite import Picture, Suite
 
+GIVEN_UP = "given up"  # the kind of error of a case that was not run, after too many others had ended their workers
+
 
 class Job(msgspec.Struct, frozen=True):
     """One case to run, and everything that its result depends on.
@@ -54,6 +56,7 @@ class Result(msgspec.Struct, frozen=True):
         unreadable: findings for which nothing could be read, with the reason.
         not_offered: findings that need what the backend turned out to lack, with the reason.
         error: what ended the case before its time; empty if nothing did.
+        error_kind: what two errors of one cause have in common: an exception's class, a signal, `GIVEN_UP`, …
         seconds: that it took.
         passes: as in the job; 1 where a job gave no answer.
     """
@@ -64,6 +67,7 @@ class Result(msgspec.Struct, frozen=True):
     unreadable: dict[str, str] = {}
     not_offered: dict[str, str] = {}
     error: str = ""
+    error_kind: str = ""
     seconds: float = 0.0
     passes: int = 1
 
@@ -92,7 +96,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
     evidence: dict[str, Evidence] = {}
     unreadable: dict[str, str] = {}
     not_offered: dict[str, str] = {}
-    error = ""
+    error = kind = ""
     ids = {text: FindingId.parse(text) for text in job.thresholds}
     looks = [(text, suite.by_name[id.family], id.parameter) for text, id in ids.items()]
     with warnings.catch_warnings():
@@ -111,11 +115,11 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
                     else:
                         evidence[text] = evidence[text] + found if text in evidence else found
         except BackendError as raised:
-            error = str(raised)
+            error, kind = str(raised), raised.kind
         except NotOffered as reason:
             not_offered = {text: str(reason) for text in job.thresholds if text not in evidence}
     seconds = round(time.perf_counter() - started, 6)
-    return Result(job.role, job.case.id, evidence, unreadable, not_offered, error, seconds, job.passes)
+    return Result(job.role, job.case.id, evidence, unreadable, not_offered, error, kind, seconds, job.passes)
 
 
 def picture(suite: Suite, backend: Any, job: Job) -> Picture | None:

@@ -38,11 +38,12 @@ class ChildDiedError(Exception):
 
     Args:
         limit: it was ended, because it went beyond a limit.
+        kind: what two such ends have in common; `how` unless given.
     """
 
-    def __init__(self, how: str, *, limit: bool) -> None:
+    def __init__(self, how: str, *, limit: bool, kind: str = "") -> None:
         super().__init__(how)
-        self.limit = limit
+        self.limit, self.kind = limit, kind or how
 
 
 class Child:
@@ -159,7 +160,7 @@ class Child:
         except KeeprateError as refused:
             raise self._death(f"couldn't load the backend again: {refused}") from None
         except ChildDiedError as died:
-            raise ChildDiedError(f"couldn't load the backend again: {died}", limit=died.limit) from None
+            raise ChildDiedError(f"couldn't load the backend again: {died}", limit=died.limit, kind=died.kind) from None
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -222,8 +223,11 @@ class Child:
             how = how or "the worker process closed its pipe and went on"
         self.end()
         code = process.returncode
-        ended = f"was ended by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
-        return ChildDiedError(how or f"the worker process {ended}", limit=limit)
+        kind, ended = f"code {code}", f"exited with code {code}"
+        if code < 0:
+            kind, ended = _signal_name(-code), f"was ended by {_signal_name(-code)}"
+        kind = "a limit" if limit else how or kind
+        return ChildDiedError(how or f"the worker process {ended}", limit=limit, kind=kind)
 
     def end(self) -> None:
         """Ends the process, if there is one, and what it has started; the next request starts another."""

@@ -65,9 +65,11 @@ class _Loaded:
                 result = run(self.suite, self._sides[job.role], job)
         except Exception as error:  # noqa: BLE001 - in a process that foreign code may have changed, anything may be raised
             traceback.print_exc()
-            result = Result(job.role, job.case.id, error=f"keeprate itself failed in this case: {_brief(error)}")
+            failed = f"keeprate itself failed in this case: {_brief(error)}"
+            result = Result(job.role, job.case.id, error=failed, error_kind="a fault of keeprate")
         if replaced := self._put_back():
-            result = Result(job.role, job.case.id, error=f"the backend replaced {replaced}, which the judge uses")
+            tampered = f"the backend replaced {replaced}, which the judge uses"
+            result = Result(job.role, job.case.id, error=tampered, error_kind="tampering")
         return result
 
     def picture(self, job: Job) -> Picture | None:

@@ -141,7 +141,8 @@ class Cluster:
                 try:
                     done.put(Result.from_json(future.result()))
                 except KilledWorker as lost:  # one after another: the scheduler has given it up
-                    done.put(Result(job.role, job.case.id, error=f"its workers were lost: {lost}"))
+                    how = f"its workers were lost: {lost}"
+                    done.put(Result(job.role, job.case.id, error=how, error_kind="lost workers"))
                 future.release()
                 running.update(submit(todo.get()))
         except BaseException as fault:  # noqa: BLE001 - it is raised where the results are waited for

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.protocol import backend as backends
 from keeprate.harness.protocol.backend import Offer
-from keeprate.harness.protocol.engine import Job, Result, decided, picture, run
+from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, decided, picture, run
 from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.circuit_breaker import CircuitBreaker
@@ -134,7 +134,7 @@ class Children:
         try:
             return self._workers[0].run(job)
         except ChildDiedError as how:
-            return Result(job.role, job.case.id, error=str(how))
+            return Result(job.role, job.case.id, error=str(how), error_kind=how.kind)
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown, or it takes its process down."""
@@ -198,14 +198,14 @@ class Children:
         """
         breaker, op = self._breakers[job.role], job.case.op
         if ended := breaker.ended(op):
-            return Result(job.role, job.case.id, error=ended)
+            return Result(job.role, job.case.id, error=ended, error_kind=GIVEN_UP)
         try:
             result = worker.run(job)
         except ChildDiedError as how:
             if not worker.child.serves and any(other.child.serves for other in self._workers):
                 return None
             breaker.lost(op, str(how), limit=how.limit)
-            return Result(job.role, job.case.id, error=str(how))
+            return Result(job.role, job.case.id, error=str(how), error_kind=how.kind)
         breaker.answered()
         return result
 

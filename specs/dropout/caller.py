@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.harness.errors import BackendError, NotOffered
-from keeprate.harness.untrusted_text import briefly, class_of, first_line
+from keeprate.harness.untrusted_text import briefly, first_line
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.rounding import Floats
@@ -91,7 +91,7 @@ class Caller:
         except ValueError:
             return False
         except Exception as error:  # as in `_foreign`
-            raise BackendError(f"seed raised {briefly(error)}", class_of(error)) from error
+            raise BackendError(f"seed raised {briefly(error)}") from error
         return True
 
     def native(self, x: Floats, *, strided: bool = False) -> Any:
@@ -290,7 +290,7 @@ def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # a backend may raise anything, and that becomes a finding
-        raise BackendError(f"{what} raised {briefly(error)}", class_of(error)) from error
+        raise BackendError(f"{what} raised {briefly(error)}") from error
 
 
 def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:

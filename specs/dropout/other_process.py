@@ -74,7 +74,7 @@ class OtherProcess:
         except (EOFError, LookupError, TypeError, ValueError):  # the backend has written to its pipe
             head, seen = {}, []
         if "raised" in head:
-            raise BackendError(f"in another process: {head['raised']}")
+            raise BackendError(f"in another process: {head['raised']}", str(head["kind"]))
         if not seen:
             self.end()
             raise BackendError(f"in another process: {'its answer is none' if line else 'it ended'}")
@@ -132,7 +132,7 @@ def main() -> None:
             outputs = _calls(Caller(backend, CONTRACTS[case.op], case.dtype), case, request["seed"], request["number"])
             answer = _packed(outputs)
         except BackendError as error:
-            answer = json.dumps({"raised": str(error)}).encode() + b"\n"
+            answer = json.dumps({"raised": str(error), "kind": error.kind}).encode() + b"\n"
         if os.getpid() != process:  # a copy of this process, which the backend made and let go on
             os._exit(0)
         answers.write(answer)

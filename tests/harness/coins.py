@@ -44,6 +44,13 @@ class OnEdge(Fair):
         return sides
 
 
+class Raising(Fair):
+    """Its tosses raise."""
+
+    def toss(self, number, chance):
+        raise KeyError("heads")
+
+
 class TossOnly(Fair):
     spin = None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from keeprate.harness.errors import UsageError
+from keeprate.harness.errors import BackendError, UsageError
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.moments import Moments
@@ -116,6 +116,22 @@ def test_a_crash_ends_its_own_case_alone(judged):
         "spin/lands/float32/-/-/eager": "kept",
     }
     assert verdict.exit_code == 1
+    assert {finding.detail["kind"] for finding in verdict if finding.status == "error"} == {"code 9"}
+
+
+def test_an_error_says_of_what_kind_it_is(judged):
+    verdict = judged("Raising")
+    errors = [finding.detail for finding in verdict if finding.status == "error"]
+    assert len(errors) == 3
+    assert {(detail["kind"], detail["reason"]) for detail in errors} == {("KeyError", "toss raised KeyError: 'heads'")}
+
+
+def test_an_error_is_of_the_kind_of_what_it_is_from():
+    assert BackendError("why").kind == ""
+    assert BackendError("why", "SIGSEGV\x1b").kind == "SIGSEGV\\x1b"
+    error = BackendError("why")
+    error.__cause__ = ValueError("x")
+    assert error.kind == "ValueError"
 
 
 def test_what_a_backend_prints_reaches_nobody(keeprate, coin, coins):
