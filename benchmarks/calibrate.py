@@ -31,7 +31,6 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 import numpy as np
 from scipy.stats import binom, kstest, multinomial
 
-from keeprate.harness.evidence.check import passed
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.evidence.likelihood import RATE_PRIOR, cell_log_e
 from keeprate.harness.evidence.moments import UNIT, Moments
@@ -42,7 +41,7 @@ from keeprate.harness.protocol.engine import Job, run
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import Suite
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.sample import Masks, chunks
+from keeprate.specs.masks.sample import Sample, chunks
 
 simulated = find(str(Path(__file__).parents[1] / "tests" / "simulated.py"), group="", kind="module")
 
@@ -173,12 +172,11 @@ def alone(item: Tally, group: int) -> Tally:
 def race(case: Case, finding: str, seed: int) -> int:
     """Draws until the engine stops."""
 
-    def off(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
+    def off(case: Case, backend: Any, seed: int) -> Iterator[Sample]:
         random = np.random.Generator(np.random.SFC64(seed))
         shape = CONTRACTS[case.op].mask_shape(case.shape)
         for calls in chunks(case.draws, math.prod(shape)):
-            bits = simulated.bernoulli(random, RATE - OFF, calls, shape)
-            yield Masks(1 - RATE, bits, passed(), passed(), passed(), passed())
+            yield Sample(1 - RATE, simulated.bernoulli(random, RATE - OFF, calls, shape))
 
     suite = simulated.Simulated()
     suite.sample = off

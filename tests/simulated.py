@@ -7,7 +7,6 @@ Deterministic studies have no masks, and so no samples here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -21,10 +20,10 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, indices, probes
-from keeprate.specs.dropout.sample import Masks, Sums, chunks, worst_lag
-from keeprate.specs.dropout.streams import Streams
+from keeprate.specs.dropout.sample import Masks, Sums
 from keeprate.specs.dropout.suite import Dropout
 from keeprate.specs.masks.packed_masks import ALL, WORD, PackedMasks, Words
+from keeprate.specs.masks.sample import sampled
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
 LATER = 20  # of them that are drawn only in words where the first ones tie, one word in 64
@@ -81,16 +80,15 @@ def _compare(random: np.random.Generator, threshold: int, digits: int, *below: W
 
 
 def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
-    p = case.parameters["p"]
-    contract = CONTRACTS[case.op]
-    shape = contract.mask_shape(case.shape)
-    suspect = None
-    for number, calls in enumerate(chunks(case.draws, prod(shape))):
+    p, shape = case.parameters["p"], CONTRACTS[case.op].mask_shape(case.shape)
+
+    def read(calls: int) -> Masks:
         bits = bernoulli(random, 1 - p, calls, shape)
-        masks = Masks(p, bits, passed(bits.draws), passed(), passed(), passed(), suspect)
-        yield replace(masks, sums=_sums(case, bits)) if case.asks("moments") else masks
-        if number == 0 and case.asks("all_lags"):
-            suspect = worst_lag(bits)
+        sums = _sums(case, bits) if case.asks("moments") else None
+        checks = {name: passed() for name in ("constancy", "purity", "repeats")}
+        return Masks(p, bits, outcomes=passed(bits.draws), sums=sums, **checks)
+
+    yield from sampled(case.draws, prod(shape), read, lags=case.asks("all_lags"))
 
 
 def _sums(case: Case, bits: PackedMasks) -> Sums:
@@ -115,14 +113,14 @@ def _sums(case: Case, bits: PackedMasks) -> Sums:
     return Sums(draws, outcomes, total, squares, 0)
 
 
-def _streams(case: Case, random: np.random.Generator) -> Iterator[Streams]:
+def _streams(case: Case, random: np.random.Generator) -> Iterator[Masks]:
     p = case.parameters["p"]
     shape = CONTRACTS[case.op].mask_shape(case.shape)
     calls = 2 * -(-case.draws // prod(shape))
     asked = [id for id in map(FindingId.parse, case.findings) if id.family == "streams"]
     kinds = dict.fromkeys(id.parameter.partition(".")[0] for id in asked)
     pairs = {kind: bernoulli(random, 1 - p, calls, shape) for kind in kinds}
-    yield Streams(p, pairs, Masks(p, next(iter(pairs.values())), passed(), passed()))
+    yield Masks(p, next(iter(pairs.values())), pairs=pairs, outcomes=passed(), constancy=passed())
 
 
 def _gradients(case: Case, random: np.random.Generator) -> Iterator[Gradients]:
@@ -135,4 +133,5 @@ def _gradients(case: Case, random: np.random.Generator) -> Iterator[Gradients]:
     for _ in range(-(-case.draws // which.size)):
         bits = bernoulli(random, 1 - p, 1, shape)
         kept = np.bincount(which[bits.unpack()[0].view(bool)], minlength=len(values))
-        yield Gradients(p, bits, passed(), passed(), passed(), passed(), values, (kept, draws), "")
+        checks = {name: passed() for name in ("outcomes", "gradient", "purity", "repeats")}
+        yield Gradients(p, bits, values=values, by_value=(kept, draws), **checks)

@@ -19,6 +19,7 @@ def imported_by(module):
     [
         "keeprate.specs.dropout.plan",
         "keeprate.specs.dropout.suite",
+        "keeprate.specs.masks.independence",
         "keeprate.harness.plugin",
         "keeprate.harness.workers.child_main",
         "keeprate.harness.commands.entry",

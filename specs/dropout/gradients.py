@@ -20,47 +20,33 @@ from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
 from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats, bounds
-from keeprate.specs.masks.packed_masks import PackedMasks, readable
-from keeprate.specs.masks.repeats import Repeats
+from keeprate.specs.masks.packed_masks import PackedMasks
+from keeprate.specs.masks.sample import Repeats, Sample
 
 Counts = npt.NDArray[np.int64]
 SPECIAL_EVERY = 7  # no power of two divides it, so zeros meet every position of a vector and every channel
 
 
-@dataclass(frozen=True, eq=False)
-class Gradients:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Gradients(Sample):
     """Some passes forward and back, in training.
 
+    The masks are read off the *outputs* where the input tells them apart, else off the gradients.
+
     Args:
-        p: the probability that the operator was called with.
-        bits: the masks, read off the *outputs* where the input tells them apart, else off the gradients; None if
-            neither could be read, for the reason in `unreadable`.
-        repeats: whether each mask is another than all before it; None if it could not be read.
         outcomes: whether each output is PyTorch's for its mask.
         gradient: whether each gradient is PyTorch's for the mask of its own output.
+        purity: whether the input is still what it was.
         values: the input values, and ±0, ±inf and NaN after them.
         by_value: for each of them how many entries were kept, and how many there were; where the output can't tell, by
             the gradient.
     """
 
-    p: float
-    bits: PackedMasks | None
     outcomes: Check
     gradient: Check
-    purity: Check | None
-    repeats: Check | None
+    purity: Check
     values: tuple[float, ...]
     by_value: tuple[Counts, Counts]
-    unreadable: str
-
-    @property
-    def mask(self) -> PackedMasks:
-        """The masks.
-
-        Raises:
-            Unreadable: an exact law is broken, so that no mask could be read.
-        """
-        return readable(self.bits, self.unreadable)
 
 
 def gradients(case: Case, backend: Any, seed: int) -> Iterator[Gradients]:
@@ -130,8 +116,7 @@ class _Passes:
                 return self._unread(y, g, purity)
             outcomes = compare(y, self._x, self._outputs.select(whole))
         assert slope is not None
-        bits = PackedMasks.empty(1, mask.shape)
-        bits.put(0, mask)
+        bits = PackedMasks.of(mask[None])
         kept = np.bincount(self._which[whole], minlength=len(self._values))
         return Gradients(
             p=self._p,
@@ -142,7 +127,6 @@ class _Passes:
             repeats=self._repeats.look(bits, 0),
             values=self._values,
             by_value=(kept, self._draws),
-            unreadable="",
         )
 
     def _unread(self, y: Floats, g: Floats, purity: Check) -> Gradients:
@@ -153,7 +137,6 @@ class _Passes:
             outcomes=compare(y, self._x, self._outputs),
             gradient=compare(g, self._ct, self._either_slope()),
             purity=purity,
-            repeats=None,
             values=self._values,
             by_value=(np.zeros_like(self._draws), self._draws),
             unreadable="no mask could be read: outcomes is broken here",

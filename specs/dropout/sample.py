@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import irfft, rfft  # twice as fast as NumPy's in single precision
 
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.moments import UNIT
@@ -21,13 +20,11 @@ from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import PROBES, indices, laid_out, probes
 from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats
-from keeprate.specs.masks.packed_masks import WORD, PackedMasks, readable
-from keeprate.specs.masks.repeats import Repeats
+from keeprate.specs.masks.packed_masks import PackedMasks
+from keeprate.specs.masks.sample import Repeats, Sample, sampled
 
-CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
 HELD = 1 << 18  # elements of outputs that are made before the first of them is read
 BLOCK = 1 << 17  # elements that are compared at once where equality fails
-SEARCHED = 1 << 15  # entries in which a lag is looked for
 LAZY = 8  # outputs that are made before the first is read
 
 
@@ -49,47 +46,21 @@ class Sums:
     inexact: int
 
 
-@dataclass(frozen=True, eq=False)
-class Masks:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Masks(Sample):
     """The masks of some calls of an operator, with what was seen while they were read.
 
     Args:
-        p: the probability that the operator was called with.
-        bits: the masks, or None if they could not be read, for the reason in `unreadable`.
         outcomes: whether each element is one of PyTorch's two.
         constancy: whether each channel was kept or dropped whole; None for element operators.
         purity: whether the input is still what it was; None for operators that write to it.
-        repeats: whether each mask is another than all before it.
-        suspect: the lag at which *earlier* masks of this case were most correlated; None for the first ones.
         sums: of the outputs, for operators that preserve moments.
     """
 
-    p: float
-    bits: PackedMasks | None
     outcomes: Check
     constancy: Check | None = None
     purity: Check | None = None
-    repeats: Check | None = None
-    suspect: int | None = None
     sums: Sums | None = None
-    unreadable: str = ""
-
-    @property
-    def mask(self) -> PackedMasks:
-        """The masks.
-
-        Raises:
-            Unreadable: an exact law is broken, so that no mask could be read.
-        """
-        return readable(self.bits, self.unreadable)
-
-    def of(self, kind: str) -> PackedMasks:
-        """The masks, for the law of streams: each is of a thread or a process of its own.
-
-        Raises:
-            Unreadable: an exact law is broken, so that no mask could be read.
-        """
-        return self.mask
 
 
 def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
@@ -97,18 +68,7 @@ def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     caller = Caller(backend, CONTRACTS[case.op], case.dtype, case.context, stacked=case.study != "unmapped")
     reader = Reader(caller, case)
     caller.seed(seed)
-    first, *others = chunks(case.draws, reader.entries)
-    sample = reader.read(first)
-    yield sample
-    suspect = worst_lag(sample.bits) if sample.bits and case.asks("all_lags") else None
-    for calls in others:
-        yield replace(reader.read(calls), suspect=suspect)
-
-
-def chunks(draws: int, entries: int) -> list[int]:
-    """Numbers of calls, chunk by chunk, for `draws` in all: two calls that name a lag, then those that judge it."""
-    calls, size = -(-draws // entries), max(2, CHUNK // entries // 2 * 2)
-    return [min(2, calls), *(min(size, calls - start) for start in range(2, calls, size))]
+    yield from sampled(case.draws, reader.entries, reader.read, lags=case.asks("all_lags"))
 
 
 def lazily(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
@@ -280,17 +240,6 @@ class Backward(Reader):
         if self.caller.writes:
             self._native = self.caller.native(self._x)
         return self.caller.vjp(self._native, self.p, True, self._native)[0]
-
-
-def worst_lag(bits: PackedMasks) -> int | None:
-    """The lag at which the first mask is most correlated, by FFT; whether it is one is decided on other draws alone."""
-    some = bits.unpack()[0, :SEARCHED].astype(np.float32)
-    if some.size <= WORD + 1:
-        return None  # too few to look for one
-    spectrum = rfft(some - some.mean(), n=2 * some.size)
-    lags = np.arange(1, some.size - WORD)
-    correlation = irfft(spectrum.real**2 + spectrum.imag**2)[1 : some.size - WORD]
-    return int(lags[np.argmax(np.abs(correlation) / np.sqrt(some.size - lags))])
 
 
 def _exact_sums(y: npt.NDArray[Any]) -> tuple[int, int]:

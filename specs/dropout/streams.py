@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from keeprate.harness.errors import NotOffered
-from keeprate.harness.evidence.check import Check
 from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller, Seen
@@ -18,54 +16,16 @@ from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.inputs import filled, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation
 from keeprate.specs.dropout.other_process import two, two_unseeded
-from keeprate.specs.dropout.sample import CHUNK, Backward, Masks, Reader
+from keeprate.specs.dropout.sample import Backward, Masks, Reader
 from keeprate.specs.masks.packed_masks import PackedMasks
+from keeprate.specs.masks.sample import CHUNK
 
 TOGETHER = 16  # calls that another process makes at a time
 UNSEEDED = 0.5  # the p of calls without a seed
 HIGH = 1 << 31  # seeds this far apart differ in their highest of 32 bits
 
 
-@dataclass(frozen=True, eq=False)
-class Streams:
-    """Pairs of masks, one after another, that were drawn after related seeds; by kind.
-
-    Args:
-        p: the probability that the operator was called with.
-        pairs: (2·pairs calls) by kind: `next` the first calls after seeds s and s + 1; `ahead` the second call after s
-            and the first after s + 1; `behind` the first after s and the second after s + 1; `high` the first calls
-            after s and s + 2³¹, absent if the backend takes no such seed.
-        masks: all of them as they were read, for what an exact law says of them.
-    """
-
-    p: float
-    pairs: Mapping[str, PackedMasks]
-    masks: Masks
-
-    @property
-    def outcomes(self) -> Check:
-        """Whether each element is one of PyTorch's two."""
-        return self.masks.outcomes
-
-    @property
-    def constancy(self) -> Check | None:
-        """Whether each channel was kept or dropped whole."""
-        return self.masks.constancy
-
-    def of(self, kind: str) -> PackedMasks:
-        """The pairs of one kind.
-
-        Raises:
-            Unreadable: an exact law is broken, so that no mask could be read.
-            NotOffered: the backend takes no seed that high.
-        """
-        self.masks.mask  # noqa: B018 - raises where nothing could be read
-        if kind not in self.pairs:
-            raise NotOffered("the backend takes no seed of 2**31 or more")
-        return self.pairs[kind]
-
-
-def streams(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
+def streams(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Seeds, calls twice, and goes on to the next seed; `case.draws` counts the entries of the first calls."""
     reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype), case)
     seeds = -(-case.draws // reader.entries)
@@ -82,44 +42,54 @@ def streams(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
                 reader.caller.seed(base + HIGH)
                 outputs.append(reader.call())
             base += 3  # an odd step, for a seed could be cut to its upper bits
-        yield _paired(reader.p, reader.read(len(outputs), outputs), 5 if high else 4)
+        yield _paired(reader.read(len(outputs), outputs), 5 if high else 4)
         seeds -= each
 
 
-def _paired(p: float, masks: Masks, width: int) -> Streams:
+def _paired(masks: Masks, width: int) -> Masks:
+    """`masks`, `width` after each seed, and by kind: the masks of two calls after neighbouring seeds, by turns.
+
+    They are `next`, the first calls after seeds s and s + 1; `ahead`, the second call after s and the first after
+    s + 1; `behind`, the first after s and the second after s + 1; `high`, the first calls after s and s + 2³¹.
+    """
     if masks.bits is None:
-        return Streams(p, {}, masks)
-    words = masks.bits.words.reshape(-1, width, masks.bits.words.shape[1])
-    kinds = {"next": [0, 2], "ahead": [1, 2], "behind": [0, 3]}
-    if width == 5:
-        kinds["high"] = [0, 4]
-    bits = {
-        kind: PackedMasks(words[:, pair].reshape(-1, words.shape[2]), masks.bits.shape) for kind, pair in kinds.items()
+        return masks
+    words, shape = masks.bits.words.reshape(-1, width, masks.bits.words.shape[1]), masks.bits.shape
+    kinds = {"next": [0, 2], "ahead": [1, 2], "behind": [0, 3], "high": [0, 4]}
+    pairs: dict[str, PackedMasks | str] = {
+        kind: PackedMasks(words[:, two].reshape(-1, words.shape[2]), shape)
+        for kind, two in kinds.items()
+        if max(two) < width
     }
-    return Streams(p, bits, masks)
+    return replace(masks, pairs={"high": "the backend takes no seed of 2**31 or more", **pairs})
 
 
-def mixed(case: Case, backend: Any, seed: int) -> Iterator[Streams]:
+def mixed(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Seeds, calls, and calls something else: each first mask beside one of every other kind of call.
 
     The kinds: `shape`, `dtype` and `op` another of these, `grad` a pass forward and back; in a context with a layer or
-    a transform `twin`, a second layer or function. What a backend lacks is absent.
+    a transform `twin`, a second layer or function.
     """
-    reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype, case.context), case)
     others = dict(_others(case, backend))
-    outputs: dict[str, list[Any]] = {"": [], **{kind: [] for kind in others}}
-    for number in range(-(-case.draws // reader.entries)):
-        reader.caller.seed((seed >> 1) + 3 * number)
-        outputs[""].append(reader.call())
-        for kind, other in others.items():
-            outputs[kind].append(other.call())
-    masks = {kind: others.get(kind, reader).read(len(made), made) for kind, made in outputs.items()}
-    every = _together(list(masks.values()))
-    pairs = {kind: _by_turns(masks[""].mask, masks[kind].mask) for kind in others} if every.bits else {}
-    yield Streams(reader.p, pairs, every)
+    readers = {"": Reader(Caller(backend, CONTRACTS[case.op], case.dtype, case.context), case)}
+    readers |= {kind: one for kind, one in others.items() if isinstance(one, Reader)}
+    outputs: dict[str, list[Any]] = {kind: [] for kind in readers}
+    for number in range(-(-case.draws // readers[""].entries)):
+        readers[""].caller.seed((seed >> 1) + 3 * number)
+        for kind, reader in readers.items():
+            outputs[kind].append(reader.call())
+    masks = {kind: reader.read(len(outputs[kind]), outputs[kind]) for kind, reader in readers.items()}
+    every = _together([*masks.values()])
+    if every.bits is None:
+        yield every
+        return
+    first = masks.pop("").mask
+    pairs = {kind: one if isinstance(one, str) else _by_turns(first, masks[kind].mask) for kind, one in others.items()}
+    yield replace(every, pairs=pairs)
 
 
-def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader]]:
+def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader | str]]:
+    """By kind what makes the other calls, or what the backend lacks for them."""
     contract = CONTRACTS[case.op]
     if case.context != "eager":
         yield "twin", Reader(Caller(backend, contract, case.dtype, case.context), case)
@@ -127,9 +97,12 @@ def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader]]:
     batch, width, *spatial = case.shape
     shaped = case.replace(shape=(batch // 2, width * 2, *spatial))
     yield "shape", Reader(Caller(backend, contract, case.dtype), shaped)
-    dtypes = [dtype for dtype in backend.dtypes if dtype != case.dtype]
-    if dtypes:
-        yield "dtype", Reader(Caller(backend, contract, dtypes[0]), case.replace(dtype=dtypes[0]))
+    other = next((dtype for dtype in backend.dtypes if dtype != case.dtype), None)
+    if other is None:
+        yield "dtype", "the backend has one dtype alone"
+    else:
+        yield "dtype", Reader(Caller(backend, contract, other), case.replace(dtype=other))
+    yield "op", f"the backend has no other operator that drops {contract.granularity}s"
     alike = [one for one in CONTRACTS.values() if one.granularity == contract.granularity and not one.writes]
     for one in sorted(alike, key=lambda one: one.preserves_moments == contract.preserves_moments):
         if one is not contract and not one.optional and callable(getattr(backend, one.name, None)):
@@ -137,8 +110,8 @@ def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader]]:
             shape = (batch, width, *(1,) * (rank - 3), *spatial[-1:])
             yield "op", Reader(Caller(backend, one, case.dtype), case.replace(op=one.name, shape=shape))
             break
-    if callable(getattr(backend, "vjp", None)):
-        yield "grad", Backward(Caller(backend, contract, case.dtype), case)
+    has_vjp = callable(getattr(backend, "vjp", None))
+    yield "grad", Backward(Caller(backend, contract, case.dtype), case) if has_vjp else "the backend has no vjp"
 
 
 def _together(masks: list[Masks]) -> Masks:

@@ -25,25 +25,7 @@ READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, 
 LAWS = (
     outcomes.outcomes,
     channels.constancy,
-    *(
-        replace(law, rests_on=READABLE)
-        for law in (
-            rate.keep_rate,
-            rate.positions,
-            rate.spread,
-            rate.segments,
-            independence.neighbours,
-            independence.blocks,
-            independence.runs,
-            independence.calls,
-            independence.calls_by_position,
-            independence.reading_order,
-            independence.no_mask_twice,
-            independence.all_lags,
-            streams.streams,
-            streams.data,
-        )
-    ),
+    *(replace(law, rests_on=READABLE) for law in (*rate.laws, *independence.laws, streams.data)),
     moments.moments,
     gradient.gradient,
     modes.evaluation,
@@ -138,13 +120,12 @@ class Dropout(Suite):
     def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
         """The first masks of a case; None for studies of single calls."""
         from keeprate.specs.dropout.observations import Calls  # here, as in `sample`
-        from keeprate.specs.dropout.streams import Streams
         from keeprate.specs.masks.picture import picture_of
 
         first = next(self.sample(case, backend, seed))
         if isinstance(first, Calls):
             return None
-        return picture_of((first.masks if isinstance(first, Streams) else first).mask)
+        return picture_of(first.mask)
 
     def demonstrate(self, case: Case, law: str, seed: int) -> str:
         """Lines of NumPy, with PyTorch's answers written into them."""

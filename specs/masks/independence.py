@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +12,7 @@ from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.law import law
 from keeprate.specs.masks.packed_masks import WORD, Pairs
-
-if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from keeprate.specs.dropout.sample import Masks
+from keeprate.specs.masks.sample import Sample
 
 BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
 PAIR = ("both kept", "one kept", "none kept")
@@ -35,7 +32,7 @@ def pair_tally(counts: Pairs, p: float) -> Tally:
     blind_to=("correlations at distances that are not looked at: see `all_lags`",),
     source=BERNOULLI,
 )
-def neighbours(sample: Masks, lag: str) -> Tally:
+def neighbours(sample: Sample, lag: str) -> Tally:
     """Counts disjoint pairs of entries along the flat order: both kept, one, none."""
     bits = sample.mask
     return pair_tally(bits.pairs(bits.entries // 2 if lag == "half" else int(lag)), sample.p)
@@ -47,7 +44,7 @@ def neighbours(sample: Masks, lag: str) -> Tally:
     blind_to=("dependence over longer distances",),
     source=BERNOULLI,
 )
-def blocks(sample: Masks, size: str) -> Tally:
+def blocks(sample: Sample, size: str) -> Tally:
     """Counts the patterns of disjoint blocks of neighbours."""
     bits, entries = sample.mask, int(size)
     # A block of 9 leads each 16 entries: the counts of these are there, and blocks of 9 that follow closely cost more.
@@ -71,7 +68,7 @@ def _patterns(entries: int, p: float) -> tuple[tuple[str, ...], tuple[float, ...
     blind_to=("runs that begin later in a window",),
     source=BERNOULLI,
 )
-def runs(sample: Masks) -> Tally:
+def runs(sample: Sample) -> Tally:
     """Takes the run of drops that leads each disjoint window of 64 entries: its length is geometric."""
     lengths = sample.mask.leading_drops()
     at_least = [*(int(np.count_nonzero(lengths >= shortest)) for shortest in RUNS), 0]
@@ -91,7 +88,7 @@ def runs(sample: Masks) -> Tally:
     blind_to=("calls further apart: see `no_mask_twice`",),
     source=BERNOULLI,
 )
-def calls(sample: Masks, shift: str) -> Tally:
+def calls(sample: Sample, shift: str) -> Tally:
     """Counts disjoint pairs of entries of two calls in a row: both kept, one, none."""
     bits = sample.mask
     distance = {"row": bits.shape[-1], "half": bits.entries // 2}.get(shift.removeprefix("-"))
@@ -105,7 +102,7 @@ def calls(sample: Masks, shift: str) -> Tally:
     blind_to=("positions further on",),
     source=BERNOULLI,
 )
-def calls_by_position(sample: Masks) -> Tally:
+def calls_by_position(sample: Sample) -> Tally:
     """Counts pairs of calls, for each of the first 64 positions on its own, over many small calls."""
     bits = sample.mask
     whole = bits.calls // 2 * 2
@@ -124,7 +121,7 @@ def calls_by_position(sample: Masks) -> Tally:
     blind_to=("masks that are read as they are made: see `calls`",),
     source="MLX, JAX and other lazy frameworks: a random array is decided when it is made, not when it is read",
 )
-def reading_order(sample: Masks) -> Tally:
+def reading_order(sample: Sample) -> Tally:
     """Makes eight outputs before it reads one, and counts pairs of entries of two of them."""
     return pair_tally(sample.mask.call_pairs(0), sample.p)
 
@@ -135,7 +132,7 @@ def reading_order(sample: Masks) -> Tally:
     blind_to=("masks that agree in part",),
     source=BERNOULLI,
 )
-def no_mask_twice(sample: Masks) -> Check:
+def no_mask_twice(sample: Sample) -> Check:
     """Looks for the first 4,096 entries of each mask among those of all earlier calls.
 
     Independent masks agree there with a probability below 10⁻⁹⁰.
@@ -151,7 +148,29 @@ def no_mask_twice(sample: Masks) -> Check:
     blind_to=("lags above 32,704, which are not searched", "dependence that no pair shows"),
     source=BERNOULLI,
 )
-def all_lags(sample: Masks) -> Tally:
+def all_lags(sample: Sample) -> Tally:
     """Finds the largest autocorrelation of the first masks by FFT, then counts pairs at this lag in all later ones."""
     bits = sample.mask
     return pair_tally((0, 0, 0) if sample.suspect is None else bits.pairs(sample.suspect), sample.p)
+
+
+@law(
+    promise="Masks of neighbouring seeds, of threads, of processes and of unlike calls are independent.",
+    catches=(
+        "a row that is seeded with seed + row",
+        "a counter added to the seed",
+        "a seed cut to fewer bits",
+        "threads or layers that begin alike",
+    ),
+    blind_to=("seeds that are far apart: see `no_mask_twice`",),
+    source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers",
+)
+def streams(sample: Sample, kind: str) -> Tally:
+    """Counts pairs of entries of two masks that were drawn on related occasions, also when one is moved by a row."""
+    which, _, moved = kind.partition(".")
+    bits = sample.related(which)
+    row = bits.shape[-1]
+    return pair_tally(bits.call_pairs({"": 0, "row": row, "-row": -row}[moved]), sample.p)
+
+
+laws = (neighbours, blocks, runs, calls, calls_by_position, reading_order, no_mask_twice, all_lags, streams)

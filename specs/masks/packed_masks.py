@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.harness.errors import Unreadable
-
 Words = npt.NDArray[np.uint64]
 Pairs = tuple[int, int, int]  # both, one and none kept
 WORD = 64
@@ -37,6 +35,14 @@ class PackedMasks:
     def empty(cls, calls: int, shape: tuple[int, ...]) -> PackedMasks:
         """Room for `calls` masks of `shape`."""
         return cls(np.zeros((calls, -(-math.prod(shape) // WORD)), dtype=np.uint64), shape)
+
+    @classmethod
+    def of(cls, masks: npt.NDArray[np.bool_]) -> PackedMasks:
+        """Masks (calls, …), packed."""
+        packed = cls.empty(len(masks), masks.shape[1:])
+        for call, mask in enumerate(masks):
+            packed.put(call, mask)
+        return packed
 
     @property
     def calls(self) -> int:
@@ -190,17 +196,6 @@ class PackedMasks:
         words = self.words[:, : self.entries // WORD]
         leading: Words = words - np.uint64(1) & ~words
         return np.bitwise_count(leading)
-
-
-def readable(bits: PackedMasks | None, reason: str) -> PackedMasks:
-    """`bits`, if there are any.
-
-    Raises:
-        Unreadable: there are none, for `reason`.
-    """
-    if bits is None:
-        raise Unreadable(reason)
-    return bits
 
 
 def column_counts(words: Words) -> npt.NDArray[np.int64]:

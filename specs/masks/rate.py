@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,7 @@ import scipy
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.law import law
 from keeprate.specs.masks.packed_masks import WORD, column_counts
-
-if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
-    from keeprate.specs.dropout.gradients import Gradients
-    from keeprate.specs.dropout.sample import Masks
+from keeprate.specs.masks.sample import Sample
 
 KEPT = ("kept", "dropped")
 PARTS = 64
@@ -32,7 +28,7 @@ SPREAD = ("lowest 1 %", "1 to 10 %", "10 to 35 %", "35 to 65 %", "65 to 90 %", "
     blind_to=("where the drops fall: see `positions` and `neighbours`",),
     source="torch.nn.functional.dropout: an entry is zeroed with probability p",
 )
-def keep_rate(sample: Masks | Gradients) -> Tally:
+def keep_rate(sample: Sample) -> Tally:
     """Counts what was kept and dropped over all calls."""
     kept = sample.mask.kept
     return Tally(KEPT, (kept, sample.mask.draws - kept), _probabilities(sample), departure="rate")
@@ -44,7 +40,7 @@ def keep_rate(sample: Masks | Gradients) -> Tally:
     blind_to=("favours that change from call to call",),
     source="torch.nn.functional.dropout: every element has the same probability",
 )
-def positions(sample: Masks) -> Tally:
+def positions(sample: Sample) -> Tally:
     """Counts kept and dropped over the calls at each of the first 256 and the last 64 positions, and between them.
 
     There by the position modulo 64 and modulo 8 in even calls by turns, and by 64 parts of the mask in odd calls, so
@@ -93,7 +89,7 @@ def _places(entries: int) -> tuple[str, ...]:
     blind_to=("faults that begin beyond the sizes that are looked at",),
     source="torch.nn.functional.dropout: every element has the same probability, in arrays of every size",
 )
-def segments(sample: Masks) -> Tally:
+def segments(sample: Sample) -> Tally:
     """Counts kept and dropped in each 64th part of a call above 2²¹ entries."""
     bits = sample.mask
     assert bits.entries % WORD == 0, f"segments of a mask of {bits.entries} entries, which {WORD} does not divide"
@@ -112,7 +108,7 @@ def segments(sample: Masks) -> Tally:
     blind_to=("the order within a window",),
     source="torch.nn.functional.dropout: independent Bernoulli samples, so the number kept is binomial",
 )
-def spread(sample: Masks, scope: str) -> Tally:
+def spread(sample: Sample, scope: str) -> Tally:
     """Sorts what was kept in each disjoint window, or call, into quantiles of the binomial law."""
     bits = sample.mask
     size = bits.entries if scope == "call" else int(scope)
@@ -152,5 +148,8 @@ def _part_sizes(words: int) -> npt.NDArray[np.int64]:
     return sizes
 
 
-def _probabilities(sample: Masks | Gradients) -> tuple[float, float]:
+def _probabilities(sample: Sample) -> tuple[float, float]:
     return 1 - sample.p, sample.p
+
+
+laws = (keep_rate, positions, spread, segments)

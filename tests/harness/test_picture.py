@@ -16,10 +16,8 @@ from keeprate.suite import Picture
 
 
 def masks(shape, seed):
-    bits = PackedMasks.empty(1, shape)
     mask = np.random.default_rng(seed).random(shape) < 0.7
-    bits.put(0, mask)
-    return bits, mask
+    return PackedMasks.of(mask[None]), mask
 
 
 @pytest.mark.parametrize("shape", [(64, 1024), (33, 64), (4, 6), (5, 7), (3, 1), (200,), (40, 76)])

@@ -5,18 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keeprate.harness.errors import BackendError, Unreadable
-from keeprate.harness.evidence.check import passed
+from keeprate.harness.errors import BackendError, NotOffered, Unreadable
+from keeprate.harness.evidence.check import Check, passed
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.gradients import Gradients
-from keeprate.specs.dropout.laws.streams import data, seeding, streams
+from keeprate.specs.dropout.laws.streams import data, seeding
 from keeprate.specs.dropout.observations import Calls, Observation
 from keeprate.specs.dropout.outcome import exactly
-from keeprate.specs.dropout.sample import Masks, worst_lag
-from keeprate.specs.dropout.streams import Streams
 from keeprate.specs.masks.independence import (
     all_lags,
     blocks,
@@ -26,9 +24,11 @@ from keeprate.specs.masks.independence import (
     no_mask_twice,
     reading_order,
     runs,
+    streams,
 )
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.rate import keep_rate, positions, segments, spread
+from keeprate.specs.masks.sample import Repeats, Sample, sampled, worst_lag
 
 bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
 MILLION = 6.0  # log10 e: by Markov's inequality a faithful mask gets here once in a million runs
@@ -49,35 +49,24 @@ LAWS = [
 NAMES = [f"{law.name}:{parameter}".rstrip(":") for law, parameter in LAWS]
 
 
-def sampled(bits, p=0.3, suspect=None):
-    return Masks(p, bits, passed(), suspect=suspect)
-
-
 def drawn(seed, p=0.3, number=32, shape=SHAPE):
     return bernoulli(np.random.default_rng(seed), 1 - p, number, shape)
-
-
-def packed(masks):
-    bits = PackedMasks.empty(len(masks), masks.shape[1:])
-    for number, mask in enumerate(masks):
-        bits.put(number, mask)
-    return bits
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize(("law", "parameter"), LAWS, ids=NAMES)
 def test_a_law_is_quiet_on_a_faithful_mask(law, parameter, p, fresh_seed):
-    assert law(sampled(drawn(fresh_seed, p), p, suspect=77), parameter).log10_e < MILLION
+    assert law(Sample(p, drawn(fresh_seed, p), suspect=77), parameter).log10_e < MILLION
 
 
 @pytest.mark.parametrize(("law", "parameter"), LAWS, ids=NAMES)
 def test_samples_of_a_law_add_and_pool(law, parameter, fresh_seed):
-    one, other = (law(sampled(drawn(fresh_seed + i)), parameter) for i in (0, 1))
+    one, other = (law(Sample(0.3, drawn(fresh_seed + i)), parameter) for i in (0, 1))
     assert (one + other).n == one.n + other.n
 
 
 def caught(law, masks, parameter="", p=0.3, **rest):
-    return law(sampled(packed(masks), p, **rest), parameter).log10_e >= MILLION
+    return law(Sample(p, PackedMasks.of(masks), **rest), parameter).log10_e >= MILLION
 
 
 @pytest.fixture
@@ -86,7 +75,7 @@ def masks(fresh_seed):
 
 
 def test_a_rate_that_is_off_is_caught(fresh_seed):
-    assert keep_rate(sampled(drawn(fresh_seed, 0.305))).log10_e >= MILLION
+    assert keep_rate(Sample(0.3, drawn(fresh_seed, 0.305))).log10_e >= MILLION
 
 
 def test_a_favoured_position_is_caught(masks):
@@ -168,19 +157,22 @@ def test_a_period_is_located_on_one_mask_and_judged_on_others(masks):
     flat[:, 1217:] = np.where(
         np.random.default_rng().random(flat[:, 1217:].shape) < 0.2, flat[:, :-1217], flat[:, 1217:]
     )
-    bits = packed(masks)
+    bits = PackedMasks.of(masks)
     assert worst_lag(bits) == 1217
     assert caught(all_lags, masks[1:], suspect=1217)
-    assert all_lags(sampled(bits, suspect=None)).n == 0
+    assert all_lags(Sample(0.3, bits)).n == 0
 
 
 def test_related_seeds_are_caught_at_the_shift_of_their_relation(masks):
     flat = masks.reshape(32, -1)
     flat[1::2, :-1024] = flat[::2, 1024:]  # the next seed's mask is this one's, moved up by a row
-    sample = Streams(0.3, {"next": packed(masks)}, sampled(packed(masks)))
+    bits = PackedMasks.of(masks)
+    sample = Sample(0.3, bits, pairs={"next": bits, "high": "no seed is that high"})
     assert streams(sample, "next.-row").log10_e >= MILLION
     assert streams(sample, "next").log10_e < MILLION
     assert streams(sample, "next.row").log10_e < MILLION
+    with pytest.raises(NotOffered, match="no seed is that high"):
+        streams(sample, "high")
 
 
 def test_a_value_that_is_dropped_more_is_caught(fresh_seed):
@@ -188,15 +180,17 @@ def test_a_value_that_is_dropped_more_is_caught(fresh_seed):
     draws = np.array([100_000] * 3)
     kept = np.random.default_rng(fresh_seed).binomial(draws, [0.7, 0.7, 0.7])
     bits = drawn(fresh_seed, number=1)
-    assert data(Gradients(0.3, bits, passed(), passed(), passed(), None, values, (kept, draws), "")).log10_e < MILLION
+    checks = {name: passed() for name in ("outcomes", "gradient", "purity")}
+    sample = Gradients(0.3, bits, values=values, by_value=(kept, draws), **checks)
+    assert data(sample).log10_e < MILLION
     kept[2] = 0
-    found = data(Gradients(0.3, bits, passed(), passed(), passed(), None, values, (kept, draws), ""))
+    found = data(sample)
     assert found.log10_e >= MILLION
     assert "input 0" in found.where
 
 
 def test_what_could_not_be_read_is_not_judged():
-    blind = Masks(0.3, None, passed(), unreadable="outcomes is broken here")
+    blind = Sample(0.3, None, unreadable="outcomes is broken here")
     for law, parameter in LAWS:
         with pytest.raises(Unreadable, match="outcomes is broken here"):
             law(blind, parameter)
@@ -227,3 +221,20 @@ def test_what_masks_show_rests_on_laws_that_the_suite_has():
     resting = {name for name, law in laws.items() if law.rests_on}
     assert {law.name for law, _ in LAWS} | {"no_mask_twice", "streams", "data"} == resting
     assert {name for law in laws.values() for name in law.rests_on} <= set(laws) - resting
+
+
+@pytest.mark.parametrize("period", [0, 3], ids=["fair", "three masks"])
+def test_masks_that_no_dropout_drew_are_judged_as_well(period, fresh_seed):
+    random, repeats = np.random.default_rng(fresh_seed), Repeats()
+    pool = random.random((max(1, period), 64, 64)) < 0.7
+
+    def read(calls):
+        bits = PackedMasks.of(pool[np.arange(calls) % period] if period else random.random((calls, 64, 64)) < 0.7)
+        seen = sum((repeats.look(bits, number) for number in range(calls)), Check(0, 0))
+        return Sample(0.3, bits, repeats=seen, pairs={"twin": bits})
+
+    samples = list(sampled(200 * 4096, 4096, read, lags=True))
+    assert [sample.suspect is None for sample in samples] == [True, False]
+    assert sum(no_mask_twice(sample).wrong for sample in samples) == (197 if period else 0)
+    for law, parameter in ((keep_rate, ""), (neighbours, "1"), (all_lags, ""), (streams, "twin")):
+        assert period or sum(law(sample, parameter).log10_e for sample in samples) < MILLION

@@ -11,10 +11,7 @@ SHAPES = [(64, 64), (3, 5, 79), (7,), (1031,), (2, 96)]
 @pytest.fixture(params=SHAPES, ids=str)
 def packed(request, fresh_seed):
     masks = np.random.default_rng(fresh_seed).random((10, *request.param)) < 0.7
-    bits = PackedMasks.empty(10, request.param)
-    for call, mask in enumerate(masks):
-        bits.put(call, mask)
-    return bits, masks.reshape(10, -1)
+    return PackedMasks.of(masks), masks.reshape(10, -1)
 
 
 def both_one_none(left, right):
@@ -85,7 +82,5 @@ def test_leading_drops_end_at_the_first_kept_entry():
 
 
 def test_runs_leave_out_what_pads_the_last_word():
-    bits = PackedMasks.empty(2, (100,))
-    for call in range(2):
-        bits.put(call, np.ones(100, dtype=bool))
+    bits = PackedMasks.of(np.ones((2, 100), dtype=bool))
     assert bits.leading_drops().tolist() == [[0], [0]]

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from keeprate.harness.errors import BackendError
+from keeprate.harness.errors import BackendError, NotOffered
 from keeprate.harness.evidence.moments import UNIT
 from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout.contracts import CONTRACTS
@@ -194,6 +194,17 @@ def test_masks_that_are_read_in_reverse_come_from_the_same_calls():
     lazy = case().replace(study="lazy")
     (one,) = sample(lazy, backend(scaled), 1)
     assert one.mask.calls == 8
+
+
+def test_a_call_that_the_backend_lacks_is_named():
+    made = backend(scaled)
+    unlike = case().replace(study="mixed", findings=())
+    (one,) = sample(unlike, made, 1)
+    assert one.related("shape").calls == 2 * 8
+    lacks = {"dtype": "one dtype alone", "op": "no other operator that drops elements", "grad": "no vjp"}
+    for kind, what in lacks.items():
+        with pytest.raises(NotOffered, match=f"the backend has {what}"):
+            one.related(kind)
 
 
 def passes(vjp, op="dropout", shape=(8, 66)):

@@ -11,14 +11,11 @@ from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.law import law
 from keeprate.specs.dropout.counterexamples import no_mask, raised, wrong_mask
 from keeprate.specs.dropout.outcome import Mask
-from keeprate.specs.masks.independence import pair_tally
 from keeprate.specs.masks.rate import KEPT
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients
     from keeprate.specs.dropout.observations import Calls, Observation
-    from keeprate.specs.dropout.sample import Masks
-    from keeprate.specs.dropout.streams import Streams
 
 
 @law(
@@ -62,30 +59,6 @@ def _mask(observation: Observation) -> Mask | None:
     if observation.y is None or observation.y.shape != observation.x.shape:
         return None
     return observation.expected.is_kept(observation.y)
-
-
-@law(
-    promise="Masks of neighbouring seeds, of threads, of processes and of unlike calls are independent.",
-    catches=(
-        "a row that is seeded with seed + row",
-        "a counter added to the seed",
-        "a seed cut to fewer bits",
-        "threads or layers that begin alike",
-    ),
-    blind_to=("seeds that are far apart: see `no_mask_twice`",),
-    source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers",
-)
-def streams(sample: Streams | Masks, kind: str) -> Tally:
-    """Counts pairs of entries of two masks.
-
-    They are of seeds s and s + 1 (or s + 2³¹), also a call or a row apart; of two threads in a row; of two processes;
-    of two calls after one seed that differ in shape, dtype, operator or gradient; of two layers, or two compiled
-    functions.
-    """
-    which, _, moved = kind.partition(".")
-    bits = sample.of(which)
-    row = bits.shape[-1]
-    return pair_tally(bits.call_pairs({"": 0, "row": row, "-row": -row}[moved]), sample.p)
 
 
 @law(
