@@ -16,12 +16,11 @@ import numpy.typing as npt
 
 from keeprate.harness.errors import BackendError, NotOffered
 from keeprate.harness.untrusted_text import briefly, first_line
-from keeprate.specs.dropout.contexts import Context
+from keeprate.specs.dropout.contexts import ROWS, Context
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.rounding import Floats
 
 Function = Callable[[Any], Any]
-ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 TRANSFORMS = ("compile", "vmap", "checkpoint")
+ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
 
 
 @dataclass(frozen=True)
