@@ -15,7 +15,7 @@ from keeprate.specs.dropout.inputs import PROBES, cotangent, filled
 from keeprate.specs.dropout.plan import plan
 from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.dropout.single_calls import STUDIES as FUNCTIONS
-from keeprate.specs.dropout.suite import laws
+from keeprate.specs.dropout.suite import LAWS
 
 PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
 EVERY = pytest.mark.parametrize("profile", PROMISED)
@@ -40,7 +40,7 @@ def test_shares_stay_within_the_budget_and_findings_within_4000(profile):
 
 def test_every_law_is_planned_and_every_planned_law_exists():
     families = {FindingId.parse(text).family for case in plan("quick") for text in case.findings}
-    assert families == {law.name for law in laws}
+    assert families == {law.name for law in LAWS}
     assert set(WEIGHTS) <= families
 
 

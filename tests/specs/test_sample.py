@@ -12,7 +12,7 @@ from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import gradients
 from keeprate.specs.dropout.laws.moments import moments
 from keeprate.specs.dropout.sample import Masks, masks
-from keeprate.specs.dropout.suite import sample
+from keeprate.specs.dropout.suite import suite
 
 FINDING = "{op}/moments:mean/float32/-/-/eager"
 
@@ -192,14 +192,14 @@ def test_a_repeated_mask_is_seen_across_chunks():
 
 def test_masks_that_are_read_in_reverse_come_from_the_same_calls():
     lazy = case().replace(study="lazy")
-    (one,) = sample(lazy, backend(scaled), 1)
+    (one,) = suite.sample(lazy, backend(scaled), 1)
     assert one.mask.calls == 8
 
 
 def test_a_call_that_the_backend_lacks_is_named():
     made = backend(scaled)
     unlike = case().replace(study="mixed", findings=())
-    (one,) = sample(unlike, made, 1)
+    (one,) = suite.sample(unlike, made, 1)
     assert one.related("shape").calls == 2 * 8
     lacks = {"dtype": "one dtype alone", "op": "no other operator that drops elements", "grad": "no vjp"}
     for kind, what in lacks.items():
