@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import ast
+import inspect
 
+from keeprate.harness.commands import text_modules
 from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.source import Source, beside, locate, text_of
 from keeprate.harness.protocol.suite import Suite
 
 AS_PROGRAM = ("__name__ == '__main__'", "'__main__' == __name__")
-BESIDE = '''
-class _Beside:
-    """Imports modules of the adapter's own, which go along as text."""
-
-    sources, packages = {}, set()
-
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        if name in cls.sources:
-            return importlib.util.spec_from_loader(name, cls, is_package=name in cls.packages)
-
-    @staticmethod
-    def create_module(spec):
-        return None
-
-    @classmethod
-    def exec_module(cls, module):
-        exec(compile(cls.sources[module.__name__], module.__name__, "exec"), module.__dict__)
-
-
-sys.meta_path.insert(0, _Beside)
-'''
 
 
 def snippet(suite: Suite, backend: str, title: str, case: Case, law: str, seed: int) -> str:
@@ -55,11 +35,12 @@ def snippet(suite: Suite, backend: str, title: str, case: Case, law: str, seed: 
     shown = suite.demonstrate(case, law, seed)
     promise = suite.by_name[law.partition(":")[0]].promise
     head = f'"""{promise}\n\nShown for {case.op} of {_plain(title)}; in brackets what should be there.\n"""\n'
-    parts = [head, "\n", future, "import importlib.util\n" if modules else "", "import sys\n"]
+    parts = [head, "\n", future, "import sys\n"]
     if modules:
         packages = [name for name, path in modules.items() if path.name == "__init__.py"]
-        parts.append(f"\n{BESIDE}_Beside.packages.update({packages!r})\n")
-        parts += [f'_Beside.sources["{name}"] = {_quoted(text_of(path))}\n' for name, path in modules.items()]
+        texts = [f'    "{name}": {_quoted(text_of(path))},\n' for name, path in modules.items()]
+        parts += [inspect.getsource(text_modules), "\n\n# Modules of the adapter's own.\nTEXTS = {\n", *texts, "}\n"]
+        parts.append(f"sys.meta_path.insert(0, TextModules(TEXTS, {packages!r}))\n")
     if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(ast.parse(text))):
         parts.append(f'\n__package__ = "{source.package}"  # for the relative imports below\n')
     parts.append(f"\n# The framework, as it is called here.\n{text.strip()}\n\n\n")

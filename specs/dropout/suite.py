@@ -129,9 +129,9 @@ class Dropout(Suite):
 
     def demonstrate(self, case: Case, law: str, seed: int) -> str:
         """Lines of NumPy, with PyTorch's answers written into them."""
-        from keeprate.specs.dropout import demonstration  # here, as in `sample`
+        from keeprate.specs.dropout.reproduction import script  # here, as in `sample`
 
-        return demonstration.demonstrate(case, law, seed)
+        return script.demonstrate(case, law, seed)
 
     def likely_causes(self, findings: Sequence[Any]) -> list[tuple[float, Cause]]:
         """Mutants that broke the same laws to the same effect."""

@@ -14,8 +14,8 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.source import beside, locate
 from keeprate.harness.protocol.suite import load_suite
-from keeprate.specs.dropout.demonstration import demonstrate
-from keeprate.specs.dropout.scripts import SHOWN
+from keeprate.specs.dropout.reproduction import masks, single_calls
+from keeprate.specs.dropout.reproduction.script import SHOWN, constants, demonstrate
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "tests" / "mutants"
@@ -288,7 +288,7 @@ PARAMETERS = {"neighbours": "3", "blocks": "4", "spread": "64", "calls": "1", "s
 
 
 @pytest.mark.parametrize("family", [name for name in SHOWN if name != "threads"])
-def test_what_shows_a_law_runs_on_a_faithful_backend(family, capsys):
+def test_what_shows_a_law_runs_on_a_faithful_backend(family, capsys, monkeypatch):
     law = f"{family}:{PARAMETERS[family]}" if family in PARAMETERS else family
     text = demonstrate(a_case(law), law, seed=1)
     backend = find(f"{MUTANTS}/plain.py:Plain", group="", kind="backend")
@@ -297,6 +297,13 @@ def test_what_shows_a_law_runs_on_a_faithful_backend(family, capsys):
     names["show"](backend)
     said = capsys.readouterr().out
     assert "(" in said and ")" in said
+    # What was copied does as much where it was copied from.
+    for module in (masks, single_calls):
+        for name, value in constants(a_case(law), law, seed=1).items():
+            monkeypatch.setattr(module, name, value, raising=False)
+    backend.seed(1)
+    SHOWN[family](backend)
+    assert capsys.readouterr().out == said
 
 
 def test_a_script_says_what_pytorch_does_with_each_rank():
@@ -304,7 +311,7 @@ def test_a_script_says_what_pytorch_does_with_each_rank():
         case for case in load_suite("dropout").cases("quick") if case.op == "feature_dropout" and case.asks("arguments")
     )
     text = demonstrate(case, "arguments", seed=1)
-    (ranks,) = re.findall(r"for rank, train, promised in (.*):", text)
+    (ranks,) = re.findall(r"RANKS = (.*\])", text)
     promised = {(rank, train): word for rank, train, word in ast.literal_eval(ranks)}
     assert promised == {(0, True): "refused", (0, False): "taken", (1, True): "refused", (1, False): "taken"}
 
@@ -323,7 +330,7 @@ def test_every_law_can_be_shown():
 def test_a_script_calls_the_form_that_is_at_fault():
     cases = [case for case in load_suite("dropout").cases("quick") if case.study in ("masks", "mixed")]
     (in_place,) = (case for case in cases if case.id == "dropout/masks/float32/p0.9/64x256/inplace")
-    assert "return backend.dropout(x, p, train, inplace=True)" in demonstrate(in_place, "keep_rate", 1)
+    assert "KEYWORDS = {'inplace': True}" in demonstrate(in_place, "keep_rate", 1)
     (unlike,) = (case for case in cases if case.id == "dropout/mixed/float32/p0.3/64x64/eager")
     with pytest.raises(UsageError, match="no script can show streams:op where calls differ"):
         demonstrate(unlike, "streams:op", 1)

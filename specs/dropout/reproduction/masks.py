@@ -1,0 +1,263 @@
+"""What shows a fault without keeprate: functions that are copied into a script, with constants of the case in front.
+
+A function from a backend to nothing shows how the law of its name fares; in brackets it prints what should be there.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+OPERATOR = "dropout"
+KEYWORDS: dict[str, bool] = {}  # of each call
+TRANSFORMS: tuple[str, ...] = ()  # the innermost first
+P = 0.3
+DTYPE = "float32"
+WIDE = "float32"  # of what the backend is given
+SHAPE: tuple[int, ...] = (64, 1024)  # channels in front
+AXIS: int | None = None  # of the channels
+ENTRIES = 65536  # of one mask
+SEED = 1
+CALLS = 32
+KEPT = 1 / 0.7  # what PyTorch makes of a 1
+DROPPED = 0.0
+SLOPE_KEPT = 1 / 0.7  # its gradient
+SLOPE_DROPPED = 0.0
+TABLE = [(1.0, 1 / 0.7, 0.0)]  # inputs, and what PyTorch makes of them
+LAG = 1
+WIDTH = 64  # of a window
+SHIFT = 0
+STEP = 1  # from seed to seed
+ORDER = (0, 0)  # which call after each of the two
+
+
+def operator(backend: Any, x: Any, p: float, train: bool = True) -> Any:
+    return getattr(backend, OPERATOR)(x, p, train, **KEYWORDS)
+
+
+def plain(backend: Any) -> Any:
+    return transformed(backend, lambda x: operator(backend, x, P))
+
+
+def layer(backend: Any) -> Any:
+    made = backend.module(OPERATOR, P)
+    made.train()
+    return transformed(backend, made)
+
+
+def transformed(backend: Any, function: Any) -> Any:
+    for name in TRANSFORMS:
+        function = getattr(backend, name)(function)
+    return function
+
+
+def native(backend: Any, values: Any) -> Any:
+    """A native array of `values`, which have their channels in front."""
+    values = np.array(values, WIDE)
+    if AXIS is not None and backend.layout == "channels_last":
+        values = np.moveaxis(values, AXIS, -1).copy()
+    return backend.asarray(values, DTYPE)
+
+
+def read(backend: Any, y: Any) -> Any:
+    """The values of a native array, channels in front."""
+    values = np.asarray(backend.asnumpy(y), np.float64)
+    return np.moveaxis(values, -1, AXIS) if AXIS is not None and backend.layout == "channels_last" else values
+
+
+def output(backend: Any, function: Any, value: float) -> Any:
+    """What an input of nothing but `value` becomes."""
+    return read(backend, function(native(backend, np.full(SHAPE, value))))
+
+
+def row(backend: Any, function: Any, value: float) -> Any:
+    """The same, as the first of three rows of a mapped call."""
+    return read(backend, function(native(backend, np.full((3, *SHAPE), value))))[0]
+
+
+def forward(backend: Any, function: Any, value: float) -> Any:
+    """The same, in a pass forward and back."""
+    x, ones = native(backend, np.full(SHAPE, value)), native(backend, np.ones(SHAPE))
+    return read(backend, backend.vjp(function, x, ones)[0])
+
+
+def in_a_thread(backend: Any, function: Any, value: float) -> Any:
+    """The same, in a fresh thread."""
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(output, backend, function, value).result()
+
+
+def outputs(backend: Any, value: float, number: int) -> Any:
+    """Of as many calls."""
+    function = FUNCTION(backend)
+    return np.array([CALL(backend, function, value) for _ in range(number)])
+
+
+def kept(y: Any) -> Any:
+    """(calls, entries) which entries of each mask were kept, where the input was 1."""
+    return (abs(y - KEPT) < abs(y - DROPPED)).reshape(len(y), ENTRIES, -1)[:, :, 0]
+
+
+def masks(backend: Any, number: int) -> Any:
+    """The same, of as many calls."""
+    return kept(outputs(backend, 1.0, number))
+
+
+def pairs(one: Any, other: Any) -> None:
+    """Shows how often two entries are both kept."""
+    both = (one & other).mean()
+    print(f"two entries that have nothing to do with one another were both kept in {both:.5f} ({(1 - P) ** 2:.5f})")
+
+
+def keep_rate(backend: Any) -> None:
+    seen = masks(backend, CALLS)
+    error = (P * (1 - P) / seen.size) ** 0.5
+    print(f"kept {seen.mean():.7f} of {seen.size:,} entries ({1 - P:.7f}, give or take {error:.7f})")
+
+
+def positions(backend: Any) -> None:
+    rates = masks(backend, CALLS).mean(axis=0)
+    for period in (8, 64, ENTRIES):
+        by_place = rates[: ENTRIES // period * period].reshape(-1, period).mean(axis=0)
+        error = (P * (1 - P) / CALLS / max(1, ENTRIES // period)) ** 0.5
+        worst = abs(by_place - (1 - P)).argmax()
+        print(f"entries at {worst} modulo {period}: kept {by_place[worst]:.5f} ({1 - P:.5f}, give or take {error:.5f})")
+
+
+def spread(backend: Any) -> None:
+    width = min(ENTRIES, WIDTH)
+    sums = masks(backend, CALLS)[:, : ENTRIES // width * width].reshape(-1, width).sum(axis=1)
+    print(f"kept of {width:,} entries: variance {sums.var():.2f} ({width * P * (1 - P):.2f})")
+
+
+def segments(backend: Any) -> None:
+    parts = [part.mean() for part in np.array_split(masks(backend, CALLS), 64, axis=1)]
+    error = (P * (1 - P) * 64 / CALLS / ENTRIES) ** 0.5
+    print(f"kept in each 64th of a call: {min(parts):.5f} to {max(parts):.5f} ({1 - P:.5f}, give or take {error:.5f})")
+
+
+def neighbours(backend: Any) -> None:
+    seen = masks(backend, CALLS)
+    pairs(seen[:, :-LAG], seen[:, LAG:])
+
+
+def all_lags(backend: Any) -> None:
+    seen = masks(backend, CALLS)
+    power = abs(np.fft.rfft(seen[0] - seen[0].mean(), 2 * ENTRIES)) ** 2
+    lag = 1 + int(abs(np.fft.irfft(power)[1 : ENTRIES // 2]).argmax())
+    pairs(seen[:, :-lag], seen[:, lag:])
+
+
+def blocks(backend: Any) -> None:
+    split = masks(backend, CALLS)[:, : ENTRIES // WIDTH * WIDTH].reshape(-1, WIDTH)
+    seen = np.bincount(split @ (1 << np.arange(WIDTH)), minlength=2**WIDTH) / len(split)
+    number = np.bitwise_count(np.arange(2**WIDTH))
+    promised = (1 - P) ** number * P ** (WIDTH - number)
+    error = np.sqrt(promised * (1 - promised) / len(split))
+    worst = abs((seen - promised) / error).argmax()
+    print(f"{worst:0{WIDTH}b}: {seen[worst]:.6f} of blocks ({promised[worst]:.6f}, give or take {error[worst]:.6f})")
+
+
+def runs(backend: Any) -> None:
+    width = min(64, ENTRIES)
+    windows = masks(backend, CALLS)[:, : ENTRIES // width * width].reshape(-1, width)
+    lead = np.where(windows.any(axis=1), windows.argmax(axis=1), width)
+    for length in (0, 1, 2, 4, 8):
+        share = (lead >= length).mean()
+        print(f"windows that begin with {length} drops or more: {share:.5f} ({P**length:.5f})")
+
+
+def calls(backend: Any) -> None:
+    seen = masks(backend, CALLS)
+    pairs(seen[0::2], np.roll(seen[1::2], SHIFT, axis=1))
+
+
+def calls_by_position(backend: Any) -> None:
+    seen = masks(backend, CALLS)
+    changed = (seen[1:] != seen[:-1]).mean(axis=0)
+    worst = abs(changed - 2 * P * (1 - P)).argmax()
+    print(f"entry {worst} changed from call to call in {changed[worst]:.4f} of the calls ({2 * P * (1 - P):.4f})")
+
+
+def no_mask_twice(backend: Any) -> None:
+    different = len({mask.tobytes() for mask in masks(backend, CALLS)})
+    print(f"{different:,} different masks in {CALLS:,} calls ({CALLS:,})")
+
+
+def reading_order(backend: Any) -> None:
+    function = FUNCTION(backend)
+    lazy = [function(native(backend, np.ones(SHAPE))) for _ in range(8)]
+    seen = kept(np.array([read(backend, one) for one in lazy[::-1]]))
+    pairs(seen[0::2], seen[1::2])
+
+
+def after(backend: Any, seed: int, number: int) -> Any:
+    """The first masks after a seed."""
+    backend.seed(seed)
+    return masks(backend, number)
+
+
+def streams(backend: Any) -> None:
+    first, second = after(backend, SEED, 2)[ORDER[0]], after(backend, SEED + STEP, 2)[ORDER[1]]
+    agree, by_chance = (first == second).mean(), P**2 + (1 - P) ** 2
+    print(f"masks after seeds s = {SEED} and s + {STEP} agree in {agree:.5f} of entries ({by_chance:.5f})")
+
+
+def threads(backend: Any) -> None:
+    seen = masks(backend, CALLS)
+    different = len({mask.tobytes() for mask in seen})
+    print(f"{different:,} different masks in {CALLS:,} fresh threads ({CALLS:,})")
+    pairs(seen[0::2], seen[1::2])
+
+
+def data(backend: Any) -> None:
+    for value in (0.125, 1.0, 16.0, -0.125, -1.0, -16.0):
+        seen = abs(outputs(backend, value, max(1, CALLS // 4)) - DROPPED) > 1e-6
+        error = (P * (1 - P) / seen.size) ** 0.5
+        print(f"inputs of {value} were kept in {seen.mean():.5f} ({1 - P:.5f}, give or take {error:.5f})")
+
+
+def seeding(backend: Any) -> None:
+    first = after(backend, SEED, 1)
+    print("the same seed gives the same mask:", (first == after(backend, SEED, 1)).all(), "(True)")
+    print("another seed gives the same mask:", (first == after(backend, SEED + 1, 1)).all(), "(False)")
+    backend.seed(SEED)
+    operator(backend, native(backend, np.ones(SHAPE)), P, False)
+    print("a call in evaluation between changes nothing:", (masks(backend, 1) == first).all(), "(True)")
+
+
+def constancy(backend: Any) -> None:
+    y = outputs(backend, 1.0, CALLS)
+    seen = (abs(y - KEPT) < abs(y - DROPPED)).reshape(CALLS, ENTRIES, -1)
+    torn = (seen.any(axis=2) & ~seen.all(axis=2)).sum()
+    print(f"{torn:,} of {CALLS * ENTRIES:,} channels were kept in one place and dropped in another (0)")
+
+
+def outcomes(backend: Any) -> None:
+    for value, if_kept, if_dropped in TABLE:
+        seen = np.unique(outputs(backend, value, CALLS))
+        print(f"inputs of {value} became {seen[:6].tolist()} (of PyTorch: {if_kept:.9g} and {if_dropped:.9g})")
+
+
+def gradient(backend: Any) -> None:
+    function, wrong, size = FUNCTION(backend), 0, 0
+    slopes: set[float] = set()
+    for _ in range(CALLS):
+        ones = native(backend, np.ones(SHAPE)), native(backend, np.ones(SHAPE))
+        out, slope = (read(backend, part) for part in backend.vjp(function, *ones))
+        slopes.update(np.unique(slope).tolist())
+        promised = np.where(abs(out - KEPT) < abs(out - DROPPED), SLOPE_KEPT, SLOPE_DROPPED)
+        wrong, size = wrong + int((abs(slope - promised) > 1e-2).sum()), size + out.size
+    print(f"{wrong:,} of {size:,} gradients belong to another mask than the output (0)")
+    print(f"the gradient of a 1 is one of {sorted(slopes)[:6]} ({SLOPE_KEPT:.9g} and {SLOPE_DROPPED:.9g})")
+
+
+def moments(backend: Any) -> None:
+    function = FUNCTION(backend)
+    x = np.random.default_rng(0).standard_normal((CALLS, *SHAPE))
+    y = np.array([read(backend, function(native(backend, one))) for one in x])
+    print(f"a standard normal input: mean {y.mean():.5f} (0), variance {y.var():.5f} (1)")
+
+
+FUNCTION = plain  # what is called
+CALL = output  # how an output is had

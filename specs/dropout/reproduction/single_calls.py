@@ -1,0 +1,140 @@
+"""The same of single calls: what is refused, written, switched, and what needs no mask."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from keeprate.specs.dropout.reproduction.masks import (
+    CALLS,
+    DROPPED,
+    DTYPE,
+    FUNCTION,
+    KEPT,
+    OPERATOR,
+    SHAPE,
+    WIDE,
+    P,
+    kept,
+    native,
+    operator,
+    output,
+    read,
+    transformed,
+)
+
+RANKS = [(0, True, "taken")]  # rank, mode, and what PyTorch does
+SHAPES: list[tuple[int, ...]] = [(1,)]
+
+
+def strides(backend: Any) -> None:
+    function = FUNCTION(backend)
+    values: Any = np.ones((*SHAPE[:-1], 2 * SHAPE[-1]) if SHAPE else (), WIDE)
+    halved = values[..., ::2] if SHAPE else values
+    for what, x in (("every other element", halved), ("a transpose", np.ones(SHAPE[::-1], WIDE).T)):
+        seen = np.unique(read(backend, function(backend.asarray(x, DTYPE))))
+        print(f"{what}, all 1: became {seen[:6].tolist()} (of PyTorch: {KEPT:.9g} and {DROPPED:.9g})")
+
+
+def evaluation(backend: Any) -> None:
+    for p in (0.0, 0.1, 0.5, 1.0):
+        for value in (1.0, -0.5, float("inf")):
+            y = read(backend, operator(backend, native(backend, np.full(SHAPE, value)), p, False))
+            print(f"evaluation at p = {p}: inputs of {value} became {np.unique(y)[:6].tolist()} ([{value}])")
+
+
+def endpoints(backend: Any) -> None:
+    for p, promised in ((0.0, 1.0), (1.0, 0.0)):
+        y = [read(backend, operator(backend, native(backend, np.ones(SHAPE)), p)) for _ in range(CALLS)]
+        print(f"training at p = {p}: inputs of 1 became {np.unique(y)[:6].tolist()} ([{promised}])")
+        if hasattr(backend, "vjp"):
+            ones = native(backend, np.ones(SHAPE)), native(backend, np.ones(SHAPE))
+            slope = read(backend, backend.vjp(lambda x, p=p: operator(backend, x, p), *ones)[1])
+            print(f"  with gradients {np.unique(slope)[:6].tolist()} ([{promised}])")
+
+
+def attempt(backend: Any, x: Any, p: float, train: bool) -> str:
+    try:
+        operator(backend, x, p, train)
+    except Exception as error:  # noqa: BLE001
+        return f"refused: {error}"
+    return "taken"
+
+
+def arguments(backend: Any) -> None:
+    for p in (-0.1, 1.5, float("nan"), 0.0, 1.0):
+        for train in (True, False):
+            did = attempt(backend, native(backend, np.ones(SHAPE)), p, train)
+            print(f"p = {p}, train = {train} was {did} ({'taken' if 0 <= p <= 1 else 'refused'})")
+    for rank, train, promised in RANKS:
+        did = attempt(backend, backend.asarray(np.ones((2,) * rank, WIDE), DTYPE), 0.3, train)
+        print(f"an input of {rank} dimensions, train = {train}, was {did} ({promised})")
+
+
+def dtype(backend: Any) -> None:
+    for train in (True, False):
+        for p in (0.0, 0.3, 1.0):
+            y = operator(backend, native(backend, np.ones(SHAPE)), p, train)
+            print(f"train = {train}, p = {p}: {backend.dtype_of(y)} ({DTYPE})")
+
+
+def shape(backend: Any) -> None:
+    for one in SHAPES:
+        y = read(backend, FUNCTION(backend)(native(backend, np.ones(one))))
+        print(f"an input of shape {one} gave {y.shape} ({one})")
+
+
+def inplace(backend: Any) -> None:
+    for train in (True, False):
+        x = native(backend, np.ones(SHAPE))
+        y = operator(backend, x, P, train)
+        print(f"train = {train}: the input is what was returned: {(read(backend, x) == read(backend, y)).all()} (True)")
+
+
+def purity(backend: Any) -> None:
+    x, function = native(backend, np.ones(SHAPE)), FUNCTION(backend)
+    for _ in range(CALLS):
+        function(x)
+    for p, train in ((P, False), (0.0, True), (1.0, True)):
+        operator(backend, x, p, train)
+    print(f"the input, all 1, is now {np.unique(read(backend, x))[:6].tolist()} ([1.0])")
+
+
+def by_argument(backend: Any) -> Any:
+    return transformed(backend, lambda x, train: operator(backend, x, P, train))
+
+
+def by_mode(backend: Any) -> Any:
+    made = backend.module(OPERATOR, P)
+    called = transformed(backend, made)
+
+    def switched(x: Any, train: bool) -> Any:
+        made.train() if train else made.eval()
+        return called(x)
+
+    return switched
+
+
+def modes(backend: Any) -> None:
+    switch = SWITCH(backend)
+    for train in (True, False, True, False):
+        y = read(backend, switch(native(backend, np.ones(SHAPE)), train))
+        print(f"train = {train}: inputs of 1 became {np.unique(y)[:6].tolist()} ({'two values' if train else '[1.0]'})")
+
+
+def concurrency(backend: Any) -> None:
+    start, function = threading.Barrier(4), FUNCTION(backend)
+
+    def several(_: int) -> list[Any]:
+        start.wait()
+        return [output(backend, function, 1.0) for _ in range(8)]
+
+    with ThreadPoolExecutor(4) as pool:
+        y = np.array([one for part in pool.map(several, range(4)) for one in part])
+    different = len({mask.tobytes() for mask in kept(y)})
+    print(f"{different} different masks in {len(y)} calls of four threads ({len(y)})")
+    print(f"outputs: {np.unique(y)[:6].tolist()} (of PyTorch: {KEPT:.9g} and {DROPPED:.9g})")
+
+
+SWITCH = by_argument  # how the mode is changed
