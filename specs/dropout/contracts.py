@@ -21,9 +21,9 @@ class Contract:
         ranks: the ranks that PyTorch takes without a warning.
         unbatched: those of them that are one sample, channels in front.
         refused: ranks that PyTorch refuses in training.
-        writes: it writes to its input.
         inplace: how a backend offers the operator's in-place form, if it has one: an operator's name, or the flag
             `inplace`.
+        writes: it writes to its input.
         optional: few frameworks have it, and it is looked at more briefly.
         preserves_moments: mean and variance of a standard normal input are kept (alpha dropout).
     """
@@ -34,8 +34,8 @@ class Contract:
     ranks: tuple[int, ...]
     unbatched: tuple[int, ...] = ()
     refused: tuple[int, ...] = ()
-    writes: bool = False
     inplace: str = "inplace"
+    writes: bool = False
     preserves_moments: bool = False
     optional: bool = False
 
@@ -56,49 +56,31 @@ class Contract:
         return shape if axis is None else shape[: axis + 1]
 
 
-_FUNCTIONAL = "torch.nn.functional."
+ANY_RANK, BATCHED = (0, 1, 2, 3, 4, 5), (2, 3, 4, 5)
+F = "torch.nn.functional."
 
 CONTRACTS = {
     contract.name: contract
     for contract in (
-        Contract("dropout", "element", _FUNCTIONAL + "dropout", ranks=(0, 1, 2, 3, 4, 5)),
-        Contract("dropout_", "element", "torch.dropout_", ranks=(0, 1, 2, 3, 4, 5), writes=True, inplace="dropout_"),
+        Contract("dropout", "element", F + "dropout", ANY_RANK),
+        Contract("dropout_", "element", "torch.dropout_", ANY_RANK, inplace="dropout_", writes=True),
+        Contract("feature_dropout", "channel", "torch.feature_dropout", BATCHED, (), (0, 1), "feature_dropout_"),
+        Contract("dropout1d", "channel", F + "dropout1d", (2, 3), unbatched=(2,), refused=(0, 1, 4, 5)),
+        Contract("dropout2d", "channel", F + "dropout2d", (3, 4), refused=(0, 1)),
+        Contract("dropout3d", "channel", F + "dropout3d", (4, 5), unbatched=(4,), refused=(0,)),
         Contract(
-            "feature_dropout",
-            "channel",
-            "torch.feature_dropout",
-            ranks=(2, 3, 4, 5),
-            refused=(0, 1),
-            inplace="feature_dropout_",
-        ),
-        Contract(
-            "dropout1d",
-            "channel",
-            _FUNCTIONAL + "dropout1d",
-            ranks=(2, 3),
-            unbatched=(2,),
-            refused=(0, 1, 4, 5),
-        ),
-        Contract("dropout2d", "channel", _FUNCTIONAL + "dropout2d", ranks=(3, 4), refused=(0, 1)),
-        Contract("dropout3d", "channel", _FUNCTIONAL + "dropout3d", ranks=(4, 5), unbatched=(4,), refused=(0,)),
-        Contract(
-            "alpha_dropout",
-            "element",
-            _FUNCTIONAL + "alpha_dropout",
-            ranks=(0, 1, 2, 3, 4, 5),
-            inplace="alpha_dropout_",
-            preserves_moments=True,
+            "alpha_dropout", "element", F + "alpha_dropout", ANY_RANK, inplace="alpha_dropout_", preserves_moments=True
         ),
         Contract(
             "feature_alpha_dropout",
             "channel",
-            _FUNCTIONAL + "feature_alpha_dropout",
-            ranks=(2, 3, 4, 5),
+            F + "feature_alpha_dropout",
+            BATCHED,
             refused=(0, 1),
             inplace="feature_alpha_dropout_",
             preserves_moments=True,
         ),
         # Gal & Ghahramani 2016: one mask for all steps of a sequence, (N, C, T); PyTorch has it under another name.
-        Contract("variational_dropout", "channel", _FUNCTIONAL + "dropout1d", ranks=(3,), optional=True),
+        Contract("variational_dropout", "channel", F + "dropout1d", (3,), optional=True),
     )
 }

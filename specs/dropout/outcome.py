@@ -48,14 +48,7 @@ class Outcomes:
 
     def take(self, indices: Any) -> Outcomes:
         """The same of the elements at `indices`."""
-        return Outcomes(
-            self.kept[indices],
-            self.dropped[indices],
-            self.kept_low[indices],
-            self.kept_high[indices],
-            self.dropped_low[indices],
-            self.dropped_high[indices],
-        )
+        return Outcomes(*(part[indices] for part in vars(self).values()))
 
 
 def with_selected(expected: Outcomes, x: Floats) -> Outcomes:
