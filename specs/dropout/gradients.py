@@ -74,7 +74,7 @@ def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], l
     values = (*probes(contract, dtype), *SPECIAL)
     which = with_specials(indices(shape), SPECIAL_EVERY, range(PROBES, len(values)))
     if contract.by_channel:
-        _make_readable(which, contract)
+        which[_fronts(contract, len(shape))] = 0  # an ordinary value, so that the channel's mask can be read there
     parts = np.array(values)[which], cotangent(shape, dtype, seed=0), which
     x, ct, which = (laid_out(part, layout) for part in parts)
     outputs = reference.table(contract, dtype, p, values).take(which)
@@ -146,7 +146,8 @@ class _Passes:
         """The mask, off the output where it tells; where it doesn't (zeros, NaN), off the gradient."""
         kept = self._outputs.is_kept(y)
         if self._caller.contract.by_channel:
-            return _front(kept, self._caller.contract)
+            front: Mask = kept[_fronts(self._caller.contract, kept.ndim)]
+            return front
         unclear = kept & self._outputs.is_dropped(y)
         slope, none = self._slopes
         return np.where(unclear, np.abs(g - slope) < np.abs(g - none), kept)
@@ -165,23 +166,14 @@ class _Passes:
         return compare(g, self._ct, Outcomes(expected, expected, low, high, low, high))
 
 
-def _make_readable(which: npt.NDArray[np.uint8], contract: Contract) -> None:
-    """Puts an ordinary value in front of each channel, so that its mask can be read there."""
-    axis = contract.channel_axis(which.ndim)
-    assert axis is not None
-    which[(slice(None),) * (axis + 1) + (0,) * (which.ndim - axis - 1)] = 0
-
-
-def _front(kept: Mask, contract: Contract) -> Mask:
-    axis = contract.channel_axis(kept.ndim)
-    assert axis is not None
-    front: Mask = kept[(slice(None),) * (axis + 1) + (0,) * (kept.ndim - axis - 1)]
-    return front
+def _fronts(contract: Contract, rank: int) -> tuple[slice | int, ...]:
+    """The index of the first element of each channel."""
+    kept = len(contract.mask_shape((1,) * rank))
+    return (slice(None),) * kept + (0,) * (rank - kept)
 
 
 def _slopes(contract: Contract, dtype: str, p: float, x: Floats, ct: Floats) -> tuple[Floats, Floats]:
     """PyTorch's gradient if all is kept, and if nothing is."""
-    _, kept = reference.replay(contract, dtype, p, x, 1.0, ct)
-    _, dropped = reference.replay(contract, dtype, p, x, 0.0, ct)
+    kept, dropped = (reference.replay(contract, dtype, p, x, mask, ct)[1] for mask in (1.0, 0.0))
     assert kept is not None and dropped is not None
     return kept, dropped
