@@ -43,6 +43,7 @@ SHAPES = {  # by rank: ordinary, with axes of length 1, and empty in each positi
     4: ((2, 3, 4, 5), (2, 3, 1, 1), (1, 1, 2, 3), (0, 3, 2, 2), (2, 0, 2, 2), (2, 3, 0, 2), (2, 3, 2, 0)),
     5: ((2, 3, 2, 3, 2), (1, 2, 1, 1, 3), (2, 3, 0, 2, 2)),
 }
+MODES = ((0.3, True), (0.3, False), (0.0, True), (1.0, True))  # p, and whether in training
 THREADS, CALLS = 4, 8  # that run at the same time, and how often each calls
 LAYOUTS = ("step2", "transposed", "remade", "stride0", "reversed")
 
@@ -60,7 +61,7 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     p, caller = case.parameters["p"], Caller(backend, CONTRACTS[case.op], case.dtype)
     caller.seed(seed)
     x = filled(caller.contract, case.dtype, case.shape)
-    expected = exactly(reference.without_mask(caller.contract, case.dtype, p, x, train=True))
+    expected = _unmasked(caller, p, x, train=True)
     exact = np.ascontiguousarray(caller.to_layout(expected.kept)).astype(caller.wide)
     what, native = call("training at p = {p}", p=_plain(p)), caller.native(x)
     for _ in range(-(-case.draws // x.size)):
@@ -82,33 +83,40 @@ def _ordinary(contract: Contract) -> tuple[int, ...]:
     return SHAPES[max(contract.ranks)][0]
 
 
-def _specials(contract: Contract, dtype: str) -> Floats:
-    return with_specials(filled(contract, dtype, _ordinary(contract)), every=2)
+def _input(caller: Caller) -> Floats:
+    return filled(caller.contract, caller.dtype, _ordinary(caller.contract))
+
+
+def _inputs(caller: Caller) -> tuple[Floats, Floats]:
+    """An ordinary one, and one that holds zeros, infinities and NaN as well."""
+    return _input(caller), with_specials(_input(caller), every=2)
+
+
+def _masked(caller: Caller, p: float, x: Floats) -> Outcomes:
+    return reference.outcomes(caller.contract, caller.dtype, p, x)
+
+
+def _unmasked(caller: Caller, p: float, x: Floats, *, train: bool) -> Outcomes:
+    """What PyTorch gives where it draws no mask."""
+    return exactly(reference.without_mask(caller.contract, caller.dtype, p, x, train=train))
 
 
 def evaluation(caller: Caller) -> Iterator[Observation]:
     """Calls in evaluation, on zeros, infinities and NaN too."""
     for p in (0.0, *RATES, 1.0):
-        for x in (
-            filled(caller.contract, caller.dtype, _ordinary(caller.contract)),
-            _specials(caller.contract, caller.dtype),
-        ):
-            expected = exactly(reference.without_mask(caller.contract, caller.dtype, p, x, train=False))
-            what = call("evaluation at p = {p}", p=p)
+        for x in _inputs(caller):
+            what, expected = call("evaluation at p = {p}", p=p), _unmasked(caller, p, x, train=False)
             yield observe(caller, what, x, expected, partial(caller.call, p=p, train=False))
 
 
 def endpoints(caller: Caller) -> Iterator[Observation]:
     """Calls in training at p = 0 and p = 1, where PyTorch draws nothing."""
     for p in (0.0, 1.0):
-        for x in (
-            filled(caller.contract, caller.dtype, _ordinary(caller.contract)),
-            _specials(caller.contract, caller.dtype),
-        ):
-            expected = exactly(reference.without_mask(caller.contract, caller.dtype, p, x, train=True))
+        for x in _inputs(caller):
+            what, expected = call("training at p = {p}", p=_plain(p)), _unmasked(caller, p, x, train=True)
             if p == 1.0:  # a framework that selects drops an infinity to 0
                 expected = with_selected(expected, x)
-            yield observe(caller, call("training at p = {p}", p=_plain(p)), x, expected, partial(caller.call, p=p))
+            yield observe(caller, what, x, expected, partial(caller.call, p=p))
 
 
 def arguments(caller: Caller) -> Iterator[Observation]:
@@ -130,45 +138,48 @@ def _refusal(caller: Caller, what: Call, shape: tuple[int, ...], p: float, train
 
 def dtype(caller: Caller) -> Iterator[Observation]:
     """Calls in every mode, for the dtype of what comes back."""
-    x = filled(caller.contract, caller.dtype, _ordinary(caller.contract))
-    for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
+    x = _input(caller)
+    for p, train in MODES:
         what = call("{mode} at p = {p}", mode=_mode(train), p=_plain(p))
         yield observe(caller, what, x, None, partial(caller.call, p=p, train=train))
 
 
 def dtype_of_gradient(caller: Caller) -> Iterator[Observation]:
     """Gradients in every mode, for their dtype."""
-    for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
-        yield from _gradients(caller, p, train, specials=False)
+    for p, train in MODES:
+        yield _gradient(caller, p, train)
 
 
 def evaluation_of_gradient(caller: Caller) -> Iterator[Observation]:
     """Gradients in evaluation."""
     for p in (0.0, 0.3, 1.0):
-        yield from _gradients(caller, p, False)
+        for special in (False, True):
+            yield _gradient(caller, p, train=False, special=special)
 
 
 def endpoints_of_gradient(caller: Caller) -> Iterator[Observation]:
     """Gradients in training at p = 0 and p = 1, where PyTorch draws nothing."""
     for p in (0.0, 1.0):
-        yield from _gradients(caller, p, True)
+        for special in (False, True):
+            yield _gradient(caller, p, train=True, special=special)
     x = filled(caller.contract, caller.dtype, (0, *_ordinary(caller.contract)[1:]))
     gradient = partial(caller.gradient, p=0.3, train=True, cotangent=caller.native(x))
     yield observe(caller, call("gradient of an empty input"), x, exactly(x), gradient)
 
 
-def _gradients(caller: Caller, p: float, train: bool, *, specials: bool = True) -> Iterator[Observation]:
-    for special in (False, True) if specials else (False,):
-        x, ct, expected = _slopes(caller.contract, caller.dtype, p, train, special)
-        what = call("gradient in {mode} at p = {p}", mode=_mode(train), p=_plain(p))
-        gradient = partial(caller.gradient, p=p, train=train, cotangent=caller.native(ct))
-        yield observe(caller, what, x, expected, gradient)
+def _gradient(caller: Caller, p: float, train: bool, *, special: bool = False) -> Observation:
+    x, ct, expected = _slopes(caller.contract, caller.dtype, p, train, special)
+    what = call("gradient in {mode} at p = {p}", mode=_mode(train), p=_plain(p))
+    gradient = partial(caller.gradient, p=p, train=train, cotangent=caller.native(ct))
+    return observe(caller, what, x, expected, gradient)
 
 
 @functools.lru_cache(maxsize=512)  # every context asks for the same
 def _slopes(contract: Contract, dtype: str, p: float, train: bool, special: bool) -> tuple[Floats, Floats, Outcomes]:
     """An input, a cotangent, and PyTorch's gradient where it draws no mask, or where all is kept."""
-    x = _specials(contract, dtype) if special else filled(contract, dtype, _ordinary(contract))
+    x = filled(contract, dtype, _ordinary(contract))
+    if special:
+        x = with_specials(x, every=2)
     ct = cotangent(x.shape, dtype, seed=1)
     _, slope = reference.replay(contract, dtype, p, x, 1.0, ct, train=train)
     assert slope is not None
@@ -192,9 +203,8 @@ def strides(caller: Caller) -> Iterator[Observation]:
 def _in_each_mode(caller: Caller, where: Call, x: Floats, *, strided: bool = False) -> Iterator[Observation]:
     """Calls in training, at p = 1 and in evaluation; none at p = 1 where it is refused, as `endpoints` says."""
     observed = partial(observe, caller, x=x, strided=strided)
-    expected = reference.outcomes(caller.contract, caller.dtype, 0.3, x)
-    yield observed(where.after("training "), expected=expected, call=partial(caller.call, p=0.3))
-    nothing = exactly(reference.without_mask(caller.contract, caller.dtype, 1.0, x, train=True))
+    yield observed(where.after("training "), expected=_masked(caller, 0.3, x), call=partial(caller.call, p=0.3))
+    nothing = _unmasked(caller, 1.0, x, train=True)
     at_one = observed(where.after("training at p = {p} ", p=1), expected=nothing, call=partial(caller.call, p=1.0))
     if at_one.raised is None:
         yield at_one
@@ -210,19 +220,13 @@ def shape(caller: Caller) -> Iterator[Observation]:
 
 def inplace(caller: Caller) -> Iterator[Observation]:
     """Calls of the in-place form: `y` is the input after the call."""
-    contract = caller.contract
-    written = caller.call if contract.writes else caller.call_inplace
-    for p, train in ((0.3, True), (0.3, False), (0.0, True), (1.0, True)):
-        x = filled(contract, caller.dtype, _ordinary(contract))
-        expected = (
-            reference.outcomes(contract, caller.dtype, p, x)
-            if train
-            else exactly(reference.without_mask(contract, caller.dtype, p, x, train=False))
-        )
+    written = caller.call if caller.contract.writes else caller.call_inplace
+    x = _input(caller)
+    for p, train in MODES:
+        expected = _masked(caller, p, x) if train else _unmasked(caller, p, x, train=False)
         what = call("in place, {mode} at p = {p}", mode=_mode(train), p=_plain(p))
         yield observe(caller, what, x, expected, partial(written, p=p, train=train))
-    x = filled(contract, caller.dtype, _ordinary(contract))
-    expected = exactly(reference.without_mask(contract, caller.dtype, 1.0, x, train=True))
+    expected = _unmasked(caller, 1.0, x, train=True)
     for train in (True, False):
         what = call("in place, {mode}, then training at p = {p} on what was returned", mode=_mode(train), p=1)
         yield observe(caller, what, x, expected, partial(_twice, written, train))
@@ -234,11 +238,10 @@ def _twice(call: Callable[..., Any], train: bool, native: Any) -> Any:
 
 def specials(caller: Caller) -> Iterator[Observation]:
     """Calls in training on zeros, infinities and NaN, without a gradient."""
-    x = _specials(caller.contract, caller.dtype)
+    _, x = _inputs(caller)
     for p in RATES:
-        expected = reference.outcomes(caller.contract, caller.dtype, p, x)
         what = call("training at p = {p} on zeros, infinities and NaN", p=p)
-        yield observe(caller, what, x, expected, partial(caller.call, p=p))
+        yield observe(caller, what, x, _masked(caller, p, x), partial(caller.call, p=p))
 
 
 def seeding(caller: Caller) -> Iterator[Observation]:
@@ -257,7 +260,7 @@ def seeding(caller: Caller) -> Iterator[Observation]:
         caller.seed(value)
         for p, train, given in before:
             observe(caller, what, given, None, partial(caller.call, p=p, train=train))
-        expected = of_large if on is large else reference.outcomes(contract, dtype, 0.5, on)
+        expected = of_large if on is large else _masked(caller, 0.5, on)
         return observe(caller, what, on, expected, partial(caller.call, p=0.5), relation=relation)
 
     yield observed("", call("after seed 1"), 1)
@@ -283,7 +286,7 @@ def seeding(caller: Caller) -> Iterator[Observation]:
 def modes(caller: Caller) -> Iterator[Observation]:
     """One function, or one layer, in training and in evaluation by turns, from either on."""
     x = filled(caller.contract, caller.dtype, thousand(caller.contract))
-    kept_or_dropped = reference.outcomes(caller.contract, caller.dtype, 0.5, x)
+    kept_or_dropped = _masked(caller, 0.5, x)
     for first in (True, False):
         switched = caller.switch(0.5)
         for number, train in enumerate((first, not first, first)):
@@ -300,7 +303,7 @@ def _in_mode(call: Callable[[Any, bool], Any], train: bool) -> Callable[[Any], A
 def concurrency(caller: Caller) -> Iterator[Observation]:
     """Calls in threads that run at the same time."""
     x = filled(caller.contract, caller.dtype, thousand(caller.contract))
-    expected = reference.outcomes(caller.contract, caller.dtype, 0.5, x)
+    expected = _masked(caller, 0.5, x)
     inputs = [[caller.native(x) for _ in range(CALLS)] for _ in range(THREADS)]
     for number, seen in enumerate(caller.at_once(inputs, 0.5)):
         place = {"call": number % CALLS + 1, "thread": number // CALLS + 1, "threads": THREADS}
@@ -320,19 +323,7 @@ def _plain(p: float) -> float:
     return int(p) if p == int(p) else p
 
 
+OF_VALUES = evaluation, evaluation_of_gradient, endpoints, endpoints_of_gradient, specials, strides, shape, inplace
 STUDIES: dict[str, Callable[[Caller], Iterator[Observation]]] = {
-    "evaluation": evaluation,
-    "evaluation_of_gradient": evaluation_of_gradient,
-    "endpoints": endpoints,
-    "endpoints_of_gradient": endpoints_of_gradient,
-    "dtype": dtype,
-    "dtype_of_gradient": dtype_of_gradient,
-    "arguments": arguments,
-    "specials": specials,
-    "strides": strides,
-    "shape": shape,
-    "inplace": inplace,
-    "seeding": seeding,
-    "modes": modes,
-    "concurrency": concurrency,
+    study.__name__: study for study in (*OF_VALUES, dtype, dtype_of_gradient, arguments, seeding, modes, concurrency)
 }
