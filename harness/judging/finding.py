@@ -12,6 +12,7 @@ from keeprate.harness.evidence.kinds import NUMBERS, Effect, Evidence, Rows
 from keeprate.harness.protocol.case import ANY, Promise, parameters_text
 from keeprate.harness.protocol.engine import Result
 
+WORTH_WATCHING = 1 / 3  # of what breaks a finding: a faithful one gets there about once in a thousand
 Status = Literal["kept", "broken", "not_implemented", "not_offered", "unreadable", "error"]
 PLACE = (  # of the public JSON, before the numbers of the effect
     *("id", "status", "known", "law", "op", "dtype", "parameters", "shape", "strides", "context"),
@@ -66,6 +67,11 @@ class Finding:
             return self.evidence.rows(self.level)
         return [("because", self.detail["reason"])] if self.detail else []
 
+    @property
+    def is_suspect(self) -> bool:
+        """True if it is kept, and there is much evidence against it."""
+        return self.status == "kept" and self.effect is not None and self.effect.part >= WORTH_WATCHING
+
     def unfit(self, reason: str) -> Finding:
         """An error in its place: what it says was not come by as it should, for `reason`."""
         return replace(self, status="error", detail={"reason": reason}, evidence=None)
@@ -74,7 +80,8 @@ class Finding:
         """As JSON values."""
         place = {name: getattr(self, name) for name in PLACE}
         numbers = {name: getattr(self.effect, name, None) for name in NUMBERS}
-        return {**place, **numbers, "detail": self.detail, "replay": self.replay}
+        rows = self.rows if self.is_suspect or self.status in ("broken", "error") else []
+        return {**place, **numbers, "detail": self.detail, "replay": self.replay, "rows": rows}
 
 
 def unjudged(promise: Promise, status: Status, reason: str, kind: str = "") -> Finding:

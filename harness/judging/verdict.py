@@ -16,7 +16,6 @@ from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.suite import Cause, Suite
 
 WATCHED = 5  # kept promises, at most, that are worth watching
-WORTH_WATCHING = 1 / 3  # of what breaks a finding: a faithful one gets there about once in a thousand
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
 
 
@@ -100,9 +99,8 @@ class Verdict:
     @cached_property
     def watched(self) -> list[Finding]:
         """Kept promises with the most evidence against them, if it is much."""
-        kept = [(item.effect.part, item) for item in self.findings if item.status == "kept" and item.effect]
-        much = sorted((pair for pair in kept if pair[0] >= WORTH_WATCHING), key=lambda pair: -pair[0])
-        return [finding for _, finding in much[:WATCHED]]
+        kept = [(item.effect.part, item) for item in self.findings if item.is_suspect and item.effect]
+        return [finding for _, finding in sorted(kept, key=lambda pair: -pair[0])[:WATCHED]]
 
     @cached_property
     def mended(self) -> list[list[Finding]]:
@@ -149,8 +147,6 @@ class Verdict:
     def public(self) -> dict[str, Any]:
         """The public JSON, before it is text."""
         ranks = {finding.id: number for number, finding in enumerate(self.failing, start=1)}
-        told = {item.id for item in self.findings if item.status in ("broken", "error")}
-        told |= {item.id for item in self.watched}
         return {
             "schema": SCHEMA,
             "backend": self.backend,
@@ -187,9 +183,6 @@ class Verdict:
                 for likeness, cause in self.likely_causes
             ],
             "pictures": dict(self.pictures),
-            "findings": [
-                {**item.to_json(), "rank": ranks.get(item.id), "rows": item.rows if item.id in told else []}
-                for item in self.findings
-            ],
+            "findings": [{**finding.to_json(), "rank": ranks.get(finding.id)} for finding in self.findings],
             "run": self.run,
         }
