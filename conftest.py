@@ -6,13 +6,14 @@ import signal
 import psutil
 import pytest
 
-from keeprate.harness.judging.gate import counted
+from keeprate.harness.workers.limits import counted
+from keeprate.harness.workers.resources import USUAL
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_auto_num_workers(config):
     """For `-n auto`, one more than there are cores in our own tests, of which some wait for what hangs."""
-    return counted(None) + (config.option.backend is None)
+    return counted(USUAL) + (config.option.backend is None)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,10 +34,9 @@ def fresh_seed():
 
 @pytest.fixture(autouse=True)
 def signals_as_they_were():
-    """A command that runs in this process sets its own, and ignores them at its end; children would inherit that."""
+    """A command that runs in this process sets its own."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.set_wakeup_fd(-1)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 

@@ -61,8 +61,8 @@ class Subject:
 
     def __init__(self, backend: Any, op: str, dtype: str, context: str) -> None:
         self.op, self.dtype = op, dtype
-        self.bench = Caller(backend, CONTRACTS[op], dtype, context)
-        self.bench.seed(secrets.randbits(31))
+        self.caller = Caller(backend, CONTRACTS[op], dtype, context)
+        self.caller.seed(secrets.randbits(31))
 
     def shape(self, entries: int) -> tuple[int, ...]:
         """A shape with so many mask entries."""
@@ -71,14 +71,14 @@ class Subject:
         return (entries // 100, 100) + (1,) * (max(CONTRACTS[self.op].ranks) - 3) + (2,)
 
     def outputs(self, x: np.ndarray, p: float, *, train: bool = True) -> np.ndarray:
-        if self.bench.context.name == "grad" and train:  # faulty where a gradient is asked for
+        if self.caller.context.name == "grad" and train:  # faulty where a gradient is asked for
             return self.gradients(x, p)[0]
-        return self.bench.values(self.bench.call(self.bench.native(x), p, train))
+        return self.caller.values(self.caller.call(self.caller.native(x), p, train))
 
     def gradients(self, x: np.ndarray, p: float) -> tuple[np.ndarray, np.ndarray]:
-        native = self.bench.native(x)
-        out, gradient = self.bench.vjp(native, p, True, self.bench.native(x))
-        return self.bench.values(out), self.bench.values(gradient)
+        native = self.caller.native(x)
+        out, gradient = self.caller.vjp(native, p, True, self.caller.native(x))
+        return self.caller.values(out), self.caller.values(gradient)
 
     def mask(self, entries: int, p: float) -> np.ndarray:
         """What was kept: the outputs that are nearer to PyTorch's kept outcome than to its dropped one."""

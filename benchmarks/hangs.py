@@ -12,9 +12,10 @@ import itertools
 import time
 from pathlib import Path
 
-from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.resources import Resources
 
 TESTS = Path(__file__).parents[1] / "tests"
 
@@ -35,8 +36,8 @@ def main() -> None:
         ):
             request = ask(f"{path}:{name}", suite=str(TESTS / "harness" / "coin.py"), profile="quick")
             times = [time.monotonic()]
-            runner = runner_for(request, 1, case_timeout=limit)
-            answer(request, runner, lambda done, total, times=times: times.append(time.monotonic()))
+            with open_runner(request, Resources(workers=1, case_timeout=limit)) as runner:
+                answer(request, runner, lambda done, total, times=times: times.append(time.monotonic()))
             late.append(max(later - earlier for earlier, later in itertools.pairwise(times)) - limit)
             print(f"{name:<24}{late[-1]:6.2f} s", flush=True)
     print(f"{len(late)} hangs, noticed at most {max(late):.2f} s after their limit of {limit:g} s")

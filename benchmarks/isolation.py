@@ -16,10 +16,11 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import psutil
 
-from keeprate.harness.judging.gate import runner_for
+from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import ask, jobs
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.engine import run
+from keeprate.harness.workers.resources import Resources
 
 
 def main() -> None:
@@ -31,8 +32,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     request = ask(arguments.backend, profile=arguments.profile, ops=arguments.ops, dtypes=arguments.dtypes)
-    runner = runner_for(request, 1)
-    try:
+    with open_runner(request, Resources(workers=1)) as runner:
         started = time.perf_counter()
         offer, _ = runner.offers()
         print(f"start of a child {time.perf_counter() - started:6.2f} s")
@@ -47,8 +47,6 @@ def main() -> None:
             if number:
                 rounds.append(ratios)
                 print(f"here {bare[0]:6.2f} s   isolated {isolated[0]:6.2f} s   ratio {ratios[0]:.3f}", flush=True)
-    finally:
-        runner.close()
     cpu, wall = (statistics.median(column) for column in zip(*rounds, strict=True))
     print(f"{len(todo)} cases: median ratio of CPU time {cpu:.3f}, of wall time {wall:.3f}")
 

@@ -39,7 +39,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 from keeprate.harness.evidence.kinds import from_json
 from keeprate.harness.evidence.likelihood import draws_to_detect
-from keeprate.harness.judging.gate import runner_for
+from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger.encoding import join, split
 from keeprate.harness.ledger.history import latest
@@ -48,6 +48,7 @@ from keeprate.harness.ledger.store import APART, Ledger, Run
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.pool import InProcess
+from keeprate.harness.workers.resources import Resources
 from keeprate.specs.dropout import caller
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
@@ -114,9 +115,10 @@ def measure_efficiency(backend: str, seconds: int, workers: int) -> None:
         with (
             tempfile.TemporaryDirectory() as folder,
             Ledger(Path(folder) / "night.db", create=True, write=True) as book,
+            open_runner(request, Resources(number)) as runner,
         ):
             started = time.perf_counter()
-            draws = draw(request, runner_for(request, number), book, seconds).draws
+            draws = draw(request, runner, book, seconds).draws
             speeds.append(draws / (time.perf_counter() - started) / 1e6)
     bare = workers / call(backend, 10**9) / 1e6
     print(

@@ -45,12 +45,12 @@ def main() -> None:
 
 def call(backend, case) -> None:
     """The calls that judging makes, and nothing else: each output is evaluated and forgotten."""
-    bench = Caller(backend, CONTRACTS[case.op], case.dtype)
+    caller = Caller(backend, CONTRACTS[case.op], case.dtype)
     from keeprate.specs.dropout.inputs import indices
 
-    x = bench.native(indices(case.shape).astype("float64") + 1)
+    x = caller.native(indices(case.shape).astype("float64") + 1)
     for _ in range(-(-case.draws // x.size)):
-        bench.raw(bench.call(x, case.parameters["p"]))
+        caller.raw(caller.call(x, case.parameters["p"]))
 
 
 def cpu(function) -> float:

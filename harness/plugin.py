@@ -34,6 +34,7 @@ from keeprate.harness.protocol.suite import PROFILES, default_suite, groups
 from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.limits import limits
 from keeprate.harness.workers.pool import Children
+from keeprate.harness.workers.resources import Resources
 
 SEED = "keeprate_seed"
 
@@ -78,14 +79,13 @@ def pytest_configure(config: pytest.Config) -> None:
             dtypes=option.dtypes,
             known=option.known,
             suite=option.suite,
-            case_timeout=option.case_timeout,
-            memory=option.memory,
+            resources=Resources(case_timeout=option.case_timeout, memory=option.memory),
         )
         suite_file = file_of(option.suite, group="keeprate.suites")
         if option.json is not None:
             check_writable(option.json)
             check_apart({"--json": option.json}, request.files())
-        limits(1, option.case_timeout, option.memory)
+        limits(1, request.resources)
     except KeeprateError as error:
         raise pytest.UsageError(str(error)) from None
     gate = Gate(request, suite_file, config) if workerinput else Controller(request, suite_file, config)
@@ -107,7 +107,7 @@ class Gate:
         siblings = getattr(config, "workerinput", {}).get(
             "workercount", 1
         )  # each has a child, and all share the memory
-        bounds = limits(siblings, config.option.case_timeout, config.option.memory)
+        bounds = limits(siblings, request.resources)
         self._runner = Children(request.backend, request.suite_name, request.names, 1, bounds)
 
     @cached_property

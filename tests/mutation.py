@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.workers.pool import InProcess
+from keeprate.harness.workers.resources import Resources
 
 FOLDER = Path(__file__).parent / "mutants"
 NOT_WRITTEN = {  # the defects that no mutant stands for
@@ -83,7 +84,8 @@ def asked_of(mutant: type, op: str, profile: str) -> Request:
 def judged(mutant: type, request: Request) -> Verdict:
     """The verdict over it."""
     if request.backend:
-        return answer(request, runner_for(request, 1))
+        with open_runner(request, Resources(workers=1)) as runner:
+            return answer(request, runner)
     # In this process, as an object: a child of its own would take longer than the judging.
     return answer(request, InProcess(mutant(), request.suite, request.names))
 

@@ -14,15 +14,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from keeprate.harness import interrupts
 from keeprate.harness.errors import KeeprateError, UsageError
 from keeprate.harness.files import write
-from keeprate.harness.judging.gate import counted, runner_for
+from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.lookup import similar
 from keeprate.harness.protocol.suite import AdapterCheck, Suite, default_suite
-from keeprate.harness.workers.pool import Runner
+from keeprate.harness.workers.limits import counted
+from keeprate.harness.workers.resources import USUAL, Resources
 
 
 def write_template(path: Path, suite: Suite) -> None:
@@ -47,12 +49,9 @@ def adapter_checks(request: Request) -> list[AdapterCheck]:
         UsageError: there is no such backend.
         NoVerdictError: it can't be loaded, or takes its process down.
     """
-    runner = runner_for(request.alone(), 1)
-    try:
+    with open_runner(request.alone(), Resources(workers=1)) as runner:
         runner.offers()
         return runner.check()
-    finally:
-        runner.close()
 
 
 def show_checks(checks: Sequence[AdapterCheck], backend: str, suite: str, console: Console) -> None:
@@ -78,22 +77,19 @@ def show_checks(checks: Sequence[AdapterCheck], backend: str, suite: str, consol
 
 def inventory(names: Iterable[str], suite: str) -> Iterator[tuple[str, Offer | str]]:
     """Each backend, and what it offers, or why it can't be loaded; as many at once as there are cores."""
-    runners = {name: runner_for(ask(name, profile="quick", suite=suite).alone(), 1) for name in names}
-    with ThreadPoolExecutor(counted(None)) as pool:
-        try:
-            yield from zip(runners, pool.map(_offered, runners.values()), strict=True)
-        finally:  # on an interrupt, those that are being loaded
-            for runner in runners.values():
-                runner.close()
+    requests = {name: ask(name, profile="quick", suite=suite).alone() for name in names}
+    with ThreadPoolExecutor(counted(USUAL)) as pool:
+        offers = [pool.submit(_offered, request) for request in requests.values()]
+        yield from zip(requests, map(interrupts.result, offers), strict=True)
 
 
-def _offered(runner: Runner) -> Offer | str:
+def _offered(request: Request) -> Offer | str:
+    interrupts.check()  # of those that wait for their turn
     try:
-        return runner.offers()[0]
+        with open_runner(request, Resources(workers=1)) as runner:
+            return runner.offers()[0]
     except KeeprateError as error:
         return str(error)
-    finally:
-        runner.close()
 
 
 def show_inventory(rows: Sequence[tuple[str, Offer | str]], suite: Suite, console: Console) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from rich.progress import MofNCompleteColumn
 from keeprate.harness.commands import github
 from keeprate.harness.commands.closeup import Closeup
 from keeprate.harness.commands.console import console, progress
-from keeprate.harness.commands.executor import runner_of
 from keeprate.harness.commands.forecast import forecast, show_plan
 from keeprate.harness.commands.matrix import Row, check_out, exit_code, names_of, row_of, text_of
 from keeprate.harness.commands.options import (
@@ -23,6 +23,7 @@ from keeprate.harness.commands.options import (
     NAMES,
     dtypes_option,
     executor_option,
+    granted,
     json_option,
     judging,
     ledger_option,
@@ -31,7 +32,7 @@ from keeprate.harness.commands.options import (
 )
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
-from keeprate.harness.judging.gate import answer_in_full, counted, no_verdict, runner_for
+from keeprate.harness.judging.gate import answer_in_full, no_verdict, open_children, open_runner
 from keeprate.harness.judging.known import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.text import failure_text, filled, sentence, show
@@ -41,7 +42,9 @@ from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.suite import PROFILES
 from keeprate.harness.untrusted_text import for_terminal
-from keeprate.harness.workers.pool import Children, Runner
+from keeprate.harness.workers.limits import counted
+from keeprate.harness.workers.pool import Runner
+from keeprate.harness.workers.resources import Resources
 
 
 @click.command(epilog=EPILOG)
@@ -61,10 +64,7 @@ def gate(
     json_path: Path | None,
     write_known: Path | None,
     ledger: Path | None,
-    executor: str,
-    workers: int | None,
-    case_timeout: float | None,
-    memory: str | None,
+    resources: Resources,
     ops: Any,
     dtypes: Any,
     **options: Any,
@@ -78,14 +78,14 @@ def gate(
     for path in (json_path, write_known):
         if path is not None:
             check_writable(path)
-    request = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
+    request = ask(ops=ops, dtypes=dtypes, resources=resources, **options)
     files = request.files()
     check_apart({"--json": json_path, "--ledger": ledger}, files)
     files.pop(KNOWN, None)  # which --write-known may write anew
     check_apart({"--json": json_path, "--ledger": ledger, "--write-known": write_known}, files)
     _warn_of_idle(request)
-    runner = _recorded(request, ledger, executor, workers, case_timeout, memory)
-    verdict, _ = _judge(request, runner, json_path)
+    with _recorded(request, ledger, resources) as runner:
+        verdict, _ = _judge(request, runner, json_path)
 
     def known() -> str:
         return known_text(unlisted(verdict.findings), request.known.text or HEAD)
@@ -104,18 +104,12 @@ def gate(
 @judging
 @ops_option
 @dtypes_option
-def plan(
-    workers: int | None, case_timeout: float | None, memory: str | None, ops: Any, dtypes: Any, **options: Any
-) -> None:
+def plan(resources: Resources, ops: Any, dtypes: Any, **options: Any) -> None:
     """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
-    request = ask(ops=ops, dtypes=dtypes, case_timeout=case_timeout, memory=memory, **options)
-    count = counted(workers)
-    runner = runner_for(request, 1, case_timeout=case_timeout, memory=memory)
-    try:
-        with progress(MofNCompleteColumn()) as bar:
-            forecasts = list(bar.track(forecast(request, runner), description=f"timing {request.backend}"))
-    finally:
-        runner.close()
+    request = ask(ops=ops, dtypes=dtypes, resources=resources, **options)
+    count = counted(resources)
+    with open_runner(request, replace(resources, workers=1)) as runner, progress(MofNCompleteColumn()) as bar:
+        forecasts = list(bar.track(forecast(request, runner), description=f"timing {request.backend}"))
     show_plan(forecasts, request, count, console(sys.stdout))
 
 
@@ -138,9 +132,7 @@ def replay(
     finding: str,
     json_path: Path | None,
     snippet: Path | None,
-    workers: int | None,
-    case_timeout: float | None,
-    memory: str | None,
+    resources: Resources,
     fresh: bool,
     shrink: bool,
     **options: Any,
@@ -156,41 +148,34 @@ def replay(
     for path in (json_path, snippet):
         if path is not None:
             check_writable(path)
-    request = ask(finding=finding, case_timeout=case_timeout, memory=memory, **options)
+    request = ask(finding=finding, resources=resources, **options)
     check_apart({"--json": json_path, "--snippet": snippet}, request.files())
-
-    def runner() -> Children:
-        return runner_for(request, workers or 1, case_timeout=case_timeout, memory=memory)
-
-    verdict, results = _judge(request, runner(), json_path)
-    unwritten = _write_all({json_path: verdict.to_json})
     screen = console(sys.stdout)
-    (found,) = verdict
-    law = verdict.laws[request.promises[finding].id.family]
-    screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
-    _refuse_if(unwritten)
-    code = verdict.exit_code
-    if found.status in ("kept", "broken", "error"):
-        closer = runner()
-        try:
-            seen = Closeup(request, finding, results, closer)
+    with open_children(request, replace(resources, workers=resources.workers or 1)) as runner:
+        verdict, results = _judge(request, runner, json_path)
+        unwritten = _write_all({json_path: verdict.to_json})
+        (found,) = verdict
+        law = verdict.laws[request.promises[finding].id.family]
+        screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
+        _refuse_if(unwritten)
+        code = verdict.exit_code
+        if found.status in ("kept", "broken", "error"):
+            seen = Closeup(request, finding, results, runner)
             seen.show(screen)
             if fresh:
                 other = replace(request, seed=secrets.randbits(31))
-                code = max(code, seen.show_together(_judge(other, runner(), None), other.seed, screen))
+                code = max(code, seen.show_together(_judge(other, runner, None), other.seed, screen))
             if shrink:
                 seen.show_smallest(screen)
             if snippet is not None:
                 write(snippet, seen.script())
                 click.echo(f"\nwrote {snippet}: it needs the framework and NumPy alone")
-        finally:
-            closer.close()
-    elif fresh or shrink or snippet is not None:
-        raise UsageError(
-            f"--fresh, --shrink and --snippet look at what was judged, and this finding is "
-            f"{found.status.replace('_', ' ')}: {(found.detail or {}).get('reason')}. Where another law is named, "
-            f"replay that one in this place"
-        )
+        elif fresh or shrink or snippet is not None:
+            raise UsageError(
+                f"--fresh, --shrink and --snippet look at what was judged, and this finding is "
+                f"{found.status.replace('_', ' ')}: {(found.detail or {}).get('reason')}. Where another law is named, "
+                f"replay that one in this place"
+            )
     sys.exit(code)
 
 
@@ -202,15 +187,11 @@ def replay(
 @dtypes_option
 @click.option("--seed", type=int, help="Repeats a run; fresh unless given, and written down.")
 @suite_option
-@click.option("-n", "--workers", type=click.IntRange(min=1), metavar="N", help="Workers.  [default: one for each core]")
-@click.option("--case-timeout", type=float, metavar="S", help="Seconds that loading, or a case, may take.")
-@click.option("--memory", metavar="SIZE", help="What a worker may hold, as in 4G.")
+@granted
 def matrix(
     backends: tuple[str, ...],
     out: Path,
-    workers: int | None,
-    case_timeout: float | None,
-    memory: str | None,
+    resources: Resources,
     seed: int | None,
     **options: Any,
 ) -> None:
@@ -232,7 +213,8 @@ def matrix(
         _refuse_missing(request)
     for name, request in requests.items():
         try:
-            verdict, _ = _judge(request, runner_for(request, workers, case_timeout=case_timeout, memory=memory), None)
+            with open_runner(request, resources) as runner:
+                verdict, _ = _judge(request, runner, None)
             rows.append(row_of(name, verdict.public()))
             click.echo(for_terminal(filled(f"{name}: {sentence(verdict)}")))
         except NoVerdictError as error:
@@ -249,13 +231,8 @@ def _refuse_missing(request: Request) -> None:
         UsageError: there is none.
     """
     if ":" in request.backend:
-        runner = runner_for(request.alone(), 1)
-        try:
+        with open_runner(request.alone(), Resources(workers=1)) as runner, suppress(NoVerdictError):  # its row says so
             runner.offers()
-        except NoVerdictError:
-            return  # its row says so
-        finally:
-            runner.close()
 
 
 def _warn_of_idle(request: Request) -> None:
@@ -266,16 +243,15 @@ def _warn_of_idle(request: Request) -> None:
         click.echo(for_terminal(filled(f"warning: {text}")), err=True)
 
 
-def _recorded(request: Request, path: Path | None, *where: Any) -> Runner:
-    """The runner that is asked for, whose results are added to the ledger at `path`, if there is one.
-
-    Args:
-        where: as for `runner_of`.
-    """
+@contextmanager
+def _recorded(request: Request, path: Path | None, resources: Resources) -> Iterator[Runner]:
+    """The runner that is asked for, whose results are added to the ledger at `path`, if there is one."""
     if path is None:
-        return runner_of(request, *where)
-    ledger = Ledger(path, create=True)  # first, for it may be refused
-    return Recording(runner_of(request, *where), request, ledger)
+        with open_runner(request, resources) as runner:
+            yield runner
+    else:
+        with closing(Ledger(path, create=True)) as ledger, open_runner(request, resources) as runner:
+            yield Recording(runner, request, ledger)
 
 
 def _refuse_unrecorded(runner: Runner) -> None:

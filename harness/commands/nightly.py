@@ -15,11 +15,11 @@ from rich.markup import escape
 from rich.progress import TextColumn
 
 from keeprate.harness.commands.console import console, progress
-from keeprate.harness.commands.executor import runner_of
 from keeprate.harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
 from keeprate.harness.commands.published import read_verdict
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import beginning, check_apart, check_folder, kind, write
+from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import ask
 from keeprate.harness.judging.text import filled, millions, plural, show
 from keeprate.harness.ledger.history import tell
@@ -28,6 +28,7 @@ from keeprate.harness.ledger.nightly import draw
 from keeprate.harness.ledger.schema import MAGIC
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.resources import Resources
 
 PAGES = ("index.html", "report.md", "report.json")
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise
@@ -63,12 +64,9 @@ def nightly(
     budget: str,
     ops: Any,
     dtypes: Any,
-    executor: str,
     out: Path | None,
     seed: int | None,
-    workers: int | None,
-    case_timeout: float | None,
-    memory: str | None,
+    resources: Resources,
     **options: Any,
 ) -> None:
     """Draw fresh evidence for a while, add it to a ledger, and write the report.
@@ -79,13 +77,13 @@ def nightly(
       keeprate nightly --backend mine.py --ledger night.db --budget 20m
     """
     time = seconds(budget)
-    request = ask(ops=ops, dtypes=dtypes, seed=seed, case_timeout=case_timeout, memory=memory, **options)
+    request = ask(ops=ops, dtypes=dtypes, seed=seed, resources=resources, **options)
     pages = _Pages(out or Path(REPORT), must=out is not None)
     _check_apart(ledger, out or Path(REPORT), request.files())
     screen = console(sys.stdout)
     with Ledger(ledger, create=True) as book:
-        runner = runner_of(request, executor, workers, case_timeout, memory)
-        with progress(TextColumn("{task.fields[passes]} cases")) as bar:
+        bar = progress(TextColumn("{task.fields[passes]} cases"))
+        with open_runner(request, resources) as runner, bar:
             task = bar.add_task(f"drawing {request.backend}", total=time, passes=0)
             night = draw(
                 request,

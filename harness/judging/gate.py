@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,16 @@ from typing import Any
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
 from keeprate.harness.judging.pictures import pictures
-from keeprate.harness.judging.request import ALPHA, Request, ask, is_whole, jobs, lacking, offered
+from keeprate.harness.judging.request import ALPHA, Request, ask, jobs, lacking, offered
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.suite import AdapterCheck
-from keeprate.harness.workers.limits import WORKER, limits, total_memory
-from keeprate.harness.workers.machine import cores, environment
+from keeprate.harness.workers.cluster import SCHEME, Cluster
+from keeprate.harness.workers.limits import counted, limits
+from keeprate.harness.workers.machine import environment
 from keeprate.harness.workers.pool import Children, InProcess, Runner
-
-MANY = 64  # workers that may be asked for on any machine
+from keeprate.harness.workers.resources import Resources
 
 
 class Docket:
@@ -142,32 +144,32 @@ def no_verdict(request: Request, reason: str) -> Verdict:
     )
 
 
-def counted(workers: int | None) -> int:
-    """The number of workers that was asked for; one for each core unless one was, or fewer where memory is short.
+def open_children(request: Request, resources: Resources) -> closing[Children]:
+    """Child processes of this machine for a backend that has a name, which end with the `with` that this is for.
 
     Raises:
-        UsageError: it is less than 1, or out of proportion.
+        UsageError: the workers are less than 1 or out of proportion, or a limit is none.
     """
-    most = max(MANY, 4 * cores())
-    if workers is None:
-        return max(1, min(cores(), total_memory() // WORKER))
-    if not (is_whole(workers) and 1 <= workers <= most):
-        raise UsageError(f"workers = {workers!r} is not between 1 and {most}: here are {cores()} cores")
-    return int(workers)
-
-
-def runner_for(
-    request: Request, workers: int | None, *, case_timeout: float | None = None, memory: str | None = None
-) -> Children:
-    """Child processes for a backend that has a name, as many as `counted` says.
-
-    Raises:
-        UsageError: `workers` is less than 1 or out of proportion, or a limit is none.
-    """
-    count = counted(workers)
-    bounds = limits(count, case_timeout, memory)
+    count = counted(resources)
+    bounds = limits(count, resources)
     alone = not request.reference
-    return Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone)
+    return closing(Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone))
+
+
+def open_runner(request: Request, resources: Resources) -> closing[Children] | closing[Cluster]:
+    """The same, or those of a cluster, as `resources` says.
+
+    Raises:
+        UsageError: there is no such executor, or no such cluster, or the resources are none.
+    """
+    if resources.executor == "local":
+        return open_children(request, resources)
+    if not re.fullmatch(rf"{SCHEME}[^\s/]+:\d+", resources.executor):
+        raise UsageError(f"executor '{resources.executor}' is neither local nor dask://HOST:PORT")
+    if resources.workers is not None:
+        raise UsageError("-n is for --executor local: a cluster has the workers that it has")
+    limits(1, resources)  # refused here, and not by each of the cluster's machines
+    return closing(Cluster(request.backend, request.suite_name, request.names, resources))
 
 
 def answer(request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None) -> Verdict:
@@ -190,22 +192,18 @@ def answer_in_full(
         NoVerdictError: the backend or the reference can't be loaded.
     """
     started = time.monotonic()
-    try:
-        offers = runner.offers()
-        refuse_faulty(runner.check(), request.backend or offers[0].name)
-        todo = jobs(request, offers[0])
-        docket = Docket(request, offers[0])
-        for number, result in enumerate(runner.map(todo), start=1):
-            docket.add(result)
-            if progress:
-                progress(number, len(todo))
-        run = run_of(started, runner.count)
-        verdict = conclude(request, offers, docket, run, isolated=runner.isolated)
-        shown = pictures(request, offers[0], verdict.leads, docket.of_backend(), runner.picture)
-        verdict = replace(verdict, pictures=shown)
-    finally:
-        runner.close()
-    return verdict, docket.of_backend()
+    offers = runner.offers()
+    refuse_faulty(runner.check(), request.backend or offers[0].name)
+    todo = jobs(request, offers[0])
+    docket = Docket(request, offers[0])
+    for number, result in enumerate(runner.map(todo), start=1):
+        docket.add(result)
+        if progress:
+            progress(number, len(todo))
+    run = run_of(started, runner.count)
+    verdict = conclude(request, offers, docket, run, isolated=runner.isolated)
+    shown = pictures(request, offers[0], verdict.leads, docket.of_backend(), runner.picture)
+    return replace(verdict, pictures=shown), docket.of_backend()
 
 
 def refuse_faulty(looks: Sequence[AdapterCheck], backend: str) -> None:
@@ -265,5 +263,7 @@ def judge(
     """
     name = backend if isinstance(backend, str) else ""
     request = ask(name, profile=profile, alpha=alpha, seed=seed, ops=ops, dtypes=dtypes, known=known)
-    runner = runner_for(request, workers) if name else InProcess(backend, request.suite, request.names)
-    return answer(request, runner)
+    if not name:
+        return answer(request, InProcess(backend, request.suite, request.names))
+    with open_runner(request, Resources(workers)) as runner:
+        return answer(request, runner)

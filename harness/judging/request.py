@@ -18,6 +18,7 @@ from keeprate.harness.protocol.engine import Job
 from keeprate.harness.protocol.lookup import file_of, similar
 from keeprate.harness.protocol.source import locate
 from keeprate.harness.protocol.suite import PROFILES, Suite, default_suite, load_suite
+from keeprate.harness.workers.resources import USUAL, Resources
 
 ALPHA = 1e-6
 KNOWN = "the list of known deviations"  # among the files of a request
@@ -33,7 +34,7 @@ class Request:
         promises: those of them that were chosen, with the cases that were chosen.
         reference: the backend that is judged first; empty for none.
         dtypes: those that were chosen; empty for all.
-        case_timeout, memory: the limits of a case that were asked for, for the command that runs a finding again.
+        resources: what a case may take, for the command that runs a finding again.
     """
 
     suite: Suite
@@ -47,8 +48,7 @@ class Request:
     known: Known
     reference: str = ""
     dtypes: tuple[str, ...] = ()
-    case_timeout: float | None = None
-    memory: str | None = None
+    resources: Resources = USUAL
 
     @property
     def names(self) -> set[str]:
@@ -94,8 +94,9 @@ class Request:
         words += ["--alpha", repr(self.alpha)] if self.alpha != ALPHA else []
         words += ["--dtypes", ",".join(dtypes)] if dtypes else []
         words += ["--suite", self.suite_name] if self.suite_name != default_suite() else []
-        words += ["--case-timeout", repr(self.case_timeout)] if self.case_timeout is not None else []
-        words += ["--memory", self.memory] if self.memory is not None else []
+        seconds, memory = self.resources.case_timeout, self.resources.memory
+        words += ["--case-timeout", repr(seconds)] if seconds is not None else []
+        words += ["--memory", memory] if memory is not None else []
         return shlex.join(words)
 
 
@@ -137,8 +138,7 @@ def ask(
     finding: str | None = None,
     known: str | Path | None = None,
     suite: str | None = None,
-    case_timeout: float | None = None,
-    memory: str | None = None,
+    resources: Resources = USUAL,
 ) -> Request:
     """Checks what a person asked for, and draws a fresh seed if none was given.
 
@@ -148,7 +148,7 @@ def ask(
         ops, dtypes: what to judge, as names or as a text that separates them by commas; None for all.
         known: the path of a list of known deviations; None for the one beside the adapter.
         suite: what to judge by; None for the one that keeprate comes with.
-        case_timeout, memory: the limits of a case that were asked for.
+        resources: what was granted to the run.
 
     Raises:
         UsageError: an option names what doesn't exist, or is out of range.
@@ -193,8 +193,7 @@ def ask(
         _accepted(backend, known),
         loaded.reference,
         dtypes or (),
-        case_timeout,
-        memory,
+        resources,
     )
 
 

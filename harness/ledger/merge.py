@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.files import check_writable
 from keeprate.harness.ledger.encoding import check, less, more
@@ -31,6 +32,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
             unfinished = Path(folder) / "ledger.db"
             with Ledger(unfinished, create=True) as target:
                 for path in sources:
+                    interrupts.check()
                     with Ledger(path) as source, target.writing():
                         _Absorption(target, source).all()
                 runs = int(target.db.execute("SELECT count(*) FROM run").fetchone()[0])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.judging.finding import Finding
@@ -70,26 +71,24 @@ def draw(
         NoVerdictError: the backend or the reference can't be loaded.
     """
     started, passes, interrupted = time.monotonic(), 0, False
+    offers = runner.offers()
+    refuse_faulty(runner.check(), request.backend)
+    run = ledger.begin(request, offers, environment(), kind="nightly", workers=runner.count, seed=seed)
+    request = replace(request, seed=run.first_seed)
+    todo = Agenda(request, offers[0], ledger, run)
     try:
-        offers = runner.offers()
-        refuse_faulty(runner.check(), request.backend)
-        run = ledger.begin(request, offers, environment(), kind="nightly", workers=runner.count, seed=seed)
-        request = replace(request, seed=run.first_seed)
-        todo = Agenda(request, offers[0], ledger, run)
-        try:
-            for result in runner.map(todo.until(time.monotonic() + budget)):
-                todo.note(result, ledger.add(run, result, time.monotonic() - started))
-                passes += result.passes
-                if progress:
-                    progress(time.monotonic() - started, passes)
-        except KeyboardInterrupt:
-            interrupted = True
-        verdict, pending = standing(request, offers, ledger, run.subjects, run_of(started, runner.count))
-        ledger.close_night(run, verdict)
-        if not interrupted:
-            _keep_pictures(request, offers[0], ledger, run, verdict, runner)
-    finally:
-        runner.close()
+        for result in runner.map(todo.until(time.monotonic() + budget)):
+            todo.note(result, ledger.add(run, result, time.monotonic() - started))
+            passes += result.passes
+            if progress:
+                progress(time.monotonic() - started, passes)
+    except KeyboardInterrupt:
+        interrupted = True
+        interrupts.answered()
+    verdict, pending = standing(request, offers, ledger, run.subjects, run_of(started, runner.count))
+    ledger.close_night(run, verdict)
+    if not interrupted:
+        _keep_pictures(request, offers[0], ledger, run, verdict, runner)
     return Drawn(verdict, pending, passes, *ledger.drawn(run.subjects["backend"]), interrupted)
 
 
@@ -292,11 +291,6 @@ class Recording:
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""
         return self._runner.picture(job)
-
-    def close(self) -> None:
-        """Ends everything that was started, and closes the ledger."""
-        self._runner.close()
-        self._ledger.close()
 
     def _begin(self) -> Run | None:
         assert self._offers is not None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
+from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.files import beginning, kind
 
@@ -116,7 +118,7 @@ MIGRATIONS = (
         subject INTEGER NOT NULL REFERENCES subject,
         "case" TEXT NOT NULL CHECK (length("case") BETWEEN 11 AND 500),
         finding INTEGER NOT NULL,
-        kind TEXT NOT NULL CHECK (kind IN ('error', 'unreadable', 'not_offered')),
+        kind TEXT NOT NULL CHECK (kind IN ('error', 'given_up', 'unreadable', 'not_offered')),
         reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 10000),
         PRIMARY KEY (subject, "case", finding)
     ) STRICT, WITHOUT ROWID;
@@ -236,7 +238,7 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> None:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     """Makes what is missing, in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
+    begin_alone(connection)
     for migration in MIGRATIONS[_version(connection) :]:
         for statement in _statements(migration):
             connection.execute(statement)
@@ -244,6 +246,25 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute("COMMIT")
+
+
+def begin_alone(connection: sqlite3.Connection) -> None:
+    """Begins to write once nobody else does; SQLite by itself would wait without a look at the flag of `interrupts`.
+
+    Raises:
+        sqlite3.OperationalError: somebody has written for too long.
+        KeyboardInterrupt, Terminated: a signal has come meanwhile.
+    """
+    deadline = time.monotonic() + PATIENCE
+    connection.execute(f"PRAGMA busy_timeout = {1000 * interrupts.LOOK:.0f}")
+    while not connection.in_transaction:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            interrupts.check()
+    connection.execute(f"PRAGMA busy_timeout = {1000 * PATIENCE:.0f}")
 
 
 def _statements(script: str) -> list[str]:

@@ -27,9 +27,9 @@ from keeprate.harness.judging.pictures import checked
 from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.encoding import join, split
-from keeprate.harness.ledger.schema import connect
+from keeprate.harness.ledger.schema import begin_alone, connect
 from keeprate.harness.protocol.backend import Offer
-from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.engine import GIVEN_UP, Result
 from keeprate.harness.workers.machine import cpu
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
@@ -100,7 +100,7 @@ class Ledger:
         """
         try:
             try:
-                self.db.execute("BEGIN IMMEDIATE")
+                begin_alone(self.db)
                 yield
                 self.db.execute("COMMIT")
             except BaseException:  # an interrupt as well, which may come just as it has begun
@@ -244,7 +244,7 @@ class Ledger:
         self.db.execute('DELETE FROM remark WHERE subject = ? AND "case" = ?', (subject, result.case))
         rows = [(self.finding(text), "unreadable", why) for text, why in result.unreadable.items()]
         rows += [(self.finding(text), "not_offered", why) for text, why in result.not_offered.items()]
-        rows += [(0, "error", result.error)] if result.error else []
+        rows += [(0, "given_up" if result.error_kind == GIVEN_UP else "error", result.error)] if result.error else []
         self.db.executemany(
             "INSERT OR REPLACE INTO remark VALUES (?, ?, ?, ?, ?)",
             [(subject, result.case, finding, kind, why[:10000] or "no reason given") for finding, kind, why in rows],
@@ -277,8 +277,8 @@ class Ledger:
         for case, kind, text, reason in remarks:
             if case not in found:
                 raise UsageError(f"{self.path}: it has a remark on {case}, which was never looked at")
-            if kind == "error":
-                found[case]["error"] = reason
+            if kind in ("error", "given_up"):
+                found[case] |= {"error": reason, "error_kind": GIVEN_UP if kind == "given_up" else ""}
             else:
                 found[case][kind][text] = reason
         return {case: Result("", case, **parts) for case, parts in found.items()}

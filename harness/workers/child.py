@@ -20,12 +20,11 @@ from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.limits import Limits
-from keeprate.harness.workers.monitor import Monitor
+from keeprate.harness.workers.monitor import LimitError, line_of
 from keeprate.harness.workers.process_tree import MARK, end_all
 
 # The workers themselves use the cores; and no result may depend on how many there are.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-LONGEST = 1 << 24  # characters of an answer: a thousand times what a case gives
 NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
 GRACE = 2.0  # seconds between the end of the answers and the end of the process
 THREADS = 1000  # that a process may gather: a machine often has room for 32,768, a container for fewer
@@ -49,6 +48,8 @@ class ChildDiedError(Exception):
 class Child:
     """A spawned process that judges; started when first asked, and again when asked after it has ended.
 
+    One thread asks it at a time; another may `kill` it meanwhile.
+
     Args:
         setup: what it loads: `suite`, the `names` that are asked for, `backend`, None for the reference alone, and
             whether the backend is `alone`, without the reference.
@@ -58,21 +59,23 @@ class Child:
         self.serves = False  # it has loaded the backend at least once
         self._setup = setup
         self._limits = limits
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline = -1  # the end of a pipe that closes with this process, however that ends
         self._greeted = False  # the answer to the setup has come
         self._answers = 0
         self._mark = secrets.token_hex(8)
-        self._closed = False
-        self._clearing = threading.Lock()
-        self._lifeline, self._alive = os.pipe()  # its end that stays here closes with this process, however that ends
+        self._killed = False
+        self._asking = threading.RLock()
 
     def start(self) -> None:
         """Lets it load the backend while others do something else; `offers` waits for the answer."""
-        with self._clearing:  # it is closed before this or after, and then ends what was started
-            if self._closed:
+        with self._asking:
+            if not self._killed:
+                self._process = self._spawn()
+            if self._killed:  # before, or meanwhile by another thread
+                self.end()
                 raise ChildDiedError("the run was ended", limit=False)
-            self._process = self._spawn()
-        self._send(self._setup)
+            self._send(self._setup)
 
     def offers(self) -> tuple[Offer, Offer | None]:
         """What the backend offers, and what the reference does.
@@ -84,7 +87,7 @@ class Child:
         """
         if self._process is None:
             self.start()
-        answer = self._receive(self._limits.for_draws(0))
+        answer = self._receive(0)
         if "refused" in answer:
             self.end()
             raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
@@ -162,55 +165,48 @@ class Child:
         except ChildDiedError as died:
             raise ChildDiedError(f"couldn't load the backend again: {died}", limit=died.limit, kind=died.kind) from None
 
-    def _spawn(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "keeprate.harness.workers.child_main", str(self._lifeline)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a backend may print without end
-            text=True,
-            encoding="utf-8",
-            errors="replace",  # in what a backend may have written to the pipe
-            env={**os.environ, **SINGLE_THREADED, MARK: self._mark},
-            pass_fds=[self._lifeline],
-            start_new_session=True,  # a group of its own, so that what it starts ends with it, and Ctrl-C is ours
-        )
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        theirs, self._lifeline = os.pipe()
+        with os.fdopen(theirs):
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "keeprate.harness.workers.child_main", str(theirs)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a backend may print without end
+                env={**os.environ, **SINGLE_THREADED, MARK: self._mark},
+                pass_fds=[theirs],
+                start_new_session=True,  # a group of its own: what it starts ends with it, and Ctrl-C is ours
+            )
 
     def _ask(self, message: dict[str, Any], draws: int) -> dict[str, Any]:
-        self._send(message)
-        return self._receive(self._limits.for_draws(draws))
+        with self._asking:
+            self._send(message)
+            return self._receive(draws)
 
     def _send(self, message: dict[str, Any]) -> None:
-        process = self._process
+        if self._process is None:
+            raise self._death()
+        assert self._process.stdin
         try:
-            if process is not None and process.stdin:
-                process.stdin.write(json.dumps(message) + "\n")
-                process.stdin.flush()
-        except (BrokenPipeError, ValueError):  # it has ended, or was ended just now, and its pipe closed
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
             raise self._death() from None
 
-    def _receive(self, seconds: float) -> dict[str, Any]:
-        process = self._process
-        if process is None or not process.stdout:
-            raise self._death()
-        with Monitor(process.pid, self._mark, seconds, self._limits, self._signal) as monitor:
+    def _receive(self, draws: int) -> dict[str, Any]:
+        with self._asking:
+            if self._process is None:
+                raise self._death()
             try:
-                line = process.stdout.readline(LONGEST)
-            except ValueError:  # it was ended just now, and its pipe closed
-                raise self._death() from None
-        if monitor.exceeded:
-            raise self._death(monitor.exceeded, limit=True)
-        if not line:
-            raise self._death()
-        try:
-            return dict(json.loads(line))
-        except (ValueError, TypeError, RecursionError):
-            raise self._death(NO_ANSWER) from None
-
-    def _signal(self) -> None:
-        """Kills the process and everything that it has started, and leaves the rest to who waits for its answer."""
-        if process := self._process:
-            end_all(process.pid, self._mark)
+                line = line_of(self._process, self._mark, self._limits.for_draws(draws), self._limits)
+            except LimitError as limit:
+                raise self._death(str(limit), limit=True) from None
+            if not line:
+                raise self._death()
+            try:
+                return dict(json.loads(line))
+            except (ValueError, TypeError, RecursionError):
+                raise self._death(NO_ANSWER) from None
 
     def _death(self, how: str = "", *, limit: bool = False) -> ChildDiedError:
         """Ends what is left of the process, and says how it ended; `how`, where that is known."""
@@ -223,15 +219,15 @@ class Child:
             how = how or "the worker process closed its pipe and went on"
         self.end()
         code = process.returncode
-        kind, ended = f"code {code}", f"exited with code {code}"
+        kind, way = f"code {code}", f"exited with code {code}"
         if code < 0:
-            kind, ended = _signal_name(-code), f"was ended by {_signal_name(-code)}"
+            kind, way = _signal_name(-code), f"was ended by {_signal_name(-code)}"
         kind = "a limit" if limit else how or kind
-        return ChildDiedError(how or f"the worker process {ended}", limit=limit, kind=kind)
+        return ChildDiedError(how or f"the worker process {way}", limit=limit, kind=kind)
 
     def end(self) -> None:
         """Ends the process, if there is one, and what it has started; the next request starts another."""
-        with self._clearing:  # a run that is interrupted ends what a thread is still waiting for
+        with self._asking:
             process, self._process, self._greeted = self._process, None, False
             if process is None:
                 return
@@ -241,14 +237,14 @@ class Child:
             with contextlib.suppress(BrokenPipeError):  # of what was written and never read
                 process.stdin.close()
             process.stdout.close()
+            os.close(self._lifeline)
 
     def kill(self) -> None:
-        """Ends the process for good; it may be asked twice."""
-        self._closed, before = True, self._closed
+        """Ends the process for good, whoever waits for its answer; it may be asked twice."""
+        self._killed = True
+        if process := self._process:
+            process.kill()
         self.end()
-        if not before:
-            os.close(self._lifeline)
-            os.close(self._alive)
 
 
 def _pass_on(answer: dict[str, Any]) -> None:

@@ -1,16 +1,20 @@
-"""What a case may take before its worker is ended: seconds and bytes."""
+"""How many workers there are, and what a case may take before its worker is ended: seconds and bytes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import psutil
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.workers.cgroups import GROUPS, OWN, folders, words
+from keeprate.harness.workers.machine import cores
+from keeprate.harness.workers.resources import Resources
 
+MANY = 64  # workers that may be asked for on any machine
 SECONDS = 120.0  # beside what the draws take
 PER_DRAW = 1e-6  # seconds: eighty times what a fast framework takes on one core
 SHARE = 0.8  # of the memory that there is, for all workers together
@@ -36,15 +40,33 @@ class Limits:
         return self.seconds + PER_DRAW * draws
 
 
-def limits(workers: int, seconds: float | None = None, memory: str | None = None) -> Limits:
-    """The limits that a person asked for; where none was named, one that a faithful backend stays far below.
+def counted(resources: Resources) -> int:
+    """The number of workers that was asked for; one for each core unless one was, or fewer where memory is short.
 
     Raises:
-        UsageError: a limit is not positive, or `memory` is not a size as in 4G or 512M.
+        UsageError: it is less than 1, or out of proportion.
     """
+    workers, most = resources.workers, max(MANY, 4 * cores())
+    if workers is None:
+        return max(1, min(cores(), total_memory() // WORKER))
+    if not isinstance(workers, Integral) or isinstance(workers, bool) or not 1 <= workers <= most:
+        raise UsageError(f"workers = {workers!r} is not between 1 and {most}: here are {cores()} cores")
+    return int(workers)
+
+
+def limits(sharing: int, resources: Resources) -> Limits:
+    """The limits that a person asked for; where none was named, one that a faithful backend stays far below.
+
+    Args:
+        sharing: workers that share the memory of this machine.
+
+    Raises:
+        UsageError: a limit is not positive, or the memory is not a size as in 4G or 512M.
+    """
+    seconds, memory = resources.case_timeout, resources.memory
     if seconds is not None and not 0 < seconds < float("inf"):
         raise UsageError(f"case timeout = {seconds!r} is not a positive number of seconds")
-    size = int(SHARE * total_memory() / workers) if memory is None else parse_size(memory)
+    size = int(SHARE * total_memory() / sharing) if memory is None else parse_size(memory)
     return Limits(SECONDS if seconds is None else seconds, size)
 
 

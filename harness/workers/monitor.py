@@ -1,70 +1,94 @@
-"""Watches a worker while it works on one thing: what it takes of the limits, and the end that it is put to."""
+"""Waits for what a worker says, and watches meanwhile what it takes of its limits."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
+import os
+import select
+import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
+from keeprate.harness import interrupts
+from keeprate.harness.interrupts import LOOK
 from keeprate.harness.workers.limits import Limits, size_text
-from keeprate.harness.workers.process_tree import family
+from keeprate.harness.workers.process_tree import end_all, family
 
-LOOK = 0.1  # seconds between two looks at a worker
+LONGEST = 1 << 24  # bytes of a line: a thousand times what a case gives
+CHUNK = 1 << 16  # bytes that a pipe holds
 WIDE = 10  # every so many looks all that it has started is looked for; that takes milliseconds
 
 
-class Monitor:
-    """Watches the process `pid`, and calls `end` once it exceeds a limit, or has ended by itself.
+class LimitError(Exception):
+    """A worker has gone beyond a limit; says which."""
 
-    A context manager.
+
+def line_of(process: subprocess.Popen[bytes], mark: str, seconds: float, limits: Limits) -> bytes:
+    """The next line that `process` writes; without an end, where it ends before, or goes on for too long.
+
+    Args:
+        mark, seconds: as for a `Monitor`.
+
+    Raises:
+        LimitError: it has gone beyond a limit.
+        KeyboardInterrupt, Terminated: a signal has come.
+    """
+    assert process.stdout
+    pipe, line, ready = process.stdout.fileno(), bytearray(), select.poll()
+    ready.register(pipe, select.POLLIN)
+    monitor, due = Monitor(process.pid, mark, seconds, limits), time.monotonic() + LOOK
+    while not line.endswith(b"\n") and len(line) < LONGEST:
+        if ready.poll(1000 * LOOK):
+            chunk = os.read(pipe, CHUNK)
+            if not chunk:
+                break
+            line += chunk
+        if time.monotonic() >= due:
+            due = time.monotonic() + LOOK
+            interrupts.check()
+            if ended(process.pid):  # and its pipe not: what it has started keeps that open
+                end_all(process.pid, mark)
+            elif exceeded := monitor.look():
+                raise LimitError(exceeded)
+    return bytes(line)
+
+
+class Monitor:
+    """What the process `pid` takes of its limits while it works on one thing.
 
     Args:
         mark: what the process and all that it starts carry in their environment.
         seconds: how long it may take; while it waits for a core that others have, the time stands still.
     """
 
-    def __init__(self, pid: int, mark: str, seconds: float, limits: Limits, end: Callable[[], None]) -> None:
-        self.exceeded = ""
-        self._pid, self._mark, self._seconds, self._memory, self._end = pid, mark, seconds, limits.memory, end
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+    def __init__(self, pid: int, mark: str, seconds: float, limits: Limits) -> None:
+        self._pid, self._mark, self._seconds, self._memory = pid, mark, seconds, limits.memory
+        self._looks = 0
+        self._charged, self._since, self._before = 0.0, time.monotonic(), Schedule({})
+        self._processes: list[psutil.Process] = []
 
-    def __enter__(self) -> Monitor:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        look, charged, since, before = 0, 0.0, time.monotonic(), Schedule({})
-        if self._done.wait(LOOK):  # as in most cases
-            return
-        processes = [psutil.Process(self._pid)] if psutil.pid_exists(self._pid) else []
-        while not self.exceeded and not self._done.wait(LOOK):
-            if ended(self._pid):  # and yet no end of its answers: what it has started keeps the pipe open
-                break
-            look += 1
-            if look % WIDE == 0:
-                processes = family(self._pid, self._mark)
-            if resident(processes) > self._memory:
-                self.exceeded = f"used more than {size_text(self._memory)} of memory (--memory)"
-                break
-            now = time.monotonic()
-            if look % WIDE == 1 or charged + now - since > self._seconds:
-                latest = Schedule(dict(threads(process.pid for process in processes)))
-                charge = latest.charge(now - since, before)
-                if charged + charge > self._seconds:
-                    self.exceeded = f"gave no answer within {self._seconds:g} s (--case-timeout)"
-                if look % WIDE == 1:  # no oftener, for a wait is only told of when it is over
-                    charged, since, before = charged + charge, now, latest
-        if not self._done.is_set():
-            self._end()
+    def look(self) -> str:
+        """The limit that it has gone beyond by now, in words; empty if none. Asked every `interrupts.LOOK` seconds."""
+        self._looks += 1
+        if self._looks % WIDE == 0:
+            self._processes = family(self._pid, self._mark)
+        elif not self._processes:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was ended just now
+                self._processes = [psutil.Process(self._pid)]
+        if resident(self._processes) > self._memory:
+            return f"used more than {size_text(self._memory)} of memory (--memory)"
+        now = time.monotonic()
+        if self._looks % WIDE == 1 or self._charged + now - self._since > self._seconds:
+            latest = Schedule(dict(threads(process.pid for process in self._processes)))
+            charge = latest.charge(now - self._since, self._before)
+            if self._charged + charge > self._seconds:
+                return f"gave no answer within {self._seconds:g} s (--case-timeout)"
+            if self._looks % WIDE == 1:  # no oftener, for a wait is only told of when it is over
+                self._charged, self._since, self._before = self._charged + charge, now, latest
+        return ""
 
 
 class Schedule:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
-import queue
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any, Protocol
 
+from keeprate.harness import interrupts
 from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.protocol import backend as backends
 from keeprate.harness.protocol.backend import Offer
@@ -22,7 +23,7 @@ AHEAD = 2  # jobs that are taken for each child, so that none waits while result
 
 
 class Runner(Protocol):
-    """Whatever runs jobs."""
+    """Whatever runs jobs; who opened it closes it."""
 
     isolated: bool
     count: int
@@ -38,9 +39,6 @@ class Runner(Protocol):
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""
-
-    def close(self) -> None:
-        """Ends everything that was started."""
 
 
 class _Worker:
@@ -93,16 +91,23 @@ class Children:
         setup = {"backend": backend, "suite": suite, "names": sorted(names), "alone": alone}
         self.count = count
         self._name = backend
-        self._breakers = {"reference": CircuitBreaker(), "backend": CircuitBreaker()}
+        self._breakers = _breakers()
         self._workers = [_Worker(setup, limits) for _ in range(count)]
+        self._offers: tuple[Offer, Offer | None] | None = None
 
     def offers(self) -> tuple[Offer, Offer | None]:
-        """What the backend offers, and what the reference does.
+        """What the backend offers, and what the reference does; asked when a run begins, which gives nothing up yet.
 
         Raises:
             UsageError: there is no such backend.
             NoVerdictError: it can't be loaded, or takes its process down.
         """
+        self._breakers = _breakers()
+        if self._offers is None:
+            self._offers = self._load()
+        return self._offers
+
+    def _load(self) -> tuple[Offer, Offer | None]:
         first, *others = (worker.child for worker in self._workers)
         try:
             for child in (first, *others):
@@ -144,24 +149,20 @@ class Children:
             return None
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
-        """Runs `jobs` on all children, each taken when a child is about to be free; results as they come.
-
-        This thread takes no lock of Python's own, nor waits for another thread to end: an interrupt may come at any
-        step, and would leave the lock taken.
-        """
-        todo: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        done: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
+        """Runs `jobs` on all children, each taken when a child is about to be free; results as they come."""
+        todo: SimpleQueue[Job | None] = SimpleQueue()
+        done: SimpleQueue[Result | BaseException] = SimpleQueue()
         ahead, running = iter(jobs), 0
         try:
             for worker in self._workers:
-                _thread.start_new_thread(self._work, (worker, todo, done))  # `threading` would take such locks
+                threading.Thread(target=self._work, args=(worker, todo, done), daemon=True).start()
             while True:
                 for job in islice(ahead, AHEAD * self.count - running):
                     running += 1
                     todo.put(job)
                 if not running:
                     break
-                result = done.get()
+                result = interrupts.get(done)
                 running -= 1
                 if isinstance(result, BaseException):
                     raise result
@@ -173,12 +174,7 @@ class Children:
             for _ in self._workers:
                 todo.put(None)
 
-    def _work(
-        self,
-        worker: _Worker,
-        todo: queue.SimpleQueue[Job | None],
-        done: queue.SimpleQueue[Result | BaseException],
-    ) -> None:
+    def _work(self, worker: _Worker, todo: SimpleQueue[Job | None], done: SimpleQueue[Result | BaseException]) -> None:
         """In a thread of its own: has `worker` run jobs until there are none, or it is found to be one too many."""
         while (job := todo.get()) is not None:
             try:
@@ -215,6 +211,10 @@ class Children:
             worker.kill()
 
 
+def _breakers() -> dict[str, CircuitBreaker]:
+    return {"reference": CircuitBreaker(), "backend": CircuitBreaker()}
+
+
 class InProcess:
     """Judges a backend that was handed over as an object, in this very process: it can't be sent to a child."""
 
@@ -244,11 +244,9 @@ class InProcess:
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` one after another."""
         for job in jobs:
+            interrupts.check()
             yield run(self._suite, self._backends[job.role], job)
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""
         return picture(self._suite, self._backends[job.role], job)
-
-    def close(self) -> None:
-        """Nothing was started."""

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from keeprate.harness.errors import NoVerdictError
-from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.gate import answer, open_children, open_runner
 from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.protocol.engine import GIVEN_UP
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.resources import Resources
 
 HERE = Path(__file__).parent
 COIN = str(HERE.parent / "harness" / "coin.py")
@@ -40,9 +42,15 @@ def judged(backend, suite=COIN, workers=1):
     """The verdict, and the seconds that each case took."""
     request = ask(backend, suite=suite, profile="quick")
     times = [time.monotonic()]
-    runner = runner_for(request, workers, case_timeout=limit_of(backend), memory="500M")
-    verdict = answer(request, runner, lambda done, total: times.append(time.monotonic()))
+    with open_runner(request, Resources(workers, case_timeout=limit_of(backend), memory="500M")) as runner:
+        verdict = answer(request, runner, lambda done, total: times.append(time.monotonic()))
     return verdict, [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+def answered(request, **limits):
+    """The verdict of a single worker."""
+    with open_runner(request, Resources(workers=1, **limits)) as runner:
+        return answer(request, runner)
 
 
 def reasons(verdict):
@@ -89,7 +97,7 @@ def test_what_is_shared_with_the_reference_misleads_nobody(backend, says, left_b
         for text, one in whole.promises.items()
         if one.id.context == "eager" and one.id.family in laws and one.id.parameters in ("-", "p0.3")
     }
-    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1))
+    verdict = answered(whole.among(asked))
     assert verdict.reference["failures"] == []
     assert {finding.status for finding in verdict} <= {"kept", "error"}
     errors = {finding.detail["reason"] for finding in verdict if finding.status == "error"}
@@ -103,7 +111,8 @@ def test_what_fails_in_every_case_is_given_up_and_the_verdict_says_so(backend, s
     verdict, _ = judged(backend, suite=BESIDE)
     assert verdict.reference["failures"] == []
     assert {finding.status for finding in verdict} == {"error"}
-    early = [reason for reason in reasons(verdict) if reason.startswith("given up")]
+    early = [finding.detail["reason"] for finding in verdict if finding.detail.get("kind") == GIVEN_UP]
+    assert early == [reason for reason in reasons(verdict) if reason.startswith("given up")]
     if "Hangs" in backend:  # of four cases three are waited for
         assert set(early) == {f"given up: every case so far ended the same way; the last one: {says}"}
         assert "given up: every case so far ended the same way" in " ".join(str(verdict).split())
@@ -159,7 +168,7 @@ def test_a_fault_in_another_process_is_an_error_of_its_own_operator(backend, say
     assert {(one.id.op, one.id.family) for one in asked.values()} >= {
         (op, law) for op in ("dropout", "dropout1d") for law in ("streams", "seeding")
     }
-    verdict = answer(whole.among(asked), runner_for(whole.among(asked), 1, case_timeout=5))
+    verdict = answered(whole.among(asked), case_timeout=5)
     assert verdict.reference["failures"] == []
     for finding in verdict:
         assert finding.status == ("error" if finding.op == "dropout1d" else "kept"), finding.detail
@@ -170,7 +179,7 @@ def test_a_fault_in_another_process_is_an_error_of_its_own_operator(backend, say
 def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
     request = ask(f"{HERE}/at_once.py:MeddlesAtOnce", profile="quick")
     with pytest.raises(NoVerdictError, match=r"leaves the judge alone: it replaced builtins\.sum"):
-        answer(request, runner_for(request, 1))
+        answered(request)
     assert left_behind() == ([], [])
 
 
@@ -178,19 +187,16 @@ def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
 def test_an_adapter_that_answers_while_it_is_looked_at_is_refused(label, left_behind):
     request = ask(f"{HERE}/at_once.py:{label}", profile="quick")
     with pytest.raises(NoVerdictError, match="can't be checked: the worker process gave an answer that is none"):
-        answer(request, runner_for(request, 1))
+        answered(request)
     assert left_behind() == ([], [])
 
 
 def test_what_is_written_to_the_pipe_is_no_picture(left_behind):
     request = ask(f"{HERE}/meddlers.py:WritesJsonToThePipe", suite=DRAWN, profile="quick")
-    runner = runner_for(request, 1)
-    try:
+    with open_children(request, Resources(workers=1)) as runner:
         job = next(job for job in jobs(request, runner.offers()[0]) if job.case.parameters["p"] == 0.25)
         assert runner.picture(job) == []
         assert runner.run(job.replace(case=job.case.replace(parameters={"p": 0.5}))).error == ""
-    finally:
-        runner.close()
     assert left_behind() == ([], [])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from keeprate.harness import interrupts
 from keeprate.harness.ledger.store import Ledger
 
 HERE = Path(__file__).parent
@@ -19,6 +20,22 @@ SUITE = ("--suite", str(HERE.parent / "harness" / "coin.py"))
 BACKEND = f"{HERE}/hangs.py:IgnoresSignals"
 UNLOADABLE = f"{HERE}/unloadable.py:HangsAtOnce"
 HANGS = ("--backend", BACKEND, *SUITE, "--profile", "quick")
+GATE_IN_A_PROGRAM = f"""
+from keeprate.harness.judging.gate import answer, open_runner
+from keeprate.harness.judging.request import ask
+from keeprate.harness.workers.resources import Resources
+
+request = ask({BACKEND!r}, suite={SUITE[1]!r}, profile="quick")
+with open_runner(request, Resources(workers=2)) as runner:
+    answer(request, runner)
+"""
+LOOKS_AT_NO_FLAG = """
+from keeprate.harness import interrupts
+from keeprate.harness.commands.entry import main
+
+interrupts.check = lambda: None
+main()
+"""
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "keeprate.plugin", "--noconftest")
 COMMANDS = {  # each waits for a worker that hangs and takes no signal
     "gate": (SCRIPT, "gate", *HANGS, "-n", "2", "--json", "v.json"),
@@ -26,14 +43,16 @@ COMMANDS = {  # each waits for a worker that hangs and takes no signal
     "plan": (SCRIPT, "plan", "--backend", UNLOADABLE, *SUITE),
     "check": (SCRIPT, "check", UNLOADABLE, *SUITE),
     "nightly": (SCRIPT, "nightly", *HANGS, "--ledger", "night.db", "--budget", "1h", "--out", "pages"),
+    "program": (sys.executable, "-P", "-c", GATE_IN_A_PROGRAM),
     "pytest": (*PYTEST, *HANGS, "--json", "v.json", "-p", "no:xdist"),
     "pytest -n": (*PYTEST, *HANGS, "--json", "v.json", "-n", "2"),
 }
+DEAF = {name: (sys.executable, "-P", "-c", LOOKS_AT_NO_FLAG, *COMMANDS[name][1:]) for name in ("gate", "nightly")}
 
 
-def hanging(name, busy=1.0):
+def hanging(name, busy=1.0, commands=COMMANDS):
     """A command whose worker hangs, once it does: it has computed for more than `busy` seconds, past its start."""
-    process = subprocess.Popen(COMMANDS[name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(commands[name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         until(lambda: any(seconds(worker) > busy for worker in workers(process)))
     except BaseException:
@@ -116,36 +135,35 @@ def test_what_comes_after_the_first_signal_changes_nothing(left_behind):
     assert left_behind() == ([], [])
 
 
-DEAF = """
-import sys, time
-from keeprate.harness.commands import entry
-
-def deaf(**_):
-    try:
-        print("begun", flush=True)
-        time.sleep(600)
-    except BaseException:  # as in a callback
-        time.sleep(600)
-
-entry.ENDING = 1.0
-entry.cli = deaf
-entry.main()
-"""
-
-
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a backend may keep what ends it waiting")
+@pytest.mark.parametrize("name", DEAF)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_lost_the_first_signal_is_ended_by_a_later_one(number):
-    with subprocess.Popen([sys.executable, "-P", "-c", DEAF], stdout=subprocess.PIPE) as process:
-        try:
-            process.stdout.readline()
-            started = time.monotonic()
-            while process.poll() is None and time.monotonic() < started + 60:
-                process.send_signal(number)
-                time.sleep(0.1)
-        finally:
-            process.kill()
-    assert process.returncode == 128 + number
-    assert time.monotonic() - started > 1.0  # those that come at once change nothing
+def test_a_second_signal_ends_a_run_at_once_that_goes_on_after_the_first(left_behind, name, number):
+    process = hanging(name, busy=2.0, commands=DEAF)
+    process.send_signal(number)
+    time.sleep(interrupts.TOGETHER / 2)
+    process.send_signal(number)  # a key that is pressed twice
+    time.sleep(interrupts.TOGETHER)
+    assert process.poll() is None
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (128 + number, "", "")
+    alive, files = left_behind()
+    assert alive == []
+    assert [path.name for path in files if not path.name.startswith("night.db")] == []
+    if name == "nightly":
+        with Ledger(Path("night.db")) as ledger:
+            assert ledger.db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert ledger.passes(1)
+
+
+def test_an_interrupt_of_a_program_that_judges_ends_its_workers(left_behind):
+    process = hanging("program")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert left_behind() == ([], [])
 
 
 @pytest.mark.parametrize("name", ["pytest", "pytest -n"])

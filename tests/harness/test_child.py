@@ -11,12 +11,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from keeprate.harness.judging.gate import runner_for
+from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import ask, jobs
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.workers import child as killable
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.limits import Limits
+from keeprate.harness.workers.resources import Resources
 
 HERE = Path(__file__).parent
 SETUP = {"backend": f"{HERE}/coins.py:Fair", "suite": f"{HERE}/coin.py", "names": ["toss"], "alone": False}
@@ -114,11 +115,9 @@ def test_a_process_that_gathers_threads_is_replaced_by_another(tmp_path, monkeyp
     monkeypatch.setattr(killable, "THREADS", 20)
     monkeypatch.setattr(killable, "OFTEN", 4)
     request = ask(f"{HERE}/coins.py:Gathering", suite=f"{HERE}/coin.py", profile="quick")
-    runner = runner_for(request, 1)
-    offers = runner.offers()
-    todo = [job.replace(seed=seed) for seed in range(20) for job in jobs(request, offers[0])]
-    results = list(runner.map(todo))
-    runner.close()
+    with open_runner(request, Resources(workers=1)) as runner:
+        todo = [job.replace(seed=seed) for seed in range(20) for job in jobs(request, runner.offers()[0])]
+        results = list(runner.map(todo))
     assert [result.error for result in results] == [""] * len(todo)
     seen = [tuple(map(int, line.split())) for line in Path("gathered").read_text(encoding="utf-8").splitlines()]
     assert len(seen) == len(todo) == 80

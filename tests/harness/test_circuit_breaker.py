@@ -1,8 +1,11 @@
 """When a backend that takes its workers down is given up."""
 
+import threading
+import time
+
 import pytest
 
-from keeprate.harness.workers.circuit_breaker import CircuitBreaker
+from keeprate.harness.workers.circuit_breaker import ENOUGH, CircuitBreaker
 
 SLOW = "gave no answer within 120 s (--case-timeout)"
 OPS = tuple(f"op{number}" for number in range(9))
@@ -13,7 +16,7 @@ def breaker():
     return CircuitBreaker()
 
 
-def run(breaker, jobs, fails, *, limit):
+def run(breaker, jobs, fails, *, limit=False):
     """How many workers are lost to `jobs`, of which those that fail end theirs."""
     lost = 0
     for op in jobs:
@@ -38,6 +41,26 @@ def test_an_operator_is_given_up_and_the_others_are_not(breaker, limit, most):
     assert run(breaker, ["good", *["bad", "good"] * 20], {"bad"}, limit=limit) == most
     assert breaker.ended("bad") == f"given up: too many cases of bad ended their worker; the last one: {SLOW}"
     assert breaker.ended("good") == ""
+
+
+class SlowToCompare(str):
+    """A name that takes a moment to be looked up, in which another thread goes on."""
+
+    def __hash__(self):
+        time.sleep(0.001)
+        return super().__hash__()
+
+
+def test_no_lost_worker_is_forgotten_where_several_are_lost_at_once(breaker):
+    arguments = breaker, [SlowToCompare("bad")], {"bad"}
+    threads = [threading.Thread(target=run, args=arguments) for _ in range(ENOUGH - 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert breaker.ended("bad") == ""
+    breaker.lost("bad", SLOW, limit=False)
+    assert breaker.ended("bad").startswith("given up: ")
 
 
 @pytest.mark.parametrize("jobs", [OPS * 20, sorted(OPS * 20)], ids=["by turns", "one after another"])

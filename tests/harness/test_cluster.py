@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.workers.cluster import Cluster, _limits
 from keeprate.harness.workers.limits import limits
+from keeprate.harness.workers.resources import Resources
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
@@ -153,11 +155,9 @@ def children(cluster):
 @pytest.mark.parametrize("asked", [(None, None), (7.0, "512M")])
 def test_a_worker_shares_out_the_memory_of_its_own_machine(cluster, asked):
     """Two Dask workers of one thread are on this machine; whoever asks has no say in how much there is."""
-    far = Cluster(f"dask://{cluster.address}", "nobody", COIN, (), *asked)
-    try:
-        assert far._client.submit(_limits, far._setup).result() == limits(2, *asked)
-    finally:
-        far.close()
+    resources = Resources(None, f"dask://{cluster.address}", *asked)
+    with closing(Cluster("nobody", COIN, (), resources)) as far:
+        assert far._client.submit(_limits, far._setup).result() == limits(2, resources)
 
 
 def test_a_night_on_a_cluster_adds_to_the_ledger(keeprate, cluster, tmp_path):

@@ -13,14 +13,15 @@ from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import ask, jobs
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case, FindingId
-from keeprate.harness.protocol.engine import Job, Result, run
+from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, run
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import PROFILES, groups, load_suite
 from keeprate.harness.workers.pool import InProcess
+from keeprate.harness.workers.resources import Resources
 
 ALPHA = 1e-6
 
@@ -32,7 +33,8 @@ def judged(coin, coins):
     def judge(kind, *, workers=0, **options):
         request = ask(f"{coins}:{kind}", suite=coin, profile="quick", **options)
         if workers:
-            return answer(request, runner_for(request, workers))
+            with open_runner(request, Resources(workers)) as runner:
+                return answer(request, runner)
         backend = find(request.backend, group="keeprate.backends", kind="backend")
         return answer(request, InProcess(backend, request.suite, request.names))
 
@@ -387,13 +389,27 @@ def test_checks_add_and_keep_the_first_counterexample():
     assert not passed(10).broken
 
 
+class GivesUp(InProcess):
+    def map(self, jobs):
+        for job in jobs:
+            yield Result(job.role, job.case.id, error="no more of it", error_kind=GIVEN_UP)
+
+
+def test_what_was_given_up_is_told_once_by_a_field_of_its_own(coin, coins, schema):
+    request = ask("", suite=coin, profile="quick")
+    fair = find(f"{coins}:Fair", group="keeprate.backends", kind="backend")
+    verdict = answer(request, GivesUp(fair, request.suite, request.names))
+    assert {finding.status for finding in verdict} == {"error"}
+    assert all(finding.detail == {"reason": "no more of it", "kind": GIVEN_UP} for finding in verdict)
+    assert "error: 6 findings, no more of it" in str(verdict)
+    schema.validate(json.loads(verdict.to_json()))
+
+
 def test_evidence_is_the_same_after_it_has_travelled(coin, coins, fresh_seed):
     request = ask(f"{coins}:Fair", suite=coin, profile="quick", seed=fresh_seed)
-    suite, children = request.suite, runner_for(request, 1)
-    offer = children.offers()[0]
-    todo = jobs(request, offer)
-    far = {result.case: result.replace(seconds=0.0) for result in children.map(todo)}
-    children.close()
+    with open_runner(request, Resources(workers=1)) as children:
+        todo = jobs(request, children.offers()[0])
+        far = {result.case: result.replace(seconds=0.0) for result in children.map(todo)}
     backend = find(request.backend, group="keeprate.backends", kind="backend")
-    near = {job.case.id: run(suite, backend, job).replace(seconds=0.0) for job in todo}
+    near = {job.case.id: run(request.suite, backend, job).replace(seconds=0.0) for job in todo}
     assert near == far

@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
+import psutil
 import pytest
 from msgspec import structs
 
@@ -23,12 +24,13 @@ from keeprate.harness.evidence.check import failed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.ledger import schema
 from keeprate.harness.ledger.encoding import join, split
 from keeprate.harness.ledger.history import tell
 from keeprate.harness.ledger.nightly import REFERENCE, Agenda, Recording, draw, standing
 from keeprate.harness.ledger.store import APART, Ledger, UnwritableError
 from keeprate.harness.protocol.backend import Offer
-from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.engine import GIVEN_UP, Result
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.workers.machine import environment
 from keeprate.harness.workers.pool import AHEAD, InProcess
@@ -204,6 +206,16 @@ def test_a_remark_is_of_the_latest_pass(ledger, request):
     assert ledger.db.execute("SELECT errors FROM run").fetchall() == [(1,)]
 
 
+def test_a_case_that_was_given_up_stays_so(ledger, request):
+    run = begin(ledger, request)
+    ledger.add(run, Result("backend", CASE, error="no more of it", error_kind=GIVEN_UP), 1.0)
+    assert ledger.results(run.subjects["backend"])[CASE].error_kind == GIVEN_UP
+    verdict, _ = standing(request, (OFFER, None), ledger, run.subjects, {})
+    assert [finding.detail for finding in verdict] == [{"reason": "no more of it", "kind": GIVEN_UP}]
+    ledger.add(run, Result("backend", CASE, error="it crashes"), 1.0)
+    assert ledger.results(run.subjects["backend"])[CASE].error_kind == ""
+
+
 def test_a_counterexample_is_kept(ledger, request):
     run = begin(ledger, request)
     for number in (3, 4):
@@ -332,10 +344,11 @@ def test_a_transaction_that_sqlite_ended_itself_is_told_in_one_sentence(ledger, 
     assert not ledger.db.in_transaction
 
 
-def test_a_gate_goes_on_without_a_ledger_that_is_held(ledger, request):
+def test_a_gate_goes_on_without_a_ledger_that_is_held(ledger, request, monkeypatch):
     backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
     runner = Recording(InProcess(backend, request.suite, request.names), request, ledger)
-    ledger.db.execute("PRAGMA busy_timeout = 50")
+    ledger.db.execute("SELECT 1")  # it is open
+    monkeypatch.setattr(schema, "PATIENCE", 0.05)
     with sqlite3.connect(ledger.path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         assert answer(request, runner).conforms
@@ -524,6 +537,23 @@ def test_ctrl_c_keeps_what_was_drawn_and_concludes(tmp_path):
     with Ledger(tmp_path / "n.db") as ledger:
         assert_adds_up(ledger)
         assert ledger.latest(1)[FAIR][0] == "kept"
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_a_ledger(tmp_path):
+    with Ledger(tmp_path / "n.db", create=True) as book:
+        book.db.execute("SELECT 1")  # it is made
+    with sqlite3.connect(tmp_path / "n.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        run = subprocess.Popen([CONSOLE_SCRIPT, *NIGHTLY], stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        while f"{tmp_path}/n.db" not in (file.path for file in psutil.Process(run.pid).open_files()):
+            assert run.poll() is None
+            time.sleep(0.05)
+        time.sleep(2)  # it waits
+        assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=20)
+        other.execute("ROLLBACK")
+    assert (run.returncode, said.lstrip()) == (130, "error: interrupted; nothing was concluded\n")
 
 
 def wait_for_cases(path, number):

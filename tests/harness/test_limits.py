@@ -5,9 +5,10 @@ import os
 import psutil
 import pytest
 
-from keeprate.harness.judging import gate
-from keeprate.harness.workers.limits import SHARE, limits, total_memory
+from keeprate.harness.workers import limits as bounds
+from keeprate.harness.workers.limits import SHARE, counted, limits, total_memory
 from keeprate.harness.workers.machine import cores
+from keeprate.harness.workers.resources import USUAL, Resources
 
 MACHINE = psutil.virtual_memory().total
 CORES = 64  # of a host that has many
@@ -74,10 +75,10 @@ def test_cores_are_the_fewest_that_a_control_group_leaves(group, monkeypatch, ow
 
 @pytest.mark.parametrize(("memory", "workers"), [(2**38, 64), (2**33, 8), (3 * 2**29, 1), (2**29, 1)])
 def test_unless_workers_are_asked_for_each_has_a_core_and_memory_enough(monkeypatch, memory, workers):
-    monkeypatch.setattr(gate, "cores", lambda: CORES)
-    monkeypatch.setattr(gate, "total_memory", lambda: memory)
-    assert gate.counted(None) == workers
-    assert gate.counted(CORES) == CORES
+    monkeypatch.setattr(bounds, "cores", lambda: CORES)
+    monkeypatch.setattr(bounds, "total_memory", lambda: memory)
+    assert counted(USUAL) == workers
+    assert counted(Resources(CORES)) == CORES
 
 
 def test_where_there_are_no_control_groups_memory_is_the_machines(tmp_path):
@@ -85,4 +86,4 @@ def test_where_there_are_no_control_groups_memory_is_the_machines(tmp_path):
 
 
 def test_workers_share_what_there_is():
-    assert limits(4).memory == int(SHARE * total_memory() / 4)
+    assert limits(4, USUAL).memory == int(SHARE * total_memory() / 4)

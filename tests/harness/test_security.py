@@ -43,10 +43,12 @@ def refuse(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.bind"):
         raise SystemExit(f"{{event}} {{arguments}}")
 sys.addaudithook(refuse)
-from keeprate.harness.judging.gate import answer, runner_for
+from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import ask
+from keeprate.harness.workers.resources import Resources
 request = ask("{coins}:Fair", suite={coin!r}, profile="quick")
-print(answer(request, runner_for(request, 1)).verdict)
+with open_runner(request, Resources(workers=1)) as runner:
+    print(answer(request, runner).verdict)
 """
     run = python(script)
     assert (run.code, run.out) == (0, "conforms\n"), run.err

@@ -4,13 +4,16 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import GIVEN_UP, Result
 from keeprate.harness.workers.child import ChildDiedError
+from keeprate.harness.workers.circuit_breaker import ENOUGH
 from keeprate.harness.workers.limits import Limits
 from keeprate.harness.workers.pool import AHEAD, Children
 
@@ -117,10 +120,23 @@ def test_whoever_wants_no_more_results_ends_all_workers(children):
     assert all(worker.killed for worker in runner._workers)
 
 
-def test_an_interrupt_at_any_step_ends_the_run(process, fresh_seed):
-    """A sample of the steps, those of the threads included: a lock that is left taken would keep it from ending."""
-    run = process(sys.executable, HERE / "interrupted_map.py", fresh_seed)
+def test_a_run_asks_again_what_the_one_before_has_given_up(children):
+    def die(job):
+        raise ChildDiedError("it crashes", limit=False, kind="SIGABRT")
+
+    runner = children(Worker(die))
+    runner._offers = Offer("coin", "1", "thumb", (), ()), None  # they are loaded
+    for _ in range(2):
+        runner.offers()
+        kinds = Counter(result.error_kind for result in runner.map(jobs(ENOUGH + 4)))
+        assert kinds == {"SIGABRT": ENOUGH, GIVEN_UP: 4}
+
+
+@pytest.mark.parametrize("how", ["flag", "python"])
+def test_an_interrupt_at_any_moment_ends_the_run(process, fresh_seed, how):
+    """At a sample of the steps, those of the threads included: a lock that is left taken would keep it from ending."""
+    run = process(sys.executable, HERE / "interrupted_map.py", how, fresh_seed)
     assert run.code == 0, run.err
     found = json.loads(run.out)
-    assert found["steps"] > 200
+    assert found["moments"] >= 60
     assert found["bad"] is None
