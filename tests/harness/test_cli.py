@@ -363,7 +363,8 @@ def test_a_plan_counts_draws_as_the_verdict_will():
     request = ask("numpy", profile="quick", ops=["dropout"], dtypes=["float32"]).alone()
     runner = InProcess(load_backend("numpy", SUITE), request.suite, request.names)
     (row,) = forecast(request, runner)
-    drawn = sum(finding.n or 0 for finding in answer(request, runner) if finding.law == "keep_rate")
+    rates = [finding for finding in answer(request, runner) if finding.law == "keep_rate"]
+    drawn = sum(finding.effect.n for finding in rates if finding.effect)
     assert row.draws == pytest.approx(drawn, rel=0.1)  # calls are whole
     assert row.draws < sum(job.case.draws for job in jobs(request, runner.offers()[0])) / 1.5  # p = 0 draws nothing
 
