@@ -37,16 +37,18 @@ import psutil
 
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
-from keeprate.harness.evidence.kinds import from_json
 from keeprate.harness.evidence.likelihood import draws_to_detect
+from keeprate.harness.evidence.wire import of_json
 from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger.encoding import join, split
 from keeprate.harness.ledger.history import latest
-from keeprate.harness.ledger.nightly import draw, standing
-from keeprate.harness.ledger.store import APART, Ledger, Run
+from keeprate.harness.ledger.nightly import draw
+from keeprate.harness.ledger.standing import note_night, standing
+from keeprate.harness.ledger.store import APART, Ledger, Run, digests
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.suite import load_suite
+from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess
 from keeprate.harness.workers.resources import Resources
 from keeprate.specs.dropout import caller
@@ -118,7 +120,7 @@ def measure_efficiency(backend: str, seconds: int, workers: int) -> None:
             open_runner(request, Resources(number)) as runner,
         ):
             started = time.perf_counter()
-            draws = draw(request, runner, book, seconds).draws
+            draws = draw(request, runner, book, seconds, described()).standing.draws
             speeds.append(draws / (time.perf_counter() - started) / 1e6)
     bare = workers / call(backend, 10**9) / 1e6
     print(
@@ -146,7 +148,7 @@ def measure_judging(backend: str, seconds: int) -> None:
         for budget in (2 * seconds, seconds):
             runner = InProcess(load_backend(backend, request.suite), request.suite, request.names)
             own, started = 0.0, time.perf_counter()
-            passes = draw(request, runner, ledger, budget).passes
+            passes = draw(request, runner, ledger, budget, described()).passes
             took = time.perf_counter() - started
     print(f"{backend}: {own:.1f} of {took:.1f} s, {own / took:.3f}, in its own calls; {passes:,} cases")
 
@@ -189,11 +191,11 @@ def find_departure(seconds: int, workers: int) -> None:
             code, nights = night(str(OFF), path, seconds, workers), nights + 1
             with Ledger(path) as ledger:
                 (drawn,) = ledger.db.execute(
-                    "SELECT n FROM night JOIN finding ON finding.id = finding WHERE text = ?", (RATE,)
+                    "SELECT n FROM night JOIN promise ON promise.id = promise WHERE finding = ?", (RATE,)
                 ).fetchone()
                 total, took = ledger.db.execute("SELECT sum(draws), sum(seconds) FROM run").fetchone()
                 broken = ledger.db.execute(
-                    "SELECT text, log10_e FROM night JOIN finding ON finding.id = finding WHERE status = 'broken'"
+                    "SELECT finding, log10_e FROM night JOIN promise ON promise.id = promise WHERE status = 'broken'"
                 ).fetchall()
             five = math.ceil(needed * took / drawn / FIVE_MINUTES)
             found = "; ".join(f"{text} log10 e = {log10_e}" for text, log10_e in broken[:4])
@@ -252,18 +254,18 @@ def make_year(source: Path, into: Path) -> None:
     with Ledger(into, write=True) as ledger:
         db, told = ledger.db, latest(ledger, "dropout")
         with ledger.writing():
-            runs = add_runs(ledger)
+            runs = add_runs(ledger, digests(told.request.plan))
             db.execute("DELETE FROM night")
             db.execute("DELETE FROM recent")
             looks = {
                 look: join(form, total)
                 for look, form, total in db.execute(
-                    "SELECT look.id, form.text, total FROM look JOIN form ON form.id = form"
+                    "SELECT look.id, text, total FROM look JOIN form ON form.id = form"
                 ).fetchall()
             }
             for run in runs[-APART:]:
                 db.executemany(
-                    "INSERT INTO recent VALUES (?, ?, ?)",
+                    "INSERT INTO recent VALUES (?, ?, 1, ?)",
                     [(run.id, look, split(drawn_again(one, 1, random))[1]) for look, one in looks.items()],
                 )
         blocks = np.array_split(np.arange(NIGHTS), LOOKS)
@@ -276,33 +278,25 @@ def make_year(source: Path, into: Path) -> None:
                 db.executemany(
                     "UPDATE look SET total = ? WHERE id = ?", [(split(item)[1], look) for look, item in totals.items()]
                 )
-            verdict, _ = standing(told.request, told.offers, ledger, told.subjects, told.run)
+            verdict = standing(told.request, told.offers, ledger, told.subjects, told.run).verdict
             for number in block:
-                ledger.close_night(runs[number], verdict)
+                note_night(ledger, runs[number], verdict)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     print(f"{NIGHTS} nights: {into.stat().st_size / 1e6:.1f} MB")
 
 
-def add_runs(ledger: Ledger) -> list[Run]:
-    """A run for each night, the last today."""
-    db = ledger.db
-    columns = [row[1] for row in db.execute("PRAGMA table_info(run)")]
-    (first,) = [dict(zip(columns, row, strict=True)) for row in db.execute("SELECT * FROM run")]
+def add_runs(ledger: Ledger, counted: dict[str, str]) -> list[Run]:
+    """A run for each night, the last today; `counted` is what each promise counts."""
+    (first,) = map(dict, ledger.db.execute("SELECT * FROM run"))
     subjects = {"backend": first["backend"], "reference": first["reference"]}
     day, runs = datetime.date.fromisoformat(first["night"]) - datetime.timedelta(NIGHTS - 1), []
+    ledger.db.execute("UPDATE run SET night = ?, apart = 0", (day.isoformat(),))
     for number in range(NIGHTS):
         night = (day + datetime.timedelta(number)).isoformat()
-        if number:
-            row = first | {
-                "id": first["id"] + number,
-                "key": f"{number:032x}",
-                "first_seed": number << 21,
-                "night": night,
-            }
-            db.execute(f"INSERT INTO run VALUES ({', '.join('?' * len(columns))})", list(row.values()))  # noqa: S608 - marks
-        else:
-            db.execute("UPDATE run SET night = ? WHERE id = ?", (night, first["id"]))
-        runs.append(Run(first["id"] + number, subjects, number << 21, night))
+        changes = {"id": None, "key": f"{number:032x}", "first_seed": number << 21, "night": night}
+        changes["apart"] = int(number >= NIGHTS - APART)
+        row = ledger.db.insert("run", **first | changes) if number else first["id"]
+        runs.append(Run(row, subjects, number << 21, night, counted, {}))
     return runs
 
 
@@ -321,7 +315,7 @@ def drawn_again(evidence, nights: int, random):
         data["draws"] = draws.tolist()
         data["total"] = [round(float(value) * 2**40) for value in sums]
         data["slack"] = [value * nights for value in data["slack"]]
-    return from_json(data)
+    return of_json(data)
 
 
 if __name__ == "__main__":

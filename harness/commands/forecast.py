@@ -16,7 +16,7 @@ from keeprate.harness.judging.text import filled, millions, plural
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.engine import Job
-from keeprate.harness.workers.pool import Runner
+from keeprate.harness.protocol.runner import Runner
 
 TRIAL = 1 << 20  # draws of the case that is timed for each operator
 

@@ -40,10 +40,11 @@ from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import Recording
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.protocol.suite import PROFILES
 from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.limits import counted
-from keeprate.harness.workers.pool import Runner
+from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.resources import Resources
 
 
@@ -251,14 +252,14 @@ def _recorded(request: Request, path: Path | None, resources: Resources) -> Iter
             yield runner
     else:
         with closing(Ledger(path, create=True)) as ledger, open_runner(request, resources) as runner:
-            yield Recording(runner, request, ledger)
+            yield Recording(runner, request, ledger, described())
 
 
 def _refuse_unrecorded(runner: Runner) -> None:
-    """Says, once the verdict is out, that the ledger doesn't have all of it.
+    """Says, once the verdict is out, that the ledger doesn't have all of it, or can't be read.
 
     Raises:
-        UnwritableError: it hasn't.
+        UsageError: it hasn't.
     """
     if isinstance(runner, Recording) and runner.failure is not None:
         raise runner.failure

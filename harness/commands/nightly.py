@@ -24,10 +24,11 @@ from keeprate.harness.judging.request import ask
 from keeprate.harness.judging.text import filled, millions, plural, show
 from keeprate.harness.ledger.history import tell
 from keeprate.harness.ledger.merge import merge as merged
-from keeprate.harness.ledger.nightly import draw
+from keeprate.harness.ledger.nightly import Drawn, draw
 from keeprate.harness.ledger.schema import MAGIC
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.resources import Resources
 
 PAGES = ("index.html", "report.md", "report.json")
@@ -90,22 +91,45 @@ def nightly(
                 runner,
                 book,
                 time,
+                described(),
                 seed=seed,
                 progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
             )
         try:  # before anything is said, so that neither costs the other
-            told = pages.write(tell(book, options["suite"], options["known"], request.backend), None)
+            document, failure = _told(night, book, options["suite"], options["known"], request.backend)
+            told = pages.write(document, None)
         finally:
-            show(night.verdict, screen)
-            cases, runs = plural(night.passes, "case"), f"{plural(night.runs, 'run')} of this version"
-            _say(
-                screen,
-                f"{'interrupted; ' if night.interrupted else ''}{cases} drawn and kept in {ledger}, "
-                f"which has {runs} and {millions(night.draws)} draws"
-                + (f"; still to be looked at: {plural(night.pending, 'promise')}" if night.pending else ""),
-            )
+            show(night.standing.verdict, screen)
+            _say(screen, _kept(night, ledger))
         _say(screen, told)
-    sys.exit(night.verdict.exit_code)
+    if failure is not None:
+        raise failure
+    sys.exit(night.standing.verdict.exit_code)
+
+
+def _told(night: Drawn, book: Ledger, *of_whom: Any) -> tuple[dict[str, Any], UsageError | None]:
+    """The public JSON of all runs, or of this one alone and why the ledger can't tell more."""
+    failure = night.failure
+    if failure is None:
+        try:
+            return tell(book, *of_whom), None
+        except UsageError as error:
+            failure = error
+    return night.standing.verdict.public(), failure
+
+
+def _kept(night: Drawn, ledger: Path) -> str:
+    """What was drawn, and what the ledger has now, in words."""
+    text = f"{'interrupted; ' if night.interrupted else ''}{plural(night.passes, 'case')} drawn"
+    stand = night.standing
+    if night.failure is None:
+        runs = f"{plural(stand.runs, 'run')} of this version"
+        text += f" and kept in {ledger}, which has {runs} and {millions(stand.draws)} draws"
+    if stand.pending:
+        text += f"; still to be looked at: {plural(stand.pending, 'promise')}"
+    if stand.otherwise:
+        text += f"; evidence of {plural(len(stand.otherwise), 'promise')} was counted otherwise before and is not used"
+    return text
 
 
 @click.command(epilog=WROTE)

@@ -18,11 +18,12 @@ from keeprate.harness.judging.request import ALPHA, Request, ask, jobs, lacking,
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.protocol.suite import AdapterCheck
 from keeprate.harness.workers.cluster import SCHEME, Cluster
 from keeprate.harness.workers.limits import counted, limits
 from keeprate.harness.workers.machine import environment
-from keeprate.harness.workers.pool import Children, InProcess, Runner
+from keeprate.harness.workers.pool import Children, InProcess
 from keeprate.harness.workers.resources import Resources
 
 

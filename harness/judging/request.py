@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import shlex
 from collections.abc import Collection, Iterable, Mapping
@@ -55,12 +54,6 @@ class Request:
         """Every name of a backend that the plan could use."""
         cases = [case for promise in self.plan.values() for case in promise.cases]
         return {case.op for case in cases} | {name for case in cases for name in case.needs}
-
-    @property
-    def digest(self) -> str:
-        """What the plan is known by: every case, with its draws, and every share of the error budget."""
-        parts = [(text, promise.share, promise.cases) for text, promise in sorted(self.plan.items())]
-        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     def files(self) -> dict[str, Path]:
         """What it was read from, by what each file is; nothing may be written there."""

@@ -12,17 +12,47 @@ import msgspec
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.request import Request, ask
-from keeprate.harness.judging.verdict import Verdict
-from keeprate.harness.ledger.nightly import standing
-from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.ledger.held import Held
+from keeprate.harness.ledger.standing import Offers, Standing, standing
+from keeprate.harness.ledger.store import Ledger, digests
 from keeprate.harness.protocol.backend import Offer
-from keeprate.harness.protocol.case import Promise
 from keeprate.harness.protocol.lookup import similar
 
 NOTABLE = 40  # findings whose nights are told one by one: those with the most evidence
 POINTS = 60  # nights of one finding, or of one law, that are told; spread over all there were
 RUNS = 400  # the latest that are told
 EARLIER = 8  # other versions in which a finding is told
+# The names of the columns are keys of the public JSON.
+RUNS_OF = """
+SELECT night, kind, seconds, workers, host, cpu, keeprate, cases, draws, errors
+FROM run WHERE backend = :subject ORDER BY night DESC, id DESC LIMIT :most
+"""
+NIGHTS = "SELECT night, status, n, log10_e, estimate FROM night WHERE promise = :promise ORDER BY night"
+VERSIONS = """
+WITH ended AS (  -- where each finding stood last, however it was counted
+    SELECT subject, status, max(night) FROM promise JOIN night ON promise = promise.id
+    WHERE night = (SELECT max(night) FROM night WHERE promise = promise.id) GROUP BY subject, finding
+)
+SELECT other.version, other.device,
+    (SELECT profile FROM run WHERE backend = other.id ORDER BY night DESC, id DESC LIMIT 1) AS profile,
+    min(night) AS first, max(night) AS last, count(*) AS runs, sum(draws) AS draws,
+    (SELECT count(*) FROM ended WHERE subject = other.id AND status IN ('kept', 'broken')) AS judged,
+    (SELECT count(*) FROM ended WHERE subject = other.id AND status = 'broken') AS broken
+FROM subject AS this JOIN subject AS other USING (suite, role, name) JOIN run ON backend = other.id
+WHERE this.id = :subject GROUP BY other.id ORDER BY last DESC, max(run.id) DESC LIMIT 100
+"""
+BEFORE = """
+SELECT finding, other.version, other.device,
+    (SELECT profile FROM run WHERE backend = other.id ORDER BY night DESC, id DESC LIMIT 1) AS profile,
+    max(night) AS night, status, n, log10_e, estimate
+FROM subject AS this JOIN subject AS other USING (suite, role, name)
+JOIN promise ON subject = other.id JOIN night ON promise = promise.id
+WHERE this.id = ? AND other.id != this.id AND finding IN ({}) GROUP BY other.id, finding ORDER BY max(night) DESC
+"""
+OTHERS = """
+SELECT name, version, max(night) AS last, count(*) AS runs FROM run JOIN subject ON subject.id = backend
+WHERE name != (SELECT name FROM subject WHERE id = :subject) GROUP BY name ORDER BY name LIMIT 100
+"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +60,7 @@ class Latest:
     """The latest run of a backend, and the request that it was asked."""
 
     request: Request
-    offers: tuple[Offer, Offer | None]
+    offers: Offers
     subjects: dict[str, int]
     run: dict[str, Any]
 
@@ -44,45 +74,44 @@ def tell(ledger: Ledger, suite: str, known: str | Path | None = None, backend: s
         backend: what --backend said, or the name that reports show; that of the latest run if None.
 
     Raises:
-        UsageError: the ledger has no such backend, or its evidence is that of another plan than this keeprate's.
+        UsageError: the ledger has no such backend, can't be read, or holds what is no evidence.
     """
-    found = latest(ledger, suite, known, backend)
-    verdict, pending = standing(found.request, found.offers, ledger, found.subjects, found.run)
-    broken = {item.id for item in verdict if item.status == "broken"}
-    pictures = {text: one for text, one in ledger.pictures(found.subjects["backend"]).items() if text in broken}
-    verdict = replace(verdict, pictures=pictures)
-    return {**verdict.public(), "ledger": _ledger(ledger, found, verdict, pending)}
+    with ledger.reading():
+        found = latest(ledger, suite, known, backend)
+        now = standing(found.request, found.offers, ledger, found.subjects, found.run)
+        held = Held(ledger, found.subjects["backend"], digests(found.request.plan))
+        broken = {item.id for item in now.verdict if item.status == "broken"}
+        pictures = {text: one for text, one in held.pictures().items() if text in broken}
+        now = replace(now, verdict=replace(now.verdict, pictures=pictures))
+        return {**now.verdict.public(), "ledger": _ledger(ledger, found, now, held)}
 
 
 def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backend: str | None = None) -> Latest:
     """The latest run of `backend`, as for `tell`."""
     row = ledger.db.execute(
-        "SELECT run.named, run.first_seed, run.seconds, run.workers, run.host, run.night, backend, reference, offer, "
-        "suite, profile, alpha, digest FROM run JOIN subject ON subject.id = backend JOIN plan ON plan.id = plan "
-        "WHERE :backend IS NULL OR :backend IN (run.named, subject.name) ORDER BY run.night DESC, run.id DESC LIMIT 1",
-        {"backend": backend},
+        "SELECT run.*, suite, offer FROM run JOIN subject ON subject.id = backend "
+        "WHERE :backend IS NULL OR :backend IN (named, name) ORDER BY suite = :suite DESC, night DESC, run.id DESC",
+        {"backend": backend, "suite": trusted},
     ).fetchone()
     if row is None and backend is not None:
-        names = [name for (name,) in ledger.db.execute("SELECT DISTINCT named FROM run ORDER BY named LIMIT 100")]
+        names = [row["named"] for row in ledger.db.execute("SELECT DISTINCT named FROM run ORDER BY named LIMIT 100")]
         raise UsageError(
             f"{ledger.path}: it has no run of backend '{backend}'.{similar(backend, names)} "
             f"There are: {', '.join(names) or 'none'}"
         )
     if row is None:
         raise UsageError(f"{ledger.path}: nothing was ever judged. First: keeprate nightly --ledger {ledger.path}")
-    named, seed, seconds, workers, host, night, backend, reference, offer, suite, profile, alpha, digest = row
-    if suite != trusted:
-        raise UsageError(f"{ledger.path}: its evidence is that of suite '{suite}', not of '{trusted}': see --suite")
-    request = ask(named, profile=profile, alpha=alpha, seed=seed, known=known, suite=suite)
-    if request.digest != digest:
+    if row["suite"] != trusted:
         raise UsageError(
-            f"{ledger.path}: its evidence was drawn by another plan than that of this keeprate, and can't be judged "
-            "by it. Use the keeprate that drew it, or draw another night first"
+            f"{ledger.path}: its evidence is that of suite '{row['suite']}', not of '{trusted}': see --suite"
         )
-    subjects: dict[str, int] = {"backend": backend} | ({"reference": reference} if reference is not None else {})
-    beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (reference,)).fetchone()
-    offers = _offer(ledger, offer), _offer(ledger, beside[0]) if beside else None
-    run = {"seconds": seconds, "workers": workers, "host": host, "started": f"{night}T00:00:00Z"}
+    request = ask(
+        row["named"], profile=row["profile"], alpha=row["alpha"], seed=row["first_seed"], known=known, suite=trusted
+    )
+    subjects: dict[str, int] = {role: row[role] for role in ("backend", "reference") if row[role] is not None}
+    beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (row["reference"],)).fetchone()
+    offers = _offer(ledger, row["offer"]), _offer(ledger, beside["offer"]) if beside else None
+    run = {name: row[name] for name in ("seconds", "workers", "host")} | {"started": f"{row['night']}T00:00:00Z"}
     return Latest(request, offers, subjects, run)
 
 
@@ -98,131 +127,68 @@ def _offer(ledger: Ledger, text: str) -> Offer:
         raise UsageError(f"{ledger.path}: what a backend offered is not to be read: {error}") from None
 
 
-def _ledger(ledger: Ledger, latest: Latest, verdict: Verdict, pending: int) -> dict[str, Any]:
-    subject, night = latest.subjects["backend"], latest.run["started"][:10]
-    before = _before(ledger, subject, night)
+def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[str, Any]:
+    subject, night, verdict = latest.subjects["backend"], latest.run["started"][:10], now.verdict
+    before = {text: row["status"] for text, row in held.stood(before=night).items()}  # empty for the first night
     rank = {
         item.id: (item.fails, item.status != "kept", item.effect.part if item.effect else 0.0)
         for item in verdict
         if item.status not in ("not_implemented", "not_offered")
     }
+    known = {item.id for item in verdict}
+    waiting = (promise.id for text, promise in latest.request.promises.items() if text not in known)
     notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
     return {
-        "pending": pending,
-        "waiting": _waiting(latest.request, verdict),
-        "runs": _runs(ledger, subject),
-        "versions": _versions(ledger, subject),
+        "pending": now.pending,
+        "waiting": dict(Counter(f"{id.op}/{id.family}" for id in waiting)),
+        "counted_otherwise": len(now.otherwise),
+        "runs": _rows(ledger, RUNS_OF, {"subject": subject, "most": RUNS})[::-1],
+        "versions": _rows(ledger, VERSIONS, {"subject": subject}),
         "changes": [
             {"id": item.id, "before": before.get(item.id), "now": item.status}
             for item in verdict
             if before and item.status != "not_implemented" and before.get(item.id, "kept") != item.status
         ],
-        "history": {text: _history(ledger, subject, text) for text in notable},
-        "before": {text: earlier for text in notable if (earlier := _earlier(ledger, subject, text))},
-        "others": _others(ledger, subject),
-        "laws": _laws(ledger, subject, latest.request.plan, latest.request.alpha),
+        "history": {text: _spread(_rows(ledger, NIGHTS, {"promise": held.ids.get(text)})) for text in notable},
+        "before": _before(ledger, subject, notable),
+        "others": _rows(ledger, OTHERS, {"subject": subject}),
+        "laws": _laws(ledger, subject, held, latest.request),
     }
 
 
-def _waiting(request: Request, verdict: Verdict) -> dict[str, int]:
-    """Promises that wait for a case that was never gone through, by operator and law."""
-    known = {item.id for item in verdict}
-    waiting = [promise.id for text, promise in request.promises.items() if text not in known]
-    return dict(Counter(f"{id.op}/{id.family}" for id in waiting))
+def _rows(ledger: Ledger, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in ledger.db.execute(query, parameters)]
 
 
-def _before(ledger: Ledger, subject: int, night: str) -> dict[str, str]:
-    """Where every finding stood when `night` began; empty for the first night."""
-    rows = ledger.db.execute(
-        "SELECT text, status FROM (SELECT finding, status, max(night) FROM night WHERE subject = ? AND night < ? "
-        "GROUP BY finding) JOIN finding ON finding.id = finding",
-        (subject, night),
-    )
-    return dict(rows.fetchall())
+def _before(ledger: Ledger, subject: int, findings: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Where findings stood at the end of other versions of the backend, the latest first."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    query = BEFORE.format(", ".join("?" * len(findings)))
+    for row in map(dict, ledger.db.execute(query, (subject, *findings))):
+        found.setdefault(row.pop("finding"), []).append(row)
+    return {text: found[text][:EARLIER] for text in findings if text in found}
 
 
-def _runs(ledger: Ledger, subject: int) -> list[dict[str, Any]]:
-    names = ("night", "kind", "seconds", "workers", "host", "cpu", "keeprate", "cases", "draws", "errors")
-    rows = ledger.db.execute(
-        f"SELECT {', '.join(names)} FROM run JOIN environment ON environment.id = environment "  # noqa: S608
-        "WHERE backend = ? ORDER BY night DESC, run.id DESC LIMIT ?",
-        (subject, RUNS),
-    ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in reversed(rows)]
-
-
-def _versions(ledger: Ledger, subject: int) -> list[dict[str, Any]]:
-    names = ("version", "device", "profile", "first", "last", "runs", "draws", "judged", "broken")
-    rows = ledger.db.execute(
-        "WITH mine AS (SELECT name FROM subject WHERE id = ?), "
-        "ended AS (SELECT subject, finding, status, max(night) FROM night GROUP BY subject, finding) "
-        "SELECT version, device, profile, min(night), max(night), count(*), sum(draws), "
-        "(SELECT count(*) FROM ended WHERE subject = backend AND status IN ('kept', 'broken')), "
-        "(SELECT count(*) FROM ended WHERE subject = backend AND status = 'broken') "
-        "FROM run JOIN subject ON subject.id = backend JOIN plan ON plan.id = plan "
-        "WHERE name = (SELECT name FROM mine) GROUP BY backend ORDER BY max(night) DESC, max(run.id) DESC LIMIT 100",
-        (subject,),
-    )
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _history(ledger: Ledger, subject: int, text: str) -> list[dict[str, Any]]:
-    names = ("night", "status", "n", "log10_e", "estimate")
-    rows = ledger.db.execute(
-        "SELECT night, status, n, log10_e, estimate FROM night JOIN finding ON finding.id = finding "
-        "WHERE subject = ? AND text = ? ORDER BY night",
-        (subject, text),
-    ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in _spread(rows)]
-
-
-def _earlier(ledger: Ledger, subject: int, text: str) -> list[dict[str, Any]]:
-    """Where a finding stood at the end of other versions of the backend, the latest first."""
-    names = ("version", "device", "profile", "night", "status", "n", "log10_e", "estimate")
-    rows = ledger.db.execute(
-        "SELECT version, device, profile, max(night) AS ended, status, n, log10_e, estimate FROM night "
-        "JOIN subject ON subject.id = subject JOIN plan ON plan.id = plan "
-        "WHERE subject IN (SELECT id FROM subject WHERE role = 'backend' AND id != :subject AND name = "
-        "(SELECT name FROM subject WHERE id = :subject)) AND finding = (SELECT id FROM finding WHERE text = :text) "
-        "GROUP BY subject ORDER BY ended DESC LIMIT :most",
-        {"subject": subject, "text": text, "most": EARLIER},
-    )
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _others(ledger: Ledger, subject: int) -> list[dict[str, Any]]:
-    """Other backends that the ledger holds, and when they were judged last."""
-    names = ("name", "version", "last", "runs")
-    rows = ledger.db.execute(
-        "SELECT name, version, max(night), count(*) FROM run JOIN subject ON subject.id = backend "
-        "WHERE name != (SELECT name FROM subject WHERE id = ?) GROUP BY name ORDER BY name LIMIT 100",
-        (subject,),
-    )
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _laws(ledger: Ledger, subject: int, plan: Mapping[str, Promise], alpha: float) -> dict[str, list[dict[str, Any]]]:
+def _laws(ledger: Ledger, subject: int, held: Held, request: Request) -> dict[str, list[dict[str, Any]]]:
     """For each law the largest part of its threshold that one of its findings had reached, by night."""
-    ids = dict(ledger.db.execute("SELECT text, id FROM finding").fetchall())
     shares = [
-        (ids[text], promise.id.family, promise.threshold(alpha))
-        for text, promise in plan.items()
-        if promise.share and text in ids
+        (held.ids[text], promise.id.family, promise.threshold(request.alpha))
+        for text, promise in request.plan.items()
+        if promise.share and text in held.ids
     ]
-    ledger.db.execute("CREATE TEMP TABLE share (finding INTEGER PRIMARY KEY, law TEXT, threshold REAL)")
+    ledger.db.execute("CREATE TEMP TABLE share (promise INTEGER PRIMARY KEY, law TEXT, threshold REAL)")
     ledger.db.executemany("INSERT INTO temp.share VALUES (?, ?, ?)", shares)
     nights = ledger.db.execute("SELECT DISTINCT night FROM run WHERE backend = ? ORDER BY night", (subject,))
-    told = _spread([night for (night,) in nights])  # before they are looked up: a year has a million rows
+    told = _spread([row["night"] for row in nights])  # before they are looked up: a year has a million rows
     rows = ledger.db.execute(
-        "SELECT law, night, max(log10_e / threshold) FROM temp.share CROSS JOIN night USING (finding) "  # noqa: S608 - marks
-        f"WHERE subject = ? AND night IN ({', '.join('?' * len(told))}) "
-        "AND log10_e IS NOT NULL GROUP BY law, night ORDER BY night",
-        (subject, *told),
+        "SELECT law, night, max(log10_e / threshold) AS part FROM temp.share CROSS JOIN night USING (promise) "  # noqa: S608 - marks
+        f"WHERE night IN ({', '.join('?' * len(told))}) AND log10_e IS NOT NULL GROUP BY law, night ORDER BY night",
+        told,
     ).fetchall()
     ledger.db.execute("DROP TABLE temp.share")
     found: dict[str, list[dict[str, Any]]] = {}
-    for law, night, part in rows:
-        found.setdefault(law, []).append({"night": night, "part": round(part, 4)})
+    for row in rows:
+        found.setdefault(row["law"], []).append({"night": row["night"], "part": round(row["part"], 4)})
     return found
 
 

@@ -15,6 +15,9 @@ from keeprate.harness.files import check_writable
 from keeprate.harness.ledger.encoding import check, less, more
 from keeprate.harness.ledger.store import Ledger
 
+Rows = list[dict[str, Any]]
+LOOKS = "SELECT look.*, text FROM look LEFT JOIN form ON form.id = form"
+
 
 def merge(sources: Sequence[Path], into: Path) -> int:
     """Writes a ledger with the evidence of all `sources`; returns how many runs it has.
@@ -31,7 +34,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         with tempfile.TemporaryDirectory(dir=into.resolve().parent, prefix=".merging.") as folder:
             unfinished = Path(folder) / "ledger.db"
             with Ledger(unfinished, create=True) as target:
-                for path in sources:
+                for path in sorted(sources, key=_last_night):  # what was counted last is what goes on being counted
                     interrupts.check()
                     with Ledger(path) as source, target.writing():
                         _Absorption(target, source).all()
@@ -47,244 +50,148 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     return runs
 
 
+def _last_night(path: Path) -> str:
+    with Ledger(path) as source:
+        return str(source.db.execute("SELECT coalesce(max(night), '') FROM run").fetchone()[0])
+
+
 class _Absorption:
     """One ledger taken into another."""
 
     def __init__(self, target: Ledger, source: Ledger) -> None:
         self._target, self._source = target, source
-        self._maps: dict[str, dict[int, int]] = {}
+        self._subjects: dict[int, int] = {}  # rows of the source by those of the target
+        self._runs: dict[int, int] = {}
 
     def all(self) -> None:
-        """Takes everything; in a transaction of the caller's."""
-        for table, key in {
-            "plan": ("suite", "profile", "alpha", "digest"),
-            "subject": ("plan", "role", "name", "version", "device"),
-            "environment": ("keeprate", "python", "numpy", "scipy", "platform", "cpu"),
-            "finding": ("text",),
-            "form": ("text",),
-        }.items():
-            self._maps[table] = self._rows(table, key)
-        before = self._runs(self._target.db)
-        shared = self._take_runs(before)
-        for subject in self._maps["subject"]:
-            self._take_subject(subject, before, shared)
-        self._take_nights()
-
-    def _rows(self, table: str, key: Sequence[str]) -> dict[int, int]:
-        """For each row of the source its id in the target, entered if it is new."""
-        found = {}
-        for row in _dicts(self._source.db, f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours
-            if "plan" in row:
-                row["plan"] = self._maps["plan"][row["plan"]]
-            more = {name: value for name, value in row.items() if name not in (*key, "id")}
-            found[row["id"]] = self._target.row(table, more, **{name: row[name] for name in key})
-        return found
-
-    def _runs(self, db: sqlite3.Connection) -> dict[str, dict[str, Any]]:
-        return {row["key"]: row for row in _dicts(db, "SELECT * FROM run ORDER BY id")}
-
-    def _take_runs(self, before: Mapping[str, Mapping[str, Any]]) -> set[str]:
-        """Enters the source's runs; returns the keys of those that the target had.
+        """Takes everything; in a transaction of the caller's.
 
         Raises:
-            UsageError: two runs of one backend or reference share a seed, or one run is in both with other contents.
+            UsageError: two runs share a seed, one run is in both with other contents, or it is too long ago that a
+                shared one can be counted once.
         """
-        shared, maps = set(), self._maps
-        maps["run"] = {}
-        for key, row in self._runs(self._source.db).items():
-            row["backend"], row["environment"] = (
-                maps["subject"][row["backend"]],
-                maps["environment"][row["environment"]],
-            )
-            row["reference"] = maps["subject"].get(row["reference"])
+        for row in self._rows("SELECT * FROM subject"):
             old = row.pop("id")
-            if key in before:
-                known = dict(before[key])
-                maps["run"][old] = known.pop("id")
-                if known != row:
-                    raise UsageError(
-                        f"{self._source.path}: its run of {row['night']} with seed {row['first_seed']} is in another "
-                        "ledger with other contents: one of them was copied while it ran. Leave the shorter one out"
-                    )
-                shared.add(key)
+            self._subjects[old] = self._target.subject(**row)
+        before, theirs = _by_key(self._target), _by_key(self._source)
+        for key, run in theirs.items():
+            self._take_run(key, run, before)
+        for subject, mine in self._subjects.items():
+            judged = {key for key, run in theirs.items() if subject in (run["backend"], run["reference"])}
+            ours = {key for key, run in before.items() if mine in (run["backend"], run["reference"])}
+            if judged <= ours:
                 continue
-            judged = [subject for subject in (row["backend"], row["reference"]) if subject is not None]
-            if other := self._target.overlap(judged, row["first_seed"], row["seeds"]):
+            looks: dict[int, int] = {}  # rows of the source by those of the target
+            both: set[int] = set()  # those of the target that have the evidence of both
+            for promise in self._rows("SELECT * FROM promise WHERE subject = ? AND digest NOT NULL", subject):
+                # If the source has all runs that the target has, its totals take the place of those.
+                self._take_promise(promise, mine, looks, both, replace=bool(ours) and ours <= judged)
+            for key in judged - ours:
+                parts = self._parts(theirs[key]["id"], looks)
+                self._target.db.executemany("INSERT INTO recent VALUES (:run, :look, :passes, :amounts)", parts)
+            for key in () if ours <= judged else sorted(judged & ours):
+                self._take_away(theirs[key], looks, both)
+
+    def _rows(self, query: str, *parameters: Any) -> Rows:
+        return [dict(row) for row in self._source.db.execute(query, parameters)]
+
+    def _take_run(self, key: str, run: Mapping[str, Any], before: Mapping[str, Mapping[str, Any]]) -> None:
+        row = {**run, "id": None} | {role: self._subjects.get(run[role]) for role in ("backend", "reference")}
+        if key in before:
+            self._runs[run["id"]] = before[key]["id"]
+            if before[key] != {**row, "id": before[key]["id"], "apart": before[key]["apart"]}:
                 raise UsageError(
-                    f"{self._source.path}: its run of {row['night']} shares seeds from {row['first_seed']} on with a "
-                    f"run of {other}: that would count the same draws twice"
+                    f"{self._source.path}: its run of {row['night']} with seed {row['first_seed']} is in another "
+                    "ledger with other contents: one of them was copied while it ran. Leave the shorter one out"
                 )
-            maps["run"][old] = self._target.row("run", row, key=row.pop("key"))
-        return shared
-
-    def _take_subject(self, subject: int, before: Mapping[str, Mapping[str, Any]], shared: set[str]) -> None:
-        """Adds the evidence of one subject, less that of the runs which both have."""
-        mine = self._maps["subject"][subject]
-        theirs = {
-            key for key, row in self._runs(self._source.db).items() if subject in (row["backend"], row["reference"])
-        }
-        ours = {key for key, row in before.items() if mine in (row["backend"], row["reference"])}
-        both = shared & theirs & ours
-        if theirs <= both:  # nothing new
             return
-        looks = self._take_looks(subject, mine, replace=bool(ours) and ours <= both)
-        self._take_passes(subject, mine, replace=bool(ours) and ours <= both)
-        if both and not ours <= both:
-            self._take_away(both, subject, looks)
-        self._take_recent({key for key in theirs if key not in both}, subject, looks)
-        self._take_pictures(subject, mine)
-        remarks = _dicts(self._source.db, "SELECT * FROM remark WHERE subject = ?", subject)
-        self._target.db.executemany(
-            "INSERT OR IGNORE INTO remark VALUES (?, ?, ?, ?, ?)",
-            [(mine, row["case"], self._finding(row["finding"]), row["kind"], row["reason"]) for row in remarks],
-        )
+        judged = [subject for subject in (row["backend"], row["reference"]) if subject is not None]
+        if other := self._target.overlap(judged, row["first_seed"], row["seeds"]):
+            raise UsageError(
+                f"{self._source.path}: its run of {row['night']} shares seeds from {row['first_seed']} on with a "
+                f"run of {other}: that would count the same draws twice"
+            )
+        self._runs[run["id"]] = self._target.db.insert("run", **row)
 
-    def _take_pictures(self, subject: int, mine: int) -> None:
-        rows = self._source.db.execute("SELECT finding, text FROM picture WHERE subject = ?", (subject,))
-        self._target.db.executemany(
-            "INSERT OR IGNORE INTO picture VALUES (?, ?, ?)",
-            [(mine, self._maps["finding"][finding], text) for finding, text in rows],
-        )
+    def _parts(self, run: int, looks: Mapping[int, int]) -> Rows:
+        """What a run of the source added to some of its looks, as rows of the target."""
+        parts = self._rows("SELECT * FROM recent WHERE run = ?", run)
+        return [part | {"run": self._runs[run], "look": looks[part["look"]]} for part in parts if part["look"] in looks]
 
-    def _take_looks(self, subject: int, mine: int, *, replace: bool) -> dict[int, int]:
-        """Adds totals, or puts the source's in the place of the target's; rows of the source by those of the target."""
-        found = {}
-        for look in _dicts(
-            self._source.db,
-            "SELECT look.*, form.text FROM look JOIN form ON form.id = form WHERE subject = ?",
-            subject,
-        ):
+    def _take_promise(
+        self, promise: dict[str, Any], mine: int, looks: dict[int, int], both: set[int], *, replace: bool
+    ) -> None:
+        """Adds the evidence of one promise; where other cells were counted, that of the source, which is later."""
+        target, who = self._target, (mine, promise["finding"], promise["digest"])
+        theirs, row = self._rows(f"{LOOKS} WHERE promise = ?", promise["id"]), self._target.promise(*who)
+        ours = {look["case_id"]: look for look in target.db.execute(f"{LOOKS} WHERE promise = ?", (row,)).fetchall()}
+        texts = [(look["text"], ours[look["case_id"]]["text"]) for look in theirs if look["case_id"] in ours]
+        if any(one != other and None not in (one, other) for one, other in texts):
+            target.leave_aside(row)
+            row, ours = target.promise(*who), {}
+        for look in theirs:
+            old = ours.get(look["case_id"])
+            values = self._values(look, None if replace else old, promise["finding"])
+            if old is None:
+                looks[look["id"]] = target.db.insert("look", promise=row, case_id=look["case_id"], **values)
+            else:
+                looks[look["id"]] = old["id"]
+                both.add(old["id"])
+                target.db.change("look", old["id"], **values)
+        if promise["peak"] is not None:
+            target.raise_peak(row, promise["peak"])
+        target.db.executemany(
+            "INSERT INTO night VALUES (:row, :night, :status, :n, :log10_e, :estimate) ON CONFLICT DO UPDATE SET "
+            "status = excluded.status, n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate "
+            "WHERE (excluded.status = 'broken', coalesce(excluded.n, 0)) > (status = 'broken', coalesce(n, 0))",
+            [night | {"row": row} for night in self._rows("SELECT * FROM night WHERE promise = ?", promise["id"])],
+        )
+        for picture in self._rows("SELECT text FROM picture WHERE promise = ?", promise["id"]):
+            target.db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (row, picture["text"]))
+
+    def _values(self, look: dict[str, Any], old: sqlite3.Row | None, finding: str) -> dict[str, Any]:
+        """What a row says of a look, with that of `old` added."""
+        values = {name: look[name] for name in ("passes", "trouble", "reason", "error_kind")}
+        if old is not None:
+            values["passes"] += old["passes"]
+        if look["total"] is not None:
+            form, total = look["text"], look["total"]
             try:
-                form, total = look["text"], look["total"]
                 check(form, total)
-                key = {"subject": mine, "case": look["case"], "finding": self._maps["finding"][look["finding"]]}
-                old = self._target.db.execute(
-                    "SELECT look.id, form.text, total FROM look JOIN form ON form.id = form "
-                    'WHERE subject = :subject AND "case" = :case AND finding = :finding',
-                    key,
-                ).fetchone()
-                if old is None:
-                    values = {**key, "form": self._maps["form"][look["form"]], "total": total}
-                    found[look["id"]] = self._insert_look(values)
-                    continue
-                if not replace:
-                    if old[1] != form:
-                        raise ValueError("they count other things")
-                    total = more(form, old[2], total)
-            except (KeyError, ValueError) as error:
-                raise UsageError(
-                    f"{self._source.path}: what it holds of {look['case']} can't be added: {error}"
-                ) from None
-            self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (total, old[0]))
-            found[look["id"]] = old[0]
-        return found
+                values["total"] = total if old is None or old["total"] is None else more(form, old["total"], total)
+            except ValueError as error:
+                raise UsageError(f"{self._source.path}: what it holds of {finding} can't be added: {error}") from None
+            values["form"] = self._target.db.row("form", text=form)
+        return values
 
-    def _take_passes(self, subject: int, mine: int, *, replace: bool) -> None:
-        """Adds passes, or puts the source's in the place of the target's."""
-        total = "excluded.passes" if replace else "passes + excluded.passes"
-        self._target.db.executemany(
-            f"INSERT INTO pass VALUES ({mine}, ?, ?) ON CONFLICT DO UPDATE SET passes = {total}",  # noqa: S608 - ours
-            self._source.db.execute('SELECT "case", passes FROM pass WHERE subject = ?', (subject,)),
-        )
-
-    def _insert_look(self, values: Mapping[str, Any]) -> int:
-        row = self._target.db.execute(
-            'INSERT INTO look (subject, "case", finding, form, total) '
-            "VALUES (:subject, :case, :finding, :form, :total)",
-            values,
-        ).lastrowid
-        assert row is not None
-        return row
-
-    def _take_away(self, both: set[str], subject: int, looks: Mapping[int, int]) -> None:
-        """Subtracts what runs that both ledgers have now count twice.
+    def _take_away(self, run: Mapping[str, Any], looks: Mapping[int, int], both: set[int]) -> None:
+        """Subtracts what a run that both ledgers have now counts twice.
 
         Raises:
-            UsageError: neither ledger keeps what such a run added.
+            UsageError: neither ledger keeps what it added, or it doesn't add up.
         """
-        runs = self._runs(self._source.db)
-        for key in sorted(both):
-            run = runs[key]
-            mine = self._maps["run"][run["id"]]
-            if _keeps(self._source.db, run["id"]):
-                theirs = self._source.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (run["id"],))
-                rows = [(looks[look], amounts) for look, amounts in theirs if look in looks]
-                passes = _passes(self._source.db, run["id"], subject)
-            elif _keeps(self._target.db, mine):
-                own, known = set(looks.values()), self._target.db
-                found = known.execute("SELECT look, amounts FROM recent WHERE run = ?", (mine,)).fetchall()
-                rows = [(look, amounts) for look, amounts in found if look in own]
-                passes = _passes(known, mine, self._maps["subject"][subject])
-            elif run["cases"]:
-                raise UsageError(
-                    f"{self._source.path}: its run of {run['night']} is in another ledger too, and so long ago that "
-                    "neither keeps apart what it added. Merge ledgers earlier, or leave one out"
-                )
-            else:
+        db, mine = self._target.db, self._runs[run["id"]]
+        if run["apart"]:
+            parts = self._parts(run["id"], looks)
+        elif run["cases"] and not db.execute("SELECT apart FROM run WHERE id = ?", (mine,)).fetchone()["apart"]:
+            raise UsageError(
+                f"{self._source.path}: its run of {run['night']} is in another ledger too, and so long ago that "
+                "neither keeps apart what it added. Merge ledgers earlier, or leave one out"
+            )
+        else:
+            parts = [dict(part) for part in db.execute("SELECT * FROM recent WHERE run = ?", (mine,))]
+        for part in parts:
+            if part["look"] not in both:
                 continue
-            self._subtract(run["night"], rows)
-            self._target.db.executemany(
-                'UPDATE pass SET passes = max(1, passes - ?) WHERE subject = ? AND "case" = ?',
-                [(number, self._maps["subject"][subject], case) for case, number in passes],
-            )
-
-    def _subtract(self, night: str, rows: Sequence[tuple[int, bytes]]) -> None:
-        for look, amounts in rows:
-            form, total = self._target.db.execute(
-                "SELECT form.text, total FROM look JOIN form ON form.id = form WHERE look.id = ?", (look,)
-            ).fetchone()
+            look = db.execute(f"{LOOKS} WHERE look.id = ?", (part["look"],)).fetchone()
+            values = {"passes": max(1, look["passes"] - part["passes"])}
             try:
-                rest = less(form, total, amounts)
+                if part["amounts"] is not None:
+                    values["total"] = less(look["text"], look["total"], part["amounts"])
             except ValueError as error:
-                raise UsageError(f"{self._source.path}: its run of {night} doesn't add up: {error}") from None
-            self._target.db.execute("UPDATE look SET total = ? WHERE id = ?", (rest, look))
-
-    def _take_recent(self, keys: set[str], subject: int, looks: Mapping[int, int]) -> None:
-        runs = self._runs(self._source.db)
-        for key in keys:
-            old = runs[key]["id"]
-            rows = self._source.db.execute("SELECT look, amounts FROM recent WHERE run = ?", (old,))
-            mine = self._maps["run"][old]
-            self._target.db.executemany(
-                "INSERT OR IGNORE INTO recent VALUES (?, ?, ?)",
-                [(mine, looks[look], amounts) for look, amounts in rows if look in looks],
-            )
-            self._target.db.executemany(
-                "INSERT OR IGNORE INTO recent_pass VALUES (?, ?, ?, ?)",
-                [
-                    (mine, self._maps["subject"][subject], case, passes)
-                    for case, passes in _passes(self._source.db, old, subject)
-                ],
-            )
-
-    def _take_nights(self) -> None:
-        """Where both noted a night, the one that had seen more is kept."""
-        rows = [
-            (self._maps["subject"][row["subject"]], self._finding(row["finding"]), *list(row.values())[2:])
-            for row in _dicts(self._source.db, "SELECT * FROM night")
-        ]
-        self._target.db.executemany(
-            "INSERT INTO night VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, "
-            "n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate WHERE excluded.n > n",
-            rows,
-        )
-
-    def _finding(self, row: int) -> int:
-        return self._maps["finding"].get(row, 0)
+                raise UsageError(f"{self._source.path}: its run of {run['night']} doesn't add up: {error}") from None
+            db.change("look", part["look"], **values)
 
 
-def _keeps(db: sqlite3.Connection, run: int) -> bool:
-    """Whether a ledger keeps apart what a run added."""
-    return db.execute("SELECT 1 FROM recent_pass WHERE run = ?", (run,)).fetchone() is not None
-
-
-def _passes(db: sqlite3.Connection, run: int, subject: int) -> list[tuple[str, int]]:
-    """The passes of a run over each case of a subject."""
-    query = 'SELECT "case", passes FROM recent_pass WHERE run = ? AND subject = ?'
-    return db.execute(query, (run, subject)).fetchall()
-
-
-def _dicts(db: sqlite3.Connection, query: str, *parameters: Any) -> list[dict[str, Any]]:
-    cursor = db.execute(query, parameters)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+def _by_key(ledger: Ledger) -> dict[str, dict[str, Any]]:
+    return {row["key"]: dict(row) for row in ledger.db.execute("SELECT * FROM run ORDER BY id")}

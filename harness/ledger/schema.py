@@ -1,166 +1,51 @@
-"""The ledger's file: its schema as text, how an older one is brought up to date, and how a foreign one is checked."""
+"""The ledger's file: opened, made from the schema in `schema.sql`, and checked, for it may come from anywhere."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.files import beginning, kind
 
+SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
+VERSION = 1  # of the schema; one that was released is never changed
 APPLICATION = 0x6B656570  # "keep", in the file's header
 MAGIC = b"SQLite format 3\x00"
 LONGEST = 16 << 20  # bytes of any one value
 LARGEST = 1 << 30  # bytes of a file that is copied into memory: ten years of nights
 PATIENCE = 60.0  # seconds that a writer waits for another
 
-# Version n of the schema is what the first n of these make, one after another; a released one is never changed.
-# Version 1: the first. Version 2: passes of the latest runs, one by one; pictures.
-MIGRATIONS = (
-    """
-    -- What is judged, and by which shares of the error budget: evidence adds within one plan alone.
-    CREATE TABLE plan (
-        id INTEGER PRIMARY KEY,
-        suite TEXT NOT NULL CHECK (length(suite) BETWEEN 1 AND 500),
-        profile TEXT NOT NULL CHECK (profile IN ('quick', 'gate', 'deep')),
-        alpha REAL NOT NULL CHECK (alpha > 0 AND alpha < 1),
-        digest TEXT NOT NULL CHECK (length(digest) = 32),  -- of every case and every share
-        UNIQUE (suite, profile, alpha, digest)
-    ) STRICT;
 
-    -- Who is judged. A version begins with no evidence and a whole error budget.
-    CREATE TABLE subject (
-        id INTEGER PRIMARY KEY,
-        plan INTEGER NOT NULL REFERENCES plan,
-        role TEXT NOT NULL CHECK (role IN ('backend', 'reference')),
-        name TEXT NOT NULL CHECK (length(name) <= 500),
-        version TEXT NOT NULL CHECK (length(version) <= 500),
-        device TEXT NOT NULL CHECK (length(device) <= 500),
-        offer TEXT NOT NULL CHECK (length(offer) <= 100000),  -- JSON: its dtypes, and the names that it has
-        UNIQUE (plan, role, name, version, device)
-    ) STRICT;
+class Database(sqlite3.Connection):
+    """A connection that writes a row at a time."""
 
-    -- Where it ran.
-    CREATE TABLE environment (
-        id INTEGER PRIMARY KEY,
-        keeprate TEXT NOT NULL CHECK (length(keeprate) <= 500),
-        python TEXT NOT NULL CHECK (length(python) <= 500),
-        numpy TEXT NOT NULL CHECK (length(numpy) <= 500),
-        scipy TEXT NOT NULL CHECK (length(scipy) <= 500),
-        platform TEXT NOT NULL CHECK (length(platform) <= 500),
-        cpu TEXT NOT NULL CHECK (length(cpu) <= 500),
-        UNIQUE (keeprate, python, numpy, scipy, platform, cpu)
-    ) STRICT;
+    def row(self, table: str, more: Mapping[str, Any] | None = None, **key: Any) -> int:
+        """The id of the row of `table` that has these values; inserted, with `more`, if there is none."""
+        where = " AND ".join(f"{name} = :{name}" for name in key)
+        found = self.execute(f"SELECT id FROM {table} WHERE {where}", key).fetchone()  # noqa: S608 - names of ours
+        return int(found["id"]) if found else self.insert(table, **key, **(more or {}))
 
-    -- One command that added evidence. Its seeds are its own: no other run of this subject has any of them.
-    CREATE TABLE run (
-        id INTEGER PRIMARY KEY,
-        key TEXT NOT NULL UNIQUE CHECK (length(key) = 32),  -- random: the same run in two ledgers is known by it
-        backend INTEGER NOT NULL REFERENCES subject,
-        reference INTEGER REFERENCES subject,
-        environment INTEGER NOT NULL REFERENCES environment,
-        kind TEXT NOT NULL CHECK (kind IN ('gate', 'nightly')),
-        named TEXT NOT NULL CHECK (length(named) <= 500),  -- what --backend said
-        host TEXT NOT NULL CHECK (length(host) <= 500),
-        workers INTEGER NOT NULL CHECK (workers > 0),
-        night TEXT NOT NULL CHECK (night GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]'),  -- UTC
-        seconds REAL NOT NULL CHECK (seconds >= 0 AND seconds < 1e9),
-        first_seed INTEGER NOT NULL CHECK (first_seed >= 0),
-        seeds INTEGER NOT NULL CHECK (seeds > 0),
-        cases INTEGER NOT NULL CHECK (cases >= 0),  -- passes over a case, of the backend and of the reference
-        draws INTEGER NOT NULL CHECK (draws BETWEEN 0 AND 1000000000000000),  -- of the backend
-        errors INTEGER NOT NULL CHECK (errors >= 0)
-    ) STRICT;
+    def insert(self, table: str, **values: Any) -> int:
+        """The id of a new row of `table`."""
+        names, marks = ", ".join(values), ", ".join(f":{name}" for name in values)
+        row = self.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values).lastrowid  # noqa: S608 - ours
+        assert row is not None
+        return row
 
-    CREATE TABLE finding (
-        id INTEGER PRIMARY KEY,
-        text TEXT NOT NULL UNIQUE CHECK (length(text) BETWEEN 11 AND 500)  -- its public id
-    ) STRICT;
-
-    -- How often a case was gone through.
-    CREATE TABLE pass (
-        subject INTEGER NOT NULL REFERENCES subject,
-        "case" TEXT NOT NULL CHECK (length("case") BETWEEN 11 AND 500),
-        passes INTEGER NOT NULL CHECK (passes > 0),
-        PRIMARY KEY (subject, "case")
-    ) STRICT, WITHOUT ROWID;
-
-    -- What one case says of one finding: what the amounts below are amounts of.
-    CREATE TABLE look (
-        id INTEGER PRIMARY KEY,
-        subject INTEGER NOT NULL REFERENCES subject,
-        "case" TEXT NOT NULL CHECK (length("case") BETWEEN 11 AND 500),
-        finding INTEGER NOT NULL REFERENCES finding,
-        form INTEGER NOT NULL REFERENCES form,
-        total BLOB NOT NULL,  -- compressed JSON: the amounts of all runs
-        UNIQUE (subject, "case", finding)
-    ) STRICT;
-
-    -- Cells, probabilities, labels: as JSON.
-    CREATE TABLE form (
-        id INTEGER PRIMARY KEY,
-        text TEXT NOT NULL UNIQUE
-    ) STRICT;
-
-    -- The amounts of the latest runs, each on its own.
-    CREATE TABLE recent (
-        run INTEGER NOT NULL REFERENCES run,
-        look INTEGER NOT NULL REFERENCES look,
-        amounts BLOB NOT NULL,
-        PRIMARY KEY (run, look)
-    ) STRICT, WITHOUT ROWID;
-
-    -- Why the latest pass over a case gave no evidence: for one finding, or (finding 0) for any.
-    CREATE TABLE remark (
-        subject INTEGER NOT NULL REFERENCES subject,
-        "case" TEXT NOT NULL CHECK (length("case") BETWEEN 11 AND 500),
-        finding INTEGER NOT NULL,
-        kind TEXT NOT NULL CHECK (kind IN ('error', 'given_up', 'unreadable', 'not_offered')),
-        reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 10000),
-        PRIMARY KEY (subject, "case", finding)
-    ) STRICT, WITHOUT ROWID;
-
-    -- Where a finding stood at the end of a night, all runs so far together.
-    CREATE TABLE night (
-        subject INTEGER NOT NULL REFERENCES subject,
-        finding INTEGER NOT NULL REFERENCES finding,
-        night TEXT NOT NULL CHECK (night GLOB '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]'),
-        status TEXT NOT NULL CHECK (status IN ('kept', 'broken', 'not_offered', 'unreadable', 'error')),
-        n INTEGER CHECK (n BETWEEN 0 AND 1000000000000000000),
-        log10_e REAL CHECK (log10_e BETWEEN -1e15 AND 1e15),
-        estimate REAL CHECK (estimate BETWEEN -1e300 AND 1e300),
-        PRIMARY KEY (subject, finding, night)
-    ) STRICT, WITHOUT ROWID;
-    """,
-    """
-    -- How often each of the latest runs went through a case.
-    CREATE TABLE recent_pass (
-        run INTEGER NOT NULL REFERENCES run,
-        subject INTEGER NOT NULL REFERENCES subject,
-        "case" TEXT NOT NULL CHECK (length("case") BETWEEN 11 AND 500),
-        passes INTEGER NOT NULL CHECK (passes > 0),
-        PRIMARY KEY (run, subject, "case")
-    ) STRICT, WITHOUT ROWID;
-
-    -- Once at least, where version 1 didn't count.
-    INSERT INTO recent_pass SELECT DISTINCT run, subject, "case", 1 FROM recent JOIN look ON look.id = look;
-
-    -- What a broken finding looks like: rows of a mask of the backend, and of the reference, as JSON.
-    CREATE TABLE picture (
-        subject INTEGER NOT NULL REFERENCES subject,
-        finding INTEGER NOT NULL REFERENCES finding,
-        text TEXT NOT NULL CHECK (length(text) <= 20000),
-        PRIMARY KEY (subject, finding)
-    ) STRICT, WITHOUT ROWID;
-    """,
-)
+    def change(self, table: str, row: int, **values: Any) -> None:
+        """Puts values in the place of those that a row of `table` has."""
+        changes = ", ".join(f"{name} = :{name}" for name in values)
+        self.execute(f"UPDATE {table} SET {changes} WHERE id = :id", {**values, "id": row})  # noqa: S608 - names of ours
 
 
-def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3.Connection:
-    """An open ledger, checked whole; brought up to date, or made, if it is to be written to; else a copy in memory.
+def connect(path: Path, *, create: bool = False, write: bool = False) -> Database:
+    """An open ledger, checked whole; made if need be, or opened, if it is to be written to; else a copy in memory.
 
     Raises:
         UsageError: there is none, it is no ledger, damaged, newer than this keeprate reads, or holds what none does.
@@ -169,26 +54,26 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
     if found in ("folder", "device") or (found == "nothing" and not create):
         raise UsageError(f"no ledger '{path}'" + ("" if found == "nothing" else f": it is a {found}"))
     start = beginning(path, len(MAGIC)) if found == "file" else b""
-    fresh = not start
     if start not in (b"", MAGIC):
         raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
     uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE, factory=Database)
         if not (create or write):
             connection = _copied(connection, path)
         try:
+            connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA cell_size_check = ON")
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
-            filled = not create or not (fresh or _is_empty(connection))  # another run may be about to fill it
-            if filled:
+            empty = create and (not start or _is_empty(connection))
+            if not empty:
                 _check(connection, path)
             if create or write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may
-            _migrate(connection)
-            if not filled:
+            if empty:
+                _fill(connection)  # another run may have filled it by now
                 _check(connection, path)
             connection.execute("PRAGMA foreign_keys = ON")
         except BaseException:  # an interrupt as well
@@ -199,13 +84,13 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> sqlite3
     return connection
 
 
-def _copied(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+def _copied(connection: Database, path: Path) -> Database:
     """The same in memory: of a file that it can't write to, SQLite would leave the constraints unchecked."""
     with closing(connection):
-        pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        pages, size = (_pragma(connection, name) for name in ("page_count", "page_size"))
         if pages * size > LARGEST:
             raise UsageError(f"{path}: larger than any ledger ({LARGEST >> 20:,} MiB). Nothing was changed")
-        memory = sqlite3.connect(":memory:", isolation_level=None)
+        memory = sqlite3.connect(":memory:", isolation_level=None, factory=Database)
         try:
             connection.backup(memory)
             memory.execute("PRAGMA temp_store = MEMORY")
@@ -215,36 +100,23 @@ def _copied(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     return memory
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
     """True for a database of nobody, with nothing in it."""
-    mark = connection.execute("PRAGMA application_id").fetchone()[0]
-    return not mark and not _version(connection) and not _objects(connection)
+    marks = _pragma(connection, "application_id") or _pragma(connection, "user_version")
+    return not marks and not _objects(connection)
 
 
-def _recognise(connection: sqlite3.Connection, path: Path) -> None:
-    version = _version(connection)
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION or version < 1:
-        raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
-    if version > len(MIGRATIONS):
-        raise UsageError(
-            f"{path}: schema {version} is newer than this keeprate reads ({len(MIGRATIONS)}). Nothing was changed. "
-            "Upgrade keeprate, or start another ledger"
-        )
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Makes what is missing, in one transaction."""
+def _fill(connection: sqlite3.Connection) -> None:
+    """Makes what is missing, in one transaction, which `executescript` would end before it begins."""
     begin_alone(connection)
-    for migration in MIGRATIONS[_version(connection) :]:
-        for statement in _statements(migration):
-            connection.execute(statement)
-    if _version(connection) < len(MIGRATIONS):
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    for statement in SCHEMA.split(";\n\n"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute("COMMIT")
 
 
@@ -267,25 +139,20 @@ def begin_alone(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {1000 * PATIENCE:.0f}")
 
 
-def _statements(script: str) -> list[str]:
-    """One by one: `executescript` would commit before it begins."""
-    found, rest = [], ""
-    for line in script.splitlines():
-        rest += line + "\n"
-        if sqlite3.complete_statement(rest):
-            found.append(rest)
-            rest = ""
-    return found
-
-
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     """Refuses a file that no keeprate has written, so that what is read later need not be doubted.
 
     SQLite itself then checks the types and the ranges of all values, for they are part of the schema.
     """
-    _recognise(connection, path)
-    extra = _objects(connection) ^ expected(_version(connection))
-    if extra:
+    version = _pragma(connection, "user_version")
+    if _pragma(connection, "application_id") != APPLICATION or version < 1:
+        raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
+    if version > VERSION:
+        raise UsageError(
+            f"{path}: schema {version} is newer than this keeprate reads ({VERSION}). Nothing was changed. "
+            "Upgrade keeprate, or start another ledger"
+        )
+    if extra := _objects(connection) ^ expected():
         kinds = ", ".join(sorted(f"{kind} {name!r}" for kind, name, _ in extra))
         raise UsageError(f"{path}: not the schema of a ledger, see {kinds}. Nothing was changed")
     damage = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -295,13 +162,12 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise UsageError(f"{path}: the ledger is damaged: a row of {stray[0]} belongs to no {stray[2]}")
 
 
-def expected(version: int) -> set[tuple[str, str, str | None]]:
-    """Everything that the schema of `version` defines."""
+def expected() -> set[tuple[str, str, str | None]]:
+    """Everything that the schema defines."""
     with closing(sqlite3.connect(":memory:")) as connection:
-        for migration in MIGRATIONS[:version]:
-            connection.executescript(migration)
+        connection.executescript(SCHEMA)
         return _objects(connection)
 
 
 def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str | None]]:
-    return set(connection.execute("SELECT type, name, sql FROM sqlite_schema"))
+    return {tuple(row) for row in connection.execute("SELECT type, name, sql FROM sqlite_schema")}

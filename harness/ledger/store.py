@@ -1,4 +1,4 @@
-"""The ledger: evidence of many runs, added up for each version of a backend, in one SQLite file.
+"""The ledger: evidence of many runs, added up by promise for each version of a backend, in one SQLite file.
 
 Every case is one transaction, so that whatever ends a run, the case in flight is lost at most, and several runs may
 write at once. What a run adds is kept apart for the latest nights, so that ledgers that share some can be merged.
@@ -6,6 +6,7 @@ write at once. What a run adds is kept apart for the latest nights, so that ledg
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import secrets
@@ -23,14 +24,12 @@ import msgspec
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import check_writable
-from keeprate.harness.judging.pictures import checked
 from keeprate.harness.judging.request import Request
-from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.encoding import join, split
-from keeprate.harness.ledger.schema import begin_alone, connect
+from keeprate.harness.ledger.schema import Database, begin_alone, connect
 from keeprate.harness.protocol.backend import Offer
-from keeprate.harness.protocol.engine import GIVEN_UP, Result
-from keeprate.harness.workers.machine import cpu
+from keeprate.harness.protocol.case import Promise
+from keeprate.harness.protocol.engine import Result
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
 SEEDS = 1 << 20  # that a nightly run takes for itself: more passes than any case will see in a night
@@ -49,12 +48,25 @@ class Run:
         subjects: the rows of those whom it judges, by role.
         first_seed: the first of its seeds.
         night: the date (UTC) that it belongs to.
+        digests: what each promise of its plan counts, by finding.
+        findings: those that each case of its plan is evidence for.
     """
 
     id: int
     subjects: dict[str, int]
     first_seed: int
     night: str
+    digests: Mapping[str, str]
+    findings: Mapping[str, tuple[str, ...]]
+
+
+def digests(plan: Mapping[str, Promise]) -> dict[str, str]:
+    """What each promise counts, by finding: its id, which names operator, law and parameters, and those of its cases.
+
+    Cells and probabilities are part of it too, but known once something was counted: they are compared then.
+    """
+    parts = {text: [text, *sorted(case.id for case in promise.cases)] for text, promise in plan.items()}
+    return {text: hashlib.blake2b(json.dumps(ids).encode(), digest_size=16).hexdigest() for text, ids in parts.items()}
 
 
 class Ledger:
@@ -74,7 +86,7 @@ class Ledger:
             _ = self.db
 
     @cached_property
-    def db(self) -> sqlite3.Connection:
+    def db(self) -> Database:
         """The file, opened when it is first asked for."""
         return connect(self.path, **self._mode)
 
@@ -83,13 +95,26 @@ class Ledger:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
-        if isinstance(error, sqlite3.Error):
-            raise UsageError(f"{self.path}: the ledger can't be read: {error}") from None
+        with self.reading():
+            if isinstance(error, sqlite3.Error):
+                raise error
 
     def close(self) -> None:
         """Closes the file, which is whole in any case."""
         if "db" in self.__dict__:
             self.db.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Says in one sentence what SQLite complains of.
+
+        Raises:
+            UsageError: the file can't be read.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UsageError(f"{self.path}: the ledger can't be read: {error}") from None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -116,7 +141,7 @@ class Ledger:
         self,
         request: Request,
         offers: tuple[Offer, Offer | None],
-        environment: dict[str, str],
+        machine: Mapping[str, str],
         *,
         kind: str,
         workers: int,
@@ -125,6 +150,7 @@ class Ledger:
         """Enters a run, with seeds that no other run of this backend has, nor of another beside the same reference.
 
         Args:
+            machine: where it runs, and what is installed there: `platform`, `cpu`, and versions.
             seed: the first of its seeds; one that is free if None.
 
         Raises:
@@ -134,9 +160,13 @@ class Ledger:
         seeds = SEEDS if kind == "nightly" else 1
         night = time.strftime("%Y-%m-%d", time.gmtime())
         with self.writing():
-            plan = self._plan(request)
             subjects = {
-                role: self._subject(plan, role, offer)
+                role: self.subject(
+                    msgspec.json.encode(offer).decode(),
+                    suite=request.suite_name,
+                    role=role,
+                    **{name: getattr(offer, name)[:500] for name in ("name", "version", "device")},
+                )
                 for role, offer in zip(("backend", "reference"), offers, strict=True)
                 if offer is not None
             }
@@ -148,54 +178,50 @@ class Ledger:
                         "Leave --seed out for a fresh one"
                     )
                 first = secrets.randbits(62)
-            cursor = self.db.execute(
-                "INSERT INTO run (key, backend, reference, environment, kind, named, host, workers, night, seconds,"
-                " first_seed, seeds, cases, draws, errors) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0, 0, 0)",
-                (
-                    secrets.token_hex(16),
-                    subjects["backend"],
-                    subjects.get("reference"),
-                    self._environment(environment),
-                    kind,
-                    request.backend[:500],
-                    platform.node()[:500],
-                    workers,
-                    night,
-                    first,
-                    seeds,
-                ),
+            run = self.db.insert(
+                "run",
+                key=secrets.token_hex(16),
+                backend=subjects["backend"],
+                reference=subjects.get("reference"),
+                kind=kind,
+                profile=request.profile,
+                alpha=request.alpha,
+                named=request.backend[:500],
+                workers=workers,
+                night=night,
+                first_seed=first,
+                seeds=seeds,
+                host=platform.node()[:500],
+                apart=1,
+                **dict.fromkeys(("seconds", "cases", "draws", "errors"), 0),
+                **{name: text[:500] for name, text in machine.items()},
             )
-            assert cursor.lastrowid is not None
             self._forget(subjects["backend"])
-        return Run(cursor.lastrowid, subjects, first, night)
+        findings = {case.id: case.findings for promise in request.plan.values() for case in promise.cases}
+        return Run(run, subjects, first, night, digests(request.plan), findings)
 
     def add(self, run: Run, result: Result, seconds: float) -> dict[str, Evidence]:
         """Adds what one pass over a case gave, or several at once; returns the evidence of all passes, by finding.
+
+        What was counted in other cells before, or against other probabilities, is left aside, and its promise begins
+        anew.
 
         Args:
             seconds: since the run began.
 
         Raises:
-            UsageError: an earlier keeprate counted other cells there.
+            UsageError: what the ledger holds there is no evidence.
             UnwritableError: the file takes no more.
         """
-        subject = run.subjects[result.role]
+        shown = (result.evidence, result.unreadable, result.not_offered)
+        if not any(shown):
+            result = result.replace(error=result.error or "its case gave no evidence")
         with self.writing():
             totals = {
-                text: self._add(run.id, subject, result.case, text, evidence)
-                for text, evidence in result.evidence.items()
+                finding: self._add(run, result, finding)
+                for finding in run.findings[result.case]
+                if result.error or any(finding in part for part in shown)
             }
-            self._remark(subject, result)
-            self.db.execute(
-                'INSERT INTO pass (subject, "case", passes) VALUES (?, ?, ?) '
-                "ON CONFLICT DO UPDATE SET passes = passes + excluded.passes",
-                (subject, result.case, result.passes),
-            )
-            self.db.execute(
-                "INSERT INTO recent_pass VALUES (?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET passes = passes + excluded.passes",
-                (run.id, subject, result.case, result.passes),
-            )
             draws = max((item.n for item in result.evidence.values() if not item.is_exact), default=0)
             self.db.execute(
                 "UPDATE run SET cases = cases + ?, draws = draws + ?, errors = errors + ?, seconds = max(seconds, ?) "
@@ -208,180 +234,86 @@ class Ledger:
                     run.id,
                 ),
             )
-        return totals
+        return {finding: total for finding, total in totals.items() if total is not None}
 
-    def _add(self, run: int, subject: int, case: str, text: str, evidence: Evidence) -> Evidence:
-        finding = self.finding(text)
-        form, amounts = split(evidence)
+    def _add(self, run: Run, result: Result, finding: str) -> Evidence | None:
+        """The evidence of all passes over one case, for one finding; None if this one gave none."""
+        subject, digest = run.subjects[result.role], run.digests[finding]
         old = self.db.execute(
-            'SELECT look.id, form.text, total FROM look JOIN form ON form.id = form WHERE subject = ? AND "case" = ? '
-            "AND finding = ?",
-            (subject, case, finding),
+            "SELECT promise.id AS promise, look.id AS look, look.passes, text, total, amounts FROM promise "
+            "LEFT JOIN look ON look.promise = promise.id AND case_id = ? LEFT JOIN form ON form.id = form "
+            "LEFT JOIN recent ON recent.look = look.id AND run = ? WHERE subject = ? AND digest = ?",
+            (result.case, run.id, subject, digest),
         ).fetchone()
-        if old is None:
-            values = (subject, case, finding, self.form(form), amounts)
-            look = self.db.execute(
-                'INSERT INTO look (subject, "case", finding, form, total) VALUES (?, ?, ?, ?, ?)', values
-            ).lastrowid
-            total = evidence
-        else:
-            look = old[0]
+        total = part = result.evidence.get(finding)
+        if total is not None and old and old["total"] is not None:
             try:
-                total = join(old[1], old[2]) + evidence
-            except (TypeError, ValueError) as error:
-                raise UsageError(
-                    f"{self.path}: {text} was counted otherwise by an earlier keeprate ({error}). Start another ledger"
-                ) from None
-            self.db.execute("UPDATE look SET total = ? WHERE id = ?", (split(total)[1], look))
-        apart = self.db.execute("SELECT amounts FROM recent WHERE run = ? AND look = ?", (run, look)).fetchone()
-        if apart is not None:
-            amounts = split(join(form, apart[0]) + evidence)[1]
-        self.db.execute("INSERT OR REPLACE INTO recent (run, look, amounts) VALUES (?, ?, ?)", (run, look, amounts))
+                total = self.joined(old["text"], old["total"], finding) + total
+                if old["amounts"] is not None:
+                    part = self.joined(old["text"], old["amounts"], finding) + result.evidence[finding]
+            except (TypeError, ValueError):
+                self.leave_aside(old["promise"])
+                old, total = None, part
+        trouble, reason = _trouble(result, finding)
+        values: dict[str, Any] = {
+            "passes": result.passes,
+            "trouble": trouble,
+            "reason": reason,
+            "error_kind": result.error_kind[:500],
+        }
+        amounts = None
+        if total is not None and part is not None:
+            text, values["total"] = split(total)
+            amounts = values["total"] if part is total else split(part)[1]
+            if not old or old["text"] != text:
+                values["form"] = self.db.row("form", text=text)
+        if old and old["look"]:
+            look = old["look"]
+            self.db.change("look", look, **values | {"passes": old["passes"] + result.passes})
+        else:
+            promise = old["promise"] if old else self.promise(subject, finding, digest)
+            look = self.db.insert("look", promise=promise, case_id=result.case, **values)
+        self.db.execute(
+            "INSERT INTO recent VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET passes = passes + excluded.passes, "
+            "amounts = coalesce(excluded.amounts, amounts)",
+            (run.id, look, result.passes, amounts),
+        )
         return total
 
-    def _remark(self, subject: int, result: Result) -> None:
-        """Replaces what was remarked of the case before: a remark is of the latest pass."""
-        self.db.execute('DELETE FROM remark WHERE subject = ? AND "case" = ?', (subject, result.case))
-        rows = [(self.finding(text), "unreadable", why) for text, why in result.unreadable.items()]
-        rows += [(self.finding(text), "not_offered", why) for text, why in result.not_offered.items()]
-        rows += [(0, "given_up" if result.error_kind == GIVEN_UP else "error", result.error)] if result.error else []
-        self.db.executemany(
-            "INSERT OR REPLACE INTO remark VALUES (?, ?, ?, ?, ?)",
-            [(subject, result.case, finding, kind, why[:10000] or "no reason given") for finding, kind, why in rows],
-        )
-
-    def results(self, subject: int) -> dict[str, Result]:
-        """What all passes over each case gave together.
+    def joined(self, form: str, amounts: bytes, finding: str) -> Evidence:
+        """The evidence that a row holds.
 
         Raises:
-            UsageError: something in the ledger is no evidence.
+            UsageError: it is none.
         """
-        found: dict[str, dict[str, Any]] = {
-            case: {"evidence": {}, "unreadable": {}, "not_offered": {}, "error": ""} for case in self.passes(subject)
-        }
-        rows = self.db.execute(
-            'SELECT "case", finding.text, form.text, total FROM look JOIN finding ON finding.id = finding '
-            "JOIN form ON form.id = form WHERE subject = ?",
-            (subject,),
-        )
-        for case, text, form, amounts in rows:
-            try:
-                found[case]["evidence"][text] = join(form, amounts)
-            except (KeyError, ValueError) as error:
-                raise UsageError(f"{self.path}: what it holds of {text} is no evidence: {error}") from None
-        remarks = self.db.execute(
-            "SELECT \"case\", kind, coalesce(text, ''), reason FROM remark LEFT JOIN finding ON finding.id = finding "
-            "WHERE subject = ?",
-            (subject,),
-        )
-        for case, kind, text, reason in remarks:
-            if case not in found:
-                raise UsageError(f"{self.path}: it has a remark on {case}, which was never looked at")
-            if kind in ("error", "given_up"):
-                found[case] |= {"error": reason, "error_kind": GIVEN_UP if kind == "given_up" else ""}
-            else:
-                found[case][kind][text] = reason
-        return {case: Result("", case, **parts) for case, parts in found.items()}
-
-    def close_night(self, run: Run, verdict: Verdict) -> None:
-        """Notes where every promise stands at the end of a run; a second run of one night replaces the first."""
-        rows = [
-            (
-                run.subjects["backend"],
-                self.finding(item.id),
-                run.night,
-                item.status,
-                *((item.effect.n, item.effect.log10_e, item.effect.estimate) if item.effect else (None, None, None)),
-            )
-            for item in verdict
-            if item.status != "not_implemented"
-        ]
-        with self.writing():
-            self.db.executemany("INSERT OR REPLACE INTO night VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-
-    def keep_pictures(self, run: Run, pictures: Mapping[str, Any]) -> None:
-        """Notes what broken findings look like, by id."""
-        with self.writing():
-            rows = [(run.subjects["backend"], self.finding(text), json.dumps(one)) for text, one in pictures.items()]
-            self.db.executemany("INSERT OR REPLACE INTO picture VALUES (?, ?, ?)", rows)
-
-    def pictures(self, subject: int) -> dict[str, dict[str, Any]]:
-        """What broken findings look like, by id.
-
-        Raises:
-            UsageError: something in the ledger is no picture.
-        """
-        rows = self.db.execute(
-            "SELECT finding.text, picture.text FROM picture JOIN finding ON finding.id = finding WHERE subject = ?",
-            (subject,),
-        )
         try:
-            return {text: checked(json.loads(one)) for text, one in rows}
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"{self.path}: one of its pictures is none: {error}") from None
+            return join(form, amounts)
+        except ValueError as error:
+            raise UsageError(f"{self.path}: what it holds of {finding} is no evidence: {error}") from None
 
-    def latest(self, subject: int) -> dict[str, tuple[str, float]]:
-        """Status and log10 e of every finding at the end of the latest night; 0 where no e-value decides."""
-        rows = self.db.execute(
-            "SELECT text, status, coalesce(log10_e, 0), max(night) FROM night JOIN finding ON finding.id = finding "
-            "WHERE subject = ? GROUP BY finding",
-            (subject,),
-        )
-        return {text: (status, log10_e) for text, status, log10_e, _ in rows}
+    def promise(self, subject: int, finding: str, digest: str) -> int:
+        """The row of a promise; entered if it is new."""
+        return self.db.row("promise", {"finding": finding}, subject=subject, digest=digest)
 
-    def fallen(self, subject: int) -> dict[str, float]:
-        """Findings that an e-value had broken when a night ended, and the largest log10 e of those nights."""
-        rows = self.db.execute(
-            "SELECT text, max(log10_e) FROM night JOIN finding ON finding.id = finding "
-            "WHERE subject = ? AND status = 'broken' AND log10_e IS NOT NULL GROUP BY finding",
-            (subject,),
-        )
-        return dict(rows.fetchall())
+    def leave_aside(self, promise: int) -> None:
+        """Keeps what was counted of a promise, and counts no more there: it begins anew in another row."""
+        self.db.change("promise", promise, digest=None)
+
+    def raise_peak(self, promise: int, log10_e: float) -> None:
+        """Notes the log10 e that a promise had at the end of a run, if it never had a larger one."""
+        self.db.execute("UPDATE promise SET peak = max(coalesce(peak, ?1), ?1) WHERE id = ?2", (log10_e, promise))
 
     def drawn(self, subject: int) -> tuple[int, int]:
         """Runs and draws of a backend."""
-        runs, draws = self.db.execute(
-            "SELECT count(*), coalesce(sum(draws), 0) FROM run WHERE backend = ?", (subject,)
-        ).fetchone()
+        query = "SELECT count(*), coalesce(sum(draws), 0) FROM run WHERE backend = ?"
+        runs, draws = self.db.execute(query, (subject,)).fetchone()
         return runs, draws
 
-    def passes(self, subject: int) -> dict[str, int]:
-        """How often each case was gone through."""
-        return dict(self.db.execute('SELECT "case", passes FROM pass WHERE subject = ?', (subject,)))
-
-    def finding(self, text: str) -> int:
-        """The row of a finding's id; entered if it is new."""
-        return self.row("finding", text=text)
-
-    def form(self, text: str) -> int:
-        """The row of a form; entered if it is new."""
-        return self.row("form", text=text)
-
-    def _plan(self, request: Request) -> int:
-        return self.row(
-            "plan", suite=request.suite_name, profile=request.profile, alpha=request.alpha, digest=request.digest
-        )
-
-    def _subject(self, plan: int, role: str, offer: Offer) -> int:
-        more: dict[str, Any] = {"offer": msgspec.json.encode(offer).decode()}
-        row = self.row("subject", more, plan=plan, role=role, **_who(offer))
-        self.db.execute("UPDATE subject SET offer = ? WHERE id = ?", (more["offer"], row))
+    def subject(self, offer: str, **who: str) -> int:
+        """The row of a backend or a reference; entered if it is new. What it offers may have changed."""
+        row = self.db.row("subject", {"offer": offer}, **who)
+        self.db.change("subject", row, offer=offer)
         return row
-
-    def _environment(self, environment: dict[str, str]) -> int:
-        return self.row("environment", None, **environment, cpu=cpu())
-
-    def row(self, table: str, more: dict[str, Any] | None = None, **key: Any) -> int:
-        """The id of the row of `table` that has these values; inserted, with `more`, if there is none."""
-        where = " AND ".join(f"{name} = :{name}" for name in key)
-        found = self.db.execute(f"SELECT id FROM {table} WHERE {where}", key).fetchone()  # noqa: S608 - names of ours
-        if found:
-            return int(found[0])
-        values = {**key, **(more or {})}
-        names = ", ".join(values), ", ".join(f":{name}" for name in values)
-        added = self.db.execute(f"INSERT INTO {table} ({names[0]}) VALUES ({names[1]})", values).lastrowid  # noqa: S608 - ours
-        assert added is not None
-        return added
 
     def overlap(self, subjects: Collection[int], first: int, seeds: int) -> str | None:
         """The night of a run that judged one of `subjects`, the reference among them, with one of the seeds."""
@@ -391,20 +323,25 @@ class Ledger:
             "AND first_seed < ? AND first_seed + seeds > ?",
             (*subjects, *subjects, first + seeds, first),
         ).fetchone()
-        return found[0] if found else None
+        return found["night"] if found else None
 
     def _forget(self, subject: int) -> None:
         """Drops what older runs added from what is kept apart; their amounts stay in the totals."""
-        for table in ("recent", "recent_pass"):
-            self.db.execute(
-                f"DELETE FROM {table} WHERE run IN ("  # noqa: S608 - a name of ours
-                "SELECT id FROM run WHERE backend = :subject AND kind = 'nightly' AND night NOT IN (SELECT DISTINCT "
-                "night FROM run WHERE backend = :subject AND kind = 'nightly' ORDER BY night DESC LIMIT :apart) UNION "
-                "SELECT id FROM (SELECT id FROM run WHERE backend = :subject AND kind = 'gate' "
-                "ORDER BY id DESC LIMIT -1 OFFSET :apart))",
-                {"subject": subject, "apart": APART},
-            )
+        old = (
+            "SELECT id FROM run WHERE backend = :subject AND kind = 'nightly' AND night NOT IN (SELECT DISTINCT "
+            "night FROM run WHERE backend = :subject AND kind = 'nightly' ORDER BY night DESC LIMIT :apart) UNION "
+            "SELECT id FROM (SELECT id FROM run WHERE backend = :subject AND kind = 'gate' "
+            "ORDER BY id DESC LIMIT -1 OFFSET :apart)"
+        )
+        for change in ("DELETE FROM recent WHERE run", "UPDATE run SET apart = 0 WHERE apart AND id"):
+            self.db.execute(f"{change} IN ({old})", {"subject": subject, "apart": APART})
 
 
-def _who(offer: Offer) -> dict[str, str]:
-    return {"name": offer.name[:500], "version": offer.version[:500], "device": offer.device[:500]}
+def _trouble(result: Result, finding: str) -> tuple[str | None, str | None]:
+    """Why a pass gave no evidence of a finding, or not all of it: a kind of trouble, and the reason in words."""
+    if result.error:
+        return "error", result.error[:10000]
+    for kind, reasons in (("unreadable", result.unreadable), ("not_offered", result.not_offered)):
+        if finding in reasons:
+            return kind, reasons[finding][:10000] or "no reason given"
+    return None, None

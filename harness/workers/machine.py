@@ -22,6 +22,11 @@ def environment() -> dict[str, str]:
     }
 
 
+def described() -> dict[str, str]:
+    """What a ledger notes of a run: those versions, and the processor."""
+    return {**environment(), "cpu": cpu()}
+
+
 def cores(own: Path = OWN, groups: Path = GROUPS) -> int:
     """Cores that this process may use: the machine's, or fewer in a container; a part of a core counts as one.
 

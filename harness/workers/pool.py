@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 from keeprate.harness import interrupts
 from keeprate.harness.errors import NoVerdictError
@@ -20,25 +20,6 @@ from keeprate.harness.workers.circuit_breaker import CircuitBreaker
 from keeprate.harness.workers.limits import Limits
 
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
-
-
-class Runner(Protocol):
-    """Whatever runs jobs; who opened it closes it."""
-
-    isolated: bool
-    count: int
-
-    def offers(self) -> tuple[Offer, Offer | None]:
-        """What the backend offers, and what the reference does, if the suite has one."""
-
-    def check(self) -> list[AdapterCheck]:
-        """What the suite finds of the adapter alone."""
-
-    def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
-        """Results in whatever order they come."""
-
-    def picture(self, job: Job) -> Picture | None:
-        """What `job` draws; None if nothing can be shown."""
 
 
 class _Worker:

@@ -13,7 +13,8 @@ from keeprate.harness.evidence.check import passed
 from keeprate.harness.evidence.kinds import KINDS, Evidence, evidence_kind
 from keeprate.harness.evidence.wire import of_json
 from keeprate.harness.ledger.encoding import check, join, less, more, pack, split
-from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.ledger.held import Held
+from keeprate.harness.ledger.store import Ledger, digests
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
 
@@ -37,6 +38,13 @@ def gate(keeprate, tmp_path):
     return run
 
 
+def held(path):
+    """All evidence of a ledger's first backend."""
+    with Ledger(path) as ledger:
+        results = Held(ledger, 1, digests(load_suite(SUITE).promises("quick"))).results()
+    return [item for result in results.values() for item in result.evidence.values()]
+
+
 def test_a_kind_of_a_stranger_is_judged_told_and_published(gate, fresh_seed):
     findings, out = gate("Honest", fresh_seed)
     assert "CONFORMS  deck keeps 3 of 3 promises." in out  # fails with probability 1e-6
@@ -54,9 +62,7 @@ def test_a_kind_of_a_stranger_adds_up_in_a_ledger_and_is_merged_by_who_does_not_
         gate("Honest", seed, "--ledger", name)
     merged = keeprate("merge", "a.db", "b.db", "--into", "c.db")
     assert (merged.code, merged.out) == (0, "wrote c.db: 3 runs\n"), merged.err
-    load_suite(SUITE)
-    with Ledger(tmp_path / "c.db") as ledger:
-        found = [item for result in ledger.results(1).values() for item in result.evidence.values()]
+    found = held(tmp_path / "c.db")
     assert sorted((item.kind, item.n) for item in found) == [("cards.bets", 60_000)] * 2 + [("cards.hands", 60_000)] * 2
 
 
@@ -66,9 +72,7 @@ def test_what_both_hold_of_a_strange_kind_is_taken_away_once(gate, keeprate, tmp
     for seed, name in ((2, "a.db"), (3, "b.db")):
         gate("Honest", seed, "--ledger", name)
     assert keeprate("merge", "a.db", "b.db", "--into", "c.db").code == 0
-    load_suite(SUITE)
-    with Ledger(tmp_path / "c.db") as ledger:
-        assert {item.n for result in ledger.results(1).values() for item in result.evidence.values()} == {60_000}
+    assert {item.n for item in held(tmp_path / "c.db")} == {60_000}
 
 
 def test_amounts_of_an_unknown_kind_add_and_can_be_taken_away():

@@ -1,7 +1,6 @@
 """Merging ledgers: what they hold adds, and what both hold is counted once."""
 
 import shutil
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -9,19 +8,21 @@ import pytest
 from msgspec import structs
 
 from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.check import passed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.merge import merge
-from keeprate.harness.ledger.schema import APPLICATION, MIGRATIONS
-from keeprate.harness.ledger.store import APART, Ledger
+from keeprate.harness.ledger.store import APART, Ledger, digests
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
-from keeprate.harness.workers.machine import environment
+from keeprate.harness.workers.machine import described
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
 OFFER = Offer("coin", "1", "thumb", ("float32",), ("spin", "toss"))
-CASE, FAIR = "toss/throws/float32/p0.5/-/eager", "toss/fair/float32/p0.5/-/eager"
+CASE = "toss/throws/float32/p0.5/-/eager"
+FAIR, LANDS = "toss/fair/float32/p0.5/-/eager", "toss/lands/float32/-/-/eager"
 
 
 @pytest.fixture
@@ -32,11 +33,11 @@ def night(tmp_path):
     def add(path, heads, tails, *, seed=None, version="1", kind="nightly", passes=1, role="backend", name="coin"):
         with Ledger(tmp_path / path, create=True) as ledger:
             offers = structs.replace(OFFER, version=version, name=name), OFFER
-            run = ledger.begin(request, offers, environment(), kind=kind, workers=1, seed=seed)
+            run = ledger.begin(request, offers, described(), kind=kind, workers=1, seed=seed)
             for number in range(passes):
                 counts = (heads, tails) if not number else (0, 0)
                 tally = Tally(("heads", "tails"), counts, (0.5, 0.5), departure="rate")
-                ledger.add(run, Result(role, CASE, {FAIR: tally}), 1.0)
+                ledger.add(run, Result(role, CASE, {FAIR: tally, LANDS: passed(heads + tails)}), 1.0)
         return tmp_path / path
 
     return add
@@ -44,10 +45,12 @@ def night(tmp_path):
 
 def thrown(path, role="backend"):
     """Heads and tails by version, and how many runs there are."""
+    request = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
     with Ledger(path) as ledger:
         query = "SELECT id, version FROM subject WHERE role = ? ORDER BY version"
         subjects = ledger.db.execute(query, (role,)).fetchall()
-        counts = {version: ledger.results(row)[CASE].evidence[FAIR].counts[0].tolist() for row, version in subjects}
+        found = {version: Held(ledger, row, digests(request.plan)).results() for row, version in subjects}
+        counts = {version: held[CASE].evidence[FAIR].counts[0].tolist() for version, held in found.items() if held}
         return counts, ledger.db.execute("SELECT count(*) FROM run").fetchone()[0]
 
 
@@ -93,7 +96,8 @@ def test_a_ledger_and_its_own_past_are_the_ledger(night, copied, tmp_path, order
 
 def passes(path):
     with Ledger(path) as ledger:
-        return {(row, case): number for row, case, number in ledger.db.execute("SELECT * FROM pass")}
+        query = "SELECT finding, case_id, passes FROM look JOIN promise ON promise.id = promise"
+        return {(finding, case): number for finding, case, number in ledger.db.execute(query)}
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -103,7 +107,7 @@ def test_passes_are_those_of_both_less_what_is_shared(night, copied, tmp_path, o
     night("a.db", 10, 20, passes=4)
     night("b.db", 300, 400, passes=2)
     merge([a, b][::order], tmp_path / "c.db")
-    assert passes(tmp_path / "c.db") == {(1, CASE): 9}
+    assert passes(tmp_path / "c.db") == {(FAIR, CASE): 9, (LANDS, CASE): 9}
 
 
 def test_a_shared_run_that_judged_the_reference_alone_takes_nothing_away(night, copied, tmp_path):
@@ -145,24 +149,6 @@ def test_of_two_that_merge_into_one_ledger_the_first_wins(night, tmp_path):
     assert "exists already" in why
     assert thrown(into) == thrown(first)
     assert {path.name for path in tmp_path.iterdir()} == {"a.db", "b.db", "c.db"}
-
-
-def test_a_ledger_of_the_first_schema_is_brought_up_to_date(tmp_path, night):
-    night("new.db", 5, 6)
-    with sqlite3.connect(tmp_path / "old.db") as db:  # what the first version made
-        db.executescript(MIGRATIONS[0])
-        db.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
-        for (name,) in db.execute("SELECT name FROM main.sqlite_schema WHERE sql IS NOT NULL").fetchall():
-            db.execute(f'INSERT INTO main."{name}" SELECT * FROM new."{name}"')  # noqa: S608 - ours
-        db.execute("PRAGMA user_version = 1")
-        db.execute(f"PRAGMA application_id = {APPLICATION}")
-    before = (tmp_path / "old.db").read_bytes()
-    assert thrown(tmp_path / "old.db") == ({"1": [5, 6]}, 1)  # read as it is, and left as it is
-    assert (tmp_path / "old.db").read_bytes() == before
-    night("old.db", 10, 20)
-    assert thrown(tmp_path / "old.db") == ({"1": [15, 26]}, 2)
-    with Ledger(tmp_path / "old.db") as ledger:
-        assert ledger.db.execute("SELECT count(*) FROM recent_pass").fetchone() == (2,)
 
 
 def test_merging_with_itself_changes_nothing(night, copied, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeprate.harness.ledger.planner import EXACT, Place, choose
+from keeprate.harness.ledger.agenda import EXACT, Place, choose
 
 PLACES = st.builds(
     Place, st.text(max_size=3), st.integers(0, 10**9), st.integers(0, 1000), st.floats(0, 1e3), st.booleans()

@@ -14,14 +14,14 @@ def opened(monkeypatch):
     connections, connect = [], sqlite3.connect
 
     def remember(*arguments, **options):
-        connections.append(connect(*arguments, **options, factory=Broken))
+        connections.append(connect(*arguments, **options | {"factory": Broken}))
         return connections[-1]
 
     monkeypatch.setattr(schema.sqlite3, "connect", remember)
     return connections
 
 
-class Broken(sqlite3.Connection):
+class Broken(schema.Database):
     def backup(self, target, **options):
         raise sqlite3.OperationalError("disk I/O error")
 
@@ -35,7 +35,7 @@ def is_closed(connection):
 
 
 def test_the_database_that_tells_the_schema_is_closed(opened):
-    assert schema.expected(1)
+    assert schema.expected()
     assert [is_closed(connection) for connection in opened] == [True]
 
 

@@ -13,6 +13,7 @@ from keeprate.harness.ledger.history import tell
 from keeprate.harness.ledger.nightly import draw
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess
 
 MUTANT = Path(__file__).parents[1] / "mutants" / "correlated.py"
@@ -25,7 +26,8 @@ def night(path, kind, ago):
     request = ask(f"{COINS}:{kind}", suite=COIN, profile="quick")
     backend = find(request.backend, group="keeprate.backends", kind="backend")
     with Ledger(path, create=True) as ledger:
-        draw(request, InProcess(backend, request.suite, request.names), ledger, 600.0, progress=enough)
+        runner = InProcess(backend, request.suite, request.names)
+        draw(request, runner, ledger, 600.0, described(), progress=enough)
         today = ledger.db.execute("SELECT max(night) FROM run").fetchone()[0]
         then = datetime.date.fromisoformat(today) - datetime.timedelta(ago)
         for update in ("UPDATE run SET night = ? WHERE night = ?", "UPDATE night SET night = ? WHERE night = ?"):

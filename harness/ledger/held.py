@@ -1,0 +1,99 @@
+"""What a ledger holds of one backend, or of the reference, of all that is counted as today's plan counts it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.pictures import checked
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.engine import Result
+
+
+class Held:
+    """The evidence of one subject.
+
+    Args:
+        subject: its row.
+        digests: what each promise counts today, by finding.
+
+    Attributes:
+        ids: the row of each promise, by finding.
+        peaks: the largest log10 e that each had at the end of a run, by finding; none for those without one.
+        otherwise: findings of which there is evidence that counts something else.
+    """
+
+    def __init__(self, ledger: Ledger, subject: int, digests: Mapping[str, str]) -> None:
+        self._ledger, self._subject = ledger, subject
+        rows = ledger.db.execute(
+            "SELECT id, finding, digest, peak, "
+            "EXISTS (SELECT 1 FROM look WHERE promise = promise.id AND total NOT NULL) AS counted "
+            "FROM promise WHERE subject = ?",
+            (subject,),
+        ).fetchall()
+        used = [row for row in rows if row["finding"] in digests and row["digest"] == digests[row["finding"]]]
+        self._findings = {row["id"]: row["finding"] for row in used}
+        self.ids = {row["finding"]: row["id"] for row in used}
+        self.peaks = {row["finding"]: row["peak"] for row in used if row["peak"] is not None}
+        self.otherwise = {row["finding"] for row in rows if row["counted"] and row["id"] not in self._findings}
+
+    def _rows(self, query: str, *more: Any) -> Iterator[tuple[str, sqlite3.Row]]:
+        """What a query over the subject's promises finds, each row with its finding, of those that count as today."""
+        for row in self._ledger.db.execute(f"SELECT promise, {query}", (self._subject, *more)):
+            if row["promise"] in self._findings:
+                yield self._findings[row["promise"]], row
+
+    def results(self, role: str = "backend") -> dict[str, Result]:
+        """What all passes over each case gave together.
+
+        Raises:
+            UsageError: something in the ledger is no evidence.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for text, row in self._rows(
+            "case_id, passes, text, total, trouble, reason, error_kind FROM promise JOIN look ON promise = promise.id "
+            "LEFT JOIN form ON form.id = form WHERE subject = ?"
+        ):
+            parts = found.setdefault(row["case_id"], {"evidence": {}, "unreadable": {}, "not_offered": {}, "passes": 1})
+            parts["passes"] = max(parts["passes"], row["passes"])
+            if row["total"] is not None:
+                parts["evidence"][text] = self._ledger.joined(row["text"], row["total"], text)
+            if row["trouble"] == "error":
+                parts |= {"error": row["reason"], "error_kind": row["error_kind"]}
+            elif row["trouble"]:
+                parts[row["trouble"]][text] = row["reason"]
+        return {case: Result(role, case, **parts) for case, parts in found.items()}
+
+    def passes(self, findings: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+        """How often each case was gone through, by the promise that has seen least of it; none where one has nothing.
+
+        Args:
+            findings: those that each case is evidence for.
+        """
+        seen: dict[str, list[int]] = {}
+        for _, row in self._rows("case_id, passes FROM promise JOIN look ON promise = promise.id WHERE subject = ?"):
+            seen.setdefault(row["case_id"], []).append(row["passes"])
+        return {case: min(seen[case]) for case, texts in findings.items() if len(seen.get(case, ())) == len(texts)}
+
+    def stood(self, before: str = "~") -> dict[str, sqlite3.Row]:
+        """Each finding's `status` and `log10_e` at the end of the latest night, or of the latest before a date."""
+        query = (
+            "status, log10_e FROM promise JOIN night ON promise = promise.id WHERE subject = ? AND night = "
+            "(SELECT max(night) FROM night WHERE promise = promise.id AND night < ?)"
+        )
+        return dict(self._rows(query, before))
+
+    def pictures(self) -> dict[str, dict[str, Any]]:
+        """What broken findings look like.
+
+        Raises:
+            UsageError: something in the ledger is no picture.
+        """
+        rows = self._rows("text FROM promise JOIN picture ON promise = promise.id WHERE subject = ?")
+        try:
+            return {finding: checked(json.loads(row["text"])) for finding, row in rows}
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"{self._ledger.path}: one of its pictures is none: {error}") from None
