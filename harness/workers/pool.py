@@ -131,6 +131,7 @@ class Children:
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` on all children, each taken when a child is about to be free; results as they come."""
+        # Queues in C: where Python itself raises KeyboardInterrupt, it never does so in the middle of one.
         todo: SimpleQueue[Job | None] = SimpleQueue()
         done: SimpleQueue[Result | BaseException] = SimpleQueue()
         ahead, running = iter(jobs), 0
