@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("harness", "impl", "reports", "specs")
 TEXTS = {"", ".cfg", ".j2", ".md", ".py", ".toml", ".txt", ".yml"}
+LONGEST = 350  # lines: what is longer has two subjects
 
 BARE = f"(?:{'|'.join(FOLDERS)})"
 # One of the four folders as a module, in a line of Python, of a shell, or as a dotted name; files are no modules.
@@ -130,6 +131,11 @@ def test_no_arrow_between_layers_is_kept_for_later(graph, contracts):
     assert later == [], "\n" + "\n".join(
         f"nobody needs {one} -> {other}: forbid it in pyproject" for one, other in later
     )
+
+
+def test_a_module_has_one_subject():
+    long = {str(path.relative_to(ROOT)): lines_of(path) for path in modules("harness", "specs")}
+    assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}
 
 
 def test_a_module_with_one_importer_lies_beside_it_or_among_what_it_is_made_of(graph):
