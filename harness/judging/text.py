@@ -7,34 +7,31 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from keeprate.harness.judging.decision import Decision
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.engine import GIVEN_UP
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.untrusted_text import for_terminal
 
-if TYPE_CHECKING:
-    from keeprate.harness.judging.verdict import Verdict
-
 WIDTH = 80
 FAILURES = 5  # of the reference that are named
 SHOWN = 3  # failures printed in full; the others are counted
 
 
-def verdict_text(verdict: Verdict, *, failures: bool = True) -> str:
+def verdict_text(verdict: Decision, *, failures: bool = True) -> str:
     """The verdict without colour, 80 columns wide; with its failures, unless they were printed before."""
     out = io.StringIO()
     show(verdict, Console(file=out, width=WIDTH, color_system=None, emoji=False), failures=failures)
     return for_terminal(out.getvalue())
 
 
-def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
+def show(verdict: Decision, console: Console, *, failures: bool = True) -> None:
     """Prints the verdict on `console`, failures first, so that the last lines are the verdict."""
     for text in failure_texts(verdict) if failures else ():
         console.print(escape(text), highlight=False, soft_wrap=True)
@@ -48,7 +45,7 @@ def show(verdict: Verdict, console: Console, *, failures: bool = True) -> None:
     console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
 
 
-def failure_texts(verdict: Verdict) -> Iterator[str]:
+def failure_texts(verdict: Decision) -> Iterator[str]:
     """A text for each of the first laws that failed, one for all others, and one that says how to see the rest."""
     families = list(verdict.families.items())
     for law, group in families[:SHOWN]:
@@ -72,7 +69,7 @@ def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
         yield line if len(line) <= WIDTH else f"{heads[law]}\n    {group[0].id}"
 
 
-def _causes(verdict: Verdict) -> Iterable[str]:
+def _causes(verdict: Decision) -> Iterable[str]:
     """Known faults that break the same laws, most alike first; nothing where none is alike enough."""
     alike = verdict.likely_causes
     if not alike:
@@ -161,7 +158,7 @@ def _list(values: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _table(verdict: Verdict) -> Table:
+def _table(verdict: Decision) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     (first, *headings), *lines = rows(verdict)
     table.add_column(first, no_wrap=True)
@@ -172,7 +169,7 @@ def _table(verdict: Verdict) -> Table:
     return table
 
 
-def rows(verdict: Verdict) -> Iterator[tuple[str, ...]]:
+def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
     """The headings, and a row for each operator."""
     yield "operator", "kept", "broken", "not judged", "draws", "detects"
     for op in dict.fromkeys(finding.op for finding in verdict):
@@ -207,7 +204,7 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}{'s' * (number != 1)}"
 
 
-def remarks(verdict: Verdict) -> Iterable[str]:
+def remarks(verdict: Decision) -> Iterable[str]:
     """What is worth a word beside the table: what was not judged, known deviations, versions, the seed."""
     yield ""
     if verdict.headline:
@@ -261,7 +258,7 @@ def filled(text: str) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
-def _absent(op: str, verdict: Verdict) -> bool:
+def _absent(op: str, verdict: Decision) -> bool:
     return all(finding.status == "not_implemented" for finding in verdict if finding.op == op)
 
 
@@ -269,7 +266,7 @@ def _versioned(side: Mapping[str, str]) -> str:
     return " ".join(filter(None, (side["name"], side["version"])))
 
 
-def sentence(verdict: Verdict) -> str:
+def sentence(verdict: Decision) -> str:
     """The verdict, and what it promises."""
     if verdict.verdict == "none":
         return verdict.sentence

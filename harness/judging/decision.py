@@ -1,0 +1,134 @@
+"""Decides over all findings under one error budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.known import no_longer_seen
+from keeprate.harness.protocol.law import Law
+from keeprate.harness.protocol.suite import Cause, Suite
+
+WATCHED = 5  # kept promises, at most, that are worth watching
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a run found; iterable over its findings.
+
+    Args:
+        backend: name, version, device, and whether it was judged in a process of its own.
+        reference: the same of the reference, and what it broke.
+        environment: versions that the results may depend on.
+        profile, alpha, seed: as asked for; the seed as drawn if none was.
+        findings: in the order of the plan.
+        suite: what it was judged by, for the words in messages.
+        pictures: what broken findings look like, by id, as `keeprate.harness.judging.pictures` makes them.
+        run: what differs between two runs of one seed: times, workers, host.
+    """
+
+    backend: dict[str, Any]
+    reference: dict[str, Any]
+    environment: dict[str, str]
+    profile: str
+    alpha: float
+    seed: int
+    findings: tuple[Finding, ...]
+    suite: Suite
+    run: dict[str, Any] = field(default_factory=dict)
+    pictures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def laws(self) -> Mapping[str, Law]:
+        """The laws behind the findings, by name."""
+        return self.suite.by_name
+
+    @property
+    def headline(self) -> str:
+        """The law whose draws and power stand in the table; empty for none."""
+        return self.suite.headline
+
+    @property
+    def verdict(self) -> Literal["conforms", "broken", "none"]:
+        """`none` if the reference failed or nothing was judged; `broken` if an unknown deviation was found."""
+        judged = any(finding.status not in ("not_implemented", "not_offered") for finding in self.findings)
+        if self.reference["failures"] or not judged:
+            return "none"
+        return "broken" if any(finding.fails for finding in self.findings) else "conforms"
+
+    @property
+    def conforms(self) -> bool:
+        """True if every promise that was judged is kept, or its breaking is a known deviation."""
+        return self.verdict == "conforms"
+
+    @cached_property
+    def families(self) -> dict[str, list[Finding]]:
+        """What fails by its law, in the order of telling: causes before what follows from them.
+
+        Plain calls come first, and in them what needs no statistics, in the order of the suite's laws: one that breaks
+        others stands before them. An error may only say that there was nothing to read, so what is seen to be wrong
+        goes before it.
+        """
+        order, families = list(self.laws), dict[str, list[Finding]]()
+
+        def precedence(finding: Finding) -> tuple[int, bool, int]:
+            seen_to_be_wrong = finding.status == "broken" and finding.effect is None
+            return self.suite.rank(finding.context), not seen_to_be_wrong, order.index(finding.family)
+
+        for finding in sorted((finding for finding in self.findings if finding.fails), key=precedence):
+            families.setdefault(finding.family, []).append(finding)
+        return families
+
+    @property
+    def failing(self) -> list[Finding]:
+        """The same, law by law."""
+        return [finding for group in self.families.values() for finding in group]
+
+    @property
+    def leads(self) -> list[Finding]:
+        """Of each law that failed the finding that is told in full."""
+        return [group[0] for group in self.families.values()]
+
+    @cached_property
+    def watched(self) -> list[Finding]:
+        """Kept promises with the most evidence against them, if it is much."""
+        kept = [(item.effect.part, item) for item in self.findings if item.is_suspect and item.effect]
+        return [finding for _, finding in sorted(kept, key=lambda pair: -pair[0])[:WATCHED]]
+
+    @cached_property
+    def mended(self) -> list[list[Finding]]:
+        """Known deviations that are no longer seen, each with those that hold or break together with it."""
+        return list(no_longer_seen(self.findings))
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in a sentence."""
+        if self.verdict == "none":
+            return "No verdict: " + ("the reference failed." if self.reference["failures"] else "nothing was judged.")
+        judged = [finding for finding in self.findings if finding.status in ("kept", "broken", "error")]
+        kept = sum(finding.status == "kept" for finding in judged)
+        known = len(judged) - kept - len(self.failing)
+        accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
+        return f"{self.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}."
+
+    @property
+    def likely_causes(self) -> list[tuple[float, Cause]]:
+        """Known faults that break the same laws, most alike first, and how alike they are; a guess.
+
+        None where errors, or calls that raised, are all there is: each says what happened.
+        """
+        return self.suite.likely_causes([finding for finding in self.findings if finding.known is None])
+
+    @property
+    def exit_code(self) -> int:
+        """0 conforms, 1 broken, 3 no verdict."""
+        return {"conforms": 0, "broken": 1, "none": 3}[self.verdict]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
