@@ -86,15 +86,12 @@ class _Loaded:
 
 
 def _judges(suite: Suite, reference: Any) -> list[str]:
-    """The modules whose code judges: ours, the suite's, and the reference's adapter."""
-    module = type(suite).__module__
-    theirs = module.rpartition(".")[0] or module
-    own = tuple(f"{package}." for package in ("keeprate.harness", "keeprate.specs", theirs))
-    return [
-        name
-        for name, module in sys.modules.items()
-        if f"{name}.".startswith(own) or (reference and module is reference)
-    ]
+    """The modules whose code judges: ours, those of the suite and of its laws, and the reference's adapter."""
+    theirs = {cls.__module__ for cls in type(suite).__mro__[:-1]} | {law.function.__module__ for law in suite.laws}
+    packages = {"keeprate.harness", "keeprate.specs", *(name.rpartition(".")[0] or name for name in theirs)}
+    own = tuple(f"{package}." for package in packages)
+    found = sys.modules.items()
+    return [name for name, module in found if f"{name}.".startswith(own) or (reference and module is reference)]
 
 
 def _brief(error: Exception) -> str:

@@ -7,30 +7,30 @@ import time
 from honest import Honest
 
 
-class OtherProcess(Honest):
+class Elsewhere(Honest):
     def dropout1d(self, x, p, train):
-        if sys.argv[0].endswith("elsewhere.py"):
+        if sys.argv[0].endswith("other_process.py"):
             self.fault()
         if x.ndim not in (2, 3):
             raise ValueError(f"dropout1d takes 2 or 3 dimensions, not {x.ndim}")
         return x * self.dropout(x[..., :1] * 0 + 1, p, train)
 
 
-class CrashesElsewhere(OtherProcess):
+class CrashesElsewhere(Elsewhere):
     says = "in another process: it ended"
 
     def fault(self):
         os.abort()
 
 
-class HangsElsewhere(OtherProcess):
+class HangsElsewhere(Elsewhere):
     says = "gave no answer within 5"
 
     def fault(self):
         time.sleep(1000)
 
 
-class WritesElsewhere(OtherProcess):
+class WritesElsewhere(Elsewhere):
     says = "in another process: its answer is none"
 
     def fault(self):

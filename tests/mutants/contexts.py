@@ -506,7 +506,7 @@ class RanksAlike(Plain):
     where = "process"
 
     def generator(self, seed):
-        started = sys.argv[0].endswith("elsewhere.py")
+        started = sys.argv[0].endswith("other_process.py")
         return super().generator(seed // 2 if started and seed is not None else seed)
 
 
