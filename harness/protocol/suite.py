@@ -236,6 +236,7 @@ def _cases(suite: Suite, profile: str) -> tuple[Case, ...]:
     return tuple(suite.plan(profile))
 
 
+@functools.cache  # it is asked for with each finding
 def default_suite() -> str:
     """The name of the suite that is meant where none is named: what keeprate's own distribution says."""
     return installed("keeprate.defaults")["suite"]
