@@ -155,7 +155,7 @@ def ask(
     if seed is not None and not (is_whole(seed) and 0 <= seed < 2**63):
         raise UsageError(f"seed = {seed!r} is not a whole number from 0 to 2**63 - 1")
     ops, dtypes = _names(ops, "ops"), _names(dtypes, "dtypes")
-    suite = suite or default_suite()
+    suite = default_suite() if suite is None else suite
     loaded = load_suite(suite)
     promises = loaded.promises(profile)
     cases = [case for promise in promises.values() for case in promise.cases]
