@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,12 @@ from keeprate.harness.ledger.encoding import check, less, more
 from keeprate.harness.ledger.store import Ledger
 
 Rows = list[dict[str, Any]]
-LOOKS = "SELECT look.*, text FROM look LEFT JOIN form ON form.id = form"
+PARTS = "SELECT look, passes, amounts FROM recent WHERE run = ?"
+NIGHT = (  # the one that had seen more is kept, or the one that broke
+    "INSERT INTO night VALUES (:promise, :night, :status, :n, :log10_e, :estimate) ON CONFLICT DO UPDATE SET "
+    "status = excluded.status, n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate "
+    "WHERE (excluded.status = 'broken', coalesce(excluded.n, 0)) > (status = 'broken', coalesce(n, 0))"
+)
 
 
 def merge(sources: Sequence[Path], into: Path) -> int:
@@ -62,6 +67,7 @@ class _Absorption:
         self._target, self._source = target, source
         self._subjects: dict[int, int] = {}  # rows of the source by those of the target
         self._runs: dict[int, int] = {}
+        self._forms: dict[str, int] = {}  # rows of the target, by their text
 
     def all(self) -> None:
         """Takes everything; in a transaction of the caller's.
@@ -83,12 +89,12 @@ class _Absorption:
                 continue
             looks: dict[int, int] = {}  # rows of the source by those of the target
             both: set[int] = set()  # those of the target that have the evidence of both
-            for promise in self._rows("SELECT * FROM promise WHERE subject = ? AND digest NOT NULL", subject):
-                # If the source has all runs that the target has, its totals take the place of those.
-                self._take_promise(promise, mine, looks, both, replace=bool(ours) and ours <= judged)
+            # If the source has all runs that the target has, its totals take the place of those.
+            self._take_promises(subject, mine, looks, both, replace=bool(ours) and ours <= judged)
             for key in judged - ours:
-                parts = self._parts(theirs[key]["id"], looks)
-                self._target.db.executemany("INSERT INTO recent VALUES (:run, :look, :passes, :amounts)", parts)
+                old, new = theirs[key]["id"], self._runs[theirs[key]["id"]]
+                parts = ((new, *part) for part in self._parts(old, looks))
+                self._target.db.executemany("INSERT INTO recent VALUES (?, ?, ?, ?)", parts)
             for key in () if ours <= judged else sorted(judged & ours):
                 self._take_away(theirs[key], looks, both)
 
@@ -113,43 +119,45 @@ class _Absorption:
             )
         self._runs[run["id"]] = self._target.db.insert("run", **row)
 
-    def _parts(self, run: int, looks: Mapping[int, int]) -> Rows:
-        """What a run of the source added to some of its looks, as rows of the target."""
-        parts = self._rows("SELECT * FROM recent WHERE run = ?", run)
-        return [part | {"run": self._runs[run], "look": looks[part["look"]]} for part in parts if part["look"] in looks]
+    def _parts(self, run: int, looks: Mapping[int, int]) -> Iterator[tuple[int, int, bytes | None]]:
+        """What a run of the source added to some of its looks: rows of the target, passes and amounts."""
+        for look, passes, amounts in self._source.db.execute(PARTS, (run,)):
+            if look in looks:
+                yield looks[look], passes, amounts
 
-    def _take_promise(
-        self, promise: dict[str, Any], mine: int, looks: dict[int, int], both: set[int], *, replace: bool
-    ) -> None:
-        """Adds the evidence of one promise; where other cells were counted, that of the source, which is later."""
-        target, who = self._target, (mine, promise["finding"], promise["digest"])
-        theirs, row = self._rows(f"{LOOKS} WHERE promise = ?", promise["id"]), self._target.promise(*who)
-        ours = {look["case_id"]: look for look in target.db.execute(f"{LOOKS} WHERE promise = ?", (row,)).fetchall()}
-        texts = [(look["text"], ours[look["case_id"]]["text"]) for look in theirs if look["case_id"] in ours]
-        if any(one != other and None not in (one, other) for one, other in texts):
-            target.leave_aside(row)
-            row, ours = target.promise(*who), {}
-        for look in theirs:
-            old = ours.get(look["case_id"])
-            values = self._values(look, None if replace else old, promise["finding"])
-            if old is None:
-                looks[look["id"]] = target.db.insert("look", promise=row, case_id=look["case_id"], **values)
-            else:
-                looks[look["id"]] = old["id"]
-                both.add(old["id"])
-                target.db.change("look", old["id"], **values)
-        if promise["peak"] is not None:
-            target.raise_peak(row, promise["peak"])
-        target.db.executemany(
-            "INSERT INTO night VALUES (:row, :night, :status, :n, :log10_e, :estimate) ON CONFLICT DO UPDATE SET "
-            "status = excluded.status, n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate "
-            "WHERE (excluded.status = 'broken', coalesce(excluded.n, 0)) > (status = 'broken', coalesce(n, 0))",
-            [night | {"row": row} for night in self._rows("SELECT * FROM night WHERE promise = ?", promise["id"])],
+    def _take_promises(self, subject: int, mine: int, looks: dict[int, int], both: set[int], *, replace: bool) -> None:
+        """Adds what one subject showed; where other cells were counted, that of the source is used, which is later."""
+        db, theirs, ours = self._target.db, _looks(self._source, subject), _looks(self._target, mine)
+        held: dict[str, int] = dict(
+            db.execute("SELECT digest, id FROM promise WHERE subject = ? AND digest NOT NULL", (mine,)).fetchall()
         )
-        for picture in self._rows("SELECT text FROM picture WHERE promise = ?", promise["id"]):
-            target.db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (row, picture["text"]))
+        rows: dict[int, int] = {}  # of the source's promises by those of the target
+        for promise in self._rows("SELECT * FROM promise WHERE subject = ? AND digest NOT NULL", subject):
+            row = held.get(promise["digest"])
+            new, known = theirs.get(promise["id"], {}), ours.get(row or 0, {})
+            texts = [(new[case]["text"], known[case]["text"]) for case in new.keys() & known]
+            if row and any(one != other and None not in (one, other) for one, other in texts):
+                self._target.leave_aside(row)
+                row, known = None, {}
+            row = row or db.insert("promise", subject=mine, finding=promise["finding"], digest=promise["digest"])
+            rows[promise["id"]] = row
+            if promise["peak"] is not None:
+                self._target.raise_peak(row, promise["peak"])
+            for case, look in new.items():
+                old = known.get(case)
+                values = self._values(look, None if replace else old, promise["finding"])
+                if old is None:
+                    looks[look["id"]] = db.insert("look", promise=row, case_id=case, **values)
+                else:
+                    looks[look["id"]] = old["id"]
+                    both.add(old["id"])
+                    db.change("look", old["id"], **values)
+        for table, taken in (("night", NIGHT), ("picture", "INSERT OR IGNORE INTO picture VALUES (:promise, :text)")):
+            query = f"SELECT {table}.* FROM {table} JOIN promise ON promise.id = promise WHERE subject = ?"  # noqa: S608
+            found = map(dict, self._source.db.execute(query, (subject,)))
+            db.executemany(taken, (one | {"promise": rows[one["promise"]]} for one in found if one["promise"] in rows))
 
-    def _values(self, look: dict[str, Any], old: sqlite3.Row | None, finding: str) -> dict[str, Any]:
+    def _values(self, look: sqlite3.Row, old: sqlite3.Row | None, finding: str) -> dict[str, Any]:
         """What a row says of a look, with that of `old` added."""
         values = {name: look[name] for name in ("passes", "trouble", "reason", "error_kind")}
         if old is not None:
@@ -161,7 +169,9 @@ class _Absorption:
                 values["total"] = total if old is None or old["total"] is None else more(form, old["total"], total)
             except ValueError as error:
                 raise UsageError(f"{self._source.path}: what it holds of {finding} can't be added: {error}") from None
-            values["form"] = self._target.db.row("form", text=form)
+            if form not in self._forms:
+                self._forms[form] = self._target.db.row("form", text=form)
+            values["form"] = self._forms[form]
         return values
 
     def _take_away(self, run: Mapping[str, Any], looks: Mapping[int, int], both: set[int]) -> None:
@@ -171,6 +181,7 @@ class _Absorption:
             UsageError: neither ledger keeps what it added, or it doesn't add up.
         """
         db, mine = self._target.db, self._runs[run["id"]]
+        parts: Iterable[tuple[int, int, bytes | None]]
         if run["apart"]:
             parts = self._parts(run["id"], looks)
         elif run["cases"] and not db.execute("SELECT apart FROM run WHERE id = ?", (mine,)).fetchone()["apart"]:
@@ -179,18 +190,31 @@ class _Absorption:
                 "neither keeps apart what it added. Merge ledgers earlier, or leave one out"
             )
         else:
-            parts = [dict(part) for part in db.execute("SELECT * FROM recent WHERE run = ?", (mine,))]
-        for part in parts:
-            if part["look"] not in both:
+            parts = map(tuple, db.execute(PARTS, (mine,)).fetchall())
+        for row, passes, amounts in parts:
+            if row not in both:
                 continue
-            look = db.execute(f"{LOOKS} WHERE look.id = ?", (part["look"],)).fetchone()
-            values = {"passes": max(1, look["passes"] - part["passes"])}
+            query = "SELECT passes, total, text FROM look LEFT JOIN form ON form.id = form WHERE look.id = ?"
+            look = db.execute(query, (row,)).fetchone()
+            values = {"passes": max(1, look["passes"] - passes)}
             try:
-                if part["amounts"] is not None:
-                    values["total"] = less(look["text"], look["total"], part["amounts"])
+                if amounts is not None:
+                    values["total"] = less(look["text"], look["total"], amounts)
             except ValueError as error:
                 raise UsageError(f"{self._source.path}: its run of {run['night']} doesn't add up: {error}") from None
-            db.change("look", part["look"], **values)
+            db.change("look", row, **values)
+
+
+def _looks(ledger: Ledger, subject: int) -> dict[int, dict[str, sqlite3.Row]]:
+    """What each case showed, by the row of its promise and its id."""
+    found: dict[int, dict[str, sqlite3.Row]] = {}
+    for look in ledger.db.execute(
+        "SELECT look.*, text FROM promise JOIN look ON promise = promise.id LEFT JOIN form ON form.id = form "
+        "WHERE subject = ?",
+        (subject,),
+    ):
+        found.setdefault(look["promise"], {})[look["case_id"]] = look
+    return found
 
 
 def _by_key(ledger: Ledger) -> dict[str, dict[str, Any]]:
