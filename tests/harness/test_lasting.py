@@ -180,6 +180,7 @@ def test_a_night_says_how_much_was_counted_otherwise(keeprate, tmp_path):
         sentence = "evidence of 1 promise was counted otherwise before and is not used"
         assert (sentence in " ".join(night.out.split())) == said
     assert json.loads((tmp_path / "report" / "report.json").read_text())["ledger"]["counted_otherwise"] == 1
+    assert "Evidence of 1 promise was counted otherwise" in (tmp_path / "report" / "index.html").read_text("utf-8")
 
 
 def test_other_cells_begin_anew_in_their_promise_alone(variant, ledger):
