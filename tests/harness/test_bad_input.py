@@ -231,9 +231,9 @@ def test_every_command_refuses_what_it_can_neither_read_nor_write(command, debri
     ("arguments", "words"),
     [
         (["check", "latin1.py", "--suite", COIN], "can't be loaded: SyntaxError"),
-        (["check", "empty.py", "--suite", COIN], "backend empty.py lacks name, layout"),
+        (["check", "empty.py", "--suite", COIN], "backend empty.py lacks name, dtypes"),
         (["explain", "fair", "--suite", "latin1.py"], "suite latin1.py can't be loaded: SyntaxError"),
-        (["backends", "--suite", "empty.py"], "suite empty.py lacks plan, sample, laws"),
+        (["backends", "--suite", "empty.py"], "is no keeprate.suite.Suite"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
