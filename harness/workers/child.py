@@ -61,6 +61,7 @@ class Child:
         self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline = -1  # the end of a pipe that closes with this process, however that ends
+        self._unread = bytearray()
         self._greeted = False  # the answer to the setup has come
         self._answers = 0
         self._mark = secrets.token_hex(8)
@@ -119,7 +120,9 @@ class Child:
         """
         self._load_again()
         answer = self._ask({"picture": msgspec.to_builtins(job)}, job.case.draws)
-        return self._converted(answer["picture"], Picture) if answer.get("picture") is not None else None
+        if "picture" not in answer:
+            raise self._death(NO_ANSWER)
+        return None if answer["picture"] is None else self._converted(answer["picture"], Picture)
 
     def _converted(self, answer: Any, type: type[Answer]) -> Answer:
         """The answer as a `type`; a backend that has written to the pipe may have put anything in its place."""
@@ -198,7 +201,7 @@ class Child:
             if self._process is None:
                 raise self._death()
             try:
-                line = line_of(self._process, self._mark, self._limits.for_draws(draws), self._limits)
+                line = line_of(self._process, self._unread, self._mark, self._limits.for_draws(draws), self._limits)
             except LimitError as limit:
                 raise self._death(str(limit), limit=True) from None
             if not line:
@@ -238,6 +241,7 @@ class Child:
                 process.stdin.close()
             process.stdout.close()
             os.close(self._lifeline)
+            self._unread.clear()
 
     def kill(self) -> None:
         """Ends the process for good, whoever waits for its answer; it may be asked twice."""

@@ -26,10 +26,11 @@ class LimitError(Exception):
     """A worker has gone beyond a limit; says which."""
 
 
-def line_of(process: subprocess.Popen[bytes], mark: str, seconds: float, limits: Limits) -> bytes:
+def line_of(process: subprocess.Popen[bytes], unread: bytearray, mark: str, seconds: float, limits: Limits) -> bytes:
     """The next line that `process` writes; without an end, where it ends before, or goes on for too long.
 
     Args:
+        unread: what was read of it beyond the line before; takes what is read beyond this one.
         mark, seconds: as for a `Monitor`.
 
     Raises:
@@ -37,15 +38,15 @@ def line_of(process: subprocess.Popen[bytes], mark: str, seconds: float, limits:
         KeyboardInterrupt, Terminated: a signal has come.
     """
     assert process.stdout
-    pipe, line, ready = process.stdout.fileno(), bytearray(), select.poll()
+    pipe, ready = process.stdout.fileno(), select.poll()
     ready.register(pipe, select.POLLIN)
     monitor, due = Monitor(process.pid, mark, seconds, limits), time.monotonic() + LOOK
-    while not line.endswith(b"\n") and len(line) < LONGEST:
+    while b"\n" not in unread and len(unread) < LONGEST:
         if ready.poll(1000 * LOOK):
             chunk = os.read(pipe, CHUNK)
             if not chunk:
                 break
-            line += chunk
+            unread += chunk
         if time.monotonic() >= due:
             due = time.monotonic() + LOOK
             interrupts.check()
@@ -53,7 +54,9 @@ def line_of(process: subprocess.Popen[bytes], mark: str, seconds: float, limits:
                 end_all(process.pid, mark)
             elif exceeded := monitor.look():
                 raise LimitError(exceeded)
-    return bytes(line)
+    line, end, rest = unread.partition(b"\n")
+    unread[:] = rest
+    return bytes(line + end)
 
 
 class Monitor:
