@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future as Promised
 from functools import partial
-from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +24,7 @@ from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.limits import Limits, limits
-from keeprate.harness.workers.pool import AHEAD, Children
+from keeprate.harness.workers.pool import Children, run_ahead
 from keeprate.harness.workers.resources import Resources
 
 if TYPE_CHECKING:
@@ -94,18 +93,13 @@ class Cluster:
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` on all workers; results in whatever order they come, one for each job."""
         done: SimpleQueue[Result | BaseException] = SimpleQueue()
-        ahead, running, room = iter(jobs), 0, AHEAD * self.count
-        while True:
-            for job in islice(ahead, room - running):
-                running += 1
-                self._submit(job).add_done_callback(lambda future, job=job: done.put(_result(future, job)))
-            if not running:
-                break
-            result = interrupts.get(done)
-            running -= 1
-            if isinstance(result, BaseException):
-                raise result
-            yield result
+
+        def start(job: Job) -> None:
+            key = f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}"
+            future = self._client.submit(_run, self._setup, job, key=key, pure=False)
+            future.add_done_callback(lambda future: done.put(_result(future, job)))
+
+        return run_ahead(jobs, self.count, start, done)
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown, or it takes its process down."""
@@ -119,10 +113,6 @@ class Cluster:
     def _leave(self) -> None:
         self._client.run(_end, self._setup["run"])
         self._client.close()
-
-    def _submit(self, job: Job) -> Future:
-        key = f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}"
-        return self._client.submit(_run, self._setup, job, key=key, pure=False)
 
     def _told(self, method: Callable[..., Value], *arguments: Job) -> Value:
         """What a method of a child says in one of the workers."""

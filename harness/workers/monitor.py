@@ -8,6 +8,7 @@ import select
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -31,7 +32,7 @@ def line_of(process: subprocess.Popen[bytes], unread: bytearray, mark: str, seco
 
     Args:
         unread: what was read of it beyond the line before; takes what is read beyond this one.
-        mark, seconds: as for a `Monitor`.
+        mark, seconds: as for `looks`.
 
     Raises:
         LimitError: it has gone beyond a limit.
@@ -40,7 +41,7 @@ def line_of(process: subprocess.Popen[bytes], unread: bytearray, mark: str, seco
     assert process.stdout
     pipe, ready = process.stdout.fileno(), select.poll()
     ready.register(pipe, select.POLLIN)
-    monitor, due = Monitor(process.pid, mark, seconds, limits), time.monotonic() + LOOK
+    watched, due = looks(process.pid, mark, seconds, limits), time.monotonic() + LOOK
     while b"\n" not in unread and len(unread) < LONGEST:
         if ready.poll(1000 * LOOK):
             chunk = os.read(pipe, CHUNK)
@@ -52,46 +53,39 @@ def line_of(process: subprocess.Popen[bytes], unread: bytearray, mark: str, seco
             interrupts.check()
             if ended(process.pid):  # and its pipe not: what it has started keeps that open
                 end_all(process.pid, mark)
-            elif exceeded := monitor.look():
+            elif exceeded := next(watched):
                 raise LimitError(exceeded)
     line, end, rest = unread.partition(b"\n")
     unread[:] = rest
     return bytes(line + end)
 
 
-class Monitor:
-    """What the process `pid` takes of its limits while it works on one thing.
+def looks(pid: int, mark: str, seconds: float, limits: Limits) -> Iterator[str]:
+    """The limit that a process has gone beyond, at one look after another, in words; empty if none.
 
     Args:
         mark: what the process and all that it starts carry in their environment.
         seconds: how long it may take; while it waits for a core that others have, the time stands still.
     """
-
-    def __init__(self, pid: int, mark: str, seconds: float, limits: Limits) -> None:
-        self._pid, self._mark, self._seconds, self._memory = pid, mark, seconds, limits.memory
-        self._looks = 0
-        self._charged, self._since, self._before = 0.0, time.monotonic(), Schedule({})
-        self._processes: list[psutil.Process] = []
-
-    def look(self) -> str:
-        """The limit that it has gone beyond by now, in words; empty if none. Asked every `interrupts.LOOK` seconds."""
-        self._looks += 1
-        if self._looks % WIDE == 0:
-            self._processes = family(self._pid, self._mark)
-        elif not self._processes:
+    processes: list[psutil.Process] = []
+    charged, since, before = 0.0, time.monotonic(), Schedule({})
+    for look in count(1):
+        if look % WIDE == 0:
+            processes = family(pid, mark)
+        elif not processes:
             with contextlib.suppress(psutil.NoSuchProcess):  # it was ended just now
-                self._processes = [psutil.Process(self._pid)]
-        if resident(self._processes) > self._memory:
-            return f"used more than {size_text(self._memory)} of memory (--memory)"
+                processes = [psutil.Process(pid)]
+        if resident(processes) > limits.memory:
+            yield f"used more than {size_text(limits.memory)} of memory (--memory)"
         now = time.monotonic()
-        if self._looks % WIDE == 1 or self._charged + now - self._since > self._seconds:
-            latest = Schedule(dict(threads(process.pid for process in self._processes)))
-            charge = latest.charge(now - self._since, self._before)
-            if self._charged + charge > self._seconds:
-                return f"gave no answer within {self._seconds:g} s (--case-timeout)"
-            if self._looks % WIDE == 1:  # no oftener, for a wait is only told of when it is over
-                self._charged, self._since, self._before = self._charged + charge, now, latest
-        return ""
+        if look % WIDE == 1 or charged + now - since > seconds:
+            latest = Schedule(dict(threads(process.pid for process in processes)))
+            charge = latest.charge(now - since, before)
+            if charged + charge > seconds:
+                yield f"gave no answer within {seconds:g} s (--case-timeout)"
+            if look % WIDE == 1:  # no oftener, for a wait is only told of when it is over
+                charged, since, before = charged + charge, now, latest
+        yield ""
 
 
 class Schedule:

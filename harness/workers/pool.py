@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any
@@ -134,21 +134,10 @@ class Children:
         # Queues in C: where Python itself raises KeyboardInterrupt, it never does so in the middle of one.
         todo: SimpleQueue[Job | None] = SimpleQueue()
         done: SimpleQueue[Result | BaseException] = SimpleQueue()
-        ahead, running = iter(jobs), 0
         try:
             for worker in self._workers:
                 threading.Thread(target=self._work, args=(worker, todo, done), daemon=True).start()
-            while True:
-                for job in islice(ahead, AHEAD * self.count - running):
-                    running += 1
-                    todo.put(job)
-                if not running:
-                    break
-                result = interrupts.get(done)
-                running -= 1
-                if isinstance(result, BaseException):
-                    raise result
-                yield result
+            yield from run_ahead(jobs, self.count, todo.put, done)
         except BaseException:  # an interrupt or a fault: nothing more is to be started
             self.close()
             raise
@@ -191,6 +180,24 @@ class Children:
         """Kills all children."""
         for worker in self._workers:
             worker.kill()
+
+
+def run_ahead(
+    jobs: Iterable[Job], count: int, start: Callable[[Job], None], done: SimpleQueue[Result | BaseException]
+) -> Iterator[Result]:
+    """Results as they come to `done`, of jobs that are started shortly before one of `count` workers is free."""
+    ahead, running = iter(jobs), 0
+    while True:
+        for job in islice(ahead, AHEAD * count - running):
+            running += 1
+            start(job)
+        if not running:
+            return
+        result = interrupts.get(done)
+        running -= 1
+        if isinstance(result, BaseException):
+            raise result
+        yield result
 
 
 def _breakers() -> dict[str, CircuitBreaker]:

@@ -9,7 +9,7 @@ import pytest
 
 from keeprate.harness.interrupts import LOOK
 from keeprate.harness.workers.limits import Limits
-from keeprate.harness.workers.monitor import Monitor, Schedule
+from keeprate.harness.workers.monitor import Schedule, looks
 
 SPIN = "print(flush=True)\nwhile True: pass"
 WORK = "import time\nprint(flush=True)\ninput()\nwhile time.process_time() < {}: pass"
@@ -74,12 +74,11 @@ def starved():
 
 
 def seen(process, seconds):
-    """What a monitor says that looks until there is something to say, or the process has ended."""
-    monitor = Monitor(process.pid, NOBODY, seconds, Limits(LIMIT, 1 << 40))
-    exceeded = ""
+    """What is said at the first look that has something to say; empty if the process ends before."""
+    watched, exceeded = looks(process.pid, NOBODY, seconds, Limits(LIMIT, 1 << 40)), ""
     while not exceeded and process.poll() is None:
         time.sleep(LOOK)
-        exceeded = monitor.look()
+        exceeded = next(watched)
     return exceeded
 
 
