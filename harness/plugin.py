@@ -34,7 +34,6 @@ from keeprate.harness.protocol.suite import PROFILES, default_suite, groups
 from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.limits import limits
 from keeprate.harness.workers.pool import Children
-from keeprate.harness.workers.resources import Resources
 
 SEED = "keeprate_seed"
 
@@ -79,7 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
             dtypes=option.dtypes,
             known=option.known,
             suite=option.suite,
-            resources=Resources(case_timeout=option.case_timeout, memory=option.memory),
+            case_timeout=option.case_timeout,
+            memory=option.memory,
         )
         suite_file = file_of(option.suite, group="keeprate.suites")
         if option.json is not None:

@@ -21,14 +21,16 @@ from keeprate.harness.commands.matrix import Row, check_out, exit_code, names_of
 from keeprate.harness.commands.options import (
     EPILOG,
     NAMES,
+    case_timeout_option,
     dtypes_option,
     executor_option,
-    granted,
     json_option,
     judging,
     ledger_option,
+    memory_option,
     ops_option,
     suite_option,
+    workers_option,
 )
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
@@ -65,9 +67,6 @@ def gate(
     json_path: Path | None,
     write_known: Path | None,
     ledger: Path | None,
-    resources: Resources,
-    ops: Any,
-    dtypes: Any,
     **options: Any,
 ) -> None:
     """Judge a backend: minutes, a clear verdict, an exit code.
@@ -79,13 +78,13 @@ def gate(
     for path in (json_path, write_known):
         if path is not None:
             check_writable(path)
-    request = ask(ops=ops, dtypes=dtypes, resources=resources, **options)
+    request = ask(**options)
     files = request.files()
     check_apart({"--json": json_path, "--ledger": ledger}, files)
     files.pop(KNOWN, None)  # which --write-known may write anew
     check_apart({"--json": json_path, "--ledger": ledger, "--write-known": write_known}, files)
     _warn_of_idle(request)
-    with _recorded(request, ledger, resources) as runner:
+    with _recorded(request, ledger) as runner:
         verdict, _ = _judge(request, runner, json_path)
 
     def known() -> str:
@@ -105,11 +104,11 @@ def gate(
 @judging
 @ops_option
 @dtypes_option
-def plan(resources: Resources, ops: Any, dtypes: Any, **options: Any) -> None:
+def plan(**options: Any) -> None:
     """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
-    request = ask(ops=ops, dtypes=dtypes, resources=resources, **options)
-    count = counted(resources)
-    with open_runner(request, replace(resources, workers=1)) as runner, progress(MofNCompleteColumn()) as bar:
+    request = ask(**options)
+    count = counted(request.resources)
+    with open_runner(request, replace(request.resources, workers=1)) as runner, progress(MofNCompleteColumn()) as bar:
         forecasts = list(bar.track(forecast(request, runner), description=f"timing {request.backend}"))
     show_plan(forecasts, request, count, console(sys.stdout))
 
@@ -133,7 +132,6 @@ def replay(
     finding: str,
     json_path: Path | None,
     snippet: Path | None,
-    resources: Resources,
     fresh: bool,
     shrink: bool,
     **options: Any,
@@ -149,10 +147,10 @@ def replay(
     for path in (json_path, snippet):
         if path is not None:
             check_writable(path)
-    request = ask(finding=finding, resources=resources, **options)
+    request = ask(finding=finding, **options)
     check_apart({"--json": json_path, "--snippet": snippet}, request.files())
     screen = console(sys.stdout)
-    with open_children(request, replace(resources, workers=resources.workers or 1)) as runner:
+    with open_children(request, replace(request.resources, workers=request.resources.workers or 1)) as runner:
         verdict, results = _judge(request, runner, json_path)
         unwritten = _write_all({json_path: verdict.to_json})
         (found,) = verdict
@@ -188,11 +186,12 @@ def replay(
 @dtypes_option
 @click.option("--seed", type=int, help="Repeats a run; fresh unless given, and written down.")
 @suite_option
-@granted
+@workers_option
+@case_timeout_option
+@memory_option
 def matrix(
     backends: tuple[str, ...],
     out: Path,
-    resources: Resources,
     seed: int | None,
     **options: Any,
 ) -> None:
@@ -214,7 +213,7 @@ def matrix(
         _refuse_missing(request)
     for name, request in requests.items():
         try:
-            with open_runner(request, resources) as runner:
+            with open_runner(request) as runner:
                 verdict, _ = _judge(request, runner, None)
             rows.append(row_of(name, verdict.public()))
             click.echo(for_terminal(filled(f"{name}: {sentence(verdict)}")))
@@ -245,13 +244,13 @@ def _warn_of_idle(request: Request) -> None:
 
 
 @contextmanager
-def _recorded(request: Request, path: Path | None, resources: Resources) -> Iterator[Runner]:
+def _recorded(request: Request, path: Path | None) -> Iterator[Runner]:
     """The runner that is asked for, whose results are added to the ledger at `path`, if there is one."""
     if path is None:
-        with open_runner(request, resources) as runner:
+        with open_runner(request) as runner:
             yield runner
     else:
-        with closing(Ledger(path, create=True)) as ledger, open_runner(request, resources) as runner:
+        with closing(Ledger(path, create=True)) as ledger, open_runner(request) as runner:
             yield Recording(runner, request, ledger, described())
 
 

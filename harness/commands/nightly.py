@@ -29,7 +29,6 @@ from keeprate.harness.ledger.schema import MAGIC
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.workers.machine import described
-from keeprate.harness.workers.resources import Resources
 
 PAGES = ("index.html", "report.md", "report.json")
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise
@@ -63,11 +62,8 @@ def seconds(text: str) -> float:
 def nightly(
     ledger: Path,
     budget: str,
-    ops: Any,
-    dtypes: Any,
     out: Path | None,
     seed: int | None,
-    resources: Resources,
     **options: Any,
 ) -> None:
     """Draw fresh evidence for a while, add it to a ledger, and write the report.
@@ -78,13 +74,13 @@ def nightly(
       keeprate nightly --backend mine.py --ledger night.db --budget 20m
     """
     time = seconds(budget)
-    request = ask(ops=ops, dtypes=dtypes, seed=seed, resources=resources, **options)
+    request = ask(seed=seed, **options)
     pages = _Pages(out or Path(REPORT), must=out is not None)
     _check_apart(ledger, out or Path(REPORT), request.files())
     screen = console(sys.stdout)
     with Ledger(ledger, create=True) as book:
         bar = progress(TextColumn("{task.fields[passes]} cases"))
-        with open_runner(request, resources) as runner, bar:
+        with open_runner(request) as runner, bar:
             task = bar.add_task(f"drawing {request.backend}", total=time, passes=0)
             night = draw(
                 request,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import click
 
 from keeprate.harness.judging.request import ALPHA, choice
 from keeprate.harness.protocol.suite import PROFILES, default_suite
-from keeprate.harness.workers.resources import Resources
 
 Command = Callable[..., None]
 
@@ -55,77 +53,60 @@ executor_option = click.option(
 )
 
 
-def granted(function: Command) -> Command:
-    """The options of what a run may use, which the command is given as one value, `resources`."""
-
-    @functools.wraps(function)
-    def command(
-        *,
-        workers: int | None,
-        case_timeout: float | None,
-        memory: str | None,
-        executor: str = "local",
-        **options: Any,
-    ) -> None:
-        function(resources=Resources(workers, executor, case_timeout, memory), **options)
-
-    return _with_options(
-        command,
-        click.option(
-            "-n",
-            "--workers",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Worker processes.  [default: one for each core]",
-        ),
-        click.option(
-            "--case-timeout",
-            type=float,
-            metavar="S",
-            help="Seconds that loading, or a case, may take, and a microsecond more for each draw.  [default: 120]",
-        ),
-        click.option(
-            "--memory",
-            metavar="SIZE",
-            help="What a worker may hold, as in 4G.  [default: four fifths of the machine, shared out]",
-        ),
-    )
+workers_option = click.option(
+    "-n",
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Worker processes.  [default: one for each core]",
+)
+case_timeout_option = click.option(
+    "--case-timeout",
+    type=float,
+    metavar="S",
+    help="Seconds that loading, or a case, may take, and a microsecond more for each draw.  [default: 120]",
+)
+memory_option = click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What a worker may hold, as in 4G.  [default: four fifths of the machine, shared out]",
+)
 
 
 def judging(function: Command) -> Command:
     """The options that every command which judges has."""
-    return _with_options(
-        granted(function),
-        click.option(
-            "--backend",
-            required=True,
-            metavar="B",
-            help="Whom to judge: a name as `keeprate backends` lists, package.module[:Object] or file.py[:Object].",
-        ),
-        click.option(
-            "--profile",
-            default="gate",
-            show_default=True,
-            help=f"How small a departure is caught: {', '.join(PROFILES)}.",
-        ),
-        click.option(
-            "--alpha",
-            type=float,
-            default=ALPHA,
-            show_default=True,
-            help="The probability, at most, that a backend which keeps every promise fails.",
-        ),
-        click.option("--seed", type=int, help="Repeats a run; fresh unless given, and printed."),
-        click.option(
-            "--known",
-            metavar="FILE",
-            help="Known deviations: a pattern of ids a line, the reason after #.  [default: the list beside B]",
-        ),
-        suite_option,
-    )
-
-
-def _with_options(function: Command, *options: Callable[[Command], Command]) -> Command:
-    for option in reversed(options):
+    for option in reversed(
+        (
+            click.option(
+                "--backend",
+                required=True,
+                metavar="B",
+                help="Whom to judge: a name as `keeprate backends` lists, package.module[:Object] or file.py[:Object].",
+            ),
+            click.option(
+                "--profile",
+                default="gate",
+                show_default=True,
+                help=f"How small a departure is caught: {', '.join(PROFILES)}.",
+            ),
+            click.option(
+                "--alpha",
+                type=float,
+                default=ALPHA,
+                show_default=True,
+                help="The probability, at most, that a backend which keeps every promise fails.",
+            ),
+            click.option("--seed", type=int, help="Repeats a run; fresh unless given, and printed."),
+            click.option(
+                "--known",
+                metavar="FILE",
+                help="Known deviations: a pattern of ids a line, the reason after #.  [default: the list beside B]",
+            ),
+            suite_option,
+            workers_option,
+            case_timeout_option,
+            memory_option,
+        )
+    ):
         function = option(function)
     return function

@@ -157,12 +157,13 @@ def open_children(request: Request, resources: Resources) -> closing[Children]:
     return closing(Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone))
 
 
-def open_runner(request: Request, resources: Resources) -> closing[Children] | closing[Cluster]:
-    """The same, or those of a cluster, as `resources` says.
+def open_runner(request: Request, resources: Resources | None = None) -> closing[Children] | closing[Cluster]:
+    """The same, or those of a cluster, as `resources` says, or else the request.
 
     Raises:
         UsageError: there is no such executor, or no such cluster, or the resources are none.
     """
+    resources = resources or request.resources
     if resources.executor == "local":
         return open_children(request, resources)
     if not re.fullmatch(rf"{SCHEME}[^\s/]+:\d+", resources.executor):
@@ -263,8 +264,8 @@ def judge(
         NoVerdictError: the backend or the reference can't be loaded.
     """
     name = backend if isinstance(backend, str) else ""
-    request = ask(name, profile=profile, alpha=alpha, seed=seed, ops=ops, dtypes=dtypes, known=known)
+    request = ask(name, profile=profile, alpha=alpha, seed=seed, ops=ops, dtypes=dtypes, known=known, workers=workers)
     if not name:
         return answer(request, InProcess(backend, request.suite, request.names))
-    with open_runner(request, Resources(workers)) as runner:
+    with open_runner(request) as runner:
         return answer(request, runner)

@@ -33,7 +33,7 @@ class Request:
         promises: those of them that were chosen, with the cases that were chosen.
         reference: the backend that is judged first; empty for none.
         dtypes: those that were chosen; empty for all.
-        resources: what a case may take, for the command that runs a finding again.
+        resources: what was granted; no verdict depends on it, but the command that runs a finding again repeats it.
     """
 
     suite: Suite
@@ -131,7 +131,10 @@ def ask(
     finding: str | None = None,
     known: str | Path | None = None,
     suite: str | None = None,
-    resources: Resources = USUAL,
+    workers: int | None = None,
+    executor: str = "local",
+    case_timeout: float | None = None,
+    memory: str | None = None,
 ) -> Request:
     """Checks what a person asked for, and draws a fresh seed if none was given.
 
@@ -141,7 +144,7 @@ def ask(
         ops, dtypes: what to judge, as names or as a text that separates them by commas; None for all.
         known: the path of a list of known deviations; None for the one beside the adapter.
         suite: what to judge by; None for the one that keeprate comes with.
-        resources: what was granted to the run.
+        workers, executor, case_timeout, memory: what the run is granted, as in `Resources`.
 
     Raises:
         UsageError: an option names what doesn't exist, or is out of range.
@@ -186,7 +189,7 @@ def ask(
         _accepted(backend, known),
         loaded.reference,
         dtypes or (),
-        resources,
+        Resources(workers, executor, case_timeout, memory),
     )
 
 
