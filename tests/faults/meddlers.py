@@ -94,10 +94,10 @@ class PatchesNumpy(Fair):
 
 
 class PatchesTheJudge(Fair):
-    says = "the backend replaced keeprate.harness.protocol.engine.add, which the judge uses"
+    says = "the backend replaced keeprate.harness.protocol.engine.decided, which the judge uses"
 
     def fault(self):
-        sys.modules["keeprate.harness.protocol.engine"].add = lambda one, other: one
+        sys.modules["keeprate.harness.protocol.engine"].decided = lambda evidence, job: False
 
 
 class PatchesAMethodOfTheJudge(Fair):
