@@ -116,7 +116,7 @@ def test_a_fresh_thread_refuses_to_draw_first_inside_a_bare_compile():
     compiled = mx.compile(dropout, inputs=mx.random.state, outputs=mx.random.state)
 
     def refused():
-        with pytest.raises(RuntimeError, match=r"use impl\.transforms\.compile"):
+        with pytest.raises(RuntimeError, match=r"use keeprate\.impl\.transforms\.compile"):
             compiled(X)
         return True
 
