@@ -17,7 +17,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 import psutil
 
 from keeprate.harness.judging.gate import open_runner
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.engine import run
 from keeprate.harness.workers.resources import Resources
@@ -38,7 +38,7 @@ def main() -> None:
         print(f"start of a child {time.perf_counter() - started:6.2f} s")
         sides = {name: load_backend(name, request.suite) for name in (arguments.backend, request.reference)}
         here = {"backend": sides[arguments.backend], "reference": sides[request.reference]}
-        todo = jobs(request, offer)
+        todo = request.given(offer).jobs()
         rounds = []
         for number in range(arguments.rounds + 1):
             bare = cost(lambda: [run(request.suite, here[job.role], job) for job in todo])

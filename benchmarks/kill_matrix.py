@@ -20,7 +20,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 import torch
 
 from keeprate.harness.judging.finding import outcome
-from keeprate.harness.judging.request import ask, jobs, offered
+from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
@@ -74,14 +73,13 @@ def reference_keeps_its_promises() -> int:
     torch.set_num_threads(1)
     request = ask("", profile="gate")
     runner = InProcess(mutation.faithful()["Plain"](), request.suite, request.names)
-    offer, _ = runner.offers()
-    todo = [job for job in jobs(request, offer) if job.role == "reference"]
+    given = request.given(*runner.offers())
+    todo = [job for job in given.jobs() if job.role == "reference"]
     results = {result.case: result for result in runner.map(todo)}
     failures, kept = [], 0
-    for text, promise in request.promises.items():
-        cases = tuple(case for case in offered(promise, offer) if request.judges_reference(case))
-        if cases:
-            status, why = outcome(replace(promise, cases=cases), results, request.alpha)
+    for text, promise in given.of_reference.items():
+        if promise.cases:
+            status, why = outcome(promise, results, request.alpha)
             kept += status == "kept"
             failures += [f"{text}: {status}, {why}"] if status != "kept" else []
     if failures:

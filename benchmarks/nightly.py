@@ -254,7 +254,7 @@ def make_year(source: Path, into: Path) -> None:
     with Ledger(into, write=True) as ledger:
         db, told = ledger.db, latest(ledger, "dropout")
         with ledger.writing():
-            runs = add_runs(ledger, digests(told.request.plan))
+            runs = add_runs(ledger, digests(told.given.request.plan))
             db.execute("DELETE FROM night")
             db.execute("DELETE FROM recent")
             looks = {
@@ -278,7 +278,7 @@ def make_year(source: Path, into: Path) -> None:
                 db.executemany(
                     "UPDATE look SET total = ? WHERE id = ?", [(split(item)[1], look) for look, item in totals.items()]
                 )
-            verdict = standing(told.request, told.offers, ledger, told.subjects, told.run).verdict
+            verdict = standing(told.given, ledger, told.subjects, told.run).verdict
             for number in block:
                 note_night(ledger, runs[number], verdict)
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -24,10 +24,9 @@ from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.finding import Finding, Status
 from keeprate.harness.judging.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
-from keeprate.harness.judging.request import ALPHA, Request, ask, choice, jobs
+from keeprate.harness.judging.request import ALPHA, Given, Request, ask, choice
 from keeprate.harness.judging.text import failure_text, verdict_text
 from keeprate.harness.judging.verdict import Verdict
-from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.lookup import file_of
 from keeprate.harness.protocol.suite import PROFILES, default_suite, groups
@@ -111,14 +110,14 @@ class Gate:
         self._runner = Children(request.backend, request.suite_name, request.names, 1, bounds)
 
     @cached_property
-    def offers(self) -> tuple[Offer, Offer | None]:
-        """What backend and reference offer."""
-        return self._runner.offers()
+    def given(self) -> Given:
+        """What can be asked; asking for it loads the backend."""
+        return self.request.given(*self._runner.offers())
 
     @cached_property
     def docket(self) -> Docket:
         """What this process has run."""
-        return Docket(self.request, self.offers[0])
+        return Docket(self.given)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """The suite's own file stands for its findings."""
@@ -136,7 +135,7 @@ class Gate:
     def judge(self, item: Item) -> tuple[Finding, str]:
         """The finding of `item`, and what the reference breaks there; runs the cases of its group if need be."""
         if mates := self._waiting.pop(self.groups[item.name], None):
-            for result in self._runner.map(jobs(self.request, self.offers[0], mates)):
+            for result in self._runner.map(self.given.jobs(mates)):
                 self.docket.add(result)
                 self._fresh.append(result)
         finding, failure = self.docket.conclude(item.name)
@@ -179,7 +178,7 @@ class Controller(Gate):
     def pytest_sessionstart(self) -> None:
         """Refuses a backend that can't be loaded, or whose adapter is at fault, before anything is collected."""
         try:
-            self.offers  # noqa: B018 - asking is what loads it
+            self.given  # noqa: B018 - asking is what loads it
             refuse_faulty(self._runner.check(), self.request.backend)
         except NoVerdictError as error:
             self._write(no_verdict(self.request, str(error)))
@@ -230,13 +229,12 @@ class Controller(Gate):
         if not self._reported or self._interrupted:
             return
         chosen = {text: promise for text, promise in self.request.promises.items() if text in self._reported}
-        asked = self.request.among(chosen)
-        docket = Docket(asked, self.offers[0])
+        docket = Docket(self.given.among(chosen))
         for result in self._gathered:
             docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
-        verdict = conclude(asked, self.offers, docket, run_of(self._started, workers), isolated=True)
-        shown = pictures(asked, self.offers[0], verdict.leads, docket.of_backend(), self._runner.picture)
+        verdict = conclude(docket, run_of(self._started, workers), isolated=True)
+        shown = pictures(docket.given, verdict.leads, docket.of_backend(), self._runner.picture)
         self._verdict = replace(verdict, pictures=shown, findings=tuple(map(self._unless_lost, verdict)))
         self._write(self._verdict)
         self._try(github.add_summary, self._verdict)

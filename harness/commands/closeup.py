@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keeprate.harness.commands.shrinking import evidence_of, shrink, strongest, together
+from keeprate.harness.commands.shrinking import by_strength, shrink, together
 from keeprate.harness.commands.snippet import snippet
 from keeprate.harness.evidence.kinds import Evidence
-from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.finding import Finding, weigh
 from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.judging.verdict import Verdict
-from keeprate.harness.protocol.case import Case, FindingId
+from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.workers.pool import Children
 
@@ -28,14 +28,14 @@ class Closeup:
     """One finding that was judged, with the workers to look at it further, which are ended by who started them."""
 
     def __init__(self, request: Request, finding: str, results: Mapping[str, Result], runner: Children) -> None:
-        self._request, self._finding, self._results, self._runner = request, finding, results, runner
-        self._offer = runner.offers()[0]
-        self._law = FindingId.parse(finding).law
-        self._case: Case = strongest(request, self._offer, finding, results)
+        self._request, self._results, self._runner = request, results, runner
+        self._given = request.given(*runner.offers())
+        self._promise = self._given.promises[finding]
+        self._case: Case = by_strength(self._promise, results)[0]
 
     def show(self, console: Console) -> None:
         """Prints what was counted, and a picture where the terminal can show one."""
-        evidence = evidence_of(self._request, self._offer, self._finding, self._results)
+        _, _, evidence = weigh(self._promise, self._results, self._request.alpha)
         if evidence is not None:
             console.print()
             show_table(evidence, console)
@@ -50,10 +50,11 @@ class Closeup:
     def show_together(self, other: tuple[Verdict, Mapping[str, Result]], seed: int, console: Console) -> int:
         """Prints what another run found, and what both say together; the exit code that follows."""
         verdict, results = other
-        both = together(self._request, self._offer, self._finding, self._results, results)
+        promise, alpha = self._promise, self._request.alpha
+        both = together(promise, alpha, self._results, results)
         console.print()
         rows = {
-            f"seed {self._request.seed}": together(self._request, self._offer, self._finding, self._results),
+            f"seed {self._request.seed}": together(promise, alpha, self._results),
             f"fresh seed {seed}": next(iter(verdict)),
             "together": both,
         }
@@ -62,13 +63,13 @@ class Closeup:
         console.print()
         why = "Evidence adds, and a seed that drew attention by failing was chosen for it: trust the fresh one."
         console.print(filled(why), highlight=False)
-        return int(both.status in ("broken", "error") and self._request.known.reason(self._finding) is None)
+        return int(both.status in ("broken", "error") and self._request.known.reason(str(promise.id)) is None)
 
     def show_smallest(self, console: Console) -> None:
         """Prints ever smaller cases that still break; what comes next is about the last."""
         console.print("\nstill broken in", highlight=False)
         found = None
-        for found in shrink(self._request, self._offer, self._finding, self._results, self._runner):
+        for found in shrink(self._given, self._promise, self._results, self._runner):
             console.print(f"  {found.case.id}", highlight=False, markup=False, soft_wrap=True)
             self._case = found.case
         if found is None:
@@ -76,7 +77,7 @@ class Closeup:
         elif found.evidence is None:
             console.print(f"    {found.error}", highlight=False, markup=False, width=WIDTH)
         else:
-            level = self._request.alpha * self._request.plan[self._finding].share
+            level = self._request.alpha * self._promise.share
             for label, text in found.evidence.rows(level):
                 console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
 
@@ -87,8 +88,8 @@ class Closeup:
             UsageError: none can show it.
         """
         seed = self._case.seed(self._request.seed, "backend")
-        title = f"{self._offer.name} {self._offer.version}".strip()
-        return snippet(self._request.suite, self._request.backend, title, self._case, self._law, seed)
+        title = f"{self._given.offer.name} {self._given.offer.version}".strip()
+        return snippet(self._request.suite, self._request.backend, title, self._case, self._promise.id.law, seed)
 
 
 def in_blocks(rows: Sequence[str]) -> Iterator[str]:

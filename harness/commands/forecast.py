@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keeprate.harness.judging.request import Request, jobs
+from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.text import filled, millions, plural
-from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.engine import Job
 from keeprate.harness.protocol.runner import Runner
@@ -44,15 +43,14 @@ class Forecast:
 
 def forecast(request: Request, runner: Runner) -> Iterator[Forecast]:
     """One forecast for each operator that the backend has; runs its longest case for a moment, to time it."""
-    offer, _ = runner.offers()
+    given = request.given(*runner.offers())
     for op in dict.fromkeys(promise.id.op for promise in request.promises.values()):
         chosen = [text for text, promise in request.promises.items() if promise.id.op == op]
-        todo = jobs(request, offer, chosen)
-        if todo:
-            yield _one(request, runner, op, todo, offer)
+        if todo := given.jobs(chosen):
+            yield _one(request, runner, op, todo)
 
 
-def _one(request: Request, runner: Runner, op: str, todo: list[Job], offer: Offer) -> Forecast:
+def _one(request: Request, runner: Runner, op: str, todo: list[Job]) -> Forecast:
     mine = [job for job in todo if job.role == "backend"]
     draws, whole = (_draws(request, some) for some in (mine, todo))
     wanted = {text for job in mine for text in job.case.findings}

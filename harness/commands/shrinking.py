@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from keeprate.harness.evidence.kinds import Evidence
-from keeprate.harness.judging.finding import Finding, decide, weigh
-from keeprate.harness.judging.request import Request, offered
-from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.judging.finding import Finding, decide
+from keeprate.harness.judging.request import Given
 from keeprate.harness.protocol.case import Case, FindingId, Promise
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.workers.pool import Children
@@ -29,31 +28,23 @@ class Smallest:
     error: str = ""
 
 
-def together(request: Request, offer: Offer, finding: str, *runs: Mapping[str, Result]) -> Finding:
+def together(promise: Promise, alpha: float, *runs: Mapping[str, Result]) -> Finding:
     """What several runs of one finding say together: evidence adds, whatever made one ask again."""
-    promise = _offered(request, offer, finding)
-    return decide(promise, _added(promise, runs), request.alpha)
+    return decide(promise, _added(promise, runs), alpha)
 
 
-def evidence_of(request: Request, offer: Offer, finding: str, results: Mapping[str, Result]) -> Evidence | None:
-    """The evidence that a finding rests on; None if there is none."""
-    return weigh(_offered(request, offer, finding), results, request.alpha)[2]
+def by_strength(promise: Promise, results: Mapping[str, Result]) -> list[Case]:
+    """The cases of a finding, that which speaks most clearly against it first."""
+    return sorted(promise.cases, key=lambda case: -_weight(results.get(case.id), str(promise.id)))
 
 
-def strongest(request: Request, offer: Offer, finding: str, results: Mapping[str, Result]) -> Case:
-    """The case of a finding that speaks most clearly against it."""
-    return max(_offered(request, offer, finding).cases, key=lambda case: _weight(results.get(case.id), finding))
-
-
-def shrink(
-    request: Request, offer: Offer, finding: str, results: Mapping[str, Result], runner: Children
-) -> Iterator[Smallest]:
+def shrink(given: Given, promise: Promise, results: Mapping[str, Result], runner: Children) -> Iterator[Smallest]:
     """Ever smaller cases that still break, as the suite shrinks them.
 
     The first is the finding's own case that speaks against it most clearly; nothing, if none breaks on its own. Where
     cases end in an error, smaller ones that end in the same are looked for.
     """
-    promise, law = _offered(request, offer, finding), FindingId.parse(finding).law
+    request, law = given.request, promise.id.law
     threshold = promise.threshold(request.alpha)
     ended = [results[case.id].error_kind for case in promise.cases if case.id in results and results[case.id].error]
 
@@ -76,8 +67,7 @@ def shrink(
         return True
 
     smallest: dict[str, Smallest] = {}
-    own = sorted(promise.cases, key=lambda case: -_weight(results.get(case.id), finding))
-    case = next(filter(broken, own), None)
+    case = next(filter(broken, by_strength(promise, results)), None)
     if case is None:
         return
     yield smallest[case.id]
@@ -85,7 +75,7 @@ def shrink(
         other
         for one in request.plan.values()
         if one.id.op == promise.id.op and one.id.law == law
-        for other in offered(one, offer)
+        for other in filter(given.can, one.cases)
     ]
     yield from (smallest[smaller.id] for smaller in request.suite.shrink(case, others, broken))
 
@@ -94,11 +84,6 @@ def _weight(result: Result | None, finding: str) -> float:
     if result is None or result.error:
         return math.inf if result else -math.inf
     return result.evidence[finding].strength if finding in result.evidence else -math.inf
-
-
-def _offered(request: Request, offer: Offer, finding: str) -> Promise:
-    promise = request.promises[finding]
-    return replace(promise, cases=tuple(offered(promise, offer)))
 
 
 def _added(promise: Promise, runs: Sequence[Mapping[str, Result]]) -> dict[str, Result]:

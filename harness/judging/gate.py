@@ -14,7 +14,7 @@ from typing import Any
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
 from keeprate.harness.judging.pictures import pictures
-from keeprate.harness.judging.request import ALPHA, Request, ask, jobs, lacking, offered
+from keeprate.harness.judging.request import ALPHA, Given, Request, ask
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
@@ -30,17 +30,13 @@ from keeprate.harness.workers.resources import Resources
 class Docket:
     """Results as they come: a finding is concluded as soon as its last case is in, while the others still run."""
 
-    def __init__(self, request: Request, offer: Offer) -> None:
-        self._request, self._offer = request, offer
+    def __init__(self, given: Given) -> None:
+        self.given = given
         self._results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
         self._missing = {
-            text: {
-                (role, case.id)
-                for case in offered(promise, offer)
-                for role in ("reference", "backend")
-                if role == "backend" or request.judges_reference(case)
-            }
-            for text, promise in request.promises.items()
+            text: {("backend", case.id) for case in promise.cases}
+            | {("reference", case.id) for case in given.of_reference[text].cases}
+            for text, promise in given.promises.items()
         }
         self._concluded: dict[str, tuple[Finding, str]] = {}
 
@@ -59,25 +55,22 @@ class Docket:
     def conclude(self, text: str) -> tuple[Finding, str]:
         """One finding, and what the reference breaks in its place (empty if nothing)."""
         if text not in self._concluded:
-            self._concluded[text] = judged(self._request, self._offer, text, self._results)
+            self._concluded[text] = judged(self.given, text, self._results)
         return self._concluded[text]
 
 
-def judged(
-    request: Request, offer: Offer, text: str, results: Mapping[str, Mapping[str, Result]]
-) -> tuple[Finding, str]:
+def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]]) -> tuple[Finding, str]:
     """One finding, and what the reference breaks in its place (empty if nothing)."""
-    promise = request.promises[text]
+    request, promise, beside = given.request, given.promises[text], given.of_reference[text]
     failure = ""
-    if promise.id.op not in offer.names:
-        finding = unjudged(promise, "not_implemented", f"the backend has no {promise.id.op}")
-    elif not (cases := offered(promise, offer)):
-        finding = unjudged(promise, "not_offered", lacking(promise, offer))
+    if promise.id.op not in given.offer.names:
+        finding = unjudged(request.promises[text], "not_implemented", f"the backend has no {promise.id.op}")
+    elif not promise.cases:
+        finding = unjudged(request.promises[text], "not_offered", given.lacking(text))
     else:
-        finding = decide(replace(promise, cases=tuple(cases)), results["backend"], request.alpha)
-        beside = tuple(case for case in cases if request.judges_reference(case))
-        if beside:
-            status, why = outcome(replace(promise, cases=beside), results["reference"], request.alpha)
+        finding = decide(promise, results["backend"], request.alpha)
+        if beside.cases:
+            status, why = outcome(beside, results["reference"], request.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
     return replace(finding, known=request.known.reason(text), replay=request.replay(text)), failure
 
@@ -96,23 +89,16 @@ def explained(request: Request, finding: Finding, status_of: Callable[[str], Sta
     return finding.unfit(f"{(finding.detail or {}).get('reason')}; yet no other law fails there")
 
 
-def conclude(
-    request: Request,
-    offers: tuple[Offer, Offer | None],
-    docket: Docket,
-    run: dict[str, Any],
-    *,
-    isolated: bool,
-) -> Verdict:
+def conclude(docket: Docket, run: dict[str, Any], *, isolated: bool) -> Verdict:
     """The verdict that follows from the results of all jobs, in whatever order they came."""
-    offer, reference = offers
+    given, request = docket.given, docket.given.request
     pairs = [docket.conclude(text) for text in request.promises]
     failures = [failure for _, failure in pairs if failure]
     statuses = {finding.id: finding.status for finding, _ in pairs}
     findings = tuple(explained(request, finding, statuses.get) for finding, _ in pairs)
     return Verdict(
-        backend={**_described(offer), "isolated": isolated},
-        reference={**_described(reference), "failures": failures},
+        backend={**_described(given.offer), "isolated": isolated},
+        reference={**_described(given.beside), "failures": failures},
         environment=environment(),
         profile=request.profile,
         alpha=request.alpha,
@@ -194,17 +180,15 @@ def answer_in_full(
         NoVerdictError: the backend or the reference can't be loaded.
     """
     started = time.monotonic()
-    offers = runner.offers()
-    refuse_faulty(runner.check(), request.backend or offers[0].name)
-    todo = jobs(request, offers[0])
-    docket = Docket(request, offers[0])
+    given = request.given(*runner.offers())
+    refuse_faulty(runner.check(), request.backend or given.offer.name)
+    todo, docket = given.jobs(), Docket(given)
     for number, result in enumerate(runner.map(todo), start=1):
         docket.add(result)
         if progress:
             progress(number, len(todo))
-    run = run_of(started, runner.count)
-    verdict = conclude(request, offers, docket, run, isolated=runner.isolated)
-    shown = pictures(request, offers[0], verdict.leads, docket.of_backend(), runner.picture)
+    verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated)
+    shown = pictures(given, verdict.leads, docket.of_backend(), runner.picture)
     return replace(verdict, pictures=shown), docket.of_backend()
 
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.request import Request, offered
-from keeprate.harness.protocol.backend import Offer
-from keeprate.harness.protocol.case import Case
+from keeprate.harness.judging.request import Given
+from keeprate.harness.protocol.case import Case, Promise
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import Picture
 
@@ -19,8 +18,7 @@ MOST = 8  # findings that have one
 
 
 def pictures(
-    request: Request,
-    offer: Offer,
+    given: Given,
     findings: Iterable[Finding],
     results: Mapping[str, Result],
     draw: Callable[[Job], Picture | None],
@@ -32,13 +30,14 @@ def pictures(
         results: of the backend, by case: the one that speaks most clearly is shown.
         draw: what a job draws; None where nothing can be shown.
     """
+    request = given.request
     found: dict[str, dict[str, Any]] = {}
     for finding in findings:
         if len(found) == MOST:
             break
         if finding.status != "broken":
             continue
-        case = _clearest(request, offer, finding, results)
+        case = _clearest(given.promises[finding.id], results)
         mine = rows_of(draw(Job("backend", case, request.seed, {})))
         if not mine:
             continue
@@ -83,10 +82,10 @@ def checked(data: Any) -> dict[str, Any]:
     return {"case": case, "width": width, "backend": list(sides[0]), "reference": list(sides[1])}
 
 
-def _clearest(request: Request, offer: Offer, finding: Finding, results: Mapping[str, Result]) -> Case:
+def _clearest(promise: Promise, results: Mapping[str, Result]) -> Case:
     def weight(case: Case) -> float:
         result = results.get(case.id)
-        evidence = None if result is None else result.evidence.get(finding.id)
+        evidence = None if result is None else result.evidence.get(str(promise.id))
         return -math.inf if evidence is None else evidence.strength
 
-    return max(offered(request.promises[finding.id], offer), key=weight)
+    return max(promise.cases, key=weight)

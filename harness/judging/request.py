@@ -1,4 +1,4 @@
-"""What is asked of a backend, checked before anything runs; and the jobs that answer it."""
+"""What is asked of a backend, checked before anything runs; and, once it is known what it offers, the jobs for that."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 
@@ -70,6 +71,10 @@ class Request:
         """Whether the reference is judged in `case` too: where there is one, and the plan asks for it."""
         return bool(self.reference) and case.reference_draws is not None
 
+    def given(self, offer: Offer, beside: Offer | None = None) -> Given:
+        """What of it can be asked of a backend that offers this, beside a reference."""
+        return Given(self, offer, beside)
+
     def among(self, promises: Mapping[str, Promise]) -> Request:
         """The same request about `promises` alone."""
         return replace(self, promises=promises)
@@ -91,6 +96,64 @@ class Request:
         words += ["--case-timeout", repr(seconds)] if seconds is not None else []
         words += ["--memory", memory] if memory is not None else []
         return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A request, and what it was asked of offers: all that can be judged, before anything was run.
+
+    Args:
+        beside: what the reference offers; None where it isn't judged.
+    """
+
+    request: Request
+    offer: Offer
+    beside: Offer | None = None
+
+    def among(self, promises: Mapping[str, Promise]) -> Given:
+        """The same about `promises` alone."""
+        return replace(self, request=self.request.among(promises))
+
+    def can(self, case: Case) -> bool:
+        """Whether the backend can be asked."""
+        names, dtypes = self.offer.names, (*self.offer.dtypes, ANY)
+        return case.op in names and case.dtype in dtypes and set(case.needs) <= set(names)
+
+    @cached_property
+    def promises(self) -> dict[str, Promise]:
+        """Those that were chosen, with the cases that the backend can be asked, if there are any."""
+        return {text: promise.only(self.can) for text, promise in self.request.promises.items()}
+
+    @cached_property
+    def of_reference(self) -> dict[str, Promise]:
+        """The same, with the cases among these in which the reference is judged too."""
+        return {text: promise.only(self.request.judges_reference) for text, promise in self.promises.items()}
+
+    def lacking(self, finding: str) -> str:
+        """What the backend would need to be asked for `finding`, in words."""
+        cases = self.request.promises[finding].cases
+        needs = [name for case in cases for name in case.needs if name not in self.offer.names]
+        return f"the backend has no {(needs or [cases[0].dtype])[0]}"
+
+    def jobs(self, findings: Collection[str] | None = None) -> list[Job]:
+        """What is to be run for `findings`, all that were chosen unless given.
+
+        The reference's jobs come first, and of each side the longest. Every law looks at a case, chosen or not, so that
+        a finding is the same alone and in the full run.
+        """
+        wanted = [self.promises[text] for text in (self.promises if findings is None else findings)]
+        cases = {case.id: case for promise in wanted for case in promise.cases}
+        beside = filter(self.request.judges_reference, cases.values())
+        references = [case.replace(draws=case.reference_draws) for case in beside]
+        return [
+            Job(role, case, self.request.seed, {text: self._threshold(text) for text in case.findings})
+            for role, side in (("reference", references), ("backend", cases.values()))
+            for case in sorted(side, key=lambda case: -case.draws)
+        ]
+
+    def _threshold(self, finding: str) -> float | None:
+        promise = self.request.plan[finding]
+        return promise.threshold(self.request.alpha) if promise.share and len(promise.cases) == 1 else None
 
 
 def choice(text: str) -> tuple[str, ...]:
@@ -172,9 +235,9 @@ def ask(
         raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_elsewhere(finding, loaded, promises)}")
     chosen = {}
     for text, promise in promises.items():
-        looks = tuple(case for case in promise.cases if not dtypes or case.dtype in (*dtypes, ANY))
-        if looks and (not ops or promise.id.op in ops) and finding in (None, text):
-            chosen[text] = replace(promise, cases=looks)
+        narrowed = promise.only(lambda case: not dtypes or case.dtype in (*dtypes, ANY))
+        if narrowed.cases and (not ops or promise.id.op in ops) and finding in (None, text):
+            chosen[text] = narrowed
     if finding is not None and not chosen:
         raise UsageError(f"finding '{finding}' is of none of these dtypes: {', '.join(dtypes or ())}")
     return Request(
@@ -209,39 +272,3 @@ def _exist(wanted: Collection[str] | None, option: str, kind: str, existing: set
             raise UsageError(
                 f"no {kind} named '{name}'.{similar(name, existing)} There are: {', '.join(sorted(existing))}"
             )
-
-
-def offered(promise: Promise, offer: Offer) -> list[Case]:
-    """The cases of `promise` that the backend can be asked."""
-    return [
-        case
-        for case in promise.cases
-        if case.op in offer.names and case.dtype in (*offer.dtypes, ANY) and set(case.needs) <= set(offer.names)
-    ]
-
-
-def lacking(promise: Promise, offer: Offer) -> str:
-    """What the backend would need for `promise`, in words."""
-    needs = [name for case in promise.cases for name in case.needs if name not in offer.names]
-    return f"the backend has no {(needs or [promise.cases[0].dtype])[0]}"
-
-
-def jobs(request: Request, offer: Offer, findings: Collection[str] | None = None) -> list[Job]:
-    """What is to be run for `findings` (all that were chosen): the reference's jobs first, the longest first in each.
-
-    Every law looks at a case, chosen or not, so that a finding is the same alone and in the full run.
-    """
-    wanted = request.promises if findings is None else {text: request.promises[text] for text in findings}
-    cases = {case.id: case for promise in wanted.values() for case in offered(promise, offer)}
-    beside = [case for case in cases.values() if request.judges_reference(case)]
-    references = [case.replace(draws=case.reference_draws) for case in beside]
-    return [
-        Job(role, case, request.seed, {text: _threshold(request, text) for text in case.findings})
-        for role, side in (("reference", references), ("backend", cases.values()))
-        for case in sorted(side, key=lambda case: -case.draws)
-    ]
-
-
-def _threshold(request: Request, finding: str) -> float | None:
-    promise = request.plan[finding]
-    return promise.threshold(request.alpha) if promise.share and len(promise.cases) == 1 else None

@@ -8,11 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from keeprate.harness.evidence.kinds import Evidence
-from keeprate.harness.judging.request import Request
-from keeprate.harness.judging.request import jobs as jobs_of
+from keeprate.harness.judging.request import Given
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.store import Ledger, Run
-from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result, decided
 
 URGENCY = 4  # a suspicious case is drawn as if it had been gone through a quarter as often: twice the resolution
@@ -99,9 +97,10 @@ class _Ahead:
 class Agenda:
     """What to draw next, as the planner sees it; a case with a broken promise, or an error tonight, is closed."""
 
-    def __init__(self, request: Request, offer: Offer, ledger: Ledger, run: Run) -> None:
+    def __init__(self, given: Given, ledger: Ledger, run: Run) -> None:
+        plan, alpha = given.request.plan, given.request.alpha
         self._first_seed = run.first_seed
-        thresholds = {text: one.threshold(request.alpha) for text, one in request.plan.items() if one.share}
+        thresholds = {text: one.threshold(alpha) for text, one in plan.items() if one.share}
         self._suspicious = {text: SUSPICIOUS * threshold for text, threshold in thresholds.items()}
         self._spent = {True: 0.0, False: 0.0}  # seconds of statistical cases, and of exact ones
         held = Held(ledger, run.subjects["backend"], run.digests)
@@ -110,7 +109,7 @@ class Agenda:
         broken |= {text for text, peak in held.peaks.items() if peak >= thresholds.get(text, math.inf)}
         suspects = {text for text, row in last.items() if (row["log10_e"] or 0) >= self._suspicious.get(text, math.inf)}
         by_case: dict[str, list[Job]] = {}
-        for job in jobs_of(request, offer):
+        for job in given.jobs():
             by_case.setdefault(job.case.id, []).append(job)
         self._ahead = {
             case: _Ahead(
@@ -121,7 +120,7 @@ class Agenda:
                     passes.get(case, 0),
                     suspicious=not suspects.isdisjoint(todo[-1].case.findings),
                 ),
-                any(request.plan[text].share for text in todo[-1].case.findings),
+                any(plan[text].share for text in todo[-1].case.findings),
             )
             for case, todo in by_case.items()
             if broken.isdisjoint(todo[-1].case.findings)

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from keeprate.harness.errors import UsageError
-from keeprate.harness.judging.request import Request, ask
+from keeprate.harness.judging.request import Given, Request, ask
 from keeprate.harness.ledger.held import Held
-from keeprate.harness.ledger.standing import Offers, Standing, standing
+from keeprate.harness.ledger.standing import Standing, standing
 from keeprate.harness.ledger.store import Ledger, digests
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.lookup import similar
@@ -57,10 +57,9 @@ WHERE name != (SELECT name FROM subject WHERE id = :subject) GROUP BY name ORDER
 
 @dataclass(frozen=True)
 class Latest:
-    """The latest run of a backend, and the request that it was asked."""
+    """The latest run of a backend, and what it was asked."""
 
-    request: Request
-    offers: Offers
+    given: Given
     subjects: dict[str, int]
     run: dict[str, Any]
 
@@ -78,8 +77,8 @@ def tell(ledger: Ledger, suite: str, known: str | Path | None = None, backend: s
     """
     with ledger.reading():
         found = latest(ledger, suite, known, backend)
-        now = standing(found.request, found.offers, ledger, found.subjects, found.run)
-        held = Held(ledger, found.subjects["backend"], digests(found.request.plan))
+        now = standing(found.given, ledger, found.subjects, found.run)
+        held = Held(ledger, found.subjects["backend"], digests(found.given.request.plan))
         broken = {item.id for item in now.verdict if item.status == "broken"}
         pictures = {text: one for text, one in held.pictures().items() if text in broken}
         now = replace(now, verdict=replace(now.verdict, pictures=pictures))
@@ -112,7 +111,7 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
     beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (row["reference"],)).fetchone()
     offers = _offer(ledger, row["offer"]), _offer(ledger, beside["offer"]) if beside else None
     run = {name: row[name] for name in ("seconds", "workers", "host")} | {"started": f"{row['night']}T00:00:00Z"}
-    return Latest(request, offers, subjects, run)
+    return Latest(request.given(*offers), subjects, run)
 
 
 def _offer(ledger: Ledger, text: str) -> Offer:
@@ -128,7 +127,8 @@ def _offer(ledger: Ledger, text: str) -> Offer:
 
 
 def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[str, Any]:
-    subject, night, verdict = latest.subjects["backend"], latest.run["started"][:10], now.verdict
+    request, verdict = latest.given.request, now.verdict
+    subject, night = latest.subjects["backend"], latest.run["started"][:10]
     before = {text: row["status"] for text, row in held.stood(before=night).items()}  # empty for the first night
     rank = {
         item.id: (item.fails, item.status != "kept", item.effect.part if item.effect else 0.0)
@@ -136,7 +136,7 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
         if item.status not in ("not_implemented", "not_offered")
     }
     known = {item.id for item in verdict}
-    waiting = (promise.id for text, promise in latest.request.promises.items() if text not in known)
+    waiting = (promise.id for text, promise in request.promises.items() if text not in known)
     notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
     return {
         "pending": now.pending,
@@ -152,7 +152,7 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
         "history": {text: _spread(_rows(ledger, NIGHTS, {"promise": held.ids.get(text)})) for text in notable},
         "before": _before(ledger, subject, notable),
         "others": _rows(ledger, OTHERS, {"subject": subject}),
-        "laws": _laws(ledger, subject, held, latest.request),
+        "laws": _laws(ledger, subject, held, request),
     }
 
 

@@ -10,15 +10,18 @@ from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.gate import refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
-from keeprate.harness.judging.request import Request
+from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.agenda import Agenda
 from keeprate.harness.ledger.held import Held
-from keeprate.harness.ledger.standing import Offers, Standing, concluded, keep_pictures, note_night, standing
+from keeprate.harness.ledger.standing import Standing, concluded, keep_pictures, note_night, standing
 from keeprate.harness.ledger.store import Ledger, Run, UnwritableError
+from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.protocol.suite import AdapterCheck, Picture
+
+Offers = tuple[Offer, Offer | None]
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ def draw(
     offers = runner.offers()
     refuse_faulty(runner.check(), request.backend)
     run = ledger.begin(request, offers, machine, kind="nightly", workers=runner.count, seed=seed)
-    request = replace(request, seed=run.first_seed)
-    todo = Agenda(request, offers[0], ledger, run)
+    given = replace(request, seed=run.first_seed).given(*offers)
+    todo = Agenda(given, ledger, run)
     try:
         for result in runner.map(todo.until(time.monotonic() + budget)):
             totals = ledger.add(run, result, time.monotonic() - started)
@@ -79,34 +82,34 @@ def draw(
     except KeyboardInterrupt:
         interrupted = True
         interrupts.answered()
-    stand, failure = _end(request, offers, ledger, run, started, runner, pictured=not interrupted)
+    stand, failure = _end(given, ledger, run, started, runner, pictured=not interrupted)
     if stand is None:
-        stand = concluded(request, offers, tonight, run_of(started, runner.count))
+        stand = concluded(given, tonight, run_of(started, runner.count))
     return Drawn(stand, passes, interrupted, failure)
 
 
 def _end(
-    request: Request, offers: Offers, ledger: Ledger, run: Run, started: float, runner: Runner, *, pictured: bool
+    given: Given, ledger: Ledger, run: Run, started: float, runner: Runner, *, pictured: bool
 ) -> tuple[Standing | None, UsageError | None]:
     """Notes how a run ended: what all runs show, None if the ledger can't be read, and what it failed by."""
     stand = None
     try:
         with ledger.reading():
-            stand = standing(request, offers, ledger, run.subjects, run_of(started, runner.count))
+            stand = standing(given, ledger, run.subjects, run_of(started, runner.count))
             note_night(ledger, run, stand.verdict)
             if pictured:
-                _picture(request, offers, ledger, run, stand.verdict, runner)
+                _picture(given, ledger, run, stand.verdict, runner)
     except UsageError as failure:
         return stand, failure
     return stand, None
 
 
-def _picture(request: Request, offers: Offers, ledger: Ledger, run: Run, verdict: Verdict, runner: Runner) -> None:
+def _picture(given: Given, ledger: Ledger, run: Run, verdict: Verdict, runner: Runner) -> None:
     """Draws what broke and has no picture yet; the evidence of all nights says where it shows."""
     held = Held(ledger, run.subjects["backend"], run.digests)
     known = held.pictures()
     if new := [finding for finding in verdict.leads if finding.id not in known]:
-        keep_pictures(ledger, run, pictures(request, offers[0], new, held.results(), runner.picture))
+        keep_pictures(ledger, run, pictures(given, new, held.results(), runner.picture))
 
 
 class Recording:
@@ -133,7 +136,7 @@ class Recording:
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in whatever order they come, each in the ledger before it is handed on."""
         assert self._offers is not None
-        started, request, run = time.monotonic(), self._request, self._begin(self._offers)
+        started, run, given = time.monotonic(), self._begin(self._offers), self._request.given(*self._offers)
         for result in self._runner.map(jobs):
             if run is not None and self.failure is None:
                 try:
@@ -142,7 +145,7 @@ class Recording:
                     self.failure = failure
             yield result
         if run is not None and self.failure is None:
-            _, self.failure = _end(request, self._offers, self._ledger, run, started, self._runner, pictured=True)
+            _, self.failure = _end(given, self._ledger, run, started, self._runner, pictured=True)
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""

@@ -9,15 +9,13 @@ from typing import Any
 
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.gate import Docket, conclude
-from keeprate.harness.judging.request import Request, offered
+from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.store import Ledger, Run, digests
-from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Promise
 from keeprate.harness.protocol.engine import Result
 
-Offers = tuple[Offer, Offer | None]
 Results = Mapping[tuple[str, str], Result]  # by role and case
 
 
@@ -39,10 +37,8 @@ class Standing:
     draws: int = 0
 
 
-def standing(
-    request: Request, offers: Offers, ledger: Ledger, subjects: Mapping[str, int], run: dict[str, Any]
-) -> Standing:
-    """What all runs show, of what is counted as the plan of `request` counts it.
+def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dict[str, Any]) -> Standing:
+    """What all runs show, of what is counted as the plan counts it today.
 
     What was broken at the end of a run stays broken: the largest e-value there has been is what Ville's inequality
     bounds.
@@ -53,10 +49,11 @@ def standing(
     Raises:
         UsageError: something in the ledger is no evidence.
     """
+    request = given.request
     counted = digests(request.plan)
     held = {role: Held(ledger, subject, counted) for role, subject in subjects.items()}
     results = {(role, case): found for role, side in held.items() for case, found in side.results(role).items()}
-    now = concluded(request, offers, results, run)
+    now = concluded(given, results, run)
     peaks = held["backend"].peaks
     findings = tuple(_still_broken(request, item, peaks.get(item.id)) for item in now.verdict)
     otherwise = now.otherwise.union(*(side.otherwise for side in held.values())) & request.promises.keys()
@@ -64,30 +61,25 @@ def standing(
     return Standing(replace(now.verdict, findings=findings), now.pending, otherwise, *drawn)
 
 
-def concluded(request: Request, offers: Offers, results: Results, run: dict[str, Any]) -> Standing:
+def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:
     """What `results` show.
 
     A promise is judged once each of its cases was looked at, so that what an e-value averages over never changes; and
     if all of them show the kind of evidence that its law gives.
     """
     ready, otherwise = {}, set()
-    for text, promise in request.promises.items():
-        cases = offered(promise, offers[0])
-        beside = [case for case in cases if request.judges_reference(case)]
-        mine, theirs = (
-            [results.get(("backend", case.id)) for case in cases],
-            [results.get(("reference", case.id)) for case in beside],
-        )
+    for text, promise in given.request.promises.items():
+        mine = [results.get(("backend", case.id)) for case in given.promises[text].cases]
+        theirs = [results.get(("reference", case.id)) for case in given.of_reference[text].cases]
         if _of_another_law(promise, mine) or _of_another_law(promise, theirs):
             otherwise.add(text)
         elif all(result is not None and _looked_at(result, text) for result in (*mine, *theirs)):
             ready[text] = promise
-    asked = request.among(ready)
-    docket = Docket(asked, offers[0])
+    docket = Docket(given.among(ready))
     for result in results.values():
         docket.add(result)
-    verdict = conclude(asked, offers, docket, run, isolated=True)
-    return Standing(verdict, len(request.promises) - len(ready), otherwise)
+    verdict = conclude(docket, run, isolated=True)
+    return Standing(verdict, len(given.request.promises) - len(ready), otherwise)
 
 
 def _looked_at(result: Result, text: str) -> bool:

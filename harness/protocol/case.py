@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -121,6 +121,10 @@ class Promise:
     id: FindingId
     share: float
     cases: tuple[Case, ...]
+
+    def only(self, wanted: Callable[[Case], bool]) -> Promise:
+        """The same, resting on those of its cases that are `wanted`."""
+        return replace(self, cases=tuple(filter(wanted, self.cases)))
 
     def threshold(self, alpha: float) -> float:
         """Log10 of the e-value from which on this promise counts as broken, when the whole budget is `alpha`."""

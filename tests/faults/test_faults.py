@@ -10,7 +10,7 @@ import pytest
 
 from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.judging.gate import answer, open_children, open_runner
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.engine import GIVEN_UP
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.workers.resources import Resources
@@ -194,7 +194,7 @@ def test_an_adapter_that_answers_while_it_is_looked_at_is_refused(label, left_be
 def test_what_is_written_to_the_pipe_is_no_picture(left_behind):
     request = ask(f"{HERE}/meddlers.py:WritesJsonToThePipe", suite=DRAWN, profile="quick")
     with open_children(request, Resources(workers=1)) as runner:
-        job = next(job for job in jobs(request, runner.offers()[0]) if job.case.parameters["p"] == 0.25)
+        job = next(job for job in request.given(*runner.offers()).jobs() if job.case.parameters["p"] == 0.25)
         assert runner.picture(job) is None
         assert runner.run(job.replace(case=job.case.replace(parameters={"p": 0.5}))).error == ""
     assert left_behind() == ([], [])

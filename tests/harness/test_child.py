@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from keeprate.harness.judging.gate import open_runner
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.workers import child as killable
 from keeprate.harness.workers.child import Child, ChildDiedError
@@ -64,7 +64,7 @@ def test_a_child_whose_parent_goes_ends_in_the_middle_of_a_case_and_not_before(c
     child = child_of(lifeline)
     os.close(lifeline)
     offer = msgspec.convert(told(child, {**SETUP, "backend": HANGS})["offer"], Offer)
-    todo = jobs(ask(HANGS, suite=f"{HERE}/coin.py", profile="quick"), offer)
+    todo = ask(HANGS, suite=f"{HERE}/coin.py", profile="quick").given(offer).jobs()
     hangs = next(job for job in todo if (job.case.op, job.case.parameters) == ("toss", {"p": 0.25}))
     tell(child, msgspec.to_builtins(hangs))
     with pytest.raises(subprocess.TimeoutExpired):
@@ -116,7 +116,7 @@ def test_a_process_that_gathers_threads_is_replaced_by_another(tmp_path, monkeyp
     monkeypatch.setattr(killable, "OFTEN", 4)
     request = ask(f"{HERE}/coins.py:Gathering", suite=f"{HERE}/coin.py", profile="quick")
     with open_runner(request, Resources(workers=1)) as runner:
-        todo = [job.replace(seed=seed) for seed in range(20) for job in jobs(request, runner.offers()[0])]
+        todo = [job.replace(seed=seed) for seed in range(20) for job in request.given(*runner.offers()).jobs()]
         results = list(runner.map(todo))
     assert [result.error for result in results] == [""] * len(todo)
     seen = [tuple(map(int, line.split())) for line in Path("gathered").read_text(encoding="utf-8").splitlines()]

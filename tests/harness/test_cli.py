@@ -24,7 +24,7 @@ from keeprate.harness.commands.forecast import forecast
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import write
 from keeprate.harness.judging.gate import answer, judge
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
@@ -366,7 +366,8 @@ def test_a_plan_counts_draws_as_the_verdict_will():
     rates = [finding for finding in answer(request, runner) if finding.law == "keep_rate"]
     drawn = sum(finding.effect.n for finding in rates if finding.effect)
     assert row.draws == pytest.approx(drawn, rel=0.1)  # calls are whole
-    assert row.draws < sum(job.case.draws for job in jobs(request, runner.offers()[0])) / 1.5  # p = 0 draws nothing
+    todo = request.given(*runner.offers()).jobs()
+    assert row.draws < sum(job.case.draws for job in todo) / 1.5  # p = 0 draws nothing
 
 
 def test_a_plan_judges_nothing(keeprate, coin, coins):
@@ -640,7 +641,7 @@ def test_a_replay_that_fails_ends_its_workers(command, monkeypatch, coin, coins)
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("keeprate.harness.commands.closeup.strongest", fail)
+    monkeypatch.setattr("keeprate.harness.commands.closeup.by_strength", fail)
     before = psutil.Process().children()
     run = command("replay", "toss/fair/float32/p0.5/-/eager", "--backend", f"{coins}:Fair", "--suite", coin, *COIN_RUN)
     assert run.code == 3

@@ -14,7 +14,7 @@ from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer, open_runner
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case, FindingId
 from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, run
@@ -286,7 +286,7 @@ def test_no_case_of_dropout_is_in_two_groups(profile):
 def test_the_reference_is_judged_first_and_by_draws_of_its_own():
     request = ask("torch", profile="gate", ops=["dropout"], dtypes=["float32"])
     offer = Offer("torch", "", "cpu", ("float32",), ("dropout", "vjp"))
-    todo = jobs(request, offer)
+    todo = request.given(offer).jobs()
     roles = [job.role for job in todo]
     first = roles.index("backend")
     assert set(roles[:first]) == {"reference"} and set(roles[first:]) == {"backend"}
@@ -408,7 +408,7 @@ def test_what_was_given_up_is_told_once_by_a_field_of_its_own(coin, coins, schem
 def test_evidence_is_the_same_after_it_has_travelled(coin, coins, fresh_seed):
     request = ask(f"{coins}:Fair", suite=coin, profile="quick", seed=fresh_seed)
     with open_runner(request, Resources(workers=1)) as children:
-        todo = jobs(request, children.offers()[0])
+        todo = request.given(*children.offers()).jobs()
         far = {result.case: result.replace(seconds=0.0) for result in children.map(todo)}
     backend = find(request.backend, group="keeprate.backends", kind="backend")
     near = {job.case.id: run(request.suite, backend, job).replace(seconds=0.0) for job in todo}

@@ -37,8 +37,7 @@ def sound(tmp_path_factory):
             tally = Tally(("heads", "tails"), (round(1000 * p), 1000 - round(1000 * p)), (p, 1 - p))
             ledger.add(run, Result("backend", case.id, {fair: tally, lands: passed(1000)}), 1.0)
         verdict = standing(
-            request,
-            (OFFER, None),
+            request.given(OFFER),
             ledger,
             run.subjects,
             {"seconds": 1.0, "workers": 1, "host": "h", "started": "2026-01-01T00:00:00Z"},

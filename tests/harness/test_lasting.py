@@ -11,7 +11,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import passed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger.agenda import Agenda
 from keeprate.harness.ledger.history import tell
 from keeprate.harness.ledger.merge import merge
@@ -92,14 +92,14 @@ def runner(request, kind="Fair"):
 def gone_through(request, ledger, kind="Fair"):
     """A run that goes through every case once."""
     run = ledger.begin(request, (OFFER, None), described(), kind="gate", workers=1)
-    for result in runner(request, kind).map(jobs(replace(request, seed=run.first_seed), OFFER)):
+    for result in runner(request, kind).map(replace(request, seed=run.first_seed).given(OFFER).jobs()):
         ledger.add(run, result, 1.0)
     note_night(ledger, run, now(request, ledger, run).verdict)
     return run
 
 
 def now(request, ledger, run):
-    return standing(request, (OFFER, None), ledger, run.subjects, {})
+    return standing(request.given(OFFER), ledger, run.subjects, {})
 
 
 def judged(stand):
@@ -132,7 +132,8 @@ def test_a_plan_that_changes_leaves_the_evidence_of_all_other_promises_valid(var
 def test_what_a_plan_has_more_is_drawn_first(variant, ledger, changes, otherwise, new):
     gone_through(variant(), ledger)
     after = variant(*changes)
-    todo = Agenda(after, OFFER, ledger, ledger.begin(after, (OFFER, None), described(), kind="nightly", workers=1))
+    run = ledger.begin(after, (OFFER, None), described(), kind="nightly", workers=1)
+    todo = Agenda(after.given(OFFER), ledger, run)
     unseen = {case.id for text in otherwise | new for case in after.plan[text].cases}
     drawn = [job.case.id for _, job in zip(unseen, todo.until(float("inf")), strict=False)]
     assert set(drawn) == unseen

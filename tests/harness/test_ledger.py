@@ -24,7 +24,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import failed, passed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger import schema
 from keeprate.harness.ledger.agenda import REFERENCE, Agenda
 from keeprate.harness.ledger.encoding import join, split
@@ -168,7 +168,7 @@ def answer_as_planned(agenda, job, seconds):
 
 
 def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, asked):
-    agenda, passes = Agenda(asked, OFFER, ledger, begin(ledger, asked)), []
+    agenda, passes = Agenda(asked.given(OFFER), ledger, begin(ledger, asked)), []
     for job in islice(agenda.until(time.monotonic() + 60), 24):
         if job.case.id == CASE:
             passes.append(job.passes)
@@ -178,7 +178,7 @@ def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, as
 
 def test_the_reference_is_gone_through_once_for_four_times(ledger, asked):
     narrowed = replace(asked, reference="standard")
-    agenda, passes = Agenda(narrowed, OFFER, ledger, begin(ledger, asked)), Counter()
+    agenda, passes = Agenda(narrowed.given(OFFER), ledger, begin(ledger, asked)), Counter()
     for job in islice(agenda.until(time.monotonic() + 60), 40):
         passes[job.role, job.case.id] += job.passes
         answer_as_planned(agenda, job, 0.025)
@@ -206,7 +206,7 @@ def test_cells_that_are_counted_otherwise_begin_anew_and_what_was_counted_is_kep
     assert total[LANDS].checked == 15 + 7 + 7
     aside = ledger.db.execute("SELECT total FROM look JOIN promise ON promise.id = promise WHERE digest IS NULL")
     assert [json.loads(join_text(row["total"])) for row in aside] == [{"counts": [[5, 10]]}]
-    stand = standing(asked, (OFFER, None), ledger, run.subjects, {})
+    stand = standing(asked.given(OFFER), ledger, run.subjects, {})
     assert (stand.otherwise, {item.id: item.evidence.n for item in stand.verdict}) == ({FAIR}, {FAIR: 14})
 
 
@@ -227,7 +227,7 @@ def test_a_case_that_was_given_up_stays_so(ledger, asked):
     run = begin(ledger, asked)
     ledger.add(run, Result("backend", CASE, error="no more of it", error_kind=GIVEN_UP), 1.0)
     assert held(ledger).results()[CASE].error_kind == GIVEN_UP
-    stand = standing(asked, (OFFER, None), ledger, run.subjects, {})
+    stand = standing(asked.given(OFFER), ledger, run.subjects, {})
     assert [finding.detail for finding in stand.verdict] == [{"reason": "no more of it", "kind": GIVEN_UP}]
     ledger.add(run, Result("backend", CASE, error="it crashes"), 1.0)
     assert held(ledger).results()[CASE].error_kind == ""
@@ -587,7 +587,7 @@ def wait_for_cases(path, number):
 def test_a_promise_is_judged_once_each_of_its_cases_was_looked_at(ledger, asked):
     run = begin(ledger, asked)
     ledger.add(run, result(10_000, 10_000), 1.0)
-    stand = standing(asked, (OFFER, None), ledger, run.subjects, {})
+    stand = standing(asked.given(OFFER), ledger, run.subjects, {})
     assert [finding.id for finding in stand.verdict] == [FAIR]
     assert stand.pending == len(asked.promises) - 1
 
@@ -599,7 +599,7 @@ def test_draws_are_no_evidence_of_an_exact_law(ledger):
     offers = Offer("mine", "1", "cpu", ("float32",), ("dropout",)), None
     run = ledger.begin(narrowed, offers, described(), kind="gate", workers=1)
     ledger.add(run, Result("backend", case.id, {text: Tally(("a", "b"), (5, 5), (0.5, 0.5))}), 1.0)
-    stand = standing(narrowed, offers, ledger, run.subjects, {})
+    stand = standing(narrowed.given(*offers), ledger, run.subjects, {})
     assert stand.otherwise == {text}
     assert text not in {finding.id for finding in stand.verdict}
 
@@ -624,7 +624,7 @@ def test_a_broken_promise_is_not_drawn_again(ledger, asked):
 
 def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, asked):
     run = begin(ledger, asked)
-    agenda = Agenda(asked, OFFER, ledger, run)
+    agenda = Agenda(asked.given(OFFER), ledger, run)
 
     def drawn(heads, tails):
         agenda.note(structs.replace(result(heads, tails), seconds=0.1), ledger.add(run, result(heads, tails), 1.0))
@@ -637,7 +637,7 @@ def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, asked):
 
 def test_a_night_draws_where_it_resolves_most_in_a_second(ledger, asked):
     run = begin(ledger, asked)
-    agenda = Agenda(asked, OFFER, ledger, run)
+    agenda = Agenda(asked.given(OFFER), ledger, run)
     seconds = {"toss": 0.01, "spin": 0.04}
     drawn = dict.fromkeys(seconds, 0)
     for job in islice(agenda.until(time.monotonic() + 60), 400):
@@ -652,12 +652,12 @@ def test_a_fault_that_one_night_cannot_see_is_seen_by_many(ledger, asked, monkey
     monkeypatch.setattr(type(coin), "chance_too_much", 0.004)
     suite, names = asked.suite, asked.names
     verdicts = []
-    for job in [job for job in jobs(asked, OFFER) if job.case.id == CASE]:
+    for job in [job for job in asked.given(OFFER).jobs() if job.case.id == CASE]:
         for number in range(20):
             run = begin(ledger, asked)
             for found in InProcess(coin, suite, names).map([structs.replace(job, seed=run.first_seed)]):
                 ledger.add(run, found, 1.0)
-            verdict = standing(asked, (OFFER, None), ledger, run.subjects, {}).verdict
+            verdict = standing(asked.given(OFFER), ledger, run.subjects, {}).verdict
             note_night(ledger, run, verdict)
             verdicts.append({finding.id: finding.status for finding in verdict}[FAIR])
             assert number < 19 or verdicts[-1] == "broken"
@@ -672,7 +672,7 @@ def test_what_was_broken_stays_so_whatever_comes_after(ledger, asked):
     run = begin(ledger, asked)
 
     def told():
-        verdict = standing(asked, (OFFER, None), ledger, run.subjects, {}).verdict
+        verdict = standing(asked.given(OFFER), ledger, run.subjects, {}).verdict
         note_night(ledger, run, verdict)
         return next(finding for finding in verdict if finding.id == FAIR)
 

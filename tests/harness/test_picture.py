@@ -51,5 +51,5 @@ def test_what_ended_in_an_error_has_no_picture():
     offer = Offer("mine", "1", "cpu", ("float32",), tuple(request.names))
     one, other, *_ = request.promises.values()
     findings = [unjudged(one, "error", ""), unjudged(other, "broken", "")]
-    drawn = pictures(request, offer, findings, {}, lambda job: Picture("title", ("10",)))
+    drawn = pictures(request.given(offer), findings, {}, lambda job: Picture("title", ("10",)))
     assert list(drawn) == [str(other.id)]

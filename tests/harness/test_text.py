@@ -37,10 +37,10 @@ def off_by(promise, part):
 
 
 def concluded(asked, results, run):
-    docket = Docket(asked, OFFER)
+    docket = Docket(asked.given(OFFER, OFFER))
     for result in results:
         docket.add(result)
-    return conclude(asked, (OFFER, OFFER), docket, run, isolated=True)
+    return conclude(docket, run, isolated=True)
 
 
 @pytest.fixture(scope="module")
