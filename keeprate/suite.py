@@ -5,18 +5,22 @@ A suite is a subclass of `Suite`; docs/new-suite.md goes from nothing to a verdi
 
 from keeprate.harness.errors import BackendError, NotOffered, NoVerdictError, Unreadable, UsageError
 from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.harness.evidence.counterexample import Counterexample
+from keeprate.harness.evidence.counterexample import Counterexample, Value
 from keeprate.harness.evidence.kinds import Count, Evidence, Interval, Statistic, evidence_kind
 from keeprate.harness.evidence.likelihood import draws_to_detect
-from keeprate.harness.evidence.moments import Moments
+from keeprate.harness.evidence.moments import UNIT, Moments
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.case import ANY, Case, FindingId
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.protocol.backend import load_backend, name_of
+from keeprate.harness.protocol.case import ANY, Case, FindingId, shape_text
 from keeprate.harness.protocol.law import Law, law
-from keeprate.harness.protocol.suite import PROFILES, AdapterCheck, Cause, Defect, Picture, Suite
+from keeprate.harness.protocol.suite import PROFILES, AdapterCheck, Cause, Defect, Picture, Suite, load_suite
+from keeprate.harness.untrusted_text import briefly, first_line, shown
 
 __all__ = [
     "ANY",
     "PROFILES",
+    "UNIT",
     "AdapterCheck",
     "BackendError",
     "Case",
@@ -26,6 +30,7 @@ __all__ = [
     "Counterexample",
     "Defect",
     "Evidence",
+    "Finding",
     "FindingId",
     "Interval",
     "Law",
@@ -38,9 +43,17 @@ __all__ = [
     "Tally",
     "Unreadable",
     "UsageError",
+    "Value",
+    "briefly",
     "draws_to_detect",
     "evidence_kind",
     "failed",
+    "first_line",
     "law",
+    "load_backend",
+    "load_suite",
+    "name_of",
     "passed",
+    "shape_text",
+    "shown",
 ]

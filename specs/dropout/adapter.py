@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.harness.protocol.lookup import similar
-from keeprate.harness.protocol.suite import AdapterCheck
-from keeprate.harness.untrusted_text import briefly
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import SPECIAL, filled, thousand
+from keeprate.suite import AdapterCheck, briefly
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
 ROWS = 3
@@ -94,9 +93,9 @@ def _operators(backend: Any) -> list[str]:
 def _there(backend: Any) -> str:
     if _operators(backend):
         return ""
-    hints = ((name, similar(name, CONTRACTS)) for name in dir(backend) if callable(getattr(backend, name, None)))
-    meant = next((f".{hint.removesuffix('?')} for {name}?" for name, hint in hints if hint), "")
-    return f"none of {', '.join(CONTRACTS)} is defined{meant}"
+    called = (name for name in dir(backend) if callable(getattr(backend, name, None)))
+    meant = [f". Did you mean {near} for {name}?" for name in called for near in get_close_matches(name, CONTRACTS, 1)]
+    return f"none of {', '.join(CONTRACTS)} is defined{meant[0] if meant else ''}"
 
 
 def _callable(backend: Any) -> str:

@@ -6,10 +6,8 @@ import functools
 from dataclasses import dataclass
 from math import prod
 
-from keeprate.harness.evidence.likelihood import draws_to_detect
-from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.suite import Case, Tally, draws_to_detect
 
 MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here
 ENDS = (0.001, 0.99, 0.999)  # where rounding hides

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.harness.errors import BackendError, NotOffered
-from keeprate.harness.untrusted_text import briefly, first_line
 from keeprate.specs.dropout.contexts import ROWS, Context
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.rounding import Floats
+from keeprate.suite import BackendError, NotOffered, briefly, first_line
 
 Function = Callable[[Any], Any]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.specs.dropout.counterexamples import Call, wrong_shape, wrong_value
 from keeprate.specs.dropout.outcome import Mask, Outcomes
 from keeprate.specs.dropout.rounding import Floats
+from keeprate.suite import Check, failed, passed
 
 Place = Callable[[tuple[int, ...]], tuple[int, ...]]
 NOTHING = Call()  # to say of it

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keeprate.harness.errors import BackendError
-from keeprate.harness.evidence.counterexample import Counterexample, Value
-from keeprate.harness.protocol.case import shape_text
+from keeprate.suite import BackendError, Counterexample, Value, shape_text
 
 
 @dataclass(frozen=True)

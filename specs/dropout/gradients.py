@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.harness.evidence.check import Check, passed
-from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare, same
@@ -22,6 +20,7 @@ from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats, bounds
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import Repeats, Sample
+from keeprate.suite import Case, Check, passed
 
 Counts = npt.NDArray[np.int64]
 SPECIAL_EVERY = 7  # no power of two divides it, so zeros meet every position of a vector and every channel

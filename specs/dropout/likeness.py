@@ -9,11 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from keeprate.harness.evidence.counterexample import Counterexample, Value
-from keeprate.harness.judging.finding import Finding
-from keeprate.harness.protocol.case import ANY
-from keeprate.harness.protocol.suite import Cause
 from keeprate.specs.dropout.contexts import PLAIN
+from keeprate.suite import ANY, Cause, Counterexample, Finding, Value
 
 MOST, FEW = 0.9, 0.01  # parts of the checked elements: nearly all are wrong, or hardly any
 ENDS = 0.02  # of the rarer outcome: rates where rounding hides

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from keeprate.harness.errors import BackendError
-from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.counterexamples import Call, raised
 from keeprate.specs.dropout.outcome import Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats
+from keeprate.suite import BackendError, Check, failed, passed
 
 Relation = Literal["", "same", "other"]
 

@@ -19,13 +19,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from keeprate.harness.errors import BackendError, NotOffered
-from keeprate.harness.protocol.backend import load_backend, name_of
-from keeprate.harness.protocol.case import Case
-from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.caller import Caller, Seen
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import filled
+from keeprate.suite import BackendError, Case, NotOffered, load_backend, load_suite, name_of
 
 
 class OtherProcess:

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from keeprate.harness.errors import NoVerdictError
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.outcome import Mask, Outcomes
 from keeprate.specs.dropout.rounding import Floats, bounds
+from keeprate.suite import NoVerdictError
 
 
 class _GivenMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's mode has no annotations

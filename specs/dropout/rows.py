@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import NamedTuple
 
-from keeprate.harness.protocol.case import ANY, Case, FindingId, shape_text
 from keeprate.specs.dropout.aims import AIMS, LESSER, Aim, draws
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.suite import ANY, Case, FindingId, shape_text
 
 READ = ("masks", "unmapped", "lazy", "streams", "mixed", "after_seeds", "processes", "gradients")  # they read masks
 Shape = tuple[int, ...]

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.harness.evidence.moments import UNIT
-from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import counterexamples, reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare, same
@@ -22,6 +19,7 @@ from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import Repeats, Sample, sampled
+from keeprate.suite import UNIT, Case, Check, failed, passed
 
 HELD = 1 << 18  # elements of outputs that are made before the first of them is read
 BLOCK = 1 << 17  # elements that are compared at once where equality fails

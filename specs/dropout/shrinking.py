@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout.contexts import plainness
 from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.suite import Case
 
 Plainness = tuple[float, str]  # the smaller the number, the plainer; the text tells apart what is equally plain
 CALLS = 5000  # of a small shape, at most: what a person waits for

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from keeprate.harness.errors import BackendError
-from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
@@ -32,6 +30,7 @@ from keeprate.specs.dropout.inputs import (
 from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
 from keeprate.specs.dropout.rounding import Floats
+from keeprate.suite import BackendError, Case
 
 RATES = (0.1, 0.3, 0.9)
 REFUSED_RATES = (-0.1, -1e-9, 1 + 1e-9, 1.5, float("inf"), float("nan"))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller, Seen
 from keeprate.specs.dropout.contracts import CONTRACTS
@@ -19,6 +18,7 @@ from keeprate.specs.dropout.other_process import two, two_unseeded
 from keeprate.specs.dropout.sample import Backward, Masks, Reader
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import CHUNK
+from keeprate.suite import Case
 
 TOGETHER = 16  # calls that another process makes at a time
 UNSEEDED = 0.5  # the p of calls without a seed

@@ -8,15 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from keeprate.harness.protocol.case import Case
-from keeprate.harness.protocol.suite import AdapterCheck, Cause, Defect, Picture, Suite
-from keeprate.harness.untrusted_text import shown
 from keeprate.specs.dropout import adapter, aims, likeness, shrinking
 from keeprate.specs.dropout.contexts import plainness
 from keeprate.specs.dropout.laws import channels, gradient, modes, moments, outcomes, streams
 from keeprate.specs.dropout.plan import plan
 from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.masks import independence, rate
+from keeprate.suite import AdapterCheck, Case, Cause, Defect, Picture, Suite, shown
 
 HERE = Path(__file__).parent
 LAYOUTS = ("channels_first", "channels_last")

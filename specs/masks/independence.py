@@ -7,12 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from keeprate.harness.errors import Unreadable
-from keeprate.harness.evidence.check import Check
-from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.law import law
 from keeprate.specs.masks.packed_masks import WORD, Pairs
 from keeprate.specs.masks.sample import Sample
+from keeprate.suite import Check, Tally, Unreadable, law
 
 BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
 PAIR = ("both kept", "one kept", "none kept")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keeprate.harness.protocol.suite import Picture
 from keeprate.specs.masks.packed_masks import PackedMasks
+from keeprate.suite import Picture
 
 WIDTH, HEIGHT = 76, 40  # entries, at most
 

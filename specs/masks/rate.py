@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.law import law
 from keeprate.specs.masks.packed_masks import WORD, column_counts
 from keeprate.specs.masks.sample import Sample
+from keeprate.suite import Tally, law
 
 KEPT = ("kept", "dropped")
 PARTS = 64

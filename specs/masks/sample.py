@@ -9,10 +9,8 @@ from typing import TypeVar
 import numpy as np
 import scipy  # its FFT is twice as fast as NumPy's in single precision; loaded when it is needed
 
-from keeprate.harness.errors import NotOffered, Unreadable
-from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.specs.masks.packed_masks import WORD, PackedMasks
+from keeprate.suite import Check, Counterexample, NotOffered, Unreadable, failed, passed
 
 CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
 SEARCHED = 1 << 15  # entries in which a lag is looked for

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keeprate.harness.evidence.check import Check
-from keeprate.harness.protocol.law import law
+from keeprate.suite import Check, law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keeprate.harness.errors import Unreadable
-from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.harness.protocol.law import law
 from keeprate.specs.dropout.counterexamples import raised, taken, wrong_mask
 from keeprate.specs.dropout.laws.outcomes import written
+from keeprate.suite import Check, Unreadable, failed, law, passed
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keeprate.harness.errors import Unreadable
-from keeprate.harness.evidence.moments import UNIT, Moments
-from keeprate.harness.protocol.law import law
+from keeprate.suite import UNIT, Moments, Unreadable, law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.sample import Masks

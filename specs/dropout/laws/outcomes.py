@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keeprate.harness.errors import Unreadable
-from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.harness.protocol.law import law
 from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.counterexamples import wrong_dtype
 from keeprate.specs.dropout.outcome import exactly
+from keeprate.suite import Check, Unreadable, failed, law, passed
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keeprate.harness.evidence.check import Check, failed, passed
-from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.protocol.law import law
 from keeprate.specs.dropout.counterexamples import no_mask, raised, wrong_mask
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks.rate import KEPT
+from keeprate.suite import Check, Tally, failed, law, passed
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from keeprate.harness.errors import UsageError
-from keeprate.harness.protocol.case import Case
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.reproduction import masks, single_calls
+from keeprate.suite import Case, UsageError
 
 FUNCTIONS = {
     name: function
