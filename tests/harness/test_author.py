@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from keeprate.harness.commands.authoring import remedy
+from keeprate.harness.commands.author import remedy
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.adapter import check
 
