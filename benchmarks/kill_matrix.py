@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,11 @@ def reference_keeps_its_promises() -> int:
     return kept
 
 
+def as_json(mark: Mark) -> dict[str, Any]:
+    """What is not empty of a mark."""
+    return {key: value for key, value in asdict(mark).items() if value not in (None, (), 0, "")}
+
+
 def judge(name: str) -> dict[str, Any]:
     """What broke, at each profile."""
     torch.set_num_threads(1)
@@ -107,7 +113,7 @@ def judge(name: str) -> dict[str, Any]:
             "seed": verdict.seed,
             "seconds": round(time.process_time() - started, 1),
             "contexts": sorted({one.context for one in verdict if one.status in ("kept", "broken", "error")}),
-            "marks": [mark.to_json() for mark in marks_of(verdict)],
+            "marks": [as_json(mark) for mark in marks_of(verdict)],
         }
     return row
 
@@ -215,7 +221,7 @@ def causes(rows: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The key of likely causes: what each mutant that was killed is recognised by."""
     threads = {defect.id: f"{defect.id}, {defect.source}" for defect in load_suite("dropout").defects}
     for name, row in rows.items():
-        traits = traits_of(Mark.from_json(mark) for mark in row["gate"]["marks"])
+        traits = traits_of(Mark(**mark) for mark in row["gate"]["marks"])
         if traits:
             yield {
                 "name": name,

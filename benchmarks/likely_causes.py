@@ -23,7 +23,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = json.loads(MATRIX.read_text(encoding="utf-8"))
     marks = {
-        profile: {name: [Mark.from_json(mark) for mark in row[profile]["marks"]] for name, row in rows.items()}
+        profile: {name: [Mark(**mark) for mark in row[profile]["marks"]] for name, row in rows.items()}
         for profile in ("gate", "quick")
     }
     traits = {name: traits_of(seen) for name, seen in marks["gate"].items()}

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from keeprate.specs.dropout.contexts import PLAIN
+from keeprate.specs.dropout.laws.every import LAWS
 from keeprate.suite import ANY, Cause, Counterexample, Finding, Value
 
 MOST, FEW = 0.9, 0.01  # parts of the checked elements: nearly all are wrong, or hardly any
 ENDS = 0.02  # of the rarer outcome: rates where rounding hides
-UNREAD = {"outcomes", "constancy", "purity"}  # where one of these is broken, what masks show follows from that
-UNMASKED = {"moments", "gradient"}  # judged all the same
+RESTS_ON = {law.name: law.rests_on for law in LAWS}
 BESIDE = ("the same mask as", "another mask than")  # another call, which it is known by too
 NEARLY = 0.01  # of the right value: off by rounding, not by another formula
 NAMED = 3  # causes that are named, at most
@@ -53,18 +52,14 @@ class Mark:
     gave: str = ""
 
     @property
+    def family(self) -> str:
+        """The law without its parameter."""
+        return self.law.partition(":")[0]
+
+    @property
     def is_told(self) -> bool:
         """True where errors and calls that raised are all that broke: each says what happened."""
         return self.errors == self.broken or self.gave == RAISED
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, what is empty left out."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, (), 0, "")}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Mark:
-        """The inverse of `to_json`."""
-        return cls(**data)
 
 
 def marks_of(findings: Iterable[Finding]) -> list[Mark]:
@@ -153,18 +148,12 @@ def traits_of(marks: Iterable[Mark]) -> frozenset[str]:
         parts = min((context.count("+") for context in contexts), default=0)
         simplest = {context for context in contexts if context.count("+") == parts}
         traits = {f"in {context}" for context in simplest}
-    unread = {mark.context for mark in marks if mark.law in UNREAD}
+    broken = {(mark.law, mark.context) for mark in marks}
     for mark in marks:
-        follows = mark.context in unread and _is_of_masks(mark)
+        follows = any((law, mark.context) in broken for law in RESTS_ON[mark.family])
         if mark.context in simplest and not follows:
             traits |= set(_traits(mark))
     return frozenset(traits)
-
-
-def _is_of_masks(mark: Mark) -> bool:
-    """Whether the law looks at masks: all that count do, and one that compares them."""
-    family = mark.law.partition(":")[0]
-    return family == "no_mask_twice" or (mark.wrong is None and mark.off is not None and family not in UNMASKED)
 
 
 def _traits(mark: Mark) -> Iterator[str]:

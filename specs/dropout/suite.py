@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from keeprate.specs.dropout import adapter, aims, likeness, shrinking
 from keeprate.specs.dropout.contexts import plainness
-from keeprate.specs.dropout.laws import channels, gradient, modes, moments, outcomes, streams
+from keeprate.specs.dropout.laws.every import LAWS
+from keeprate.specs.dropout.observations import Calls
 from keeprate.specs.dropout.plan import plan
 from keeprate.specs.dropout.rounding import DTYPES
-from keeprate.specs.masks import independence, rate
+from keeprate.specs.masks.sample import picture_of
 from keeprate.suite import AdapterCheck, Case, Cause, Defect, Picture, Suite, shown
 
 HERE = Path(__file__).parent
 LAYOUTS = ("channels_first", "channels_last")
-
-READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, there are no masks to look at
-LAWS = (
-    outcomes.outcomes,
-    channels.constancy,
-    *(replace(law, rests_on=READABLE) for law in (*rate.laws, *independence.laws, streams.data)),
-    moments.moments,
-    gradient.gradient,
-    modes.evaluation,
-    modes.endpoints,
-    modes.arguments,
-    modes.inplace,
-    modes.purity,
-    modes.modes,
-    modes.concurrency,
-    outcomes.dtype,
-    outcomes.shape,
-    outcomes.strides,
-    streams.seeding,
-)
 
 
 class Dropout(Suite):
@@ -117,13 +97,8 @@ class Dropout(Suite):
 
     def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
         """The first masks of a case; None for studies of single calls."""
-        from keeprate.specs.dropout.observations import Calls  # here, as in `sample`
-        from keeprate.specs.masks.picture import picture_of
-
         first = next(self.sample(case, backend, seed))
-        if isinstance(first, Calls):
-            return None
-        return picture_of(first.mask)
+        return None if isinstance(first, Calls) else picture_of(first.mask)
 
     def demonstrate(self, case: Case, law: str, seed: int) -> str:
         """Lines of NumPy, with PyTorch's answers written into them."""

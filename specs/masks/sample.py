@@ -1,4 +1,4 @@
-"""A sample of masks: what the laws look at, whoever drew them, and how it is taken chunk by chunk."""
+"""A sample of masks: what the laws look at, whoever drew them, how it is taken chunk by chunk, and how it looks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 import scipy  # its FFT is twice as fast as NumPy's in single precision; loaded when it is needed
 
 from keeprate.specs.masks.packed_masks import WORD, PackedMasks
-from keeprate.suite import Check, Counterexample, NotOffered, Unreadable, failed, passed
+from keeprate.suite import Check, Counterexample, NotOffered, Picture, Unreadable, failed, passed
 
 CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
 SEARCHED = 1 << 15  # entries in which a lag is looked for
 EARLIER = Counterexample({"first": "a mask that an earlier call had"}, gave="a mask that an earlier call had")
+WIDTH, HEIGHT = 76, 40  # entries that a picture has, at most
 HEAD = 4096  # entries by which a mask is known again: enough never to agree by chance
 
 
@@ -111,3 +112,12 @@ class Repeats:
             return failed(1, 1, EARLIER)
         self._heads.add(head)
         return passed()
+
+
+def picture_of(bits: PackedMasks) -> Picture:
+    """The first rows of the masks `bits`: 1 where kept."""
+    width = bits.shape[-1] if bits.shape else 1
+    rows = bits.unpack().reshape(-1, width)
+    seen = rows[:HEIGHT, :WIDTH]
+    title = f"masks: {len(seen)} of {len(rows):,} rows, {seen.shape[1]} of {width:,} entries each; dark is kept"
+    return Picture(title, tuple("".join(map(str, row)) for row in seen))

@@ -11,7 +11,7 @@ from keeprate.harness.judging.pictures import HEIGHT, WIDTH, pictures, rows_of
 from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import Offer
 from keeprate.specs.masks.packed_masks import PackedMasks
-from keeprate.specs.masks.picture import picture_of
+from keeprate.specs.masks.sample import picture_of
 from keeprate.suite import Picture
 
 

@@ -76,12 +76,6 @@ def test_one_of_each_kind_is_named_and_three_at_most():
     assert all(likeness >= LIKENESS for likeness, _ in named)
 
 
-def test_a_mark_is_read_as_it_was_written():
-    mark = Mark("keep_rate", "eager", 15, 9, 0, (0.1,), ("float32",), 4096, -0.002)
-    again = Mark.from_json({key: tuple(x) if isinstance(x, list) else x for key, x in mark.to_json().items()})
-    assert again == mark
-
-
 INF, NAN = float("inf"), float("nan")
 
 

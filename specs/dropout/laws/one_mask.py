@@ -1,13 +1,31 @@
-"""One mask, forward and back."""
+"""A mask is one: constant over a channel, and the same forward and back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keeprate.suite import Check, law
+from keeprate.suite import Check, Unreadable, law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients
+    from keeprate.specs.dropout.sample import Masks
+
+
+@law(
+    promise="A mask is constant over a channel: kept or dropped whole.",
+    catches=(
+        "an element mask in a channel operator",
+        "a mask drawn along the wrong axis",
+        "channels in front read as channels last",
+    ),
+    blind_to=("channels or samples that share one mask: see `neighbours`",),
+    source="torch.nn.Dropout2d: randomly zero out entire channels, for each sample of the batch on its own",
+)
+def constancy(sample: Masks) -> Check:
+    """Looks at every channel of every call, exactly."""
+    if sample.constancy is None or not sample.constancy.checked:
+        raise Unreadable("no mask could be read: outcomes is broken here")
+    return sample.constancy
 
 
 @law(

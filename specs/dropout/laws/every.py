@@ -1,0 +1,26 @@
+"""Every law of the suite; one that breaks others comes before them."""
+
+from dataclasses import replace
+
+from keeprate.specs.dropout.laws import modes, moments, one_mask, outcomes, streams
+from keeprate.specs.masks import independence, rate
+
+READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, there are no masks to look at
+LAWS = (
+    outcomes.outcomes,
+    one_mask.constancy,
+    *(replace(law, rests_on=READABLE) for law in (*rate.laws, *independence.laws, streams.data)),
+    moments.moments,
+    one_mask.gradient,
+    modes.evaluation,
+    modes.endpoints,
+    modes.arguments,
+    modes.inplace,
+    modes.purity,
+    modes.modes,
+    modes.concurrency,
+    outcomes.dtype,
+    outcomes.shape,
+    outcomes.strides,
+    streams.seeding,
+)
