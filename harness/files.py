@@ -40,7 +40,7 @@ def check_writable(path: Path) -> None:
             raise UsageError(f"can't write '{path}': it is a folder")
         if not folder.is_dir():
             raise UsageError(f"can't write '{path}': there is no folder '{folder}'")
-        if not os.access(path if _is_special(path) else folder, os.W_OK):
+        if not os.access(path if kind(path) == "device" else folder, os.W_OK):
             raise UsageError(f"can't write '{path}': no permission to write to '{folder}'")
     except (OSError, RuntimeError, ValueError) as error:  # a name that is too long; a link to itself; a zero byte
         raise UsageError(f"can't write '{path}': {_reason(error)}") from None
@@ -100,7 +100,7 @@ def write(path: Path, text: str) -> None:
     """
     check_writable(path)
     try:
-        if _is_special(path):
+        if kind(path) == "device":  # which a file in its place would destroy
             path.write_text(text, encoding="utf-8")
         else:
             _replace(path.resolve(), text)
@@ -128,11 +128,6 @@ def _usual_mode() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return 0o666 & ~umask
-
-
-def _is_special(path: Path) -> bool:
-    """True for what exists and is neither a file nor a folder; putting a file in its place would destroy it."""
-    return kind(path) == "device"
 
 
 def _reason(error: Exception) -> str:

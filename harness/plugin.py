@@ -28,7 +28,6 @@ from keeprate.harness.judging.request import ALPHA, Given, Request, ask, choice
 from keeprate.harness.judging.text import failure_text, verdict_text
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.engine import Result
-from keeprate.harness.protocol.lookup import file_of
 from keeprate.harness.protocol.suite import PROFILES, default_suite, groups
 from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.limits import limits
@@ -80,10 +79,10 @@ def pytest_configure(config: pytest.Config) -> None:
             case_timeout=option.case_timeout,
             memory=option.memory,
         )
-        suite_file = file_of(option.suite, group="keeprate.suites")
         if option.json is not None:
             check_writable(option.json)
             check_apart({"--json": option.json}, request.files())
+        suite_file = request.files()["the suite"]
         limits(1, request.resources)
     except KeeprateError as error:
         raise pytest.UsageError(str(error)) from None
@@ -103,10 +102,8 @@ class Gate:
         self._waiting: defaultdict[str, list[str]] = defaultdict(list)  # items of each group whose cases weren't run
         self._selected: set[str] = set()
         self._fresh: list[Result] = []  # not yet sent
-        siblings = getattr(config, "workerinput", {}).get(
-            "workercount", 1
-        )  # each has a child, and all share the memory
-        bounds = limits(siblings, request.resources)
+        siblings = getattr(config, "workerinput", {}).get("workercount", 1)
+        bounds = limits(siblings, request.resources)  # each has a child, and all share the memory
         self._runner = Children(request.backend, request.suite_name, request.names, 1, bounds)
 
     @cached_property
@@ -234,7 +231,7 @@ class Controller(Gate):
             docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
         verdict = conclude(docket, run_of(self._started, workers), isolated=True)
-        shown = pictures(docket.given, verdict.leads, docket.of_backend(), self._runner.picture)
+        shown = pictures(docket.given, verdict.leads, docket.results["backend"], self._runner.picture)
         self._verdict = replace(verdict, pictures=shown, findings=tuple(map(self._unless_lost, verdict)))
         self._write(self._verdict)
         self._try(github.add_summary, self._verdict)

@@ -25,8 +25,6 @@ def snippet(suite: Suite, backend: str, title: str, case: Case, law: str, seed: 
     Raises:
         UsageError: the suite has no script for this law, or the backend has no source.
     """
-    if suite.demonstrate is None:
-        raise UsageError(f"suite {suite.name} has no scripts to show a fault with")
     source = locate(backend)
     if source is None:
         raise UsageError(f"backend {backend} has no source file, so no script can be made of it")

@@ -203,6 +203,11 @@ class Statistic(Evidence):
         return self.effect(level).rows()
 
 
+def _rounded(name: str) -> cached_property[float]:
+    """One of the numbers of a `Statistic`, as people read it."""
+    return cached_property(lambda effect: _round(getattr(effect.of, name)))
+
+
 @dataclass(frozen=True)
 class Effect:
     """How far what was seen is from what was promised: numbers that are rounded for people, and decide nothing.
@@ -218,20 +223,15 @@ class Effect:
     level: float
     peak: float
 
+    statistic = _rounded("statistic")
+    p_value = _rounded("p_value")
+    estimate = _rounded("estimate")
+    expected = _rounded("expected")
+
     @property
     def n(self) -> int:
         """Draws."""
         return self.of.n
-
-    @cached_property
-    def statistic(self) -> float:
-        """Of a test that people know."""
-        return _round(self.of.statistic)
-
-    @cached_property
-    def p_value(self) -> float:
-        """Of that test."""
-        return _round(self.of.p_value)
 
     @cached_property
     def log10_e(self) -> float:
@@ -242,16 +242,6 @@ class Effect:
     def threshold_log10_e(self) -> float:
         """Log10 of the e-value from which on it is broken."""
         return _round(-math.log10(self.level))
-
-    @cached_property
-    def estimate(self) -> float:
-        """What was seen, where it is furthest from the promise."""
-        return _round(self.of.estimate)
-
-    @cached_property
-    def expected(self) -> float:
-        """What is promised there."""
-        return _round(self.of.expected)
 
     @cached_property
     def interval(self) -> Interval:

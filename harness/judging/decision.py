@@ -47,11 +47,6 @@ class Decision:
         return self.suite.by_name
 
     @property
-    def headline(self) -> str:
-        """The law whose draws and power stand in the table; empty for none."""
-        return self.suite.headline
-
-    @property
     def verdict(self) -> Literal["conforms", "broken", "none"]:
         """`none` if the reference failed or nothing was judged; `broken` if an unknown deviation was found."""
         judged = any(finding.status not in ("not_implemented", "not_offered") for finding in self.findings)

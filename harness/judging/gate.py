@@ -28,11 +28,15 @@ from keeprate.harness.workers.resources import Resources
 
 
 class Docket:
-    """Results as they come: a finding is concluded as soon as its last case is in, while the others still run."""
+    """Results as they come: a finding is concluded as soon as its last case is in, while the others still run.
+
+    Attributes:
+        results: what came so far, by role and by the case's id.
+    """
 
     def __init__(self, given: Given) -> None:
         self.given = given
-        self._results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
+        self.results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
         self._missing = {
             text: {("backend", case.id) for case in promise.cases}
             | {("reference", case.id) for case in given.of_reference[text].cases}
@@ -42,20 +46,16 @@ class Docket:
 
     def add(self, result: Result) -> None:
         """Takes one result, and concludes the findings that waited for it alone."""
-        self._results[result.role][result.case] = result
+        self.results[result.role][result.case] = result
         for text in {*result.evidence, *result.unreadable, *result.not_offered} & self._missing.keys():
             self._missing[text].discard((result.role, result.case))
             if not self._missing[text]:
                 self.conclude(text)
 
-    def of_backend(self) -> Mapping[str, Result]:
-        """What the backend's cases gave so far, by their ids."""
-        return self._results["backend"]
-
     def conclude(self, text: str) -> tuple[Finding, str]:
         """One finding, and what the reference breaks in its place (empty if nothing)."""
         if text not in self._concluded:
-            self._concluded[text] = judged(self.given, text, self._results)
+            self._concluded[text] = judged(self.given, text, self.results)
         return self._concluded[text]
 
 
@@ -188,8 +188,8 @@ def answer_in_full(
         if progress:
             progress(number, len(todo))
     verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated)
-    shown = pictures(given, verdict.leads, docket.of_backend(), runner.picture)
-    return replace(verdict, pictures=shown), docket.of_backend()
+    shown = pictures(given, verdict.leads, docket.results["backend"], runner.picture)
+    return replace(verdict, pictures=shown), docket.results["backend"]
 
 
 def refuse_faulty(looks: Sequence[AdapterCheck], backend: str) -> None:

@@ -15,7 +15,7 @@ from keeprate.harness.judging.known import Known, known_beside, read_known
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import ANY, Case, FindingId, Promise
 from keeprate.harness.protocol.engine import Job
-from keeprate.harness.protocol.lookup import file_of, similar
+from keeprate.harness.protocol.lookup import similar
 from keeprate.harness.protocol.source import locate
 from keeprate.harness.protocol.suite import PROFILES, Suite, default_suite, load_suite
 from keeprate.harness.workers.resources import USUAL, Resources
@@ -58,9 +58,8 @@ class Request:
 
     def files(self) -> dict[str, Path]:
         """What it was read from, by what each file is; nothing may be written there."""
-        source = locate(self.backend) if self.backend else None
-        files = {"the suite": file_of(self.suite_name, group="keeprate.suites")}
-        files |= {"the backend": source.path} if source else {}
+        sources = {"the suite": locate(self.suite_name, "keeprate.suites"), "the backend": locate(self.backend)}
+        files = {what: source.path for what, source in sources.items() if source}
         return files | ({KNOWN: Path(self.known.path)} if self.known.path else {})
 
     def alone(self) -> Request:

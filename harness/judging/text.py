@@ -179,9 +179,9 @@ def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
             yield op, "-", "-", str(len(mine)), "-", "-"
             continue
         broken = count["broken"] + count["error"]
-        rates = [(item.parameters, item.effect) for item in mine if item.law == verdict.headline and item.effect]
+        rates = [(item.parameters, item.effect) for item in mine if item.law == verdict.suite.headline and item.effect]
         worst = max((effect.detectable for parameters, effect in rates if parameters and effect.n), default=0.0)
-        lost = any(item.law == verdict.headline and item.status in ("unreadable", "error") for item in mine)
+        lost = any(item.law == verdict.suite.headline and item.status in ("unreadable", "error") for item in mine)
         yield (
             op,
             str(count["kept"]),
@@ -207,8 +207,8 @@ def plural(number: int, word: str) -> str:
 def remarks(verdict: Decision) -> Iterable[str]:
     """What is worth a word beside the table: what was not judged, known deviations, versions, the seed."""
     yield ""
-    if verdict.headline:
-        yield filled(f"detects: the smallest departure in {verdict.headline} that this run would have caught")
+    if verdict.suite.headline:
+        yield filled(f"detects: the smallest departure in {verdict.suite.headline} that this run would have caught")
     absent = [op for op in dict.fromkeys(item.op for item in verdict) if _absent(op, verdict)]
     if absent:
         yield filled(f"not implemented: {', '.join(absent)}")

@@ -40,7 +40,7 @@ class Verdict(Decision):
             "leads": [finding.id for finding in self.leads],
             "watched": [finding.id for finding in self.watched],
             "mended": [finding.id for group in self.mended for finding in group],
-            "headline": self.headline,
+            "headline": self.suite.headline,
             "laws": {
                 law.name: {
                     "promise": law.promise,

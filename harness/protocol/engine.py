@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -102,7 +102,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:
-            for sample in _samples(suite, backend, job):
+            for sample in suite.sample(job.case, backend, job.case.seed(job.seed, job.role)):
                 if decided(evidence, job):  # asked when there is more to look at: most cases are one sample
                     break
                 for text, law, parameter in looks:
@@ -130,10 +130,6 @@ def picture(suite: Suite, backend: Any, job: Job) -> Picture | None:
             return suite.picture(job.case, backend, job.case.seed(job.seed, job.role))
         except (BackendError, NotOffered, Unreadable):
             return None
-
-
-def _samples(suite: Suite, backend: Any, job: Job) -> Iterator[Any]:
-    return suite.sample(job.case, backend, job.case.seed(job.seed, job.role))
 
 
 def decided(evidence: Mapping[str, Evidence], job: Job) -> bool:

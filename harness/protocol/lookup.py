@@ -52,16 +52,6 @@ def find(name: str, *, group: str, kind: str) -> Any:
     return _loading(name, kind, found) if inspect.isclass(found) else found
 
 
-def file_of(name: str, *, group: str) -> Path:
-    """The file that `find` loads `name` from, which must exist."""
-    where = installed(group).get(name, name).partition(":")[0]
-    if where.endswith(".py"):
-        return Path(where).resolve()
-    spec = importlib.util.find_spec(where)
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin)
-
-
 def _look_at(where: str, kind: str) -> None:
     """Looks at what `where` names on the disk, if anything."""
     path = Path(where)
@@ -112,16 +102,12 @@ def _from_module(where: str, name: str, group: str, kind: str) -> ModuleType:
 def _exists(where: str, name: str, kind: str) -> bool:
     """True if there is a module; the packages that it is in are loaded to find out."""
     parent = where.rpartition(".")[0]
-    if parent and not (_exists(parent, name, kind) and _is_package(_loading(name, kind, _imported, parent))):
-        return False
+    if parent and not (_exists(parent, name, kind) and "__path__" in vars(_loading(name, kind, _imported, parent))):
+        return False  # that is no package
     try:
         return importlib.util.find_spec(where) is not None
     except (ImportError, ValueError):  # a name like '..', or the main module
         return False
-
-
-def _is_package(module: Any) -> bool:
-    return "__path__" in vars(module)
 
 
 def _imported(where: str) -> Any:

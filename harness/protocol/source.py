@@ -46,9 +46,9 @@ def text_of(path: Path) -> str:
         return file.read()
 
 
-def locate(backend: str) -> Source | None:
-    """The source of the backend called `backend`; None where there is no file of Python."""
-    where, _, attribute = installed("keeprate.backends").get(backend, backend).partition(":")
+def locate(name: str, group: str = "keeprate.backends") -> Source | None:
+    """The source of what `find` loads by this name; None where there is no file of Python."""
+    where, _, attribute = installed(group).get(name, name).partition(":")
     if where.endswith(".py"):
         # Unlike Path.is_file, which raises where nobody may look: who loads the backend says why it can't be.
         return Source(Path(where).resolve(), "", attribute) if os.path.isfile(where) else None
