@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from keeprate.specs.dropout.observations import Calls
 from keeprate.specs.dropout.plan import plan
 from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.masks.sample import picture_of
-from keeprate.suite import AdapterCheck, Case, Cause, Defect, Picture, Suite, shown
+from keeprate.suite import Case, Cause, Defect, Picture, Suite, shown
 
 HERE = Path(__file__).parent
 LAYOUTS = ("channels_first", "channels_last")
@@ -40,10 +40,12 @@ class Dropout(Suite):
     # Made by `make mutants`: what each mutant breaks.
     causes = tuple(likeness.cause(**row) for row in json.loads((HERE / "causes.json").read_text(encoding="utf-8")))
     laws = LAWS
-
-    def plan(self, profile: str) -> Iterator[Case]:
-        """Every case of `profile`."""
-        return plan(profile)
+    plan = staticmethod(plan)
+    check = staticmethod(adapter.check)
+    detects = staticmethod(aims.detects)
+    rank = staticmethod(plainness)
+    for_reference = staticmethod(shrinking.for_reference)
+    shrink = staticmethod(shrinking.shrink)
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, forward and backward passes, or single calls."""
@@ -74,26 +76,6 @@ class Dropout(Suite):
         if not (listed and dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in dtypes)):
             return f"dtypes = {shown(dtypes)} is not a list of some of {', '.join(DTYPES)}"
         return ""
-
-    def check(self, backend: Any) -> Iterator[AdapterCheck]:
-        """Arrays there and back, how operators are called, the seed, the transforms."""
-        return adapter.check(backend)
-
-    def detects(self, case: Case, alpha: float) -> float:
-        """The smallest departure of the keep rate that `case` catches."""
-        return aims.detects(case, alpha)
-
-    def rank(self, context: str) -> int:
-        """Plain calls first, then gradients, then transforms."""
-        return plainness(context)
-
-    def for_reference(self, case: Case) -> Case:
-        """The same in `eager` or `grad`."""
-        return shrinking.for_reference(case)
-
-    def shrink(self, case: Case, others: Sequence[Case], broken: Callable[[Case], bool]) -> Iterator[Case]:
-        """The plainest context, layout, dtype and p, then the smallest shape."""
-        return shrinking.shrink(case, others, broken)
 
     def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
         """The first masks of a case; None for studies of single calls."""
