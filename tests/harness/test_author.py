@@ -191,6 +191,20 @@ def test_a_seed_without_effect_may_be_the_adapters_fault_or_the_frameworks(keepr
     assert "an adapter whose seed is not what the framework draws from" in " ".join(run.out.split())
 
 
+def test_an_operator_may_write_to_memory_that_its_adapter_shares_with_the_judge():
+    class Writing(Adapter):
+        dropout = None
+
+        def asarray(self, x, dtype):
+            return x.astype(dtype, copy=False)
+
+        def dropout_(self, x, p, train):
+            x *= (self.random.random(x.shape) >= p) / (1 - p)
+            return x
+
+    assert wrong(Writing()) == []
+
+
 def test_what_an_adapter_raises_is_told():
     def refuse(self, x, dtype):
         raise TypeError("no such array")
