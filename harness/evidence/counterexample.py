@@ -19,7 +19,7 @@ class Counterexample(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
     Args:
         words: labels and texts ("first", "input 0.5 at (0, 0) gave 1.0989"), in the order to print.
-        call: what was done, with the names of what was given in braces ("training at p = {p}").
+        call: what was done, with the names of what was given in braces ("a throw at angle {angle}").
         given: what these names stand for.
         gave: what kind of thing came back, in a suite's own words: "value", "another shape", …
         input: the value that was given.

@@ -126,7 +126,7 @@ def _command(command: str) -> str:
 
 
 def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
-    """How the same law fares in the same place where only the dtype, or only p, is another."""
+    """How the same law fares in the same place where only the dtype, or only the parameters, are others."""
     place = finding.op, finding.law, finding.shape, finding.strides, finding.context
     family = [
         other
@@ -136,7 +136,7 @@ def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
     dtypes = [
         (other.status, other.dtype) for other in family if other.parameters == finding.parameters and other.dtype != ANY
     ]
-    rates = [
+    settings = [
         (other.status, parameters_text(other.parameters))
         for other in family
         if other.dtype == finding.dtype and other.parameters
@@ -145,7 +145,7 @@ def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
     for status in ("kept", "broken"):
         places = [
             f"{word} {_list(values)}"
-            for word, others in (("in", dtypes), ("at", rates))
+            for word, others in (("in", dtypes), ("at", settings))
             if (values := [value for each, value in others if each == status])
         ]
         if places:
