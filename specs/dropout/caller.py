@@ -96,11 +96,12 @@ class Caller:
         """A native array of `x` (channels first); in row-major order of the backend's layout, or `strided` like `x`."""
         moved = self.to_layout(x)
         if not self.context.mapped:
-            array = self._array(moved if strided else np.array(moved, dtype=self.wide, order="C"))
+            array = self._array(_apart(moved) if strided else np.array(moved, dtype=self.wide, order="C"))
             if self.context.name == "thread":
                 self.raw(array)  # a lazy array is made in this thread, not in the one that calls
             return array
-        return Mapped(self._array(np.stack([moved] * ROWS) if self._stacked else moved), self._stacked)
+        given = np.stack([moved] * ROWS) if self._stacked else moved.copy(order="K")
+        return Mapped(self._array(given), self._stacked)
 
     def _array(self, x: npt.NDArray[Any]) -> Any:
         return _foreign("asarray", self._backend.asarray, x, self.dtype)
@@ -264,6 +265,15 @@ class Caller:
         for name in self.context.transforms:
             function = _offered(name, getattr(self._backend, name), function)
         return function
+
+
+def _apart(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy of `x` that lies in memory as `x` does: an adapter may share its memory, and an operator write to it."""
+    whole = x if x.base is None else x.base
+    offset = x.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    copy: npt.NDArray[Any] = np.ndarray(x.shape, x.dtype, whole.copy(order="C"), offset, x.strides)
+    copy.flags.writeable = x.flags.writeable
+    return copy
 
 
 def _in_thread(function: Callable[[], Any]) -> Any:

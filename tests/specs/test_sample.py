@@ -182,6 +182,20 @@ def test_a_write_to_the_input_is_seen():
     assert any(one.purity.broken for one in collected(backend(operator)))
 
 
+@pytest.mark.parametrize("strides", ["", "step2", "transposed"])
+@pytest.mark.parametrize(("op", "right"), [("dropout_", True), ("dropout", False)])
+def test_what_is_written_to_memory_that_an_adapter_shares_is_not_written_to_the_judges_own(op, right, strides):
+    def write(x, random):
+        x[...] = scaled(x, random)
+        return x
+
+    made = backend(write, op=op)
+    made.asarray = lambda x, dtype: x.astype(dtype, copy=False)
+    first = next(masks(case(op).replace(strides=strides), made, 1))
+    assert (first.unreadable == "") == right
+    assert right or first.purity.broken
+
+
 def test_a_repeated_mask_is_seen_across_chunks():
     def operator(x, random):
         return scaled(x, np.random.default_rng(len(calls.append(0) or calls) % 6))
