@@ -17,10 +17,10 @@ from keeprate.harness.ledger.store import Ledger
 
 Rows = list[dict[str, Any]]
 PARTS = "SELECT look, passes, amounts FROM recent WHERE run = ?"
-NIGHT = (  # the one that had seen more is kept, or the one that broke
+NIGHT = (  # the one that broke is kept, or else the one that had seen more
     "INSERT INTO night VALUES (:promise, :night, :status, :n, :log10_e, :estimate) ON CONFLICT DO UPDATE SET "
     "status = excluded.status, n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate "
-    "WHERE (excluded.status = 'broken', coalesce(excluded.n, 0)) > (status = 'broken', coalesce(n, 0))"
+    "WHERE status != 'broken' AND (excluded.status = 'broken' OR coalesce(excluded.n, 0) > coalesce(n, 0))"
 )
 
 
@@ -89,8 +89,8 @@ class _Absorption:
                 continue
             looks: dict[int, int] = {}  # rows of the source by those of the target
             both: set[int] = set()  # those of the target that have the evidence of both
-            # If the source has all runs that the target has, its totals take the place of those.
-            self._take_promises(subject, mine, looks, both, replace=bool(ours) and ours <= judged)
+            # If the source has all runs that the target has, its totals take the place of those, and its path goes on.
+            self._take_promises(subject, mine, looks, both, replace=ours <= judged)
             for key in judged - ours:
                 old, new = theirs[key]["id"], self._runs[theirs[key]["id"]]
                 parts = ((new, *part) for part in self._parts(old, looks))
@@ -126,12 +126,16 @@ class _Absorption:
                 yield looks[look], passes, amounts
 
     def _take_promises(self, subject: int, mine: int, looks: dict[int, int], both: set[int], *, replace: bool) -> None:
-        """Adds what one subject showed; where other cells were counted, that of the source is used, which is later."""
+        """Adds what one subject showed; where other cells were counted, that of the source is used, which is later.
+
+        What was broken in one of several doesn't decide in what they merge into: each had its own chance to be wrong.
+        """
         db, theirs, ours = self._target.db, _looks(self._source, subject), _looks(self._target, mine)
         held: dict[str, int] = dict(
             db.execute("SELECT digest, id FROM promise WHERE subject = ? AND digest NOT NULL", (mine,)).fetchall()
         )
         rows: dict[int, int] = {}  # of the source's promises by those of the target
+        db.execute("UPDATE promise SET peak = NULL WHERE subject = ?", (mine,))
         for promise in self._rows("SELECT * FROM promise WHERE subject = ? AND digest NOT NULL", subject):
             row = held.get(promise["digest"])
             new, known = theirs.get(promise["id"], {}), ours.get(row or 0, {})
@@ -141,8 +145,8 @@ class _Absorption:
                 row, known = None, {}
             row = row or db.insert("promise", subject=mine, finding=promise["finding"], digest=promise["digest"])
             rows[promise["id"]] = row
-            if promise["peak"] is not None:
-                self._target.raise_peak(row, promise["peak"])
+            if replace:
+                db.change("promise", row, peak=promise["peak"])
             for case, look in new.items():
                 old = known.get(case)
                 values = self._values(look, None if replace else old, promise["finding"])
