@@ -166,8 +166,24 @@ class Reading:
         return list(dict.fromkeys(op for (op, _), group in self.groups.items() if group.status != "not_implemented"))
 
     def waiting(self, op: str, law: str) -> int:
-        """Promises that wait for a case that was never gone through."""
+        """Promises of which nothing was drawn so far."""
         return int((self.ledger or {}).get("waiting", {}).get(f"{op}/{law}", 0))
+
+    @property
+    def asides(self) -> list[str]:
+        """What a ledger holds, or lacks, beside what is judged."""
+        ledger, said = self.ledger or {}, []
+        if waiting := sum(ledger.get("waiting", {}).values()):
+            said.append(f"Waiting: nothing was drawn so far of {promises(waiting)}. More nights, or longer ones, help.")
+        if once := ledger.get("once_broken"):
+            first, more = once[0], f" and {len(once) - 1:,} more" if len(once) > 1 else ""
+            said.append(
+                f"Broken when a night ended, on {first['night']}, but not by all evidence: {first['id']}{more}. "
+                "In a ledger that was merged from others their nights are history, which doesn't decide."
+            )
+        if otherwise := ledger.get("counted_otherwise"):
+            said.append(f"Evidence of {promises(otherwise)} was counted otherwise before, and is not used.")
+        return said
 
     @property
     def absent(self) -> list[str]:
@@ -280,6 +296,11 @@ def _by_reason(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
     for finding in findings:
         found.setdefault(finding["known"], []).append(finding)
     return list(found.items())
+
+
+def promises(number: int) -> str:
+    """`1 promise`, `2 promises`."""
+    return f"{number:,} promise{'s' * (number != 1)}"
 
 
 def versioned(side: Mapping[str, Any]) -> str:

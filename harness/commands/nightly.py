@@ -121,8 +121,8 @@ def _kept(night: Drawn, ledger: Path) -> str:
     if night.failure is None:
         runs = f"{plural(stand.runs, 'run')} of this version"
         text += f" and kept in {ledger}, which has {runs} and {millions(stand.draws)} draws"
-    if stand.pending:
-        text += f"; still to be looked at: {plural(stand.pending, 'promise')}"
+    if stand.waiting:
+        text += f"; nothing was drawn so far of {plural(stand.waiting, 'promise')}"
     if stand.otherwise:
         text += f"; evidence of {plural(len(stand.otherwise), 'promise')} was counted otherwise before and is not used"
     return text

@@ -68,7 +68,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
         )
 
     @classmethod
-    def pool(cls, parts: Sequence[Check], labels: Sequence[str]) -> Check:
+    def pool(cls, parts: Sequence[Check], labels: Sequence[str], planned: int = 0) -> Check:
         """All checks as one."""
         return sum(parts[1:], parts[0])
 

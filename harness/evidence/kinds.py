@@ -83,8 +83,12 @@ class Evidence:
 
     @classmethod
     @abstractmethod
-    def pool(cls, parts: Sequence[Self], labels: Sequence[str]) -> Self:
-        """The evidence of several cases of one finding, two at least; labels tell them apart."""
+    def pool(cls, parts: Sequence[Self], labels: Sequence[str], planned: int = 0) -> Self:
+        """The evidence of several cases of one finding, one at least; labels tell them apart.
+
+        Args:
+            planned: how many cases the plan has; what it averages over must not depend on which of them were drawn.
+        """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

@@ -69,6 +69,12 @@ def cell_log_e(counts: Array, draws: Array, q: Array, prior: Prior) -> Array:
     return np.asarray(np.logaddexp.reduce(log_ratio(pairs, rates, concentrations) + log_weights, axis=-1))
 
 
+def log_mean(log_e: Array, size: int) -> float:
+    """Ln of the average of `size` e-values; those that are not given are 1."""
+    others = [math.log(size - log_e.size)] if size > log_e.size else []
+    return float(np.logaddexp.reduce(np.append(log_e, others))) - math.log(size)
+
+
 def cell_test(groups: int, cells: int, alpha: float) -> tuple[Prior, float]:
     """For `cell_log_e`: the prior, and the ln e at which one cell alone breaks the promise at alpha."""
     if not 0 < alpha < 1:

@@ -9,7 +9,7 @@ has mean 1 while the promise holds, S being the sum of what was observed: an e-v
 (Ville 1939; Waudby-Smith & Ramdas 2023, Estimating means of bounded random variables by betting). Nothing is
 assumed about a normal. The average over a fixed grid of lambda, of both signs and in units of the outcomes'
 standard deviation, finds shifts of the mean of any size. With several groups: the average of the product over
-groups at a common lambda, and of the average over groups.
+groups at a common lambda, and of the average over groups; those that were planned and not drawn count as 1.
 
 What was observed may be off by rounding, in all by `slack`: S is moved by that much against each lambda
 before it is judged, towards the promise, which only makes e smaller.
@@ -30,7 +30,7 @@ import numpy.typing as npt
 import scipy
 
 from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
-from keeprate.harness.evidence.likelihood import Array, invert
+from keeprate.harness.evidence.likelihood import Array, invert, log_mean
 
 UNIT = 2.0**-40  # of `total` and `slack`
 _MOST = 2**200  # of these; msgspec bounds no integers that are larger than a machine's
@@ -65,6 +65,7 @@ class Moments(Statistic):
         total: per group, the sum of what was observed, in units of 2^-40.
         slack: per group, by how much rounding may have moved that sum, in the same units; not negative.
         groups: a label for each group, or none.
+        planned: as of a `Tally`.
     Raises:
         ValueError: an argument is not as above, or the two outcomes of a group never differ.
     """
@@ -76,6 +77,7 @@ class Moments(Statistic):
     total: tuple[int, ...]
     slack: tuple[int, ...]
     groups: tuple[str, ...]
+    planned: int
 
     amounts = ("draws", "total", "slack")
 
@@ -88,6 +90,7 @@ class Moments(Statistic):
         total: Sequence[int],
         slack: Sequence[int],
         groups: Sequence[str] = (),
+        planned: int = 1,
     ) -> None:
         """Check and store; arrays become read-only."""
         q = np.array(keep, dtype=np.float64, ndmin=1)
@@ -102,7 +105,7 @@ class Moments(Statistic):
             raise ValueError(f"draws must be non-negative integers, not {draws!r}")
         if not (q.min() > 0 and q.max() < 1):
             raise ValueError(f"keep must lie in (0, 1), not {keep!r}")
-        if not (np.isfinite(first).all() and np.isfinite(second).all() and (first != second).any(axis=1).all()):
+        if not (np.isfinite([first, second]).all() and (first != second).any(axis=1).all()):
             raise ValueError("outcomes must be finite, and differ for some value of each group")
         if not len(total) == len(slack) == len(q) or any(type(x) is not int for x in (*total, *slack)):
             raise ValueError(f"total and slack must hold an int for each of {len(q)} groups: {total!r}, {slack!r}")
@@ -113,7 +116,7 @@ class Moments(Statistic):
         number = number.astype(np.int64)
         for array in (q, first, second, number):
             array.flags.writeable = False
-        values = q, first, second, number, tuple(total), tuple(slack), tuple(groups)
+        values = q, first, second, number, tuple(total), tuple(slack), tuple(groups), max(planned, len(q))
         self.__dict__.update(zip(self.__dataclass_fields__, values, strict=True))
 
     def __eq__(self, other: object) -> bool:
@@ -129,8 +132,8 @@ class Moments(Statistic):
     def log10_e(self) -> float:
         """Log10 of the evidence against the promise: broken at alpha from -log10(alpha) on. 0 of no draws."""
         each = np.array([self._tilted(group, self._off[group]) for group in range(len(self.keep))])
-        together = np.logaddexp.reduce(each.sum(axis=0)) - math.log(each.shape[1])
-        alone = np.logaddexp.reduce(each, axis=None) - math.log(each.size)
+        together = log_mean(each.sum(axis=0), each.shape[1])
+        alone = log_mean(each, self.planned * each.shape[1])
         return float(np.logaddexp(together, alone) - math.log(2)) / math.log(10)
 
     @property
@@ -193,7 +196,7 @@ class Moments(Statistic):
         draws, threshold = float(self._draws[group]), self._threshold(alpha)
         if draws == 0:
             return Interval(-math.inf, math.inf)
-        if len(self.keep) == 1:
+        if self.planned == 1:
             broken = self.log10_e >= -math.log10(alpha)
         else:
             broken = bool(self._log_e(group, self._off[group]) >= threshold)
@@ -235,27 +238,24 @@ class Moments(Statistic):
 
     @property
     def alike(self) -> tuple[Hashable, ...]:
-        """How many input values there are."""
-        return self.kind, self.kept.shape[1]
+        """How many groups and input values there are."""
+        return self.kind, self.kept.shape
 
     @classmethod
-    def pool(cls, parts: Sequence[Moments], labels: Sequence[str]) -> Moments:
-        """The groups of several, as groups of one; labels[i] is put before those of parts[i].
-
-        Raises ValueError unless all have as many input values, and each a label.
-        """
+    def pool(cls, parts: Sequence[Moments], labels: Sequence[str], planned: int = 0) -> Moments:
+        """The groups of several, as groups of one, under their labels. Raises ValueError unless all are alike."""
         if len({part.alike for part in parts}) != 1:
-            raise ValueError("only moments of equally many input values can be pooled, and one at least")
+            raise ValueError("only moments of equally many groups and input values can be pooled")
         keep, kept, dropped, draws = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("keep", "kept", "dropped", "draws")
         )
         total, slack = (sum((getattr(part, name) for part in parts), ()) for name in ("total", "slack"))
         names = group_labels(labels, [part.groups for part in parts], [len(part.keep) for part in parts])
-        return cls(keep, kept, dropped, draws, total, slack, names)
+        return cls(keep, kept, dropped, draws, total, slack, names, planned * len(parts[0].keep))
 
     def to_json(self) -> dict[str, Any]:
         """Strings, integers and floats, in lists."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        fields = {name: getattr(self, name) for name in _Fields.__struct_fields__}
         lists = {name: list(x) if isinstance(x, tuple) else x.tolist() for name, x in fields.items()}
         return {"type": self.kind, **lists}
 
@@ -331,8 +331,7 @@ class Moments(Statistic):
         """The ln e at which one group alone breaks the promise at alpha."""
         if not 0 < alpha < 1:
             raise ValueError(f"alpha = {alpha} is not in (0, 1)")
-        groups = len(self.keep)
-        return (math.log(2 * groups) if groups > 1 else 0.0) - math.log(alpha)
+        return (math.log(2 * self.planned) if self.planned > 1 else 0.0) - math.log(alpha)
 
     def _reach(self, group: int, threshold: float) -> float:
         """How far the sum may be off, either way, before the group's e-value breaks the promise."""

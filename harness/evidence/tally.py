@@ -13,7 +13,8 @@ The mixture averages two e-values, and so is one (Vovk & Wang 2021, E-values: ca
 applications). *Dense*: Dirichlet(c q)-multinomial, the product over groups at a common concentration c,
 averaged over c: small departures anywhere. *Sparse*: a cell against the rest, beta(c q, c (1-q))-binomial,
 averaged over cells, groups and c: one bad cell among hundreds. Both depend on the counts alone, and counts
-add: over chunks, workers, machines and nights.
+add: over chunks, workers, machines and nights. Groups that were planned and not drawn count as e = 1, so
+that every subset of them is a stage of one and the same martingale.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from keeprate.harness.evidence.likelihood import (
     cell_test,
     detectable,
     invert,
+    log_mean,
     log_ratio,
 )
 
@@ -67,6 +69,8 @@ class Tally(Statistic):
         counts: (groups, cells) non-negative integers; (cells,) is one group.
         probabilities: (groups, cells) or (cells,), in (0, 1), rows summing to 1 (to 1e-9, then rescaled).
         groups: a label for each group, or none.
+        planned: how many groups there are, those without draws that are left out here included; of no interest where
+            evidence is added or travels, which is before it is pooled.
         departure: what `detectable` speaks of. "correlation" takes three cells: both, one, none of a pair.
     Raises:
         ValueError: an argument is not as above.
@@ -77,6 +81,7 @@ class Tally(Statistic):
     probabilities: Array
     groups: tuple[str, ...]
     departure: Departure
+    planned: int
 
     amounts = ("counts",)
 
@@ -87,6 +92,7 @@ class Tally(Statistic):
         probabilities: npt.ArrayLike,
         groups: Sequence[str] = (),
         departure: Departure = "cell",
+        planned: int = 1,
     ) -> None:
         """Check and store; arrays become read-only."""
         table = np.array(counts, ndmin=2)
@@ -100,15 +106,12 @@ class Tally(Statistic):
             raise ValueError(f"{len(groups)} labels for {len(table)} groups: one for each, or none")
         if departure not in _DEPARTURES or (departure == "correlation" and len(cells) != 3):
             raise ValueError(f"departure {departure!r} is not rate, cell or (of three cells) correlation")
-        self._set(tuple(cells), table.astype(np.int64, copy=False), q, tuple(groups), departure)
+        counts = table.astype(np.int64, copy=False)
+        self._set(tuple(cells), counts, q, tuple(groups), departure, max(planned, len(table)))
 
-    def _set(
-        self, cells: tuple[str, ...], counts: Array, probabilities: Array, groups: tuple[str, ...], departure: Departure
-    ) -> None:
-        counts.flags.writeable = False
-        self.__dict__.update(
-            cells=cells, counts=counts, probabilities=probabilities, groups=groups, departure=departure
-        )
+    def _set(self, *values: Any) -> None:
+        self.__dict__.update(zip(self.__dataclass_fields__, values, strict=True))
+        self.counts.flags.writeable = False
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are the same."""
@@ -124,8 +127,8 @@ class Tally(Statistic):
         """Log10 of the evidence against the promise: broken at alpha from -log10(alpha) on. 0 of no draws."""
         dense = log_ratio(self.counts, self._q, len(self.cells) * DENSE).sum(axis=0)
         sparse = cell_log_e(self.counts[:, self._telling], self._draws, self._q[:, self._telling], CELL_PRIOR)
-        halves = (np.logaddexp.reduce(half, axis=None) - math.log(2 * half.size) for half in (dense, sparse))
-        return float(np.logaddexp(*halves)) / math.log(10)
+        halves = log_mean(dense, dense.size), log_mean(sparse, self.planned * sparse.shape[1])
+        return float(np.logaddexp(*halves) - math.log(2)) / math.log(10)
 
     @property
     def log10_e_bound(self) -> float:
@@ -218,7 +221,7 @@ class Tally(Statistic):
         it is broken. Otherwise by the cell's share of the sparse half alone: a promise that is left out is
         broken, but a broken one may be left in, if the evidence is many small departures.
         """
-        prior, threshold = cell_test(len(self.counts), len(self.cells), alpha)
+        prior, threshold = cell_test(self.planned, len(self.cells), alpha)
         count, draws = self.counts[self.furthest], self._draws[self.furthest[0], 0]
         if draws == 0:
             return Interval(0.0, 1.0)
@@ -227,7 +230,7 @@ class Tally(Statistic):
             inner = np.clip(rates, 1e-300, 1 - 1e-16)  # representable, and so is what follows from them
             return cell_log_e(count, draws, inner, prior) >= threshold
 
-        exact = self.counts.shape == (1, 2)
+        exact = (self.planned, len(self.cells)) == (1, 2)
         broken = self.log10_e >= -math.log10(alpha) if exact else bool(rejected(np.array([self.expected])))
         # As far as a normal approximation reaches, and again: narrow limits need fewer steps, but must be rejected.
         far = threshold + 20.0
@@ -244,38 +247,36 @@ class Tally(Statistic):
         Of a rate or cell: the change of a probability, in the worst group and cell. Of a correlation: |rho|,
         in the worst group. The worse of both signs, unless it takes a probability out of (0, 1). 1.0: nothing
         is detectable, or a group is empty. Never optimistic: but for one group of two cells, it relies on the
-        sparse half alone.
+        sparse half alone. Of groups that were left out it doesn't speak.
         """
-        return _detectable(self._draws.tobytes(), self._q.tobytes(), len(self.cells), self.departure, alpha, power)
+        where = self._draws.tobytes(), self._q.tobytes(), self.planned, len(self.cells)
+        return _detectable(*where, self.departure, alpha, power)
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
         if not isinstance(other, Tally):
             return NotImplemented
-        same = (self.cells, self.groups, self.departure) == (other.cells, other.groups, other.departure)
-        q = self.probabilities
+        q, mine = self.probabilities, (self.cells, self.groups, self.departure, self.planned)
+        same = mine == (other.cells, other.groups, other.departure, other.planned)
         if not (same and (q is other.probabilities or np.array_equal(q, other.probabilities))):
             raise ValueError("only tallies of the same cells, probabilities, groups and departure can be added")
         total = object.__new__(Tally)  # what was checked need not be checked again: every chunk is added
-        total._set(self.cells, self.counts + other.counts, q, self.groups, self.departure)
+        total._set(self.cells, self.counts + other.counts, q, *mine[1:])
         return total
 
     @property
     def alike(self) -> tuple[Hashable, ...]:
-        """Cells and departure."""
-        return self.kind, self.cells, self.departure
+        """Cells and departure, and how many groups there are: how many are left out must be known."""
+        return self.kind, self.cells, self.departure, len(self.counts)
 
     @classmethod
-    def pool(cls, parts: Sequence[Tally], labels: Sequence[str]) -> Tally:
-        """The groups of several tallies, as groups of one; labels[i] is put before those of parts[i].
-
-        Raises ValueError unless all have the same cells and departure, and each a label.
-        """
+    def pool(cls, parts: Sequence[Tally], labels: Sequence[str], planned: int = 0) -> Tally:
+        """The groups of several, as groups of one, under their labels. Raises ValueError unless all are alike."""
         if len({part.alike for part in parts}) != 1:
-            raise ValueError("only tallies of the same cells and departure can be pooled, and one at least")
+            raise ValueError("only tallies of the same cells, departure and number of groups can be pooled")
         counts, q = (np.concatenate([getattr(t, name) for t in parts]) for name in ("counts", "probabilities"))
         names = group_labels(labels, [t.groups for t in parts], [len(t.counts) for t in parts])
-        return cls(parts[0].cells, counts, q, names, parts[0].departure)
+        return cls(parts[0].cells, counts, q, names, parts[0].departure, planned * len(parts[0].counts))
 
     def to_json(self) -> dict[str, Any]:
         """Strings, integers and floats, in lists; probabilities are one row if all groups have the same."""
@@ -335,7 +336,9 @@ _checked = functools.lru_cache(maxsize=1024)(_check)  # the same few promises ar
 
 
 @functools.lru_cache(maxsize=4096)  # it depends on the plan alone, and many findings share theirs
-def _detectable(draws: bytes, q: bytes, cells: int, departure: Departure, alpha: float, power: float) -> float:
+def _detectable(
+    draws: bytes, q: bytes, planned: int, cells: int, departure: Departure, alpha: float, power: float
+) -> float:
     table = np.frombuffer(q).reshape(-1, cells)
-    test = cell_test(len(table), cells, alpha)
+    test = cell_test(planned, cells, alpha)
     return detectable(np.frombuffer(draws, dtype=np.int64).reshape(-1, 1), table, test, departure, power)

@@ -127,24 +127,32 @@ def weigh(promise: Promise, results: Mapping[str, Result], alpha: float) -> tupl
     A finding with an error stays one even where the rest of its evidence breaks it: it was not judged to the end.
     """
     text = str(promise.id)
-    found = [(case, results[case.id]) for case in promise.cases if case.id in results]
-    for _, result in found:
+    found = [results[case.id] for case in promise.cases if case.id in results]
+    for result in found:
         if result.error:
             return "error", result.error, None
-    unreadable = [result.unreadable[text] for _, result in found if text in result.unreadable]
-    lacking = [result.not_offered[text] for _, result in found if text in result.not_offered]
-    seen = [(case, result.evidence[text]) for case, result in found if text in result.evidence]
-    if not seen:
+    unreadable = [result.unreadable[text] for result in found if text in result.unreadable]
+    lacking = [result.not_offered[text] for result in found if text in result.not_offered]
+    evidence = pooled(promise, results)
+    if evidence is None:
         if lacking:
             return "not_offered", lacking[0], None
         return ("unreadable", unreadable[0], None) if unreadable else ("error", "its case gave no evidence", None)
-    parts = [(parameters_text(case.parameters), case.dtype, "x".join(map(str, case.shape))) for case, _ in seen]
-    first, *others = (item for _, item in seen)
-    evidence = first.pool([first, *others], _labels(parts)) if others else first
     broken = evidence.reaches(promise.threshold(alpha)) or (evidence.is_exact and not evidence.n)
     if unreadable and not broken:
         return "unreadable", unreadable[0], None
     return "broken" if broken else "kept", "", evidence
+
+
+def pooled(promise: Promise, results: Mapping[str, Result]) -> Evidence | None:
+    """The evidence of all cases together; None if there is none."""
+    text = str(promise.id)
+    seen = [case for case in promise.cases if case.id in results and text in results[case.id].evidence]
+    items = [results[case.id].evidence[text] for case in seen]
+    if not items or promise.planned == 1:
+        return items[0] if items else None
+    parts = [(parameters_text(case.parameters), case.dtype, "x".join(map(str, case.shape))) for case in seen]
+    return items[0].pool(items, _labels(parts), promise.planned)
 
 
 def _labels(cases: Sequence[tuple[str, ...]]) -> list[str]:

@@ -34,9 +34,11 @@ class Docket:
         results: what came so far, by role and by the case's id.
     """
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, results: Iterable[Result] = ()) -> None:
         self.given = given
         self.results: dict[str, dict[str, Result]] = {"reference": {}, "backend": {}}
+        for result in results:  # those that are there already, of which nothing is concluded unless it is asked for
+            self.results[result.role][result.case] = result
         self._missing = {
             text: {("backend", case.id) for case in promise.cases}
             | {("reference", case.id) for case in given.of_reference[text].cases}
@@ -47,10 +49,12 @@ class Docket:
     def add(self, result: Result) -> None:
         """Takes one result, and concludes the findings that waited for it alone."""
         self.results[result.role][result.case] = result
+        place = result.role, result.case
         for text in {*result.evidence, *result.unreadable, *result.not_offered} & self._missing.keys():
-            self._missing[text].discard((result.role, result.case))
-            if not self._missing[text]:
-                self.conclude(text)
+            if place in self._missing[text]:
+                self._missing[text].remove(place)
+                if not self._missing[text]:
+                    self.conclude(text)
 
     def conclude(self, text: str) -> tuple[Finding, str]:
         """One finding, and what the reference breaks in its place (empty if nothing)."""

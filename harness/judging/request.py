@@ -103,24 +103,31 @@ class Given:
 
     Args:
         beside: what the reference offers; None where it isn't judged.
+        drawn: ids of cases that were drawn before, which count whatever the backend offers now.
     """
 
     request: Request
     offer: Offer
     beside: Offer | None = None
+    drawn: Collection[str] = ()
 
     def among(self, promises: Mapping[str, Promise]) -> Given:
         """The same about `promises` alone."""
         return replace(self, request=self.request.among(promises))
 
+    def whole(self, drawn: Collection[str]) -> Given:
+        """The same about all cases that its promises have in the plan, those among them that were `drawn` before."""
+        plan = self.request.plan
+        return replace(self.among({text: plan[text] for text in self.request.promises}), drawn=drawn)
+
     def can(self, case: Case) -> bool:
-        """Whether the backend can be asked."""
+        """Whether the backend can be asked, or was."""
         names, dtypes = self.offer.names, (*self.offer.dtypes, ANY)
-        return case.op in names and case.dtype in dtypes and set(case.needs) <= set(names)
+        return case.id in self.drawn or (case.op in names and case.dtype in dtypes and set(case.needs) <= set(names))
 
     @cached_property
     def promises(self) -> dict[str, Promise]:
-        """Those that were chosen, with the cases that the backend can be asked, if there are any."""
+        """Those that were chosen, with the cases that the backend can be asked, or was, if there are any."""
         return {text: promise.only(self.can) for text, promise in self.request.promises.items()}
 
     @cached_property

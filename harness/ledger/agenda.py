@@ -105,7 +105,8 @@ class Agenda:
         self._spent = {True: 0.0, False: 0.0}  # seconds of statistical cases, and of exact ones
         held = Held(ledger, run.subjects["backend"], run.digests)
         passes, last = held.passes(run.findings), held.stood()
-        broken = {text for text, row in last.items() if row["status"] == "broken" and text not in held.peaks}
+        # Of what an e-value decides, nights of merged ledgers are history: this one's own path has peaks.
+        broken = {text for text, row in last.items() if row["status"] == "broken" and row["log10_e"] is None}
         broken |= {text for text, peak in held.peaks.items() if peak >= thresholds.get(text, math.inf)}
         suspects = {text for text, row in last.items() if (row["log10_e"] or 0) >= self._suspicious.get(text, math.inf)}
         by_case: dict[str, list[Job]] = {}

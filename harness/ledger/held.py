@@ -86,6 +86,15 @@ class Held:
         )
         return dict(self._rows(query, before))
 
+    def broke(self) -> dict[str, sqlite3.Row]:
+        """For each finding that a night ever saw broken, the latest such `night`, and its `log10_e` then."""
+        return dict(
+            self._rows(
+                "max(night) AS night, log10_e FROM promise JOIN night ON promise = promise.id "
+                "WHERE subject = ? AND status = 'broken' GROUP BY promise"
+            )
+        )
+
     def pictures(self) -> dict[str, dict[str, Any]]:
         """What broken findings look like.
 

@@ -136,11 +136,16 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
         if item.status not in ("not_implemented", "not_offered")
     }
     known = {item.id for item in verdict}
+    broken = {item.id for item in verdict if item.status == "broken"}
     waiting = (promise.id for text, promise in request.promises.items() if text not in known)
     notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
     return {
-        "pending": now.pending,
         "waiting": dict(Counter(f"{id.op}/{id.family}" for id in waiting)),
+        "once_broken": [
+            {"id": text, "night": row["night"], "log10_e": row["log10_e"]}
+            for text, row in held.broke().items()
+            if text not in broken
+        ],
         "counted_otherwise": len(now.otherwise),
         "runs": _rows(ledger, RUNS_OF, {"subject": subject, "most": RUNS})[::-1],
         "versions": _rows(ledger, VERSIONS, {"subject": subject}),

@@ -109,7 +109,8 @@ def _picture(given: Given, ledger: Ledger, run: Run, verdict: Verdict, runner: R
     held = Held(ledger, run.subjects["backend"], run.digests)
     known = held.pictures()
     if new := [finding for finding in verdict.leads if finding.id not in known]:
-        keep_pictures(ledger, run, pictures(given, new, held.results(), runner.picture))
+        results = held.results()
+        keep_pictures(ledger, run, pictures(given.whole(results), new, results, runner.picture))
 
 
 class Recording:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.finding import Finding, pooled
 from keeprate.harness.judging.gate import Docket, conclude
 from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
@@ -25,13 +25,13 @@ class Standing:
 
     Args:
         verdict: over all that was drawn.
-        pending: promises that were offered, and wait for a case that was never gone through.
+        waiting: promises of which nothing was drawn so far.
         otherwise: findings of which there is evidence that counts something else than today, and is not used.
         runs, draws: of this version, all nights together.
     """
 
     verdict: Verdict
-    pending: int
+    waiting: int
     otherwise: set[str]
     runs: int = 0
     draws: int = 0
@@ -40,8 +40,8 @@ class Standing:
 def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dict[str, Any]) -> Standing:
     """What all runs show, of what is counted as the plan counts it today.
 
-    What was broken at the end of a run stays broken: the largest e-value there has been is what Ville's inequality
-    bounds.
+    What was broken at the end of a run of this ledger stays broken: the largest e-value there has been is what Ville's
+    inequality bounds.
 
     Args:
         run: for the verdict: what differs between two runs of one seed.
@@ -55,35 +55,37 @@ def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dic
     results = {(role, case): found for role, side in held.items() for case, found in side.results(role).items()}
     now = concluded(given, results, run)
     peaks = held["backend"].peaks
-    findings = tuple(_still_broken(request, item, peaks.get(item.id)) for item in now.verdict)
+    mine = {case: result for (role, case), result in results.items() if role == "backend"}
+    findings = tuple(_still_broken(request, item, peaks.get(item.id), mine) for item in now.verdict)
     otherwise = now.otherwise.union(*(side.otherwise for side in held.values())) & request.promises.keys()
     drawn = ledger.drawn(subjects["backend"])
-    return Standing(replace(now.verdict, findings=findings), now.pending, otherwise, *drawn)
+    return Standing(replace(now.verdict, findings=findings), now.waiting, otherwise, *drawn)
 
 
 def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:
     """What `results` show.
 
-    A promise is judged once each of its cases was looked at, so that what an e-value averages over never changes; and
-    if all of them show the kind of evidence that its law gives.
+    A promise is judged by all of its plan that was drawn, whatever was chosen this time: then its e-value is a stage of
+    one martingale. It waits until something was drawn, of the reference as well; and what shows another kind of
+    evidence than its law gives is not used.
     """
     ready, otherwise = {}, set()
-    for text, promise in given.request.promises.items():
-        mine = [results.get(("backend", case.id)) for case in given.promises[text].cases]
-        theirs = [results.get(("reference", case.id)) for case in given.of_reference[text].cases]
+    whole = given.whole({case for role, case in results if role == "backend"})
+    for text, promise in whole.request.promises.items():
+        mine = [results.get(("backend", case.id)) for case in whole.promises[text].cases]
+        theirs = [results.get(("reference", case.id)) for case in whole.of_reference[text].cases]
         if _of_another_law(promise, mine) or _of_another_law(promise, theirs):
             otherwise.add(text)
-        elif all(result is not None and _looked_at(result, text) for result in (*mine, *theirs)):
+        elif all(not side or any(_looked_at(result, text) for result in side) for side in (mine, theirs)):
             ready[text] = promise
-    docket = Docket(given.among(ready))
-    for result in results.values():
-        docket.add(result)
-    verdict = conclude(docket, run, isolated=True)
+    verdict = conclude(Docket(whole.among(ready), results.values()), run, isolated=True)
     return Standing(verdict, len(given.request.promises) - len(ready), otherwise)
 
 
-def _looked_at(result: Result, text: str) -> bool:
-    return text in result.evidence or text in result.unreadable or text in result.not_offered or bool(result.error)
+def _looked_at(result: Result | None, text: str) -> bool:
+    return result is not None and (
+        text in result.evidence or text in result.unreadable or text in result.not_offered or bool(result.error)
+    )
 
 
 def _of_another_law(promise: Promise, results: Iterable[Result | None]) -> bool:
@@ -93,16 +95,20 @@ def _of_another_law(promise: Promise, results: Iterable[Result | None]) -> bool:
     return len({item.alike for item in found}) > 1 or not (promise.share or all(item.is_exact for item in found))
 
 
-def _still_broken(request: Request, finding: Finding, peak: float | None) -> Finding:
-    if peak is None or finding.effect is None or peak < request.plan[finding.id].threshold(request.alpha):
+def _still_broken(request: Request, finding: Finding, peak: float | None, results: Mapping[str, Result]) -> Finding:
+    promise = request.plan[finding.id]
+    if peak is None or peak < promise.threshold(request.alpha):
         return finding
-    return replace(finding, status="broken", peak=peak)
+    evidence = finding.evidence or pooled(promise, results)  # of what ended in an error, or can't be read now
+    assert evidence is not None
+    level = request.alpha * promise.share
+    return replace(finding, status="broken", peak=peak, evidence=evidence, level=level, detail=evidence.detail)
 
 
 def note_night(ledger: Ledger, run: Run, verdict: Verdict) -> None:
     """Notes where every promise stands at the end of a run.
 
-    Of two runs of one night the later is noted, but nothing in the place of what broke, and of that the clearest.
+    Of two runs of one night the later is noted, but nothing in the place of what broke.
     """
     subject, nights = run.subjects["backend"], []
     with ledger.writing():
@@ -117,8 +123,7 @@ def note_night(ledger: Ledger, run: Run, verdict: Verdict) -> None:
                     ledger.raise_peak(row, max(item.peak, effect.of.log10_e))
         ledger.db.executemany(
             "INSERT INTO night VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, "
-            "n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate WHERE status != 'broken' OR "
-            "(excluded.status = 'broken' AND coalesce(excluded.log10_e >= log10_e, TRUE))",
+            "n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate WHERE status != 'broken'",
             nights,
         )
 

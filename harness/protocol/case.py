@@ -116,11 +116,17 @@ class Case(msgspec.Struct, frozen=True, dict=True):  # a dict, for what is compu
 
 @dataclass(frozen=True)
 class Promise:
-    """A planned finding: its cases, and its share of the error budget, fixed before anything is drawn."""
+    """A planned finding: its cases, and its share of the error budget, fixed before anything is drawn.
+
+    Args:
+        cases: those that are looked at.
+        planned: how many the plan has, whichever are looked at.
+    """
 
     id: FindingId
     share: float
     cases: tuple[Case, ...]
+    planned: int
 
     def only(self, wanted: Callable[[Case], bool]) -> Promise:
         """The same, resting on those of its cases that are `wanted`."""

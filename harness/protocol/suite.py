@@ -227,7 +227,8 @@ class Suite:
         ids = {text: FindingId.parse(text) for text in cases}
         count = Counter(id.family for id in ids.values())
         return {
-            text: Promise(id, self.weight(id.family) / count[id.family], tuple(cases[text])) for text, id in ids.items()
+            text: Promise(id, self.weight(id.family) / count[id.family], tuple(cases[text]), len(cases[text]))
+            for text, id in ids.items()
         }
 
 

@@ -57,7 +57,7 @@ class Bets(Statistic):
         return Bets(self.won + other.won, self.lost + other.lost, self.chance, self.deck)
 
     @classmethod
-    def pool(cls, parts, labels):
+    def pool(cls, parts, labels, planned=0):
         return Bets(sum(one.won for one in parts), sum(one.lost for one in parts), parts[0].chance)
 
     def to_json(self):
@@ -99,7 +99,7 @@ class Hands(Evidence):
         return Hands(self.dealt + other.dealt, self.double + other.double, self.first_card or other.first_card)
 
     @classmethod
-    def pool(cls, parts, labels):
+    def pool(cls, parts, labels, planned=0):
         return sum(parts[1:], parts[0])
 
     def to_json(self):

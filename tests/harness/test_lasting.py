@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import passed
@@ -118,7 +119,7 @@ def test_a_plan_that_changes_leaves_the_evidence_of_all_other_promises_valid(var
     assert seen.keys() == before.promises.keys()
     later = now(after, ledger, run)
     assert judged(later) == {text: n for text, n in seen.items() if text not in otherwise}
-    assert (later.pending, later.otherwise) == (len(otherwise | new), otherwise)
+    assert (later.waiting, later.otherwise) == (len(otherwise | new), otherwise)
     run = gone_through(after, ledger)
     assert judged(now(after, ledger, run)) == {
         text: judged(now(after.among({text: promise}), ledger, run))[text]
@@ -234,7 +235,81 @@ def test_a_broken_promise_is_noted_whatever_comes_later_in_its_night(variant, le
     assert [tuple(row) for row in rows] == [("broken", pytest.approx(clear, rel=1e-5))]
 
 
+@pytest.mark.parametrize("end", ["error", "unreadable"])
+def test_what_was_broken_stays_so_where_nothing_can_be_read_any_more(variant, ledger, end):
+    asked = variant()
+    run = ledger.begin(asked, (OFFER, None), described(), kind="nightly", workers=1)
+    ledger.add(run, tossed(10_000, 8_900), 1.0)
+    note_night(ledger, run, now(asked, ledger, run).verdict)
+    ledger.add(run, tossed(10_000, 11_100), 1.0)
+    trouble = {"error": "it crashed"} if end == "error" else {"unreadable": {FAIR: "lands is broken here"}}
+    ledger.add(run, Result("backend", CASE, **trouble), 1.0)
+    (finding,) = (item for item in now(asked, ledger, run).verdict if item.id == FAIR)
+    assert finding.status == "broken"
+    assert finding.effect.log10_e > 9 > finding.evidence.log10_e
+    assert finding.to_json()["rows"]
+
+
+TWO_DTYPES = (
+    ("    dtypes = (", '    dtypes = ("float16", '),
+    (
+        "for p in (0.5, 0.25):",
+        'for p, dtype in ((0.5, "float32"), (0.25, "float16")):',
+    ),
+    ("/fair/float32/p{p!r}/", "/fair/-/-/"),
+    ("/lands/float32/", "/lands/-/"),
+    ('yield Case(op, "float32"', "yield Case(op, dtype"),
+)
+
+
+def test_a_night_judges_by_all_that_its_ledger_holds_whatever_is_asked_for(variant, ledger):
+    every, half = variant(*TWO_DTYPES), variant(*TWO_DTYPES, dtypes=["float16"])
+    offers = structs.replace(OFFER, dtypes=("float32", "float16")), None  # later it lacks float16
+    run = ledger.begin(every, offers, described(), kind="nightly", workers=1)
+
+    def add(dtype, p):
+        tally = Tally(("heads", "tails"), (round(10_000 * p), round(10_000 * (1 - p))), (p, 1 - p), departure="rate")
+        case = f"toss/throws/{dtype}/p{p}/-/eager"
+        ledger.add(run, Result("backend", case, {"toss/fair/-/-/-/eager": tally}), 1.0)
+        return {request.dtypes: judged(now(request, ledger, run)) for request in (every, half)}
+
+    assert set(map(str, add("float32", 0.5).values())) == {"{'toss/fair/-/-/-/eager': 10000}"}
+    assert set(map(str, add("float16", 0.25).values())) == {"{'toss/fair/-/-/-/eager': 20000}"}
+
+
 # Merging
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_was_broken_in_one_of_several_ledgers_is_history_in_the_merged_one(variant, tmp_path, others, schema):
+    asked = variant()
+
+    def night(path, *ends):
+        with Ledger(tmp_path / path, create=True) as book:
+            for end in ends:
+                run = book.begin(asked, (OFFER, None), described(), kind="nightly", workers=1)
+                book.add(run, tossed(*end), 1.0)
+                note_night(book, run, now(asked, book, run).verdict)
+        return tmp_path / path
+
+    broken = night("a.db", (10_000, 8_900), (10_000, 11_100))
+    past = night("b.db", (10_000, 10_000))
+    merge([broken, *[past] * others], tmp_path / "c.db")
+    with Ledger(tmp_path / "c.db") as book:
+        told = tell(book, COIN)
+    schema.validate(json.loads(json.dumps(told)))
+    (finding,) = (item for item in told["findings"] if item["id"] == FAIR)
+    assert finding["status"] == ("kept" if others else "broken")
+    assert [one["id"] for one in told["ledger"]["once_broken"]] == [FAIR] * others
+    with Ledger(night("c.db", (10, 10)), write=True) as book:  # it goes on, and draws the case again
+        assert tell(book, COIN)["verdict"] == ("conforms" if others else "broken")
+        run = book.begin(asked, (OFFER, None), described(), kind="nightly", workers=1)
+        ahead = Agenda(asked.given(OFFER), book, run)._ahead
+        assert (CASE in ahead) == bool(others)
+        (row,) = book.db.execute(
+            "SELECT status FROM night JOIN promise ON promise.id = promise WHERE finding = ?", (FAIR,)
+        )
+        assert row["status"] == "broken"  # which is not written over
 
 
 def test_ledgers_of_two_plans_merge(variant, tmp_path):
@@ -248,7 +323,7 @@ def test_ledgers_of_two_plans_merge(variant, tmp_path):
         run = book.begin(requests[0], (OFFER, None), described(), kind="gate", workers=1)
         for request in requests:
             stand = now(request, book, run)
-            assert stand.pending == 0
+            assert stand.waiting == 0
             for text, n in judged(stand).items():
                 cases = {case.id: case.draws for case in request.plan[text].cases}
                 alike = [one for one in requests if text in one.plan and cases_of(one, text) == cases.keys()]
@@ -269,7 +344,7 @@ def test_where_two_ledgers_count_other_cells_the_later_is_used(variant, tmp_path
     merge([tmp_path / "old.db", tmp_path / "new.db"][::order], tmp_path / "both.db")
     with Ledger(tmp_path / "both.db") as book:
         stand = now(new, book, run)
-    assert stand.pending == 0
+    assert stand.waiting == 0
     assert judged(stand)[FAIR] == 200_000
     assert judged(stand)[LANDS] == 800_000
     assert len(stand.otherwise) == 4

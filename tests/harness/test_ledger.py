@@ -148,7 +148,7 @@ def test_what_a_night_draws_is_what_its_cases_give(ledger, asked):
     runner = Noting(backend, asked.suite, asked.names)
     night = draw(asked, runner, ledger, 600.0, described(), progress=until(100))
     given = runner.given
-    assert night.passes == sum(job.passes for job in given) and not night.standing.pending
+    assert night.passes == sum(job.passes for job in given) and not night.standing.waiting
     assert len({(job.case.id, job.seed) for job in given}) == len(given)  # no draw is counted twice
     again = {job.case.id: {} for job in given}
     for found in runner.map(given):
@@ -207,7 +207,7 @@ def test_cells_that_are_counted_otherwise_begin_anew_and_what_was_counted_is_kep
     aside = ledger.db.execute("SELECT total FROM look JOIN promise ON promise.id = promise WHERE digest IS NULL")
     assert [json.loads(join_text(row["total"])) for row in aside] == [{"counts": [[5, 10]]}]
     stand = standing(asked.given(OFFER), ledger, run.subjects, {})
-    assert (stand.otherwise, {item.id: item.evidence.n for item in stand.verdict}) == ({FAIR}, {FAIR: 14})
+    assert (stand.otherwise, {item.id: item.evidence.n for item in stand.verdict}) == ({FAIR}, {FAIR: 14, LANDS: 29})
 
 
 def test_a_remark_is_of_the_latest_pass(ledger, asked):
@@ -228,7 +228,7 @@ def test_a_case_that_was_given_up_stays_so(ledger, asked):
     ledger.add(run, Result("backend", CASE, error="no more of it", error_kind=GIVEN_UP), 1.0)
     assert held(ledger).results()[CASE].error_kind == GIVEN_UP
     stand = standing(asked.given(OFFER), ledger, run.subjects, {})
-    assert [finding.detail for finding in stand.verdict] == [{"reason": "no more of it", "kind": GIVEN_UP}]
+    assert [finding.detail for finding in stand.verdict] == [{"reason": "no more of it", "kind": GIVEN_UP}] * 2
     ledger.add(run, Result("backend", CASE, error="it crashes"), 1.0)
     assert held(ledger).results()[CASE].error_kind == ""
 
@@ -584,12 +584,22 @@ def wait_for_cases(path, number):
 # Verdicts over nights
 
 
-def test_a_promise_is_judged_once_each_of_its_cases_was_looked_at(ledger, asked):
+def test_a_promise_is_judged_from_its_first_case_on(ledger, asked):
     run = begin(ledger, asked)
     ledger.add(run, result(10_000, 10_000), 1.0)
     stand = standing(asked.given(OFFER), ledger, run.subjects, {})
-    assert [finding.id for finding in stand.verdict] == [FAIR]
-    assert stand.pending == len(asked.promises) - 1
+    assert [finding.id for finding in stand.verdict] == [FAIR, LANDS]
+    assert stand.waiting == len(asked.promises) - 2
+
+
+def test_a_promise_waits_for_the_reference_as_well(ledger, asked):
+    request = replace(asked, reference="coin")
+    run = ledger.begin(request, (OFFER, OFFER), described(), kind="nightly", workers=1)
+    for role, judged in (("backend", []), ("reference", [FAIR, LANDS])):
+        ledger.add(run, structs.replace(result(10_000, 10_000), role=role), 1.0)
+        stand = standing(request.given(OFFER, OFFER), ledger, run.subjects, {})
+        assert [finding.id for finding in stand.verdict] == judged
+        assert not stand.verdict.reference["failures"]
 
 
 def test_draws_are_no_evidence_of_an_exact_law(ledger):
@@ -608,8 +618,7 @@ def test_what_waits_is_told_by_operator_and_law(ledger, asked):
     run = begin(ledger, asked)
     ledger.add(run, result(10_000, 10_000), 1.0)
     told = tell(ledger, COIN)["ledger"]
-    assert told["pending"] == 5
-    assert told["waiting"] == {"toss/fair": 1, "toss/lands": 1, "spin/fair": 2, "spin/lands": 1}
+    assert told["waiting"] == {"toss/fair": 1, "spin/fair": 2, "spin/lands": 1}
 
 
 def test_a_broken_promise_is_not_drawn_again(ledger, asked):

@@ -85,6 +85,15 @@ def test_e_has_mean_one_over_all_samples_of_two_groups():
     assert mean == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("seen", [0, 1])
+def test_e_has_mean_one_whichever_group_of_a_plan_is_drawn(seen):
+    mean, q = 0.0, (0.3, 0.9)[seen]
+    for first in range(5):
+        part = small((first,), [4], [1.0], [-0.5], q)
+        mean += binom.pmf(first, 4, q) * 10 ** Moments.pool([part], [""], planned=2).log10_e
+    assert mean == pytest.approx(1, abs=1e-6)
+
+
 def test_faithful_moments_are_quiet(fresh_seed):
     rng = np.random.default_rng(fresh_seed)
     highest = max(drawn(rng, q, 10**5).log10_e for q in (1e-5, 0.1, 0.7, 0.999) for _ in range(500))

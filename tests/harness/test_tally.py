@@ -76,6 +76,52 @@ def test_e_has_mean_one_over_all_samples_of_two_groups(cells, draws, data):
     assert mean == pytest.approx(1, abs=1e-6)
 
 
+PLAN = (0.3, 0.5, 0.9)  # groups of two cells, of which any may be drawn
+
+
+def pooled(counts):
+    """The evidence of those groups that have counts."""
+    parts = [rate(row, q) for row, q in zip(counts, PLAN, strict=True) if row is not None]
+    return Tally.pool(parts, [str(number) for number in range(len(parts))], len(PLAN))
+
+
+@pytest.mark.parametrize("drawn", [each for each in product((0, 3), repeat=len(PLAN)) if any(each)])
+def test_e_has_mean_one_whichever_groups_of_a_plan_are_drawn(drawn):
+    mean = 0.0
+    for heads in product(*(range(n + 1) for n in drawn)):
+        rows = [(kept, n - kept) if n else None for kept, n in zip(heads, drawn, strict=True)]
+        chance = math.prod(binom.pmf(kept, n, q) for kept, n, q in zip(heads, drawn, PLAN, strict=True))
+        mean += chance * 10 ** pooled(rows).log10_e
+    assert mean == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [1.2, 2.0, 5.0, math.inf])
+def test_e_has_mean_one_where_the_next_group_and_the_end_are_chosen_by_what_was_seen(level):
+    """A night: each draw is of the group that is furthest from its promise, until e is large enough."""
+    mean = 0.0
+    for outcomes in product((0, 1), repeat=9):
+        counts, chance = [[0, 0] for _ in PLAN], 1.0
+        for kept in outcomes:
+            seen = [row if sum(row) else None for row in counts]
+            if any(seen) and pooled(seen).log10_e >= math.log10(level):
+                chance *= 0.5  # what would have come then is not looked at
+                continue
+            off = [abs(row[0] - sum(row) * q) if sum(row) else 1.0 for row, q in zip(counts, PLAN, strict=True)]
+            group = int(np.argmax(off))
+            counts[group][1 - kept] += 1
+            chance *= PLAN[group] if kept else 1 - PLAN[group]
+        mean += chance * 10 ** pooled([row if sum(row) else None for row in counts]).log10_e
+    assert mean == pytest.approx(1, abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(counts=tables(groups=2, cells=2, most=10**4))
+def test_a_group_that_was_left_out_counts_as_one_that_was_not_drawn(counts):
+    left_out, empty = pooled([*counts, None]), pooled([*counts, (0, 0)])
+    assert left_out.log10_e == pytest.approx(empty.log10_e, abs=1e-9)
+    assert left_out.interval(1e-6) == pytest.approx(empty.interval(1e-6))
+
+
 @pytest.mark.parametrize("q", [1e-6, 0.001, 0.3, 0.99])
 def test_e_has_mean_one_over_all_counts_of_a_rate(q):
     n = 300
@@ -327,12 +373,12 @@ def test_the_furthest_cell_is_named_by_group_and_cell():
 
 
 def test_stacked_tallies_keep_their_groups_under_a_label():
-    one, two = rate((7, 3), 0.7), rate([[5, 5], [4, 6]], [0.5, 0.5], groups=("a", "b"))
-    stacked = Tally.pool([one, two], ["p0.3", "p0.5"])
-    assert stacked.groups == ("p0.3", "p0.5 a", "p0.5 b")
-    assert stacked.counts.tolist() == [[7, 3], [5, 5], [4, 6]]
-    assert stacked.probabilities[:, 0].tolist() == [0.7, 0.5, 0.5]
-    assert stacked.departure == "rate"
+    one, two = rate([[7, 3], [6, 4]], [0.7, 0.7]), rate([[5, 5], [4, 6]], [0.5, 0.5], groups=("a", "b"))
+    stacked = Tally.pool([one, two], ["p0.3", "p0.5"], planned=3)
+    assert stacked.groups == ("p0.3 group 0", "p0.3 group 1", "p0.5 a", "p0.5 b")
+    assert stacked.counts.tolist() == [[7, 3], [6, 4], [5, 5], [4, 6]]
+    assert stacked.probabilities[:, 0].tolist() == [0.7, 0.7, 0.5, 0.5]
+    assert (stacked.departure, stacked.planned) == ("rate", 6)
 
 
 @settings(max_examples=30, deadline=None)
@@ -373,6 +419,8 @@ def test_only_tallies_of_one_promise_add_or_stack():
         rate((7, 3), 0.7) + Tally(RATE, (7, 3), (0.7, 0.3), departure="cell")
     with pytest.raises(ValueError, match="can be pooled"):
         Tally.pool([rate((7, 3), 0.7), Tally(PAIR, (1, 2, 1), pair_cells(0.5))], ["a", "b"])
+    with pytest.raises(ValueError, match="can be pooled"):
+        Tally.pool([rate((7, 3), 0.7), rate([(7, 3), (5, 5)], [0.7, 0.5])], ["a", "b"])
     with pytest.raises(ValueError, match="alpha"):
         rate((7, 3), 0.7).interval(0)
 

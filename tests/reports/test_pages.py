@@ -145,7 +145,7 @@ def test_a_broken_promise_has_a_picture_of_real_masks(gated):
     text = render(gated, None)["index.html"]
     shown = re.findall(r'<svg class="mask".*?</svg>', text)
     assert len(shown) == 2 * len(gated["pictures"]) >= 8
-    first = next(iter(gated["pictures"].values()))
+    first = gated["pictures"]["dropout/neighbours:1/float32/-/64x1024/eager"]
     assert first["width"] == 64 and len(first["backend"]) == len(first["reference"]) == 32
     assert len(json.dumps(first)) < 2000
     fours = [set(row) <= set("0f") for row in first["backend"]]
@@ -203,9 +203,21 @@ def test_what_waits_is_not_called_not_offered(documents):
         item for item in document["findings"] if item["op"] != "spin" or "/lands/" not in item["id"]
     ]
     assert "waiting" not in page(document).text
-    document["ledger"] |= {"pending": 1, "waiting": {"spin/lands": 1}}
+    document["ledger"] |= {"waiting": {"spin/lands": 1}}
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert "lands ✓ kept 1 … waiting 1" in page(document).text
+    for text in render(document, None).values():
+        assert "Waiting: nothing was drawn so far of 1 promise." in text
+
+
+def test_what_was_broken_in_a_ledger_that_was_merged_is_called_history(documents):
+    document = copy.deepcopy(documents["faithful"])
+    first = document["findings"][0]["id"]
+    once = [{"id": one, "night": "2026-01-02", "log10_e": 9.5} for one in (first, first.replace("toss", "spin"))]
+    document["ledger"]["once_broken"] = once
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    said = f"on 2026-01-02, but not by all evidence: {first} and 1 more. In a ledger that was merged"
+    assert said in page(document).text and said in render(document, None)["report.md"]
 
 
 def test_what_was_not_judged_is_said(documents):
