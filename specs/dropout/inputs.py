@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from keeprate.specs.dropout.rounding import Floats, representable
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
 PROBES = 64
+PERIOD = (1 << 16) + 1  # after so many elements the order of the probes comes again: no step of two's powers meets it
 GOLDEN = 5**0.5 / 2 + 0.5  # its multiples have digits without end, and lie far apart modulo 1
 SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"))
 
@@ -39,14 +41,17 @@ def probes(contract: Contract, dtype: str) -> tuple[float, ...]:
     return tuple(np.concatenate([sizes, -sizes]).tolist())
 
 
-@functools.lru_cache(maxsize=32)
 def indices(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Which probe stands where: each about equally often, in an order that follows no axis."""
-    size = int(np.prod(shape))
-    each = np.resize(np.arange(PROBES, dtype=np.uint8), size)
-    which = np.random.default_rng(0).permutation(each).reshape(shape)
+    """Which probe stands where: each about equally often, in an order that follows no axis. Read-only."""
+    size = math.prod(shape)
+    which = np.resize(_order(min(size, PERIOD)), shape) if size > PERIOD else _order(size).reshape(shape)
     which.flags.writeable = False
     return which
+
+
+@functools.lru_cache(maxsize=128)  # at most 8 MiB
+def _order(size: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).permutation(np.resize(np.arange(PROBES, dtype=np.uint8), size))
 
 
 def filled(contract: Contract, dtype: str, shape: tuple[int, ...]) -> Floats:
