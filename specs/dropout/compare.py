@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keeprate.specs.dropout.counterexamples import Call, wrong_shape, wrong_value
 from keeprate.specs.dropout.outcome import Mask, Outcomes
@@ -13,6 +15,7 @@ from keeprate.suite import Check, failed, passed
 
 Place = Callable[[tuple[int, ...]], tuple[int, ...]]
 NOTHING = Call()  # to say of it
+AnyFloats = npt.NDArray[np.floating[Any]]
 
 
 def compare(y: Floats, x: Floats, allowed: Outcomes, call: Call = NOTHING, place: Place = tuple) -> Check:
@@ -45,3 +48,13 @@ def same(a: Floats, b: Floats) -> Mask:
     """Equal values; NaN equals NaN, and the sign of a zero is nobody's promise."""
     equal: Mask = (a == b) | (np.isnan(a) & np.isnan(b))
     return equal
+
+
+def identical(a: AnyFloats, b: AnyFloats) -> bool:
+    """Whether two arrays of one dtype are equal; half floats are compared as numbers only if their bits differ."""
+    return np.array_equal(fast(a), fast(b)) or np.array_equal(a, b)
+
+
+def fast(y: AnyFloats) -> npt.NDArray[Any]:
+    """`y` as what NumPy compares fast: half floats as integers, which know two zeros."""
+    return y.view(np.uint16) if y.dtype == np.float16 else y
