@@ -12,7 +12,8 @@ import scipy  # its FFT is twice as fast as NumPy's in single precision; loaded 
 from keeprate.specs.masks.packed_masks import WORD, PackedMasks
 from keeprate.suite import Check, Counterexample, NotOffered, Picture, Unreadable, failed, passed
 
-CHUNK = 7 << 18  # mask entries that are read before the laws look: enough to hide their cost, and to stop in time
+CHUNK = 7 << 18  # mask entries that are read before the laws look, soon enough to stop in time
+LONGEST = 7 << 20  # the same later on, where what a law costs however little it looks at is to be hidden
 SEARCHED = 1 << 15  # entries in which a lag is looked for
 EARLIER = Counterexample({"first": "a mask that an earlier call had"}, gave="a mask that an earlier call had")
 WIDTH, HEIGHT = 76, 40  # entries that a picture has, at most
@@ -83,9 +84,13 @@ def sampled(draws: int, entries: int, read: Callable[[int], AnySample], *, lags:
 
 
 def chunks(draws: int, entries: int) -> list[int]:
-    """Numbers of calls, chunk by chunk, for `draws` in all: two calls that name a lag, then those that judge it."""
-    calls, size = -(-draws // entries), max(2, CHUNK // entries // 2 * 2)
-    return [min(2, calls), *(min(size, calls - start) for start in range(2, calls, size))]
+    """Numbers of calls, chunk by chunk, for `draws` in all: two that name a lag, then as many as went before."""
+    calls = -(-draws // entries)
+    numbers = [min(2, calls)]
+    while left := calls - sum(numbers):
+        most = min(max(CHUNK, draws - left * entries), LONGEST)
+        numbers.append(min(left, max(2, most // entries // 2 * 2)))
+    return numbers
 
 
 def worst_lag(bits: PackedMasks) -> int | None:

@@ -28,7 +28,7 @@ from keeprate.specs.masks.independence import (
 )
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.rate import keep_rate, positions, segments, spread
-from keeprate.specs.masks.sample import Repeats, Sample, sampled, worst_lag
+from keeprate.specs.masks.sample import CHUNK, LONGEST, Repeats, Sample, chunks, sampled, worst_lag
 
 bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
 MILLION = 6.0  # log10 e: by Markov's inequality a faithful mask gets here once in a million runs
@@ -221,6 +221,16 @@ def test_what_masks_show_rests_on_laws_that_the_suite_has():
     resting = {name for name, law in laws.items() if law.rests_on}
     assert {law.name for law, _ in LAWS} | {"no_mask_twice", "streams", "data"} == resting
     assert {name for law in laws.values() for name in law.rests_on} <= set(laws) - resting
+
+
+@pytest.mark.parametrize(("draws", "entries"), [(1, 7), (10**8, 65536), (4000 * 1215, 1215), (3 * 2**24, 2**24)])
+def test_chunks_are_all_calls_in_pairs_and_none_is_too_long(draws, entries):
+    first, *others = chunks(draws, entries)
+    assert first == min(2, -(-draws // entries))
+    assert first + sum(others) == -(-draws // entries)
+    assert all(calls % 2 == 0 for calls in others[:-1])
+    assert all(calls * entries <= LONGEST or calls <= 2 for calls in others)
+    assert all(calls * entries <= CHUNK or calls <= 2 for calls in others[:1])
 
 
 @pytest.mark.parametrize("period", [0, 3], ids=["fair", "three masks"])
