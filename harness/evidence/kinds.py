@@ -191,7 +191,7 @@ class Statistic(Evidence):
 
     def reaches(self, threshold: float) -> bool:
         """Whether its e-value is large enough."""
-        return self.log10_e_bound >= threshold and self.log10_e >= threshold
+        return threshold < math.inf and self.log10_e_bound >= threshold and self.log10_e >= threshold
 
     @property
     def detail(self) -> dict[str, Any] | None:

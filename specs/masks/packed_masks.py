@@ -159,13 +159,16 @@ class PackedMasks:
         width = max(0, self.words.shape[1] - words - (part > 0))
         still, moved = self.words[left, :width], self.words[right, words : words + width]
         pairs = min(width * WORD, self.entries - shift)
-        if not part and pairs == width * WORD:
-            kept = total(self.by_word[left, :width]) + total(self.by_word[right, words : words + width])
-            return _pairs(_count(still & moved), kept, len(still) * pairs)
         if part:
             following = self.words[right, words + 1 : words + 1 + width]
             moved = moved >> np.uint64(part)
             moved |= following << np.uint64(WORD - part)
+        if width and pairs == width * WORD:  # so whole words are paired, but for the ends of those that are moved
+            kept = total(self.by_word[left, :width]) + total(self.by_word[right, words : words + width])
+            if part:
+                low = ALL >> np.uint64(WORD - part)
+                kept += _count(following[:, -1] & low) - _count(self.words[right, words] & low)
+            return _pairs(_count(still & moved), kept, len(still) * pairs)
         if spare := width * WORD - pairs:  # the last word of a call that no 64 divides: its padding is no entry
             last = ALL >> np.uint64(spare)
             still, moved = still.copy(), moved.copy()
