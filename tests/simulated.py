@@ -20,8 +20,9 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, indices, probes
-from keeprate.specs.dropout.sample import Masks, Sums
+from keeprate.specs.dropout.sample import Masks
 from keeprate.specs.dropout.suite import Dropout
+from keeprate.specs.dropout.sums import Sums
 from keeprate.specs.masks.packed_masks import ALL, WORD, PackedMasks, Words
 from keeprate.specs.masks.sample import sampled
 

@@ -8,11 +8,14 @@ import pytest
 from keeprate.harness.errors import BackendError, NotOffered
 from keeprate.harness.evidence.moments import UNIT
 from keeprate.harness.protocol.case import Case
+from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import gradients
+from keeprate.specs.dropout.inputs import indices, probes
 from keeprate.specs.dropout.laws.moments import moments
 from keeprate.specs.dropout.sample import Masks, masks
 from keeprate.specs.dropout.suite import suite
+from keeprate.specs.dropout.sums import Summing
 
 FINDING = "{op}/moments:mean/float32/-/-/eager"
 
@@ -82,6 +85,22 @@ def test_a_sum_is_forgiven_two_ulp_for_each_of_its_inexact_outputs_and_no_more()
     assert 0 < one.sums.inexact < one.sums.draws.sum()  # of one element of each channel, for one is summed
     two_ulp = 2 * 2.0**-19  # of the largest output, 16/0.7
     assert moments(one, "mean").slack == (one.sums.inexact * round(two_ulp / UNIT),)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_exact_outputs_are_summed_by_their_counts_to_the_same_as_one_by_one(dtype, fresh_seed):
+    contract, which = CONTRACTS["feature_alpha_dropout"], indices((16, 64))
+    table = reference.table(contract, dtype, 0.3, probes(contract, dtype))
+    counted, added = Summing(table, which), Summing(table, which)
+    random = np.random.default_rng(fresh_seed)
+    for _ in range(3):
+        mask = random.random(which.shape) < 0.7
+        counted.add_exact(mask)
+        added.add(np.where(mask, table.kept[which], table.dropped[which]).astype(dtype))
+    one, other = counted.result(), added.result()
+    assert (one.total, one.squares, one.inexact) == (other.total, other.squares, other.inexact)
+    assert np.array_equal(one.draws, other.draws)
+    assert one.draws.sum() == 3 * which.size
 
 
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
