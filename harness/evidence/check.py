@@ -21,6 +21,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
         exact: how many were bit for bit the reference's; the others were off by rounding, or wrong.
         wrong: how many the law does not allow.
         first: the first wrong one.
+        remark: what is worth a word though nothing is wrong; part of the form, which a ledger without it has as well.
     """
 
     amounts: ClassVar[tuple[str, ...]] = ("checked", "exact", "wrong")
@@ -31,6 +32,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
     exact: Count
     wrong: Count = 0
     first: Counterexample | None = None
+    remark: str | None = None
 
     @property
     def n(self) -> int:
@@ -57,7 +59,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
         return self.broken
 
     def __add__(self, other: Check) -> Check:
-        """Both checks as one; the earlier counterexample is kept."""
+        """Both checks as one; the earlier counterexample and remark are kept."""
         if not isinstance(other, Check):
             return NotImplemented
         return Check(
@@ -65,6 +67,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
             self.exact + other.exact,
             self.wrong + other.wrong,
             self.first or other.first,
+            self.remark or other.remark,
         )
 
     @classmethod
@@ -75,7 +78,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         data: dict[str, Any] = msgspec.to_builtins(self)
-        return data
+        return data if self.remark else {name: value for name, value in data.items() if name != "remark"}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Check:
@@ -89,10 +92,11 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
 
     @property
     def detail(self) -> dict[str, Any]:
-        """How many were compared, and the counterexample."""
+        """How many were compared, the counterexample, and a remark if there is one."""
         counts = {"checked": self.checked, "exact": self.exact, "wrong": self.wrong}
-        first = self.first
-        return {**counts, "first": first.words if first else None, "counterexample": first.data() if first else None}
+        first, remark = self.first, {"remark": self.remark} if self.remark else {}
+        data = {"first": first.words if first else None, "counterexample": first.data() if first else None}
+        return {**counts, **data, **remark}
 
     def rows(self, level: float) -> Rows:
         """How many are wrong, and the counterexample."""

@@ -219,6 +219,10 @@ def remarks(verdict: Decision) -> Iterable[str]:
     )
     for (status, reason), number in reasons.items():
         yield filled(f"{status}: {plural(number, 'finding')}, {reason}")
+    said = Counter((finding.detail or {}).get("remark") for finding in verdict)
+    for remark, number in said.items():
+        if remark:
+            yield filled(f"remarked: {plural(number, 'finding')}, {remark}")
     if "known" in verdict.run:
         yield filled(f"known deviations are those of {verdict.run['known']}")
     known = [finding for finding in verdict if finding.known is not None]

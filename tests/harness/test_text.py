@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from keeprate.harness.evidence.check import failed, passed
+from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.kinds import plain
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import decide, unjudged
@@ -61,6 +61,24 @@ def everything_broken():
 def rows(text):
     """The labelled lines of a failure."""
     return dict(re.findall(r"^  (\w+) {2,}(\S.*)$", text, re.MULTILINE))
+
+
+def test_what_is_remarked_of_many_findings_is_told_once_and_breaks_nothing():
+    asked = request(ops=OFFER.names, dtypes=["float32"])
+    asked = asked.among(
+        {text: one for text, one in asked.promises.items() if text.endswith("/seeding/float32/-/-/eager")}
+    )
+    seen = Check(1, 1, remark="of a seed the low 32 bits count")
+    found = [
+        Result(role, case.id, dict.fromkeys(case.findings, seen + passed()))
+        for promise in asked.promises.values()
+        for case in promise.cases
+        for role in ("backend", "reference")
+    ]
+    verdict = concluded(asked, found, {"seconds": 1.0, "workers": 1})
+    assert verdict.conforms
+    told = [line for line in verdict_text(verdict).splitlines() if line.startswith("remarked: ")]
+    assert told == ["remarked: 2 findings, of a seed the low 32 bits count"]
 
 
 def test_every_line_of_a_broken_verdict_fits_80_columns(everything_broken):
