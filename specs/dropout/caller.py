@@ -82,6 +82,10 @@ class Caller:
         self._rows, self._seeded = [], True
         _foreign("seed", self._backend.seed, value)
 
+    def make_anew(self) -> None:
+        """Lets functions and layers be made again when they are next called."""
+        self._functions.clear()
+
     def takes_seed(self, value: int) -> bool:
         """False if the backend refuses `value` as a seed with `ValueError`, as a narrower framework may."""
         try:

@@ -39,6 +39,16 @@ def call(text: str, **given: Value) -> Call:
     )
 
 
+def mode(train: bool) -> str:
+    """The mode in a word."""
+    return "training" if train else "evaluation"
+
+
+def plain(p: float) -> float:
+    """`p` as messages write it: 1 and not 1.0."""
+    return int(p) if p == int(p) else p
+
+
 def wrong_value(call: Call, x: float, at: tuple[int, ...], y: float, kept: float, dropped: float) -> Counterexample:
     """An element that is neither of the two that PyTorch gives; `at` is its index."""
     place = f" at ({', '.join(map(str, at))})" if at else ""

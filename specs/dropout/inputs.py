@@ -18,6 +18,16 @@ AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
 PROBES = 64
 PERIOD = (1 << 16) + 1  # after so many elements the order of the probes comes again: no step of two's powers meets it
+EVEN = 0.5  # the p of masks that are compared with one another: two agree least often
+MODES = ((0.3, True), (0.3, False), (0.0, True), (1.0, True))  # p, and whether in training
+SHAPES = {  # by rank: ordinary, with axes of length 1, and empty in each position
+    0: ((),),
+    1: ((1,), (7,), (0,)),
+    2: ((3, 5), (1, 9), (9, 1), (0, 4), (4, 0)),
+    3: ((2, 3, 5), (1, 4, 1), (2, 1, 3), (0, 3, 5), (2, 0, 5), (2, 3, 0)),
+    4: ((2, 3, 4, 5), (2, 3, 1, 1), (1, 1, 2, 3), (0, 3, 2, 2), (2, 0, 2, 2), (2, 3, 0, 2), (2, 3, 2, 0)),
+    5: ((2, 3, 2, 3, 2), (1, 2, 1, 1, 3), (2, 3, 0, 2, 2)),
+}
 GOLDEN = 5**0.5 / 2 + 0.5  # its multiples have digits without end, and lie far apart modulo 1
 SPECIAL = (0.0, -0.0, float("inf"), float("-inf"), float("nan"))
 
@@ -57,6 +67,11 @@ def _order(size: int) -> npt.NDArray[np.uint8]:
 def filled(contract: Contract, dtype: str, shape: tuple[int, ...]) -> Floats:
     """An input of `shape` that holds the probe values."""
     return np.array(probes(contract, dtype))[indices(shape)]
+
+
+def ordinary(contract: Contract) -> tuple[int, ...]:
+    """A small shape of the rank that the operator is for."""
+    return SHAPES[max(contract.ranks)][0]
 
 
 def thousand(contract: Contract) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ class Observation:
         after: the input after the call.
         expected: PyTorch's outcomes; None where PyTorch refuses the call, or the law asks for none.
         relation: whether its mask must be the same as that of the last call without a relation, or another one.
+        seed: after which it was called, if its mask is judged by itself, and beside those of all other seeds.
     """
 
     what: Call
@@ -40,6 +41,7 @@ class Observation:
     after: Floats
     expected: Outcomes | None
     relation: Relation = ""
+    seed: int | None = None
 
     def compared(self) -> Check:
         """The output against PyTorch's outcomes; a call that raised is wrong in every element."""
@@ -59,17 +61,24 @@ class Calls:
 
     Args:
         equal: elements beside the observations that were exactly PyTorch's.
+        remark: what is worth a word, though nothing need be wrong.
     """
 
     contract: Contract
     dtype: str
     observations: tuple[Observation, ...]
     equal: int = 0
+    remark: str | None = None
 
     @property
     def outcomes(self) -> Check:
         """Whether each element is one of PyTorch's two."""
         return sum((observation.compared() for observation in self.observations), passed(self.equal))
+
+    @property
+    def gradient(self) -> Check:
+        """The same, where what was observed are gradients."""
+        return self.outcomes
 
     @property
     def purity(self) -> Check | None:
@@ -89,6 +98,7 @@ def observe(
     *,
     strided: bool = False,
     relation: Relation = "",
+    seed: int | None = None,
 ) -> Observation:
     """What `call` does with an array of `x`; an exception is an observation too."""
     native = caller.native(x, strided=strided)
@@ -97,4 +107,28 @@ def observe(
         y, dtype, refusal = caller.values(out), caller.dtype_of(out), None
     except BackendError as error:
         y, dtype, refusal = None, "", error
-    return Observation(what, x, y, refusal, dtype, caller.values(native), expected, relation)
+    return Observation(what, x, y, refusal, dtype, caller.values(native), expected, relation, seed)
+
+
+def observe_pass(
+    caller: Caller,
+    what: Call,
+    p: float,
+    train: bool,
+    given: tuple[Floats, Floats],
+    expected: tuple[Outcomes, Outcomes],
+) -> Iterator[Observation]:
+    """Output and gradient of one pass, the gradient alone where it raises; what was given is not looked at again.
+
+    Args:
+        given: the input and the cotangent.
+        expected: PyTorch's outcomes of the output and of the gradient.
+    """
+    x, ct = (caller.native(one) for one in given)
+    try:
+        seen = [(caller.values(one), caller.dtype_of(one)) for one in caller.vjp(x, p, train, ct)]
+    except BackendError as error:
+        yield Observation(what.after("gradient in "), given[0], None, error, "", given[0], expected[1])
+        return
+    for name, one, (y, dtype), outcomes in zip(("output", "gradient"), given, seen, expected, strict=True):
+        yield Observation(what.after(f"{name} in "), one, y, None, dtype, one, outcomes)

@@ -27,6 +27,7 @@ EXACT = ("outcomes", "keep_rate", "constancy")
 PASS = ("outcomes", "gradient")
 MIXED = ("blocks:4", "calls:0", "no_mask_twice")  # laws of independence in the other contexts
 OF_GRADIENTS = ("evaluation", "endpoints", "dtype")  # studies of single calls that look at gradients too
+WIDE_PASSES = (("masks", "gradient", ""), ("evaluation", "evaluation", "dtype"), ("endpoints", "endpoints", "dtype"))
 PAIRS = 24  # of masks of unlike calls in each dtype: what they share, if they do, is much
 SEEDS = 1500  # of which 17 pairs give one mask if there are 2¹⁶ in all
 RANKED = {0: (), 1: (1031,), 2: (32, 64), 3: (32, 64, 2), 4: (32, 64, 2, 3), 5: (16, 64, 2, 3, 2)}  # batched
@@ -176,6 +177,11 @@ def _table(profile: str) -> Iterator[Row]:
         unwritten = ("purity",) if study in ("evaluation", "endpoints", "strides") else ()
         yield Row(study, _laws(study, apart="dtype") + _laws(*unwritten))
     yield Row("specials", _laws("outcomes", apart="dtype"))
+    yield Row("bounds", _laws("seeding", apart="dtype"), dtypes=float32)
+    yield Row("reseeding_of_gradient", _laws("seeding"), context="grad", dtypes=float32)
+    for study, law, apart in WIDE_PASSES:
+        yield Row(f"wide_{study}_of_gradient", _laws(law, apart=apart), draws=_times(0, None), context="grad")
+    yield Row("zeros_of_gradient", _laws("gradient"), shapes=_shapes([()], []), context="grad")
     for study in OF_GRADIENTS:
         yield Row(f"{study}_of_gradient", _laws(study, apart="dtype"), context="grad")
 
@@ -188,6 +194,7 @@ def _table(profile: str) -> Iterator[Row]:
         yield Row("gradients", _laws(*PASS), (p,), OBLONG, _times(1, None), "inplace")
     for study in ("endpoints", "arguments"):
         yield Row(study, _laws(study), context="inplace")
+    yield Row("reseeding", _laws("seeding"), context="inplace", dtypes=float32)
 
     # Where a mode can change between two calls; fresh threads, threads at the same time, other processes.
     for name in ("eager", "compile", "module", "compile+module"):
@@ -212,6 +219,11 @@ def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
     yield Row("gradients", _laws(*PASS, "keep_rate", "no_mask_twice"), often, long, _less, name)
     once = tuple(p for p in grid if p not in often)
     yield Row("gradients", _laws(*PASS), once, short, _times(ROWS, None), name)
+    if alone and not recomputed:
+        yield Row("reseeding", _laws("seeding"), context=name, dtypes=DTYPES[:1])
+    if name in ("compile", "checkpoint"):
+        yield Row("reseeding_of_gradient", _laws("seeding"), context=name, dtypes=DTYPES[:1])
+    yield Row("zeros_of_gradient", _laws("gradient"), shapes=_shapes([()], []), context=name, dtypes=DTYPES[:1])
     if name in ("compile", "module"):
         yield Row("mixed", _laws("streams:twin"), ONE, SQUARE, _times(PAIRS, None), name)
     for study in OF_GRADIENTS if alone else ("endpoints",):

@@ -6,44 +6,25 @@ observation too, so that one refusal hides nothing else.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from keeprate.specs.dropout import reference
+from keeprate.specs.dropout import reference, seeding, single_passes
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import identical
-from keeprate.specs.dropout.contracts import CONTRACTS, Contract
-from keeprate.specs.dropout.counterexamples import Call, call
-from keeprate.specs.dropout.inputs import (
-    cotangent,
-    filled,
-    indices,
-    laid_out,
-    many_thousands,
-    probes,
-    thousand,
-    with_specials,
-)
-from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
+from keeprate.specs.dropout.inputs import EVEN, MODES, SHAPES, filled, laid_out, ordinary, thousand, with_specials
+from keeprate.specs.dropout.observations import Calls, Observation, observe
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
 from keeprate.specs.dropout.rounding import Floats
 from keeprate.suite import BackendError, Case
 
 RATES = (0.1, 0.3, 0.9)
 REFUSED_RATES = (-0.1, -1e-9, 1 + 1e-9, 1.5, float("inf"), float("nan"))
-SHAPES = {  # by rank: ordinary, with axes of length 1, and empty in each position
-    0: ((),),
-    1: ((1,), (7,), (0,)),
-    2: ((3, 5), (1, 9), (9, 1), (0, 4), (4, 0)),
-    3: ((2, 3, 5), (1, 4, 1), (2, 1, 3), (0, 3, 5), (2, 0, 5), (2, 3, 0)),
-    4: ((2, 3, 4, 5), (2, 3, 1, 1), (1, 1, 2, 3), (0, 3, 2, 2), (2, 0, 2, 2), (2, 3, 0, 2), (2, 3, 2, 0)),
-    5: ((2, 3, 2, 3, 2), (1, 2, 1, 1, 3), (2, 3, 0, 2, 2)),
-}
-MODES = ((0.3, True), (0.3, False), (0.0, True), (1.0, True))  # p, and whether in training
 THREADS, CALLS = 4, 8  # that run at the same time, and how often each calls
 LAYOUTS = ("step2", "transposed", "remade", "stride0", "reversed")
 
@@ -63,7 +44,7 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     x = filled(caller.contract, case.dtype, case.shape)
     expected = _unmasked(caller, p, x, train=True)
     exact = np.ascontiguousarray(caller.to_layout(expected.kept))
-    what, native = call("training at p = {p}", p=_plain(p)), caller.native(x)
+    what, native = call("training at p = {p}", p=plain(p)), caller.native(x)
     for _ in range(-(-case.draws // x.size)):
         if caller.contract.writes:
             native = caller.native(x)
@@ -81,12 +62,8 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
         yield Calls(caller.contract, case.dtype, (seen,))
 
 
-def _ordinary(contract: Contract) -> tuple[int, ...]:
-    return SHAPES[max(contract.ranks)][0]
-
-
 def _input(caller: Caller) -> Floats:
-    return filled(caller.contract, caller.dtype, _ordinary(caller.contract))
+    return filled(caller.contract, caller.dtype, ordinary(caller.contract))
 
 
 def _inputs(caller: Caller) -> tuple[Floats, Floats]:
@@ -115,7 +92,7 @@ def endpoints(caller: Caller) -> Iterator[Observation]:
     """Calls in training at p = 0 and p = 1, where PyTorch draws nothing."""
     for p in (0.0, 1.0):
         for x in _inputs(caller):
-            what, expected = call("training at p = {p}", p=_plain(p)), _unmasked(caller, p, x, train=True)
+            what, expected = call("training at p = {p}", p=plain(p)), _unmasked(caller, p, x, train=True)
             if p == 1.0:  # a framework that selects drops an infinity to 0
                 expected = with_selected(expected, x)
             yield observe(caller, what, x, expected, partial(caller.call, p=p))
@@ -123,12 +100,12 @@ def endpoints(caller: Caller) -> Iterator[Observation]:
 
 def arguments(caller: Caller) -> Iterator[Observation]:
     """Calls that PyTorch refuses, and some beside them that it takes."""
-    shape = _ordinary(caller.contract)
+    shape = ordinary(caller.contract)
     for train in (True, False):
         for p in (*REFUSED_RATES, 0.0, 0.3, 1.0, 0, 1):
-            yield _refusal(caller, call("p = {p}, {mode}", p=p, mode=_mode(train)), shape, p, train)
+            yield _refusal(caller, call("p = {p}, {mode}", p=p, mode=mode(train)), shape, p, train)
         for rank in caller.contract.refused:
-            what = call("rank {rank}, {mode}", rank=rank, mode=_mode(train))
+            what = call("rank {rank}, {mode}", rank=rank, mode=mode(train))
             yield _refusal(caller, what, SHAPES[rank][0], 0.3, train)
 
 
@@ -142,50 +119,8 @@ def dtype(caller: Caller) -> Iterator[Observation]:
     """Calls in every mode, for the dtype of what comes back."""
     x = _input(caller)
     for p, train in MODES:
-        what = call("{mode} at p = {p}", mode=_mode(train), p=_plain(p))
+        what = call("{mode} at p = {p}", mode=mode(train), p=plain(p))
         yield observe(caller, what, x, None, partial(caller.call, p=p, train=train))
-
-
-def dtype_of_gradient(caller: Caller) -> Iterator[Observation]:
-    """Gradients in every mode, for their dtype."""
-    for p, train in MODES:
-        yield _gradient(caller, p, train)
-
-
-def evaluation_of_gradient(caller: Caller) -> Iterator[Observation]:
-    """Gradients in evaluation."""
-    for p in (0.0, 0.3, 1.0):
-        for special in (False, True):
-            yield _gradient(caller, p, train=False, special=special)
-
-
-def endpoints_of_gradient(caller: Caller) -> Iterator[Observation]:
-    """Gradients in training at p = 0 and p = 1, where PyTorch draws nothing."""
-    for p in (0.0, 1.0):
-        for special in (False, True):
-            yield _gradient(caller, p, train=True, special=special)
-    x = filled(caller.contract, caller.dtype, (0, *_ordinary(caller.contract)[1:]))
-    gradient = partial(caller.gradient, p=0.3, train=True, cotangent=caller.native(x))
-    yield observe(caller, call("gradient of an empty input"), x, exactly(x), gradient)
-
-
-def _gradient(caller: Caller, p: float, train: bool, *, special: bool = False) -> Observation:
-    x, ct, expected = _slopes(caller.contract, caller.dtype, p, train, special)
-    what = call("gradient in {mode} at p = {p}", mode=_mode(train), p=_plain(p))
-    gradient = partial(caller.gradient, p=p, train=train, cotangent=caller.native(ct))
-    return observe(caller, what, x, expected, gradient)
-
-
-@functools.lru_cache(maxsize=512)  # every context asks for the same
-def _slopes(contract: Contract, dtype: str, p: float, train: bool, special: bool) -> tuple[Floats, Floats, Outcomes]:
-    """An input, a cotangent, and PyTorch's gradient where it draws no mask, or where all is kept."""
-    x = filled(contract, dtype, _ordinary(contract))
-    if special:
-        x = with_specials(x, every=2)
-    ct = cotangent(x.shape, dtype, seed=1)
-    _, slope = reference.replay(contract, dtype, p, x, 1.0, ct, train=train)
-    assert slope is not None
-    return x, ct, exactly(slope)
 
 
 def strides(caller: Caller) -> Iterator[Observation]:
@@ -226,11 +161,11 @@ def inplace(caller: Caller) -> Iterator[Observation]:
     x = _input(caller)
     for p, train in MODES:
         expected = _masked(caller, p, x) if train else _unmasked(caller, p, x, train=False)
-        what = call("in place, {mode} at p = {p}", mode=_mode(train), p=_plain(p))
+        what = call("in place, {mode} at p = {p}", mode=mode(train), p=plain(p))
         yield observe(caller, what, x, expected, partial(written, p=p, train=train))
     expected = _unmasked(caller, 1.0, x, train=True)
     for train in (True, False):
-        what = call("in place, {mode}, then training at p = {p} on what was returned", mode=_mode(train), p=1)
+        what = call("in place, {mode}, then training at p = {p} on what was returned", mode=mode(train), p=1)
         yield observe(caller, what, x, expected, partial(_twice, written, train))
 
 
@@ -246,54 +181,15 @@ def specials(caller: Caller) -> Iterator[Observation]:
         yield observe(caller, what, x, _masked(caller, p, x), partial(caller.call, p=p))
 
 
-def seeding(caller: Caller) -> Iterator[Observation]:
-    """The same call after seeding alike, after seeding otherwise, and with calls between that must draw nothing."""
-    contract, dtype = caller.contract, caller.dtype
-    x, large = (filled(contract, dtype, shape(contract)) for shape in (thousand, many_thousands))
-    values = probes(contract, dtype)
-    of_large = reference.table(contract, dtype, 0.5, values).take(indices(large.shape))
-
-    empty = filled(contract, dtype, (0, *x.shape[1:]))
-    drawn, nothing, refused = (0.5, True, x), (0.5, True, empty), (1.5, True, x)
-
-    def observed(
-        relation: Relation, what: Call, value: int, *before: tuple[float, bool, Floats], on: Floats = x
-    ) -> Observation:
-        caller.seed(value)
-        for p, train, given in before:
-            observe(caller, what, given, None, partial(caller.call, p=p, train=train))
-        expected = of_large if on is large else _masked(caller, 0.5, on)
-        return observe(caller, what, on, expected, partial(caller.call, p=0.5), relation=relation)
-
-    yield observed("", call("after seed 1"), 1)
-    yield observed("other", call("seed 2"), 2)
-    yield observed("same", call("seed 1 again"), 1)
-    yield observed("same", call("seed 1, then a call in evaluation"), 1, (0.5, False, x))
-    yield observed("same", call("seed 1, then a call at p = {p}", p=0), 1, (0.0, True, x))
-    yield observed("other", call("seed 1, then a call in training"), 1, drawn)
-    yield observed("other", call("seed 1, then calls in training and on nothing"), 1, drawn, nothing)
-    what = call("seed 1, then a call in training and one at p = {p}", p=1.5)
-    yield observed("other", what, 1, drawn, refused)
-    yield observed("same", call("seed 1, other data"), 1, on=-x)
-    yield observed("", call("after seed 0"), 0)
-    yield observed("same", call("seed 0 again"), 0)
-    yield observed("", call("after seed 1 and a call"), 1, drawn)
-    yield observed("same", call("seed 1 and a call again"), 1, drawn)
-    yield observed("", call("after seed 1, on 131,072 entries"), 1, on=large)
-    yield observed("same", call("seed 1 again, on 131,072 entries"), 1, on=large)
-    yield observed("same", call("seed 1 once more, on 131,072 entries"), 1, on=large)
-    yield observed("other", call("seed 2, on 131,072 entries"), 2, on=large)
-
-
 def modes(caller: Caller) -> Iterator[Observation]:
     """One function, or one layer, in training and in evaluation by turns, from either on."""
     x = filled(caller.contract, caller.dtype, thousand(caller.contract))
-    kept_or_dropped = _masked(caller, 0.5, x)
+    kept_or_dropped = _masked(caller, EVEN, x)
     for first in (True, False):
-        switched = caller.switch(0.5)
+        switched = caller.switch(EVEN)
         for number, train in enumerate((first, not first, first)):
-            before = {"before": _mode(not train)} if number else {}
-            what = call("{mode} after {before}" if number else "{mode} at first", mode=_mode(train), **before)
+            before = {"before": mode(not train)} if number else {}
+            what = call("{mode} after {before}" if number else "{mode} at first", mode=mode(train), **before)
             expected = kept_or_dropped if train else exactly(x)
             yield observe(caller, what, x, expected, _in_mode(switched, train))
 
@@ -305,9 +201,9 @@ def _in_mode(call: Callable[[Any, bool], Any], train: bool) -> Callable[[Any], A
 def concurrency(caller: Caller) -> Iterator[Observation]:
     """Calls in threads that run at the same time."""
     x = filled(caller.contract, caller.dtype, thousand(caller.contract))
-    expected = _masked(caller, 0.5, x)
+    expected = _masked(caller, EVEN, x)
     inputs = [[caller.native(x) for _ in range(CALLS)] for _ in range(THREADS)]
-    for number, seen in enumerate(caller.at_once(inputs, 0.5)):
+    for number, seen in enumerate(caller.at_once(inputs, EVEN)):
         place = {"call": number % CALLS + 1, "thread": number // CALLS + 1, "threads": THREADS}
         what = call("call {call} in thread {thread} of {threads} at once", **place)
         if isinstance(seen, BackendError):
@@ -316,16 +212,7 @@ def concurrency(caller: Caller) -> Iterator[Observation]:
             yield Observation(what, x, caller.values(seen), None, seen.dtype, x, expected)
 
 
-def _mode(train: bool) -> str:
-    return "training" if train else "evaluation"
-
-
-def _plain(p: float) -> float:
-    """`p` as messages write it: 1 and not 1.0."""
-    return int(p) if p == int(p) else p
-
-
-OF_VALUES = evaluation, evaluation_of_gradient, endpoints, endpoints_of_gradient, specials, strides, shape, inplace
+OF_VALUES = evaluation, endpoints, specials, strides, shape, inplace, dtype, arguments
 STUDIES: dict[str, Callable[[Caller], Iterator[Observation]]] = {
-    study.__name__: study for study in (*OF_VALUES, dtype, dtype_of_gradient, arguments, seeding, modes, concurrency)
+    study.__name__: study for study in (*OF_VALUES, modes, concurrency, *seeding.STUDIES, *single_passes.STUDIES)
 }

@@ -49,7 +49,7 @@ class Dropout(Suite):
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, forward and backward passes, or single calls."""
-        from keeprate.specs.dropout import gradients, single_calls  # here, for a plan does not need PyTorch
+        from keeprate.specs.dropout import gradients, seeding, single_calls  # here, for a plan does not need PyTorch
         from keeprate.specs.dropout import sample as samples
         from keeprate.specs.dropout import streams as seeds
 
@@ -64,6 +64,7 @@ class Dropout(Suite):
             "between_processes": seeds.between_processes,
             "gradients": gradients.gradients,
             "many": single_calls.many,
+            "bounds": seeding.bounds,
         }
         return studies.get(case.study, single_calls.calls)(case, backend, seed)
 

@@ -551,3 +551,116 @@ class CompiledAlike(Owned):
 
     def compile(self, fn):
         return self.owned(fn)
+
+
+class Unseeded(Plain):
+    """A backend that may draw from a second generator, which no seed reaches."""
+
+    unseeded = False
+
+    def __init__(self):
+        super().__init__()
+        self.second = self.generator(None)
+
+    def uniform(self, size):
+        return self.second.random(size) if self.unseeded else super().uniform(size)
+
+    def without_seed(self, fn):
+        """fn with the second generator."""
+
+        def call(*arguments):
+            before, self.unseeded = self.unseeded, True
+            try:
+                return fn(*arguments)
+            finally:
+                self.unseeded = before
+
+        return call
+
+
+class CompiledUnseeded(Unseeded):
+    """A compiled function draws from a generator that no seed reaches. O10."""
+
+    meant_for = "seeding"
+    ops = ("dropout", "feature_dropout")
+    where = "compile"
+
+    def compile(self, fn):
+        return self.without_seed(fn)
+
+
+class MappedUnseeded(Unseeded):
+    """Mapped, rows are drawn from a generator that no seed reaches. O10."""
+
+    meant_for = "seeding"
+    ops = ("dropout1d",)
+    where = "vmap"
+
+    def vmap(self, fn):
+        return super().vmap(self.without_seed(fn))
+
+
+class RecomputedUnseeded(Unseeded):
+    """In a checkpoint masks come from a generator that no seed reaches. O10."""
+
+    meant_for = "seeding"
+    ops = ("alpha_dropout",)
+    where = "checkpoint"
+
+    def checkpoint(self, fn):
+        return super().checkpoint(self.without_seed(fn))
+
+
+class WrittenUnseeded(Unseeded):
+    """The in-place form draws from a generator that no seed reaches. O8."""
+
+    meant_for = "seeding"
+    ops = ("dropout",)
+    where = "inplace"
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        apply = self.without_seed(super().apply) if inplace else super().apply
+        return apply(x, p, train, inplace, shape_of_mask, formula)
+
+
+class LayerSeededOnce(Plain):
+    """A layer has a generator of its own, begun when the layer is made: later seeds don't reach it. O3."""
+
+    meant_for = "seeding"
+    ops = ("dropout", "dropout2d")
+    where = "module"
+
+    def module(self, op, p):
+        own, operator = self.generator(self.random.integers(2**63)), getattr(self, op)
+
+        def call(*arguments):
+            before, self.random = self.random, own
+            try:
+                return operator(*arguments)
+            finally:
+                self.random = before
+
+        return Layer(call, p)
+
+
+class CompiledInOrder(Owned):
+    """The key of a compiled function follows from how many were compiled before: made anew, it draws otherwise. O7."""
+
+    meant_for = "seeding"
+    ops = ("dropout",)
+    where = "compile"
+    made = 0
+
+    def compile(self, fn):
+        self.made += 1
+        number = self.made
+
+        def call(*arguments):
+            generator = self.generators.setdefault(number, self.generator([self.value or 0, number]))
+            before, self.random = self.random, generator
+            try:
+                return fn(*arguments)
+            finally:
+                self.random = before
+
+        return call

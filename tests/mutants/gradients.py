@@ -246,3 +246,90 @@ class ZeroPastAPlane(Plain):
         if len(shape) > 2 and math.prod(shape[2:]) > 1024:
             gradient.values.reshape(*shape[:2], -1)[:, :, 1024:] = 0
         return gradient
+
+
+class ZeroAtWidth1024(Plain):
+    """At p = 0 the gradient is 0 where the last axis is 1,024, which has a kernel of its own. D8."""
+
+    meant_for = "endpoints"
+    ops = ("dropout", "dropout2d", "alpha_dropout")
+
+    def all_kept(self, x):
+        shape = x.values.shape
+        return Array(x.values, x.dtype, np.zeros(shape, np.float32)) if shape and shape[-1] == 1024 else x
+
+
+class TailAtOne(Plain):
+    """At p = 1 the gradient past the last whole vector of four is the cotangent. N3."""
+
+    meant_for = "endpoints"
+    ops = ("dropout", "feature_alpha_dropout")
+
+    def all_dropped(self, x):
+        values, slope = super().all_dropped(x)
+        if slope.size > 1000:
+            slope.reshape(-1)[slope.size // 4 * 4 :] = 1
+        return values, slope
+
+
+class EvaluationOfManyChannels(Plain):
+    """In evaluation the gradient is scaled where there are 768 channels. D7."""
+
+    meant_for = "evaluation"
+    ops = ("dropout1d",)
+
+    def evaluated(self, x, p):
+        wide = x.values.ndim == 3 and x.values.shape[1] == 768
+        return Array(x.values, x.dtype, np.full_like(x.values, 1 / (1 - p))) if wide and 0 < p < 1 else x
+
+
+class EvaluationOfAVolume(Plain):
+    """In evaluation the gradient of five dimensions is 0. D7."""
+
+    meant_for = "evaluation"
+    ops = ("dropout",)
+
+    def evaluated(self, x, p):
+        return Array(x.values, x.dtype, np.zeros_like(x.values)) if x.values.ndim == 5 else x
+
+
+class NotMaskedAtWidth4096(Plain):
+    """Where the last axis is 4,096 the backward pass scales and forgets the mask. D8."""
+
+    meant_for = "gradient"
+    ops = ("dropout", "dropout3d")
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        wide = x.values.ndim > 0 and x.values.shape[-1] == 4096
+        return values, np.full_like(noise, rounded(1 / (1 - p), x.dtype)) if wide else noise
+
+
+class ZerosOfTheNeighbour(Plain):
+    """Where an input is 0 the gradient has the mask of the entry before it. D4."""
+
+    meant_for = "gradient"
+    ops = ("dropout", "alpha_dropout")
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        return values, np.where(x.values == 0, np.roll(noise, 1), noise)
+
+    def mapped(self, x, mask, p):
+        values, noise = super().mapped(x, mask, p)
+        return values, np.where(x.values == 0, np.roll(noise, 1), noise)
+
+
+class GradientUnseeded(Differentiated):
+    """Where a gradient is asked for, numbers come from a generator that no seed reaches. O8."""
+
+    meant_for = "seeding"
+    ops = ("dropout2d",)
+    where = "grad"
+
+    def __init__(self):
+        super().__init__()
+        self.second = self.generator(None)
+
+    def uniform(self, size):
+        return self.second.random(size) if self.differentiated else super().uniform(size)

@@ -236,3 +236,53 @@ class GeneratorForGradients(Differentiated, GeneratorForEach):
 
     def key(self, x, shape):
         return self.differentiated
+
+
+class NothingAfterZero(Plain):
+    """After seed 0 every number is 0, and all is dropped. O9."""
+
+    meant_for = "seeding"
+    ops = ("dropout", "feature_alpha_dropout")
+
+    def seed(self, value):
+        super().seed(value)
+        self.value = value
+
+    def uniform(self, size):
+        return super().uniform(size) * (self.value != 0)
+
+
+class RateAfterMinusOne(Plain):
+    """Seed 2³² − 1 is −1 in 32 bits, and taken for a state of ones: numbers are a little too large. O9."""
+
+    meant_for = "seeding"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.exponent = 0.95 if value == 2**32 - 1 else 1
+
+    def uniform(self, size):
+        return super().uniform(size) ** self.exponent
+
+
+class WordsAdded(Plain):
+    """The two words of a seed are added: 2³² is seed 1. O5."""
+
+    meant_for = "seeding"
+    ops = ("dropout", "dropout1d")
+
+    def seed(self, value):
+        super().seed(value if value is None else (value >> 32) + (value & 0xFFFFFFFF))
+
+
+class SignedSeed(Plain):
+    """A seed is cast to a double: 2⁶³ − 1 can't be cast back, and raises. O5."""
+
+    meant_for = "seeding"
+    ops = ("dropout2d",)
+
+    def seed(self, value):
+        if value is not None and int(float(value)) >= 2**63:
+            raise OverflowError("Python int too large to convert to C long")
+        super().seed(value)

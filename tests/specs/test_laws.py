@@ -14,7 +14,7 @@ from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.laws.streams import data, seeding
 from keeprate.specs.dropout.observations import Calls, Observation
-from keeprate.specs.dropout.outcome import exactly
+from keeprate.specs.dropout.outcome import Outcomes, exactly
 from keeprate.specs.masks.independence import (
     all_lags,
     blocks,
@@ -214,6 +214,35 @@ def test_a_call_that_gives_no_mask_breaks_the_promise_of_seeds(y, raised):
         assert (check.checked, check.wrong) == (2, 1)
         assert check.first.words["first"] == (str(raised) if raised else "an output of another shape than its input")
     assert not seeding(Calls(CONTRACTS["dropout"], "float32", right)).broken
+
+
+@pytest.mark.parametrize(
+    ("seeds", "wrong", "remark"),
+    [
+        ((0, 1, 2**32), 0, "of a seed the low 32 bits count"),
+        ((0, 1, 2**48), 0, "of a seed the low 48 bits count"),
+        ((1, 0, 2**31), 1, None),
+        ((0, 1, 2**32 + 1), 1, None),
+    ],
+)
+def test_seeds_may_be_one_where_their_low_32_bits_are(seeds, wrong, remark, fresh_seed):
+    """The first and the last have one mask; a mask of 4,096 entries is 0.08 off in half once in 10²⁰ runs."""
+    first, other = drawn(fresh_seed, 0.5, 2, (4096,)).unpack()
+    x = np.ones(4096)
+    seen = [
+        Observation(call(""), x, x * mask, None, "float32", x, Outcomes(x, x * 0, x, x, x * 0, x * 0), seed=seed)
+        for seed, mask in zip(seeds, (first, other, first), strict=True)
+    ]
+    check = seeding(Calls(CONTRACTS["dropout"], "float32", tuple(seen)))
+    assert (check.checked, check.wrong, check.remark) == (3, wrong, remark)
+    assert Check.from_json(check.to_json()) == check
+
+
+def test_a_seed_after_which_all_is_kept_is_told_with_how_much_is():
+    x = np.ones(4096)
+    seen = Observation(call("after seed 0"), x, x, None, "float32", x, exactly(x), seed=0)
+    check = seeding(Calls(CONTRACTS["dropout"], "float32", (seen,)))
+    assert check.first.words["first"] == "100.00% were kept where 50% are to be"
 
 
 def test_what_masks_show_rests_on_laws_that_the_suite_has():

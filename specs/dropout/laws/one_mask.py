@@ -8,6 +8,7 @@ from keeprate.suite import Check, Unreadable, law
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients
+    from keeprate.specs.dropout.observations import Calls
     from keeprate.specs.dropout.sample import Masks
 
 
@@ -38,9 +39,10 @@ def constancy(sample: Masks) -> Check:
     blind_to=("how often an entry is kept",),
     source="torch.nn.functional.dropout: the derivative of the operator for its own mask",
 )
-def gradient(sample: Gradients) -> Check:
+def gradient(sample: Gradients | Calls) -> Check:
     """Replays the mask that the output shows through PyTorch, and compares every element of the gradient.
 
-    The cotangent is random; inputs hold zeros, −0, infinities and NaN.
+    The cotangent is random; inputs hold zeros, −0, infinities and NaN. Where an input is 0, and no output tells what
+    was kept, the mask is also that of another input after the same seed.
     """
     return sample.gradient

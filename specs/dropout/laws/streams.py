@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keeprate.specs.dropout.counterexamples import no_mask, raised, wrong_mask
+from keeprate.specs.dropout.counterexamples import Call, call, no_mask, raised, wrong_mask
+from keeprate.specs.dropout.inputs import EVEN
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks.rate import KEPT
 from keeprate.suite import Check, Tally, failed, law, passed
@@ -14,6 +16,9 @@ from keeprate.suite import Check, Tally, failed, law, passed
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients
     from keeprate.specs.dropout.observations import Calls, Observation
+
+NEVER = 1e-20  # a probability that needs no share of the error budget
+WORD = 32  # bits of a seed that all generators take
 
 
 @law(
@@ -26,20 +31,29 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
         "masks that depend on the data",
         "unseeded processes that begin alike",
         "threads that choose seeds of their own where a mask is large",
+        "a compiled function that no seed reaches, or any other context",
+        "a seed after which all is dropped: 0, or one of 2³² and more",
     ),
-    blind_to=("how seeds are related",),
+    blind_to=("how seeds are related: see `streams`",),
     source="torch.manual_seed: the same seed gives the same random numbers",
 )
 def seeding(sample: Calls) -> Check:
-    """Seeds, calls and compares masks of 1,024 entries, within a process and between two, and masks of 131,072."""
-    check = Check(0, 0)
+    """Seeds, calls and compares masks of 1,024 entries, in every context and in two processes, and masks of 131,072.
+
+    The masks after seeds 0, 1, 2³² − 1, 2³², 2⁴⁸ and 2⁶³ − 1 are half kept, and no two of them are the same. Where
+    high bits of a seed don't count, as in PyTorch, that is remarked and nothing is broken.
+    """
+    check = Check(0, 0, remark=sample.remark)
     reference: Mask | None = None
+    masks: dict[int, Mask] = {}
     for observation in sample.observations:
         what, mask = observation.what, _mask(observation)
         if observation.raised is not None:
             check += failed(1, 1, raised(what, observation.raised))
         elif mask is None:
             check += failed(1, 1, no_mask(what))
+        elif observation.seed is not None:
+            check += _of_seed(what, observation.seed, mask, masks)
         if not observation.relation:  # what the next ones are compared with
             reference, name = mask, what
         elif mask is not None and reference is not None:
@@ -48,6 +62,23 @@ def seeding(sample: Calls) -> Check:
                 check += passed()
             else:
                 check += failed(1, 1, wrong_mask(what, "the same mask as" if equal else "another mask than", name))
+    return check
+
+
+def _of_seed(what: Call, seed: int, mask: Mask, masks: dict[int, Mask]) -> Check:
+    """Whether the mask of a seed is half kept, and another than those of all seeds before it."""
+    check = Check(0, 0)
+    if abs(mask.mean() - EVEN) > math.sqrt(math.log(2 / NEVER) / 2 / mask.size):  # Hoeffding 1963
+        check += failed(1, 1, wrong_mask(what, f"{mask.mean():.2%} were kept where {1 - EVEN:.0%} are to be"))
+    for other, earlier in masks.items():
+        bits = ((seed ^ other) & -(seed ^ other)).bit_length() - 1  # in which the two agree, from the lowest on
+        if not np.array_equal(mask, earlier):
+            check += passed()
+        elif bits < WORD:
+            check += failed(1, 1, wrong_mask(what, "the same mask as", call("after seed {seed}", seed=other)))
+        else:
+            check += Check(1, 1, remark=f"of a seed the low {bits} bits count")
+    masks[seed] = mask
     return check
 
 

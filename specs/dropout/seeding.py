@@ -1,0 +1,116 @@
+"""What a seed decides: the same masks again, in whatever context, and others after every other seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.caller import Caller
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.counterexamples import Call, call
+from keeprate.specs.dropout.inputs import EVEN, filled, indices, many_thousands, probes, thousand
+from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe
+from keeprate.specs.dropout.outcome import Outcomes
+from keeprate.specs.dropout.rounding import Floats
+from keeprate.suite import BackendError, Case
+
+NARROW = 1 << 31  # seeds from here on a narrow framework may refuse
+BOUNDS = (0, 1, 2**32 - 1, 2**32, 2**48, 2**63 - 1)  # where a state is all zeros, or a word is too short for a seed
+
+
+def seeding(caller: Caller) -> Iterator[Observation]:
+    """The same call after seeding alike, after seeding otherwise, and with calls between that must draw nothing."""
+    contract, dtype = caller.contract, caller.dtype
+    x, large = (filled(contract, dtype, shape(contract)) for shape in (thousand, many_thousands))
+    expected, of_large = reference.outcomes(contract, dtype, EVEN, x), _outcomes(caller, large)
+    empty = filled(contract, dtype, (0, *x.shape[1:]))
+    drawn, nothing, refused = (EVEN, True, x), (EVEN, True, empty), (1.5, True, x)
+
+    def observed(
+        relation: Relation, what: Call, value: int, *before: tuple[float, bool, Floats], on: Floats = x
+    ) -> Observation:
+        caller.seed(value)
+        for p, train, given in before:
+            observe(caller, what, given, None, partial(caller.call, p=p, train=train))
+        allowed = of_large if on is large else expected if on is x else reference.outcomes(contract, dtype, EVEN, on)
+        return observe(caller, what, on, allowed, partial(caller.call, p=EVEN), relation=relation)
+
+    yield observed("", call("after seed 1"), 1)
+    yield observed("other", call("seed 2"), 2)
+    yield observed("same", call("seed 1 again"), 1)
+    yield observed("same", call("seed 1, then a call in evaluation"), 1, (EVEN, False, x))
+    yield observed("same", call("seed 1, then a call at p = {p}", p=0), 1, (0.0, True, x))
+    yield observed("other", call("seed 1, then a call in training"), 1, drawn)
+    yield observed("other", call("seed 1, then calls in training and on nothing"), 1, drawn, nothing)
+    what = call("seed 1, then a call in training and one at p = {p}", p=1.5)
+    yield observed("other", what, 1, drawn, refused)
+    yield observed("same", call("seed 1, other data"), 1, on=-x)
+    yield observed("", call("after seed 0"), 0)
+    yield observed("same", call("seed 0 again"), 0)
+    yield observed("", call("after seed 1 and a call"), 1, drawn)
+    yield observed("same", call("seed 1 and a call again"), 1, drawn)
+    yield observed("", call("after seed 1, on 131,072 entries"), 1, on=large)
+    yield observed("same", call("seed 1 again, on 131,072 entries"), 1, on=large)
+    yield observed("same", call("seed 1 once more, on 131,072 entries"), 1, on=large)
+    yield observed("other", call("seed 2, on 131,072 entries"), 2, on=large)
+
+
+def reseeding(caller: Caller) -> Iterator[Observation]:
+    """Two calls of one function, or of one layer, after each seeding; then of another, made after seeding."""
+    yield from _reseeded(caller, partial(caller.call, p=EVEN))
+
+
+def reseeding_of_gradient(caller: Caller) -> Iterator[Observation]:
+    """The same of passes forward and back, by the masks of their outputs."""
+    ones = caller.native(filled(caller.contract, caller.dtype, thousand(caller.contract)))
+    yield from _reseeded(caller, lambda native: caller.vjp(native, EVEN, True, ones)[0])
+
+
+def _reseeded(caller: Caller, function: Callable[[Any], Any]) -> Iterator[Observation]:
+    x = filled(caller.contract, caller.dtype, thousand(caller.contract))
+    expected = reference.outcomes(caller.contract, caller.dtype, EVEN, x)
+
+    def observed(relation: Relation, value: int, words: str, number: int) -> Observation:
+        caller.seed(value)
+        what = call("call {number} after seed {seed}" + words, number=number, seed=value)
+        *_, last = [observe(caller, what, x, expected, function, relation=relation) for _ in range(number)]
+        return last
+
+    for number in (1, 2):
+        yield observed("", 1, "", number)
+        yield observed("other", 2, "", number)
+        yield observed("same", 1, " again", number)
+        caller.make_anew()
+        yield observed("same", 1, " again, of a function made anew", number)
+
+
+def bounds(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
+    """The first mask after each seed at which states and words of seeds have their bounds."""
+    caller = Caller(backend, CONTRACTS[case.op], case.dtype)
+    x = filled(caller.contract, case.dtype, many_thousands(caller.contract))
+    expected, seen, refused = _outcomes(caller, x), [], []
+    for value in BOUNDS:
+        what = call("after seed {seed}", seed=value)
+        try:
+            if value < NARROW:
+                caller.seed(value)
+            elif not caller.takes_seed(value):
+                refused.append(value)
+                continue
+        except BackendError as error:
+            seen.append(Observation(what, x, None, error, "", x, expected))
+        else:
+            seen.append(observe(caller, what, x, expected, partial(caller.call, p=EVEN), seed=value))
+    remark = f"seeds from {min(refused)} on are refused" if refused else None
+    yield Calls(caller.contract, case.dtype, tuple(seen), remark=remark)
+
+
+def _outcomes(caller: Caller, large: Floats) -> Outcomes:
+    """Of many entries, by the probe values that they hold."""
+    values = probes(caller.contract, caller.dtype)
+    return reference.table(caller.contract, caller.dtype, EVEN, values).take(indices(large.shape))
+
+
+STUDIES = seeding, reseeding, reseeding_of_gradient
