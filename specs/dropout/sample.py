@@ -66,7 +66,7 @@ class Reader:
 
     def __init__(self, caller: Caller, case: Case) -> None:
         self.caller, self.p = caller, case.parameters["p"]
-        self._mask_shape = caller.contract.mask_shape(case.shape)
+        self._mask_shape = caller.contract.mask_shape(laid_out(indices(case.shape), case.strides).shape)
         self.entries = math.prod(self._mask_shape)
         self._input = _Input(caller, case)
         self._repeats = Repeats()

@@ -43,16 +43,18 @@ def collected(made, **where) -> list[Masks]:
     return list(masks(case(**where), made, 1))
 
 
-def test_masks_are_read_as_they_were_drawn(fresh_seed):
+@pytest.mark.parametrize("strides", ["", "step2", "transposed", "stride0"])
+def test_masks_are_read_as_they_were_drawn(strides, fresh_seed):
     drawn = []
 
     def operator(x, random):
         drawn.append(random.random(x.shape) < 0.7)
         return x * np.where(drawn[-1], np.float32(1) / np.float32(0.7), np.float32(0))
 
-    samples = collected(backend(operator))
+    samples = list(masks(case().replace(strides=strides), backend(operator), fresh_seed))
     read = np.concatenate([sample.mask.unpack() for sample in samples])
-    assert np.array_equal(read, np.reshape(drawn, (8, -1)))
+    assert np.array_equal(read, np.reshape(drawn, (len(drawn), -1)))
+    assert sum(sample.mask.entries * sample.mask.calls for sample in samples) >= 4096
     assert all(not sample.outcomes.broken and sample.outcomes.exact == sample.outcomes.checked for sample in samples)
 
 
