@@ -13,7 +13,8 @@ The mixture averages two e-values, and so is one (Vovk & Wang 2021, E-values: ca
 applications). *Dense*: Dirichlet(c q)-multinomial, the product over groups at a common concentration c,
 averaged over c: small departures anywhere. *Sparse*: a cell against the rest, beta(c q, c (1-q))-binomial,
 averaged over cells, groups and c: one bad cell among hundreds. Both depend on the counts alone, and counts
-add: over chunks, workers, machines and nights. Groups that were planned and not drawn count as e = 1, so
+add: over chunks, workers, machines and nights. Where a rate is promised to within something, e is the least over
+all rates within. Groups that were planned and not drawn count as e = 1, so
 that every subset of them is a stage of one and the same martingale.
 """
 
@@ -31,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from keeprate.harness.evidence.chi_square import pearson
 from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
 from keeprate.harness.evidence.likelihood import (
     CELL_PRIOR,
@@ -40,12 +42,12 @@ from keeprate.harness.evidence.likelihood import (
     cell_log_e,
     cell_test,
     detectable,
+    grid,
     invert,
     log_mean,
     log_ratio,
 )
 
-_POOLED = 10  # chi-square's approximation is used for expected counts from here on
 _DEPARTURES = get_args(Departure)
 
 
@@ -57,6 +59,7 @@ class _Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     probabilities: tuple[tuple[float, ...], ...]
     groups: tuple[str, ...]
     departure: Departure
+    within: tuple[float, ...] = ()
 
 
 @evidence_kind("tally")
@@ -72,6 +75,7 @@ class Tally(Statistic):
         planned: how many groups there are, those without draws that are left out here included; of no interest where
             evidence is added or travels, which is before it is pooled.
         departure: what `detectable` speaks of. "correlation" takes three cells: both, one, none of a pair.
+        within: how far from them the promised rate may be, for each group; of two cells. P-values look at none of it.
     Raises:
         ValueError: an argument is not as above.
     """
@@ -82,6 +86,7 @@ class Tally(Statistic):
     groups: tuple[str, ...]
     departure: Departure
     planned: int
+    within: tuple[float, ...]
 
     amounts = ("counts",)
 
@@ -92,6 +97,7 @@ class Tally(Statistic):
         probabilities: npt.ArrayLike,
         groups: Sequence[str] = (),
         departure: Departure = "cell",
+        within: Sequence[float] = (),
         planned: int = 1,
     ) -> None:
         """Check and store; arrays become read-only."""
@@ -106,8 +112,14 @@ class Tally(Statistic):
             raise ValueError(f"{len(groups)} labels for {len(table)} groups: one for each, or none")
         if departure not in _DEPARTURES or (departure == "correlation" and len(cells) != 3):
             raise ValueError(f"departure {departure!r} is not rate, cell or (of three cells) correlation")
+        within = tuple(within) if any(within) else ()
+        fits = len(cells) == 2 and len(within) == len(table)
+        if within and not (fits and min(within) >= 0 and (within < q.min(axis=1)).all()):
+            raise ValueError(
+                f"within {within} is not a distance for each group, of two cells, that leaves rates in (0, 1)"
+            )
         counts = table.astype(np.int64, copy=False)
-        self._set(tuple(cells), counts, q, tuple(groups), departure, max(planned, len(table)))
+        self._set(tuple(cells), counts, q, tuple(groups), departure, max(planned, len(table)), within)
 
     def _set(self, *values: Any) -> None:
         self.__dict__.update(zip(self.__dataclass_fields__, values, strict=True))
@@ -125,8 +137,9 @@ class Tally(Statistic):
     @cached_property
     def log10_e(self) -> float:
         """Log10 of the evidence against the promise: broken at alpha from -log10(alpha) on. 0 of no draws."""
-        dense = log_ratio(self.counts, self._q, len(self.cells) * DENSE).sum(axis=0)
-        sparse = cell_log_e(self.counts[:, self._telling], self._draws, self._q[:, self._telling], CELL_PRIOR)
+        q = grid(self._q, self.counts, np.array(self.within)) if self.within else self._q[None]
+        dense = log_ratio(self.counts, q, len(self.cells) * DENSE).min(axis=0).sum(axis=0)
+        sparse = cell_log_e(self.counts[:, self._telling], self._draws, q[..., self._telling], CELL_PRIOR).min(axis=0)
         halves = log_mean(dense, dense.size), log_mean(sparse, self.planned * sparse.shape[1])
         return float(np.logaddexp(*halves) - math.log(2)) / math.log(10)
 
@@ -139,13 +152,13 @@ class Tally(Statistic):
     @property
     def statistic(self) -> float:
         """Pearson's chi-square over all groups, cells pooled in each to an expected count of at least 10."""
-        return self._pearson[0]
+        return pearson(self.counts, self._draws * self._q)[0]
 
     @property
     def p_value(self) -> float:
         """For people; no verdict rests on it. Of one group of two cells: twice the smaller binomial tail."""
         if self.counts.shape != (1, 2):
-            statistic, freedom = self._pearson
+            statistic, freedom = pearson(self.counts, self._draws * self._q)
             return float(scipy.special.chdtrc(freedom, statistic)) if freedom else 1.0
         (one, other), (q, p) = self.counts[0].tolist(), self._q[0].tolist()
         above = scipy.special.betainc(one, other + 1, q) if one else 1.0
@@ -223,6 +236,7 @@ class Tally(Statistic):
         """
         prior, threshold = cell_test(self.planned, len(self.cells), alpha)
         count, draws = self.counts[self.furthest], self._draws[self.furthest[0], 0]
+        within = self.within[self.furthest[0]] if self.within else 0.0
         if draws == 0:
             return Interval(0.0, 1.0)
 
@@ -231,7 +245,8 @@ class Tally(Statistic):
             return cell_log_e(count, draws, inner, prior) >= threshold
 
         exact = (self.planned, len(self.cells)) == (1, 2)
-        broken = self.log10_e >= -math.log10(alpha) if exact else bool(rejected(np.array([self.expected])))
+        promise = min(max(self.estimate, self.expected - within), self.expected + within)  # the nearest one
+        broken = self.log10_e >= -math.log10(alpha) if exact else bool(rejected(np.array([promise])))
         # As far as a normal approximation reaches, and again: narrow limits need fewer steps, but must be rejected.
         far = threshold + 20.0
         rate = (count + 1) / (draws + 2)
@@ -239,7 +254,7 @@ class Tally(Statistic):
         near = Interval(max(0.0, self.estimate - reach), min(1.0, self.estimate + reach))
         low, high = rejected(np.array(near)) | (np.array(near) == (0.0, 1.0))
         limits = Interval(near.low if low else 0.0, near.high if high else 1.0)
-        return invert(rejected, self.estimate, self.expected, broken, limits)
+        return invert(rejected, self.estimate, promise, broken, limits)
 
     def detectable(self, alpha: float, power: float = 0.99) -> float:
         """The smallest departure that this many draws catch at alpha with probability `power` or more.
@@ -249,15 +264,17 @@ class Tally(Statistic):
         is detectable, or a group is empty. Never optimistic: but for one group of two cells, it relies on the
         sparse half alone. Of groups that were left out it doesn't speak.
         """
-        where = self._draws.tobytes(), self._q.tobytes(), self.planned, len(self.cells)
-        return _detectable(*where, self.departure, alpha, power)
+        how = self.planned, len(self.cells), self.departure, alpha, power
+        reach = np.array(self.within)[:, None] * [1, -1] if self.within else np.zeros(1)
+        edges = {(self._q + edge).tobytes() for edge in (reach, -reach)}
+        return min(1.0, max(_detectable(self._draws.tobytes(), edge, *how) for edge in edges) + float(reach.max()))
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
         if not isinstance(other, Tally):
             return NotImplemented
-        q, mine = self.probabilities, (self.cells, self.groups, self.departure, self.planned)
-        same = mine == (other.cells, other.groups, other.departure, other.planned)
+        q, mine = self.probabilities, (self.cells, self.groups, self.departure, self.planned, self.within)
+        same = mine == (other.cells, other.groups, other.departure, other.planned, other.within)
         if not (same and (q is other.probabilities or np.array_equal(q, other.probabilities))):
             raise ValueError("only tallies of the same cells, probabilities, groups and departure can be added")
         total = object.__new__(Tally)  # what was checked need not be checked again: every chunk is added
@@ -276,7 +293,8 @@ class Tally(Statistic):
             raise ValueError("only tallies of the same cells, departure and number of groups can be pooled")
         counts, q = (np.concatenate([getattr(t, name) for t in parts]) for name in ("counts", "probabilities"))
         names = group_labels(labels, [t.groups for t in parts], [len(t.counts) for t in parts])
-        return cls(parts[0].cells, counts, q, names, parts[0].departure, planned * len(parts[0].counts))
+        within = [each for t in parts for each in t.within or [0.0] * len(t.counts)]
+        return cls(parts[0].cells, counts, q, names, parts[0].departure, within, planned * len(parts[0].counts))
 
     def to_json(self) -> dict[str, Any]:
         """Strings, integers and floats, in lists; probabilities are one row if all groups have the same."""
@@ -289,6 +307,7 @@ class Tally(Statistic):
             "probabilities": rows.tolist(),
             "groups": list(self.groups),
             "departure": self.departure,
+            **({"within": list(self.within)} if self.within else {}),
         }
 
     @classmethod
@@ -307,19 +326,6 @@ class Tally(Statistic):
     @property
     def _telling(self) -> slice:  # of two cells, one says it all
         return slice(1 if len(self.cells) == 2 else None)
-
-    @cached_property
-    def _pearson(self) -> tuple[float, int]:
-        """Chi-square and its degrees of freedom."""
-        order = np.argsort(self._draws * self._q, axis=1)
-        expected, counts = (np.take_along_axis(t, order, 1) for t in (self._draws * self._q, self.counts))
-        smaller = np.cumsum(expected, axis=1) - expected
-        pooled = (expected < _POOLED) | ((smaller > 0) & (smaller < _POOLED))  # from the rarest cell on
-        pool, off = (expected * pooled).sum(axis=1), counts - expected
-        terms = np.where(pooled, 0, off**2 / np.maximum(expected, _POOLED)).sum(axis=1)
-        terms += (off * pooled).sum(axis=1) ** 2 / np.maximum(pool, _POOLED)
-        freedom = np.maximum((~pooled).sum(axis=1) - (pool == 0), 0)
-        return float(terms[freedom > 0].sum()), int(freedom.sum())
 
 
 def _check(probabilities: npt.ArrayLike, shape: tuple[int, int]) -> Array:

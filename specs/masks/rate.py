@@ -15,6 +15,7 @@ from keeprate.suite import Tally, law
 
 KEPT = ("kept", "dropped")
 PARTS = 64
+RARE, GRID = 1e-5, 2.0**-24  # up to such a p it is promised to within a step of 24-bit uniforms, which many draw
 FIRST, LAST = 256, 64  # positions that are looked at one by one
 # Windows are sorted into these quantiles of the binomial law: the outer ones show a spread that is too wide.
 QUANTILES = (0.01, 0.1, 0.35, 0.65, 0.9, 0.99)
@@ -24,13 +25,14 @@ SPREAD = ("lowest 1 %", "1 to 10 %", "10 to 35 %", "35 to 65 %", "65 to 90 %", "
 @law(
     promise="An entry is kept with probability 1 − p.",
     catches=("a mask drawn in a narrow dtype", "p and 1 − p swapped", "a keep rate rounded to 8 bits"),
-    blind_to=("where the drops fall: see `positions` and `neighbours`",),
+    blind_to=("where the drops fall: see `positions` and `neighbours`", "a rate that is off by 2⁻²⁴ at p up to 10⁻⁵"),
     source="torch.nn.functional.dropout: an entry is zeroed with probability p",
 )
 def keep_rate(sample: Sample) -> Tally:
     """Counts what was kept and dropped over all calls."""
     kept = sample.mask.kept
-    return Tally(KEPT, (kept, sample.mask.draws - kept), _probabilities(sample), departure="rate")
+    within = (GRID,) if sample.p <= RARE else ()
+    return Tally(KEPT, (kept, sample.mask.draws - kept), _probabilities(sample), departure="rate", within=within)
 
 
 @law(

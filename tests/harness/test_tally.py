@@ -130,6 +130,56 @@ def test_e_has_mean_one_over_all_counts_of_a_rate(q):
     assert np.exp(log_chance + log10_e * math.log(10)).sum() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("truth", [0.25, 0.2501, 0.2719, 0.3, 0.3437, 0.35])
+def test_e_has_mean_one_at_most_at_every_rate_that_is_promised(truth):
+    n = 300
+    near = [rate((k, n - k), 0.3, within=(0.05,)) for k in range(n + 1)]
+    log_chance = binom.logpmf(np.arange(n + 1), n, truth)
+    assert np.exp(log_chance + np.array([each.log10_e for each in near]) * math.log(10)).sum() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("truth", list(product((0.25, 0.28, 0.35), (0.5,))))
+def test_e_has_mean_one_at_most_where_one_of_two_groups_is_promised_to_an_interval(truth):
+    n, mean = 12, 0.0
+    for counts in product(range(n + 1), repeat=2):
+        rows = [(k, n - k) for k in counts]
+        chance = math.prod(binom.pmf(k, n, q) for k, q in zip(counts, truth, strict=True))
+        mean += chance * 10 ** rate(rows, [0.3, 0.5], within=(0.05, 0.0)).log10_e
+    assert mean <= 1 + 1e-6
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 10**6), q=st.floats(0.1, 0.9), part=st.floats(0, 1), within=st.floats(1e-6, 0.09))
+def test_e_of_an_interval_is_the_least_of_those_of_its_rates(n, q, part, within):
+    kept = round(n * part)
+    least = min(rate((kept, n - kept), each).log10_e for each in np.linspace(q - within, q + within, 41))
+    assert rate((kept, n - kept), q, within=(within,)).log10_e <= least + 0.01  # halves are not least at one rate
+    if abs(kept / n - q) > within:
+        assert rate((kept, n - kept), q, within=(within,)).log10_e == pytest.approx(least, abs=0.05)
+
+
+def test_a_step_of_the_grid_is_no_evidence_and_what_is_further_off_is():
+    step, n = 2.0**-24, 10**13
+    for dropped, reached in ((17 * step, False), (1e-6 + step, False), (1.1e-6, True), (0.9e-6, True)):
+        kept = n - round(n * dropped)
+        near = rate((kept, n - kept), 1 - 1e-6, within=(step,))
+        assert near.reaches(MILLION) == reached
+        assert rate((kept, n - kept), 1 - 1e-6).reaches(MILLION)
+        nearest = np.clip(near.estimate, near.expected - step, near.expected + step)
+        assert (near.interval(1e-6).low <= nearest <= near.interval(1e-6).high) == (not reached)
+
+
+def test_a_departure_is_detectable_from_the_edge_of_what_is_promised_on(fresh_seed):
+    exact, near = rate((700_000, 300_000), 0.7), rate((700_000, 300_000), 0.7, within=(0.001,))
+    delta = near.detectable(1e-6)
+    assert 0.001 < delta - exact.detectable(1e-6) < 0.00101
+    rng = np.random.default_rng(fresh_seed)
+    caught = sum(
+        rate((k, 10**6 - k), 0.7, within=(0.001,)).reaches(MILLION) for k in rng.binomial(10**6, 0.7 - delta, 400)
+    )
+    assert binomtest(caught, 400, 0.99, alternative="less").pvalue > 1e-6
+
+
 def test_faithful_tallies_are_quiet(fresh_seed):
     rng = np.random.default_rng(fresh_seed)
     highest = max(
@@ -378,7 +428,8 @@ def test_stacked_tallies_keep_their_groups_under_a_label():
     assert stacked.groups == ("p0.3 group 0", "p0.3 group 1", "p0.5 a", "p0.5 b")
     assert stacked.counts.tolist() == [[7, 3], [6, 4], [5, 5], [4, 6]]
     assert stacked.probabilities[:, 0].tolist() == [0.7, 0.7, 0.5, 0.5]
-    assert (stacked.departure, stacked.planned) == ("rate", 6)
+    assert (stacked.departure, stacked.planned, stacked.within) == ("rate", 6, ())
+    assert Tally.pool([one, rate([[7, 3], [6, 4]], [0.7, 0.7], within=(0.1, 0.0))], ["a", "b"]).within == (0, 0, 0.1, 0)
 
 
 @settings(max_examples=30, deadline=None)
@@ -405,6 +456,10 @@ def test_a_tally_travels_as_json(counts, data):
         ({"groups": ("a", "b")}, "one for each"),
         ({"departure": "correlation"}, "three cells"),
         ({"departure": "size"}, "'size'"),
+        ({"within": (-0.1,)}, "within"),
+        ({"within": (0.3,)}, "within"),
+        ({"within": (0.1, 0.1)}, "within"),
+        ({"cells": PAIR, "counts": (1, 2, 1), "probabilities": (0.25, 0.5, 0.25), "within": (0.1,)}, "within"),
     ],
 )
 def test_what_is_no_tally_is_refused(change, words):

@@ -78,6 +78,11 @@ def test_a_rate_that_is_off_is_caught(fresh_seed):
     assert keep_rate(Sample(0.3, drawn(fresh_seed, 0.305))).log10_e >= MILLION
 
 
+def test_a_rate_is_promised_to_a_step_of_24_bits_where_drops_are_rare(fresh_seed):
+    for p, within in ((1e-6, (2.0**-24,)), (1e-5, (2.0**-24,)), (0.001, ())):
+        assert keep_rate(Sample(p, drawn(fresh_seed, p))).within == within
+
+
 def test_a_favoured_position_is_caught(masks):
     for place in (0, 255, -1, -64):
         marked = masks.copy()
