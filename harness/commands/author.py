@@ -176,7 +176,11 @@ def _paragraphs(name: str, suite: Suite) -> Iterator[str]:
     contexts = ", ".join(dict.fromkeys(id.context for id in ids))
     yield f"In gate: {len(ids)} findings{f', as {law.name}:' + parameters if parameters else ''}; in {contexts}."
     if share:
-        yield f"Evidence: an e-value; {share:.1%} of the error budget is shared out evenly over these findings."
+        yield (
+            f"Evidence: an e-value; {share:.1%} of the error budget is shared out evenly over these findings. The "
+            "budget is the probability, at most, that a backend which keeps every promise fails a gate, or is ever "
+            "called broken by a ledger, in one version."
+        )
     else:
         yield "Evidence: a comparison that is exact; it takes no share of the error budget."
     for defect in suite.defects:

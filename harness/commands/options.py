@@ -94,7 +94,7 @@ def judging(function: Command) -> Command:
                 type=float,
                 default=ALPHA,
                 show_default=True,
-                help="The probability, at most, that a backend which keeps every promise fails.",
+                help="The probability, at most, that a faithful backend fails this gate, or ever in this ledger.",
             ),
             click.option("--seed", type=int, help="Repeats a run; fresh unless given, and printed."),
             click.option(

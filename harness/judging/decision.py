@@ -28,6 +28,7 @@ class Decision:
         suite: what it was judged by, for the words in messages.
         pictures: what broken findings look like, by id, as `keeprate.harness.judging.pictures` makes them.
         run: what differs between two runs of one seed: times, workers, host.
+        lasting: whether it is over all that a ledger holds of this version.
     """
 
     backend: dict[str, Any]
@@ -40,6 +41,7 @@ class Decision:
     suite: Suite
     run: dict[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    lasting: bool = False
 
     @property
     def laws(self) -> Mapping[str, Law]:

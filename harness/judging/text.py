@@ -274,5 +274,5 @@ def sentence(verdict: Decision) -> str:
     """The verdict, and what it promises."""
     if verdict.verdict == "none":
         return verdict.sentence
-    chance = f"A backend that keeps every promise fails this gate with probability at most {verdict.alpha:g}."
-    return f"{verdict.sentence} {chance}"
+    event = "is ever called broken by this ledger" if verdict.lasting else "fails this gate"
+    return f"{verdict.sentence} A backend that keeps every promise {event} with probability at most {verdict.alpha:g}."

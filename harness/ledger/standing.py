@@ -59,7 +59,7 @@ def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dic
     findings = tuple(_still_broken(request, item, peaks.get(item.id), mine) for item in now.verdict)
     otherwise = now.otherwise.union(*(side.otherwise for side in held.values())) & request.promises.keys()
     drawn = ledger.drawn(subjects["backend"])
-    return Standing(replace(now.verdict, findings=findings), now.waiting, otherwise, *drawn)
+    return Standing(replace(now.verdict, findings=findings, lasting=True), now.waiting, otherwise, *drawn)
 
 
 def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:

@@ -181,6 +181,7 @@ def test_a_night_says_how_much_was_counted_otherwise(keeprate, tmp_path):
         assert night.code == 0, night.out + night.err
         sentence = "evidence of 1 promise was counted otherwise before and is not used"
         assert (sentence in " ".join(night.out.split())) == said
+        assert "is ever called broken by this ledger with probability at most 1e-06." in " ".join(night.out.split())
     assert json.loads((tmp_path / "report" / "report.json").read_text())["ledger"]["counted_otherwise"] == 1
     assert "Evidence of 1 promise was counted otherwise" in (tmp_path / "report" / "index.html").read_text("utf-8")
 
