@@ -135,12 +135,12 @@ class Gate:
             for result in self._runner.map(self.given.jobs(mates)):
                 self.docket.add(result)
                 self._fresh.append(result)
-        finding, failure = self.docket.conclude(item.name)
-        return explained(self.request, finding, self._status), failure
+        one = self.docket.conclude(item.name)
+        return explained(self.request, one.finding, self._status), one.failure
 
     def _status(self, text: str) -> Status | None:
         """The status of a finding whose cases were run; None for one that was not selected."""
-        return self.docket.conclude(text)[0].status if text in self._selected else None
+        return self.docket.conclude(text).finding.status if text in self._selected else None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:

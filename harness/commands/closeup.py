@@ -63,7 +63,7 @@ class Closeup:
         console.print()
         why = "Evidence adds, and a seed that drew attention by failing was chosen for it: trust the fresh one."
         console.print(filled(why), highlight=False)
-        return int(both.status in ("broken", "error") and self._request.known.reason(str(promise.id)) is None)
+        return int(both.status in ("broken", "error") and self._given.known.reason(str(promise.id)) is None)
 
     def show_smallest(self, console: Console) -> None:
         """Prints ever smaller cases that still break; what comes next is about the last."""

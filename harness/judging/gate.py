@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
@@ -25,6 +25,24 @@ from keeprate.harness.workers.limits import counted, limits
 from keeprate.harness.workers.machine import environment
 from keeprate.harness.workers.pool import Children, InProcess
 from keeprate.harness.workers.resources import Resources
+
+
+class Judged(NamedTuple):
+    """A finding beside what the reference does in its place.
+
+    Args:
+        breaks: what the reference breaks there; empty if nothing.
+        known: why it is known to, or None.
+    """
+
+    finding: Finding
+    breaks: str
+    known: str | None
+
+    @property
+    def failure(self) -> str:
+        """What takes the verdict away; empty if nothing."""
+        return self.breaks if self.known is None else ""
 
 
 class Docket:
@@ -44,7 +62,7 @@ class Docket:
             | {("reference", case.id) for case in given.of_reference[text].cases}
             for text, promise in given.promises.items()
         }
-        self._concluded: dict[str, tuple[Finding, str]] = {}
+        self._concluded: dict[str, Judged] = {}
 
     def add(self, result: Result) -> None:
         """Takes one result, and concludes the findings that waited for it alone."""
@@ -56,15 +74,15 @@ class Docket:
                 if not self._missing[text]:
                     self.conclude(text)
 
-    def conclude(self, text: str) -> tuple[Finding, str]:
-        """One finding, and what the reference breaks in its place (empty if nothing)."""
+    def conclude(self, text: str) -> Judged:
+        """One finding, and what the reference breaks in its place."""
         if text not in self._concluded:
             self._concluded[text] = judged(self.given, text, self.results)
         return self._concluded[text]
 
 
-def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]]) -> tuple[Finding, str]:
-    """One finding, and what the reference breaks in its place (empty if nothing)."""
+def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]]) -> Judged:
+    """One finding, and what the reference breaks in its place."""
     request, promise, beside = given.request, given.promises[text], given.of_reference[text]
     failure = ""
     if promise.id.op not in given.offer.names:
@@ -76,7 +94,9 @@ def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]])
         if beside.cases:
             status, why = outcome(beside, results["reference"], request.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
-    return replace(finding, known=request.known.reason(text), replay=request.replay(text)), failure
+    finding = replace(finding, known=given.known.reason(text), replay=request.replay(text))
+    known = given.known_of_reference.reason(text) if beside.cases else None
+    return Judged(finding, failure, known)
 
 
 def explained(request: Request, finding: Finding, status_of: Callable[[str], Status | None]) -> Finding:
@@ -96,13 +116,13 @@ def explained(request: Request, finding: Finding, status_of: Callable[[str], Sta
 def conclude(docket: Docket, run: dict[str, Any], *, isolated: bool) -> Verdict:
     """The verdict that follows from the results of all jobs, in whatever order they came."""
     given, request = docket.given, docket.given.request
-    pairs = [docket.conclude(text) for text in request.promises]
-    failures = [failure for _, failure in pairs if failure]
-    statuses = {finding.id: finding.status for finding, _ in pairs}
-    findings = tuple(explained(request, finding, statuses.get) for finding, _ in pairs)
+    concluded = [docket.conclude(text) for text in request.promises]
+    failures = [one.failure for one in concluded if one.failure]
+    statuses = {one.finding.id: one.finding.status for one in concluded}
+    findings = tuple(explained(request, one.finding, statuses.get) for one in concluded)
     return Verdict(
         backend={**_described(given.offer), "isolated": isolated},
-        reference={**_described(given.beside), "failures": failures},
+        reference={**_described(given.beside), "failures": failures, "known": _known(concluded)},
         environment=environment(),
         profile=request.profile,
         alpha=request.alpha,
@@ -111,6 +131,18 @@ def conclude(docket: Docket, run: dict[str, Any], *, isolated: bool) -> Verdict:
         suite=request.suite,
         run={**run, "known": request.known.path} if request.known.path else run,
     )
+
+
+def _known(concluded: Iterable[Judged]) -> list[str]:
+    """The reference's known deviations, of what was asked for, and where they were seen this time."""
+    seen: dict[str, list[str]] = {}
+    for one in concluded:
+        if one.known is not None:
+            seen.setdefault(one.known, []).extend(filter(None, [one.breaks]))
+    return [
+        f"{reason}; " + (f"seen in {len(found):,}, first in {found[0]}" if found else "not seen this time")
+        for reason, found in seen.items()
+    ]
 
 
 def _described(offer: Offer | None, name: str = "") -> dict[str, Any]:
@@ -124,7 +156,7 @@ def no_verdict(request: Request, reason: str) -> Verdict:
     """The verdict of a run that could not begin, because of `reason`."""
     return Verdict(
         backend={**_described(None, request.backend), "isolated": True},
-        reference={**_described(None, request.reference), "failures": []},
+        reference={**_described(None, request.reference), "failures": [], "known": []},
         environment=environment(),
         profile=request.profile,
         alpha=request.alpha,

@@ -1,5 +1,8 @@
 """Known deviations: a text file, one pattern of finding ids a line, with the reason after `#`.
 
+`PATTERN if NAME # reason` counts only where the backend has that name, as it may on some machines alone. The list of a
+reference is used too: what is known of it takes no verdict away.
+
 An adapter's own list lies beside it, under its name: `mine.known` beside `mine.py`. It is used unless a person names
 another, which then stands alone: `--known /dev/null` judges without any.
 """
@@ -7,9 +10,10 @@ another, which then stands alone: `--known /dev/null` judges without any.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.files import kind, read
@@ -22,47 +26,69 @@ HEAD = "# Known deviations of this backend: pattern # reason. Replace each reaso
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan
 
 
+class Deviation(NamedTuple):
+    """A pattern (`fnmatch`, on the whole id), the reason, and a name that the backend must have; empty for none."""
+
+    pattern: str
+    reason: str
+    condition: str = ""
+
+
 @dataclass(frozen=True)
 class Known:
-    """Patterns (`fnmatch`, on the whole id) with their reasons, in the order of the file.
+    """Known deviations, in the order of the file.
 
     Args:
         path: the file; empty where there is none.
         text: what the file holds, comments and all.
     """
 
-    patterns: tuple[tuple[str, str], ...] = ()
+    lines: tuple[Deviation, ...] = ()
     path: str = ""
     text: str = ""
 
     def reason(self, finding: str) -> str | None:
         """The reason given for `finding`, or None if no pattern matches it."""
-        return next((reason for pattern, reason in self.patterns if fnmatchcase(finding, pattern)), None)
+        return next((line.reason for line in self.lines if fnmatchcase(finding, line.pattern)), None)
+
+    @property
+    def conditions(self) -> set[str]:
+        """The names that lines ask for."""
+        return {line.condition for line in self.lines if line.condition}
+
+    def given(self, names: Collection[str]) -> Known:
+        """The lines that count for a backend that has `names`."""
+        return replace(self, lines=tuple(line for line in self.lines if line.condition in ("", *names)))
 
     def idle(self, findings: Collection[str]) -> list[str]:
         """The patterns that match none of `findings`: mistyped, or of another plan."""
-        return [pattern for pattern, _ in self.patterns if not any(fnmatchcase(text, pattern) for text in findings)]
+        patterns = (line.pattern for line in self.lines)
+        return [pattern for pattern in patterns if not any(fnmatchcase(text, pattern) for text in findings)]
 
 
 def read_known(path: str | Path) -> Known:
     """The list in the file at `path`.
 
     Raises:
-        UsageError: it can't be read, or a line has no pattern or no reason.
+        UsageError: it can't be read, or a line has no reason, or is no pattern or one with a condition.
     """
     try:
         text = read(Path(path), LARGEST)
     except UsageError as error:
         raise UsageError(f"known deviations {error}") from None
-    patterns = []
+    lines = []
     for number, line in enumerate(text.splitlines(), start=1):
-        pattern, _, reason = (part.strip() for part in line.partition("#"))
-        if not pattern:  # an empty line, or a comment
+        said, _, reason = (part.strip() for part in line.partition("#"))
+        if not said:  # an empty line, or a comment
             continue
         if not reason:
-            raise UsageError(f"known deviations {path}, line {number}: '{pattern}' has no reason after '#'")
-        patterns.append((pattern, reason))
-    return Known(tuple(patterns), str(path), text)
+            raise UsageError(f"known deviations {path}, line {number}: '{said}' has no reason after '#'")
+        pattern, *rest = said.split()
+        condition = rest[1] if len(rest) == 2 and rest[0] == "if" and rest[1].isidentifier() else ""
+        if rest and not condition:
+            raise UsageError(f"known deviations {path}, line {number}: '{said}' is neither PATTERN nor PATTERN if NAME")
+        lines.append(Deviation(pattern, reason, condition))
+    return Known(tuple(lines), str(path), text)
 
 
 def known_beside(backend: str) -> Known:

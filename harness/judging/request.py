@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
@@ -33,6 +33,7 @@ class Request:
         plan: every promise of the profile, by the id of its finding.
         promises: those of them that were chosen, with the cases that were chosen.
         reference: the backend that is judged first; empty for none.
+        known_of_reference: its known deviations.
         dtypes: those that were chosen; empty for all.
         resources: what was granted; no verdict depends on it, but the command that runs a finding again repeats it.
     """
@@ -47,14 +48,16 @@ class Request:
     promises: Mapping[str, Promise]
     known: Known
     reference: str = ""
+    known_of_reference: Known = field(default_factory=Known)
     dtypes: tuple[str, ...] = ()
     resources: Resources = USUAL
 
     @property
     def names(self) -> set[str]:
-        """Every name of a backend that the plan could use."""
+        """Every name of a backend that the plan could use, or a known deviation depends on."""
         cases = [case for promise in self.plan.values() for case in promise.cases]
-        return {case.op for case in cases} | {name for case in cases for name in case.needs}
+        conditions = self.known.conditions | self.known_of_reference.conditions
+        return {case.op for case in cases} | {name for case in cases for name in case.needs} | conditions
 
     def files(self) -> dict[str, Path]:
         """What it was read from, by what each file is; nothing may be written there."""
@@ -124,6 +127,16 @@ class Given:
         """Whether the backend can be asked, or was."""
         names, dtypes = self.offer.names, (*self.offer.dtypes, ANY)
         return case.id in self.drawn or (case.op in names and case.dtype in dtypes and set(case.needs) <= set(names))
+
+    @cached_property
+    def known(self) -> Known:
+        """The known deviations that count for this backend."""
+        return self.request.known.given(self.offer.names)
+
+    @cached_property
+    def known_of_reference(self) -> Known:
+        """Those that count for this reference."""
+        return self.request.known_of_reference.given(self.beside.names if self.beside else ())
 
     @cached_property
     def promises(self) -> dict[str, Promise]:
@@ -257,6 +270,7 @@ def ask(
         chosen,
         _accepted(backend, known),
         loaded.reference,
+        known_beside(loaded.reference) if loaded.reference else Known(),
         dtypes or (),
         Resources(workers, executor, case_timeout, memory),
     )

@@ -232,6 +232,8 @@ def remarks(verdict: Decision) -> Iterable[str]:
             yield filled(f"known deviation: {_first_of(seen)} ({reason})")
     for group in verdict.mended:
         yield filled(f"known deviation no longer seen: {_first_of(group)}")
+    for text in verdict.reference["known"]:
+        yield filled(f"known deviation of the reference: {text}")
     failures = verdict.reference["failures"]
     for text in failures[:FAILURES]:
         yield filled(f"the reference itself breaks {text}")

@@ -8,7 +8,15 @@ import pytest
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import unjudged
-from keeprate.harness.judging.known import Known, known_beside, known_text, no_longer_seen, read_known, unlisted
+from keeprate.harness.judging.known import (
+    Deviation,
+    Known,
+    known_beside,
+    known_text,
+    no_longer_seen,
+    read_known,
+    unlisted,
+)
 from keeprate.harness.protocol.suite import load_suite
 
 BENT = "toss/fair/float32/p0.5/-/eager"
@@ -32,7 +40,7 @@ def test_a_pattern_matches_whole_ids_and_the_first_reason_counts(tmp_path):
 
 
 def test_case_matters_in_a_pattern():
-    assert Known((("TOSS/*", "loud"),)).reason(BENT) is None
+    assert Known((Deviation("TOSS/*", "loud"),)).reason(BENT) is None
 
 
 @pytest.mark.parametrize("line", ["toss/*", "toss/* #", "toss/*  #   "])
@@ -43,12 +51,77 @@ def test_a_pattern_without_a_reason_is_refused_with_its_line(tmp_path, line):
         read_known(path)
 
 
+@pytest.mark.parametrize("line", ["toss/* unless bent", "toss/* if", "toss/* if bent twice", "toss/* if bent?", "a b"])
+def test_a_line_that_is_no_pattern_with_a_condition_is_refused(tmp_path, line):
+    path = tmp_path / "known.txt"
+    path.write_text(f"{line}  # bent\n")
+    with pytest.raises(UsageError, match=r"line 1: '.*' is neither PATTERN nor PATTERN if NAME"):
+        read_known(path)
+
+
+def test_a_line_with_a_condition_counts_where_the_backend_has_that_name(tmp_path):
+    path = tmp_path / "known.txt"
+    path.write_text("toss/* if thumbs  # by hand\ntoss/fair/*  # bent\n")
+    known = read_known(path)
+    assert known.conditions == {"thumbs"}
+    assert known.given(["thumbs"]).reason(BENT) == "by hand"
+    assert known.given([]).reason(BENT) == "bent"
+    assert known.given([]).idle([]) == ["toss/fair/*"]
+
+
+@pytest.mark.parametrize("thumbs", ["True", "False"])
+def test_a_condition_is_asked_of_the_adapter_on_the_machine_where_it_runs(gate, tmp_path, coins, thumbs):
+    (tmp_path / "thumbs.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(coins).parent)!r})\nfrom coins import Bent\n\n"
+        f"class Thumbs(Bent):\n    thumbs = {thumbs}\n"
+    )
+    (tmp_path / "thumbs.known").write_text("toss/fair/* if thumbs  # by hand\n")
+    run = gate("Fair", "--backend", "thumbs.py:Thumbs")
+    assert run.code == (0 if thumbs == "True" else 1), run.out
+    assert ("(by hand)" in run.out) == (thumbs == "True")
+
+
+REFERENCE = """
+import sys
+sys.path.insert(0, {folder!r})
+from coin import Coin
+from coins import Bent, Fair
+
+class Crooked(Bent):
+    thumbs = {thumbs}
+
+class Beside(Coin):
+    reference = "beside.py:Crooked"
+"""
+
+
+def test_a_known_deviation_of_the_reference_is_named_and_takes_no_verdict_away(keeprate, coins, tmp_path, verdict):
+    def judged(kind, thumbs):
+        text = REFERENCE.format(folder=str(Path(coins).parent), thumbs=thumbs)
+        (tmp_path / "beside.py").write_text(text)
+        words = ("--backend", f"{coins}:{kind}", "--suite", "beside.py:Beside", "--profile", "quick", "-n", "1")
+        return keeprate("gate", *words, "--json", "v.json")
+
+    (tmp_path / "beside.known").write_text("toss/fair/* if thumbs  # by hand\nspin/* # on the edge\nelse/* # never\n")
+    run = judged("Fair", thumbs=True)
+    assert run.code == 0, run.out + run.err
+    said = " ".join(run.out.split())
+    assert f"known deviation of the reference: by hand; seen in 2, first in {BENT}: broken" in said
+    assert "known deviation of the reference: on the edge; not seen this time" in said
+    assert "never" not in said
+    told = verdict(tmp_path / "v.json")
+    assert (told["reference"]["failures"], len(told["reference"]["known"])) == ([], 2)
+    assert all(finding["known"] is None for finding in told["findings"])  # the backend's list is another
+    assert judged("Bent", thumbs=True).code == 1  # the same law judges the backend
+    assert judged("Fair", thumbs=False).code == 3
+
+
 def test_what_is_written_is_read_again(tmp_path):
     path = tmp_path / "known.txt"
     findings = [(BENT, "broken when this list was written"), ("a/b:1/c/p1e-06/2x3:step2/d+e", "too # many")]
     path.write_text(known_text(findings))
     known = read_known(path)
-    assert known.patterns == tuple(findings)
+    assert known.lines == tuple((pattern, reason, "") for pattern, reason in findings)
     assert [known.reason(id) for id, _ in findings] == [reason for _, reason in findings]
 
 
@@ -99,7 +172,7 @@ def test_a_known_deviation_that_holds_is_reported(gate, tmp_path):
 def test_a_project_that_is_broken_can_adopt_the_gate_today(gate, tmp_path, kind, listed):
     first = gate(kind, "--write-known", "known.txt")
     assert first.code == 1
-    assert {pattern for pattern, _ in read_known(tmp_path / "known.txt").patterns} == listed
+    assert {line.pattern for line in read_known(tmp_path / "known.txt").lines} == listed
     assert gate(kind, "--known", "known.txt").code == 0
 
 
@@ -134,7 +207,7 @@ def decided(ids, status="broken", known=None):
 def test_a_pattern_is_for_one_law_though_another_begins_alike(law):
     ((pattern, reason),) = unlisted(decided(first(f"dropout/{law}")))
     assert pattern == f"dropout/{law}*"
-    listed = Known(((pattern, reason),))
+    listed = Known((Deviation(pattern, reason),))
     assert {id for id in PROMISES if listed.reason(id)} == set(first(f"dropout/{law}", len(PROMISES)))
 
 
@@ -161,7 +234,7 @@ def test_an_exact_deviation_is_no_longer_seen_as_soon_as_it_is_kept():
 
 def test_a_faithful_backend_has_an_empty_list(gate, tmp_path):
     gate("Fair", "--write-known", "known.txt")
-    assert read_known(tmp_path / "known.txt").patterns == ()
+    assert read_known(tmp_path / "known.txt").lines == ()
 
 
 def test_the_list_beside_an_adapter_is_used_unless_another_is_named(keeprate, coin, coins, tmp_path):
