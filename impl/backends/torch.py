@@ -1,7 +1,9 @@
 """Eager PyTorch on the CPU, a backend like any other: operators `(x, p, train)`, the channel axis second."""
 
+import platform
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +16,10 @@ layout = "channels_first"
 dtypes = ("float32", "float64", "float16", "bfloat16")
 inplace = True
 seed = torch.manual_seed
+_cpuinfo = Path("/proc/cpuinfo")
+_cpu = _cpuinfo.read_text(encoding="utf-8") if _cpuinfo.exists() else platform.processor()
+# Where `bernoulli_` draws from streams of MKL: see torch.known.
+mkl_on_intel = "GenuineIntel" in _cpu and torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
 dropout, dropout1d, dropout2d, dropout3d = F.dropout, F.dropout1d, F.dropout2d, F.dropout3d
 variational_dropout = F.dropout1d  # one mask for all steps of a sequence (N, C, T)
