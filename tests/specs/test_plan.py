@@ -1,5 +1,6 @@
 """The plan keeps its own promises: draws by formula, one budget, few findings, no lazy settings."""
 
+import inspect
 from collections import Counter
 from math import prod
 
@@ -12,10 +13,13 @@ from keeprate.specs.dropout.aims import ENDS, MAIN, RARE, WEIGHTS, detects
 from keeprate.specs.dropout.contexts import CONTEXTS
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import PROBES, cotangent, filled
+from keeprate.specs.dropout.laws.one_mask import constancy
 from keeprate.specs.dropout.plan import plan
 from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.specs.dropout.sample import SPARING
 from keeprate.specs.dropout.single_calls import STUDIES as FUNCTIONS
 from keeprate.specs.dropout.suite import LAWS
+from keeprate.specs.masks.sample import chunks
 
 PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
 EVERY = pytest.mark.parametrize("profile", PROMISED)
@@ -53,6 +57,19 @@ def test_profiles_plan_the_same_findings():
         "segments",
         "neighbours",
     }
+
+
+@pytest.mark.parametrize(("profile", "one_in"), [("gate", 1_600_000), ("quick", 140_000)])
+def test_constancy_finds_one_torn_channel_in_as_many_as_it_says(profile, one_in):
+    assert f"{one_in:,}" in inspect.getdoc(constancy.function)
+    seen = Counter()
+    for case in plan(profile):
+        entries = prod(CONTRACTS[case.op].mask_shape(case.shape))
+        for text in case.findings:
+            if "/constancy/float32/-/256x256x" in text and text.endswith("/eager"):
+                seen[text] += entries * sum(-(-calls // SPARING) for calls in chunks(case.draws, entries))
+    assert len(seen) == 5  # operators
+    assert all(-np.expm1(channels * np.log1p(-1 / one_in)) >= 0.99 for channels in seen.values())
 
 
 def test_a_case_is_one_place():

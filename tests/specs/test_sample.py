@@ -13,7 +13,7 @@ from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import gradients
 from keeprate.specs.dropout.inputs import indices, probes
 from keeprate.specs.dropout.laws.moments import moments
-from keeprate.specs.dropout.sample import Masks, masks
+from keeprate.specs.dropout.sample import SPARED, Masks, masks
 from keeprate.specs.dropout.suite import suite
 from keeprate.specs.dropout.sums import Summing
 
@@ -124,6 +124,37 @@ def test_a_torn_channel_is_named():
     assert one.constancy.broken
     assert one.constancy.first.words["first"].startswith("channel (")
     assert one.bits is None
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+def test_of_eight_large_plain_calls_seven_have_one_element_in_each_channel(layout):
+    sizes = []
+
+    def operator(x, random):
+        sizes.append(x.size)
+        kept = np.ones(x.shape, x.dtype)
+        if len(sizes) == 3 and x.size == 2 * SPARED:  # the first after two calls that named a lag
+            kept.reshape(-1)[-1] = 0
+        return x * kept * (np.float32(1) / np.float32(0.7))
+
+    where = {"op": "dropout2d", "shape": (256, 256, 1, 2), "draws": 12 * SPARED}
+    read = collected(backend(operator, layout, "dropout2d"), **where)
+    assert [size // SPARED for size in sizes] == [2, 1, 2, *([1] * 7), 2, 1]
+    assert [one.constancy.checked // SPARED for one in read] == [1, 2]
+    assert [one.outcomes.checked // SPARED for one in read] == [3, 12]
+    assert [one.constancy.wrong for one in read] == [0, 1]
+    assert all(one.sums.draws.sum() == SPARED * calls for one, calls in zip(read, (2, 10), strict=True))
+
+
+def test_a_write_to_the_input_is_seen_in_a_spared_call():
+    def operator(x, random):
+        if x.size == SPARED:
+            x[0] += 1
+        return scaled(x, random)
+
+    where = {"op": "dropout2d", "shape": (256, 256, 1, 2), "draws": 2 * SPARED}
+    (one,) = collected(backend(operator, op="dropout2d"), **where)
+    assert one.purity.broken
 
 
 def test_a_wrong_value_is_counted_and_its_place_is_channels_first():

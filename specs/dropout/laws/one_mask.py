@@ -23,7 +23,10 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     source="torch.nn.Dropout2d: randomly zero out entire channels, for each sample of the batch on its own",
 )
 def constancy(sample: Masks) -> Check:
-    """Looks at every channel of every call, exactly."""
+    """Looks at every channel of a call, exactly; of long rows of large calls at one call in eight.
+
+    One torn channel in 1,600,000 is found with probability 0.99 in `gate`, one in 140,000 in `quick`.
+    """
     if sample.constancy is None or not sample.constancy.checked:
         raise Unreadable("no mask could be read: outcomes is broken here")
     return sample.constancy
