@@ -84,7 +84,9 @@ def _less(at: Place) -> tuple[int, int]:
 
 
 def _rare(at: Place) -> tuple[int, int]:
-    number = _shared(at, draws(at.p, Aim(at.p, 1.0, 0, 0)))  # none at all, or twice as many, would be seen
+    number = draws(at.p, Aim(1.5 * at.p, 1.5, 0, 0))  # none at all, or 2.5 times as many, would be seen in float32
+    if at.dtype != "float32":
+        number //= 16  # what rounds to a narrow dtype drops hundreds of times as many
     return (number // 25, number // 250) if at.aim is AIMS["quick"] else (number, number // 25)
 
 

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 import pytest
 
+from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.protocol.case import FindingId
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.aims import ENDS, MAIN, RARE, WEIGHTS, detects
@@ -32,6 +33,18 @@ def test_a_profile_catches_the_departure_that_it_promises(profile):
         if promise.id.law == "keep_rate" and promise.id.parameters != "-" and promise.cases[0].parameters["p"] in MAIN:
             for case in promise.cases:
                 assert detects(case, 1e-6 * promise.share) <= PROMISED[profile]
+
+
+@pytest.mark.parametrize("profile", ["gate", "deep"])
+@pytest.mark.parametrize("times", [0, 2.5])
+def test_rates_at_which_drops_are_rare_are_told_from_none_and_from_two_and_a_half_times(profile, times):
+    for promise in load_suite("dropout").promises(profile).values():
+        p = promise.cases[0].parameters.get("p")
+        if promise.id.law == "keep_rate" and promise.id.context == "eager" and p in RARE:
+            (number,) = (case.draws for case in promise.cases if case.dtype == "float32")
+            mean = times * p * number
+            dropped = round(mean - 2.33 * mean**0.5 if times else 0)  # or more, 99 times in 100
+            assert Tally(("kept", "dropped"), (number - dropped, dropped), (1 - p, p)).reaches(1e-6 * promise.share)
 
 
 @EVERY
