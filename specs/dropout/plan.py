@@ -99,8 +99,17 @@ def _unchanged(at: Place) -> tuple[int, int]:
     return _shared(at, at.aim.unchanged), _shared(at, at.lesser.unchanged)
 
 
+def _calls(at: Place) -> int:
+    """How many small ones; what one call does to the next is seldom the dtype's doing: a quarter where not float32."""
+    return max(_shared(at, at.aim.calls), AIMS["quick"].calls)
+
+
+def _small(at: Place) -> tuple[int, int]:
+    return _calls(at) * at.entries, at.lesser.calls * at.entries
+
+
 def _by_size(at: Place) -> tuple[int, int]:
-    calls = max(2, 4096 // at.entries, min(at.aim.calls // 20, (1 << 19) // at.entries))
+    calls = max(2, 4096 // at.entries, min(_calls(at) // 20, (1 << 19) // at.entries))
     return calls * at.entries, at.entries
 
 
@@ -123,7 +132,7 @@ def _table(profile: str) -> Iterator[Row]:
     laws = ("outcomes", "keep_rate", "calls:0", "calls_by_position", "spread:call", "no_mask_twice", "all_lags")
     for shapes, lags in (_shapes([(3, 1, 5, 9, 9)], []), (9, 81, 405)), (_shapes([], [(3, 405, 2)]), (405,)):
         small = _laws(*laws, *(f"neighbours:{lag}" for lag in lags), "calls:-1024", "calls:-1152", apart=BOTH)
-        yield Row("masks", small, ONE, shapes, lambda at: (at.aim.calls * at.entries, at.lesser.calls * at.entries))
+        yield Row("masks", small, ONE, shapes, _small)
 
     # Calls of more than 2²¹ entries, and in one dtype of more than 2²⁴.
     large = _laws("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half", "neighbours:4096", apart=BOTH)
