@@ -38,7 +38,7 @@ class Aim:
 
 
 _QUICK = Aim(0.005, 0.5, 300, 10**7, (0.1, 0.9, 0.999))
-AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.1, 4000, 2 * 10**8), "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9)}
+AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.2, 4000, 2 * 10**8), "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9)}
 # In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
 LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6), "gate": _QUICK, "deep": _QUICK}
 
