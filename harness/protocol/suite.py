@@ -111,6 +111,8 @@ class Suite:
         template: the path of a backend to begin with; FILE.py in it becomes its name.
         defects: real ones that the laws would have caught.
         causes: known faults that a verdict may be compared with.
+        forkable: whether a process may be forked once it has loaded the suite and the reference, as workers are on
+            Linux; False where that starts threads or a device.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Suite:
     template: Path | None = None
     defects: Sequence[Defect] = ()
     causes: Sequence[Cause] = ()
+    forkable: bool = True
 
     def plan(self, profile: str) -> Iterable[Case]:
         """Every case of `profile`, one of `PROFILES`, whatever a backend offers; the same whenever it is asked for."""
@@ -138,6 +141,9 @@ class Suite:
             NotOffered: the backend lacks what the case needs, as only calling it shows.
         """
         raise NotImplementedError
+
+    def forked(self) -> None:
+        """Gives the reference random state of its own, in a process that was forked; Python's and NumPy's has been."""
 
     def refusal(self, backend: Any) -> str:
         """Why an attribute of a backend can't be used, in words; empty if all can. Calls nothing."""

@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import threading
 from typing import Any, TypeVar
 
@@ -19,14 +18,12 @@ from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import AdapterCheck, Picture
+from keeprate.harness.workers.launch import GRACE, Forked, ForkServer, spawned
 from keeprate.harness.workers.limits import Limits
 from keeprate.harness.workers.monitor import LimitError, line_of
-from keeprate.harness.workers.process_tree import MARK, end_all
+from keeprate.harness.workers.process_tree import end_all
 
-# The workers themselves use the cores; and no result may depend on how many there are.
-SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
-GRACE = 2.0  # seconds between the end of the answers and the end of the process
 THREADS = 1000  # that a process may gather: a machine often has room for 32,768, a container for fewer
 Answer = TypeVar("Answer")
 OFTEN = 16  # cases between two looks at how many it has, which take a tenth of a millisecond
@@ -46,20 +43,22 @@ class ChildDiedError(Exception):
 
 
 class Child:
-    """A spawned process that judges; started when first asked, and again when asked after it has ended.
+    """A process that judges; started when first asked, and again when asked after it has ended.
 
     One thread asks it at a time; another may `kill` it meanwhile.
 
     Args:
         setup: what it loads: `suite`, the `names` that are asked for, `backend`, None for the reference alone, and
             whether the backend is `alone`, without the reference.
+        forks: what it is forked by, where that is possible.
     """
 
-    def __init__(self, setup: dict[str, Any], limits: Limits) -> None:
+    def __init__(self, setup: dict[str, Any], limits: Limits, forks: ForkServer | None = None) -> None:
         self.serves = False  # it has loaded the backend at least once
         self._setup = setup
         self._limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
+        self._forks = forks
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._lifeline = -1  # the end of a pipe that closes with this process, however that ends
         self._unread = bytearray()
         self._greeted = False  # the answer to the setup has come
@@ -168,18 +167,11 @@ class Child:
         except ChildDiedError as died:
             raise ChildDiedError(f"couldn't load the backend again: {died}", limit=died.limit, kind=died.kind) from None
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> subprocess.Popen[bytes] | Forked:
         theirs, self._lifeline = os.pipe()
         with os.fdopen(theirs):
-            return subprocess.Popen(
-                [sys.executable, "-P", "-m", "keeprate.harness.workers.child_main", str(theirs)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # a backend may print without end
-                env={**os.environ, **SINGLE_THREADED, MARK: self._mark},
-                pass_fds=[theirs],
-                start_new_session=True,  # a group of its own: what it starts ends with it, and Ctrl-C is ours
-            )
+            forked = self._forks.fork(self._mark, theirs, self._limits) if self._forks else None
+            return forked or spawned("child_main", theirs, mark=self._mark)
 
     def _ask(self, message: dict[str, Any], draws: int) -> dict[str, Any]:
         with self._asking:
@@ -221,7 +213,7 @@ class Child:
         except subprocess.TimeoutExpired:
             how = how or "the worker process closed its pipe and went on"
         self.end()
-        code = process.returncode
+        code = process.wait()
         kind, way = f"code {code}", f"exited with code {code}"
         if code < 0:
             kind, way = _signal_name(-code), f"was ended by {_signal_name(-code)}"
@@ -236,11 +228,14 @@ class Child:
                 return
             assert process.stdin and process.stdout
             end_all(process.pid, self._mark)
+            process.kill()  # which a fork that doesn't lead its group yet has escaped
             process.wait()
             with contextlib.suppress(BrokenPipeError):  # of what was written and never read
                 process.stdin.close()
             process.stdout.close()
             os.close(self._lifeline)
+            if isinstance(process, Forked):
+                process.let_go()
             self._unread.clear()
 
     def kill(self) -> None:

@@ -1,8 +1,9 @@
 """The worker's own process: takes one job at a time from its standard input, answers on its standard output.
 
-Started as `python -P -m keeprate.harness.workers.child_main LIFELINE`, never forked, so that no framework finds itself
-half initialised. The backend's standard input is empty, and what it prints goes nowhere. What it replaces in the judge,
-and where it goes, is put back after every job (docs/threats.md).
+Started as `python -P -m keeprate.harness.workers.child_main LIFELINE`, or forked by `fork_main` from a process that has
+loaded nothing foreign, so that no framework finds itself half initialised. The backend's standard input is empty, and
+what it prints goes nowhere. What it replaces in the judge, and where it goes, is put back after every job
+(docs/threats.md).
 """
 
 from __future__ import annotations
@@ -28,29 +29,37 @@ from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite, load_s
 from keeprate.harness.workers.integrity import Integrity
 
 
+class Prepared:
+    """What the workers of a run have in common, with nothing foreign beside it: the suite and the reference."""
+
+    def __init__(self, suite: Suite, *, alone: bool) -> None:
+        self.suite, self.reference = suite, None
+        if not alone:
+            import scipy.special  # noqa: F401 - which SciPy would load later, from under the backend's hands
+
+            if suite.reference:
+                self.reference = load_backend(suite.reference, suite)
+                case = next(iter(suite.plan("quick")))
+                suite.sample(case, self.reference, 0)  # not begun: it only loads what it needs
+        self.integrity = Integrity(_judges(suite, self.reference))
+
+
 class _Loaded:
     """The suite, the backend and the reference, once they are loaded."""
 
-    def __init__(self, setup: dict[str, Any]) -> None:
-        if not setup["alone"]:
-            import scipy.special  # noqa: F401 - which SciPy would load later, from under the backend's hands
-        self.suite = load_suite(setup["suite"])
+    def __init__(self, prepared: Prepared, setup: dict[str, Any]) -> None:
+        self.suite, self._integrity = prepared.suite, prepared.integrity
         self._home = os.open(".", os.O_RDONLY)  # leads back there even when its name is gone
         self._depth = sys.getrecursionlimit()
-        reference = self._load(self.suite.reference) if self.suite.reference and not setup["alone"] else None
-        if reference:
-            case = next(iter(self.suite.plan("quick")))
-            self.suite.sample(case, reference, 0)  # not begun: it only loads what it needs
-        self._integrity = Integrity(_judges(self.suite, reference))
-        backend = reference if setup["backend"] is None else self._load(setup["backend"])
-        self._sides = {"backend": backend, "reference": reference}
+        reference, named = prepared.reference, setup["backend"]
+        self._sides = {
+            "backend": reference if named is None else load_backend(named, self.suite),
+            "reference": reference,
+        }
         self.offer = offer(self._sides["backend"], setup["names"])
         self.reference = offer(reference, setup["names"]) if reference else None
         if replaced := self._put_back():
-            raise NoVerdictError(f"backend {setup['backend']}: loading it replaced {replaced}, which the judge uses")
-
-    def _load(self, name: str) -> Any:
-        return load_backend(name, self.suite)
+            raise NoVerdictError(f"backend {named}: loading it replaced {replaced}, which the judge uses")
 
     def check(self) -> dict[str, Any]:
         checks = list(self.suite.check(self._sides["backend"]))
@@ -103,21 +112,32 @@ def _brief(error: Exception) -> str:
 
 def main() -> None:
     """Answers every line of JSON with one, until the input ends."""
-    _end_with_parent(int(sys.argv[1]))
+    end_with_parent(int(sys.argv[1]))
+    find_own_files()
+    answer_all(None)
+
+
+def find_own_files() -> None:
+    """Has modules looked for in the folder of the run too."""
+    with contextlib.suppress(FileNotFoundError):  # a backend has removed it
+        sys.path.append(os.getcwd())  # last: a file of the user's must not hide a module that the judge needs
+
+
+def answer_all(prepared: Prepared | None) -> None:
+    """The same, in a process that may be prepared by now."""
     source = os.fdopen(os.dup(0), "r", encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8", closefd=False)  # it ends with the process, and no sooner
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
-    with contextlib.suppress(FileNotFoundError):  # a backend has removed the folder that it was run in
-        sys.path.append(os.getcwd())  # last: a file of the user's must not hide a module that the judge needs
     process = os.getpid()
     loaded: _Loaded | None = None
     for line in source:
         message = json.loads(line)
         try:
             if loaded is None:
-                loaded = _Loaded(message)
+                prepared = prepared or Prepared(load_suite(message["suite"]), alone=message["alone"])
+                loaded = _Loaded(prepared, message)
                 answer: dict[str, Any] = msgspec.to_builtins({"offer": loaded.offer, "reference": loaded.reference})
             elif "check" in message:
                 answer = loaded.check()
@@ -135,7 +155,7 @@ def main() -> None:
         answers.flush()
 
 
-def _end_with_parent(lifeline: int) -> None:
+def end_with_parent(lifeline: int) -> None:
     """Has this process and what it starts ended once the parent is gone, even in the middle of foreign code.
 
     The parent holds the other end of the pipe. When that closes, this group gets a signal that nobody can ignore: from

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
+from typing import IO, Protocol
 
 import psutil
 
@@ -27,7 +27,14 @@ class LimitError(Exception):
     """A worker has gone beyond a limit; says which."""
 
 
-def line_of(process: subprocess.Popen[bytes], unread: bytearray, mark: str, seconds: float, limits: Limits) -> bytes:
+class Process(Protocol):
+    """What is watched: its number, and what it writes to."""
+
+    pid: int
+    stdout: IO[bytes] | None
+
+
+def line_of(process: Process, unread: bytearray, mark: str, seconds: float, limits: Limits) -> bytes:
     """The next line that `process` writes; without an end, where it ends before, or goes on for too long.
 
     Args:

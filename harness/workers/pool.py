@@ -17,6 +17,7 @@ from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, decided, pic
 from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.circuit_breaker import CircuitBreaker
+from keeprate.harness.workers.launch import ForkServer
 from keeprate.harness.workers.limits import Limits
 
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
@@ -29,9 +30,9 @@ class _Worker:
     with the same draws, and so are those that come after it.
     """
 
-    def __init__(self, setup: dict[str, Any], limits: Limits) -> None:
-        self.child = Child(setup, limits)
-        self._alone = Child({**setup, "backend": None}, limits)
+    def __init__(self, setup: dict[str, Any], limits: Limits, forks: ForkServer) -> None:
+        self.child = Child(setup, limits, forks)
+        self._alone = Child({**setup, "backend": None}, limits, forks)
         self._apart = False
 
     def run(self, job: Job) -> Result:
@@ -73,7 +74,8 @@ class Children:
         self.count = count
         self._name = backend
         self._breakers = _breakers()
-        self._workers = [_Worker(setup, limits) for _ in range(count)]
+        self._forks = ForkServer(suite, alone=alone)
+        self._workers = [_Worker(setup, limits, self._forks) for _ in range(count)]
         self._offers: tuple[Offer, Offer | None] | None = None
 
     def offers(self) -> tuple[Offer, Offer | None]:
@@ -180,6 +182,7 @@ class Children:
         """Kills all children."""
         for worker in self._workers:
             worker.kill()
+        self._forks.close()
 
 
 def run_ahead(

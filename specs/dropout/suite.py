@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,11 @@ class Dropout(Suite):
             "bounds": seeding.bounds,
         }
         return studies.get(case.study, single_calls.calls)(case, backend, seed)
+
+    def forked(self) -> None:
+        """Seeds PyTorch's generator, if there is one."""
+        if torch := sys.modules.get("torch"):
+            torch.default_generator.seed()
 
     def refusal(self, backend: Any) -> str:
         """What is wrong with `layout` or `dtypes`."""

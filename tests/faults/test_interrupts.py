@@ -13,6 +13,7 @@ import pytest
 
 from keeprate.harness import interrupts
 from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.workers.fork_main import NAME
 
 HERE = Path(__file__).parent
 SCRIPT = str(Path(sys.executable).with_name("keeprate"))
@@ -63,15 +64,14 @@ def hanging(name, busy=1.0, commands=COMMANDS):
 
 
 def workers(process):
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "keeprate.harness.workers.child_main" in words(child)]
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if is_worker(child)]
 
 
-def words(process):
-    """Of its command line; none where it has ended just now."""
+def is_worker(process):
+    """Spawned, or forked from a process that bears another name; it may have ended just now."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.cmdline()
-    return []
+        return process.name() == NAME or "keeprate.harness.workers.child_main" in process.cmdline()
+    return False
 
 
 def seconds(process):

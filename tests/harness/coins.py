@@ -1,9 +1,14 @@
 """Coins to be judged by coin.py; an operator throws a number of times and gives 1 for heads."""
 
+import json
 import os
+import random
 import threading
 
 import numpy as np
+import psutil
+
+from keeprate.harness.workers.process_tree import MARK
 
 
 class Fair:
@@ -113,3 +118,20 @@ class Gathering(Fair):
         threading.Thread(target=threading.Event().wait, daemon=True).start()
         with open("gathered", "a", encoding="utf-8") as notes:
             notes.write(f"{os.getpid()} {threading.active_count()}\n")
+
+
+class Telling(Fair):
+    """Notes where it was loaded, and what it draws there from generators that nobody has seeded."""
+
+    def __init__(self):
+        process = psutil.Process()
+        told = {
+            "process": process.pid,
+            "session": os.getsid(0),
+            "name": process.name(),
+            "marks": [process.environ()[MARK], os.environ[MARK]],
+            "threads": process.num_threads(),
+            "draws": [random.random(), np.random.random()],
+        }
+        with open("told", "a", encoding="utf-8") as notes:
+            notes.write(json.dumps(told) + "\n")

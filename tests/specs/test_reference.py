@@ -1,5 +1,9 @@
 """PyTorch under a given mask, and the contracts that say which function that is."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +78,32 @@ def test_a_reference_that_draws_otherwise_is_no_reference(monkeypatch):
     monkeypatch.setattr(torch, "dropout_", lambda x, p, train: x.bernoulli_(0.5).bernoulli_(0.5))
     with pytest.raises(NoVerdictError, match="drew 2 masks"):
         reference.replay(CONTRACTS["dropout_"], "float32", 0.3, np.ones(4), 1.0)
+
+
+FORKED = """
+import json, os
+import numpy as np
+from keeprate.specs.dropout import reference
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.suite import suite
+
+for number in range(2):
+    read, write = os.pipe()
+    if not os.fork():
+        suite.forked()
+        drawn = reference.torch.rand(4).tolist()
+        x, mask = np.ones(2), np.array([True, False])
+        _, gradient = reference.replay(CONTRACTS["dropout"], "float32", 0.5, x, mask, x)
+        os.write(write, json.dumps([drawn, gradient.tolist()]).encode())
+        os._exit(0)
+    os.close(write)
+    print(os.read(read, 1 << 12).decode())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are spawned")
+def test_pytorch_draws_afresh_and_replays_gradients_in_processes_that_are_forked():
+    run = subprocess.run([sys.executable, "-P", "-c", FORKED], capture_output=True, text=True, check=True, timeout=120)
+    (one, gradient), (other, same) = map(json.loads, run.stdout.splitlines())
+    assert one != other
+    assert gradient == same == [2.0, 0.0]
