@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import click
 
 from keeprate.harness.judging.request import ALPHA, choice
 from keeprate.harness.protocol.suite import PROFILES, default_suite
+from keeprate.harness.workers.launch import kept
 
 Command = Callable[..., None]
 
@@ -74,7 +77,13 @@ memory_option = click.option(
 
 
 def judging(function: Command) -> Command:
-    """The options that every command which judges has."""
+    """The options that every command which judges has; what its workers are forked from loads while it begins."""
+
+    @functools.wraps(function)
+    def command(**options: Any) -> None:
+        with kept(options["suite"]) if options.get("executor", "local") == "local" else nullcontext():
+            function(**options)
+
     for option in reversed(
         (
             click.option(
@@ -108,5 +117,5 @@ def judging(function: Command) -> Command:
             memory_option,
         )
     ):
-        function = option(function)
-    return function
+        command = option(command)
+    return command

@@ -175,7 +175,7 @@ def open_children(request: Request, resources: Resources) -> closing[Children]:
     """
     count = counted(resources)
     bounds = limits(count, resources)
-    alone = not request.reference
+    alone = request.reference != request.suite.reference
     return closing(Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone))
 
 

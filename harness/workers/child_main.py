@@ -34,13 +34,12 @@ class Prepared:
 
     def __init__(self, suite: Suite, *, alone: bool) -> None:
         self.suite, self.reference = suite, None
-        if not alone:
+        if suite.reference and not alone:
             import scipy.special  # noqa: F401 - which SciPy would load later, from under the backend's hands
 
-            if suite.reference:
-                self.reference = load_backend(suite.reference, suite)
-                case = next(iter(suite.plan("quick")))
-                suite.sample(case, self.reference, 0)  # not begun: it only loads what it needs
+            self.reference = load_backend(suite.reference, suite)
+            case = next(iter(suite.plan("quick")))
+            suite.sample(case, self.reference, 0)  # not begun: it only loads what it needs
         self.integrity = Integrity(_judges(suite, self.reference))
 
 

@@ -28,6 +28,7 @@ NAME = "keeprate worker"  # in `ps`; no longer one is shown
 
 def main() -> None:
     """Forks a worker for each message, as long as there is somebody to send one."""
+    gc.disable()  # what is loaded is loaded for good, and collecting it in a fork would copy it
     lifeline, name, alone = sys.argv[1:]
     child_main.end_with_parent(int(lifeline))
     child_main.find_own_files()
@@ -36,10 +37,11 @@ def main() -> None:
     if prepared is None or len(os.listdir("/proc/self/task")) > 1:  # a fork has none of the threads, but their locks
         os.write(1, b"no\n")
         return
-    gc.freeze()  # what is here now is here for good, and collecting it would copy it
+    gc.freeze()
     os.write(1, b"yes\n")
     if not forked(int(lifeline)):
         os._exit(0)
+    gc.enable()
     np.random.seed()  # Python sees to its own generator
     suite.forked()
     child_main.answer_all(prepared)

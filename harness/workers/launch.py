@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import IO
 
 from keeprate.harness.workers.limits import Limits
@@ -174,3 +175,29 @@ class ForkServer:
                 os.close(self._lifeline)
         finally:
             self._asking.release()
+
+
+_kept: dict[str, ForkServer] = {}
+
+
+@contextlib.contextmanager
+def kept(suite: str) -> Iterator[None]:
+    """Has all runs by `suite` in this `with` fork their workers from one process, which begins to load at once."""
+    server = _kept[suite] = ForkServer(suite, alone=False)
+    try:
+        server.start()
+        yield
+    finally:
+        del _kept[suite]
+        server.close()
+
+
+def forks_of(suite: str, *, alone: bool) -> ForkServer:
+    """What workers are forked by: one that is kept, or else a new one."""
+    return ForkServer(suite, alone=alone) if alone or suite not in _kept else _kept[suite]
+
+
+def leave(server: ForkServer) -> None:
+    """Ends it, unless it is kept."""
+    if server not in _kept.values():
+        server.close()

@@ -17,7 +17,7 @@ from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, decided, pic
 from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.circuit_breaker import CircuitBreaker
-from keeprate.harness.workers.launch import ForkServer
+from keeprate.harness.workers.launch import ForkServer, forks_of, leave
 from keeprate.harness.workers.limits import Limits
 
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
@@ -74,7 +74,7 @@ class Children:
         self.count = count
         self._name = backend
         self._breakers = _breakers()
-        self._forks = ForkServer(suite, alone=alone)
+        self._forks = forks_of(suite, alone=alone)
         self._workers = [_Worker(setup, limits, self._forks) for _ in range(count)]
         self._offers: tuple[Offer, Offer | None] | None = None
 
@@ -182,7 +182,7 @@ class Children:
         """Kills all children."""
         for worker in self._workers:
             worker.kill()
-        self._forks.close()
+        leave(self._forks)
 
 
 def run_ahead(

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Iterator
 from itertools import count, takewhile
 
@@ -32,14 +33,14 @@ def end_all(group: int, mark: str) -> None:
     """Kills the process group `group`, and then every process of this user that carries `mark`."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # ended already; macOS refuses where all are zombies
         os.killpg(group, signal.SIGKILL)
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         found = list(_marked(mark))
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         if not found:
             return
-        psutil.wait_procs(found, timeout=0.1)
+        time.sleep(min(0.1, 0.001 * 2**number))  # until they are dead, and no longer: init may be slow to bury them
 
 
 def family(pid: int, mark: str) -> list[psutil.Process]:

@@ -84,6 +84,8 @@ _pairs: dict[tuple[str, str], tuple[OtherProcess, OtherProcess]] = {}
 def two(backend: Any) -> tuple[OtherProcess, OtherProcess]:
     """Two other processes with `backend`, the same ones whenever they are asked for, unless one has ended.
 
+    Those that were asked without a seed before, if there are no others yet.
+
     Raises:
         NotOffered: the backend is an object that only this process has.
     """
@@ -91,7 +93,7 @@ def two(backend: Any) -> tuple[OtherProcess, OtherProcess]:
 
 
 def two_unseeded(backend: Any) -> tuple[OtherProcess, OtherProcess]:
-    """The same, for calls that no seeding has gone before: two other ones.
+    """The same, for calls that no seeding has gone before; once they are seeded there are two others.
 
     Raises:
         NotOffered: the backend is an object that only this process has.
@@ -103,11 +105,12 @@ def _pair(backend: Any, kind: str) -> tuple[OtherProcess, OtherProcess]:
     name = name_of(backend)
     if not name:
         raise NotOffered("an object can't be loaded in another process: judge a backend that has a name")
-    pair = _pairs.get((name, kind))
+    pair = _pairs.get((name, kind)) or _pairs.pop((name, "unseeded"), None)
     if pair is None or not all(one.alive for one in pair):
         for one in pair or ():
             one.end()
-        pair = _pairs[name, kind] = OtherProcess(name), OtherProcess(name)
+        pair = OtherProcess(name), OtherProcess(name)
+    _pairs[name, kind] = pair
     return pair
 
 

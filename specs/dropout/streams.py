@@ -173,7 +173,8 @@ def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     x = filled(contract, case.dtype, thousand(contract))
     small = case.replace(parameters={"p": UNSEEDED}, shape=x.shape)
     expected = reference.outcomes(contract, case.dtype, UNSEEDED, x)
-    (one, other), (fresh, second) = two(backend), two_unseeded(backend)
+    unseeded = [process.unseeded(small) for process in two_unseeded(backend)]
+    one, other = two(backend)
 
     def observed(relation: Relation, what: str, seen: Seen) -> Observation:
         return Observation(call(what), x, caller.values(seen), None, seen.dtype, x, expected, relation)
@@ -182,7 +183,7 @@ def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
         observed("", "after seed 1 in a process", one.calls(small, 1, 1)[0]),
         observed("same", "seed 1 in another process", other.calls(small, 1, 1)[0]),
         observed("other", "seed 2 in another process", other.calls(small, 2, 1)[0]),
-        observed("", "without a seed in a fresh process", fresh.unseeded(small)),
-        observed("other", "no seed in another fresh process", second.unseeded(small)),
+        observed("", "without a seed in a fresh process", unseeded[0]),
+        observed("other", "no seed in another fresh process", unseeded[1]),
     )
     yield Calls(contract, case.dtype, seen)

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from keeprate.harness.judging.gate import answer, open_runner
-from keeprate.harness.judging.request import ask, jobs
+from keeprate.harness.judging.request import ask
 from keeprate.harness.workers.fork_main import NAME
+from keeprate.harness.workers.launch import kept
 from keeprate.harness.workers.resources import Resources
 
 HERE = Path(__file__).parent
@@ -85,6 +86,21 @@ def test_workers_are_forked_into_sessions_with_marks_and_random_states_of_their_
     assert psutil.Process().children() == []
 
 
+@pytest.mark.skipif(not FORKS, reason="elsewhere workers are spawned")
+def test_runs_may_share_the_process_that_their_workers_are_forked_from(opened):
+    with kept(f"{HERE}/coin.py"):
+        one = server()
+        for _ in range(2):
+            request, runner = opened()
+            with runner as workers:
+                assert answer(request, workers).conforms
+                assert len(one.children()) == 2
+            assert server() == one
+            until(lambda: not one.children())
+    assert len(told()) == 4
+    assert psutil.Process().children() == []
+
+
 @pytest.mark.parametrize("kind", ["Unforkable", "Threaded"])
 def test_where_a_suite_is_not_to_be_forked_workers_are_spawned(opened, kind):
     request, runner = opened(f"suites.py:{kind}")
@@ -98,7 +114,7 @@ def test_where_a_suite_is_not_to_be_forked_workers_are_spawned(opened, kind):
 def test_a_run_outlives_the_process_that_its_workers_were_forked_from(opened):
     request, runner = opened(kind="Crashing")
     with runner as workers:
-        todo = jobs(request, workers.offers()[0])
+        todo = request.given(*workers.offers()).jobs()
         server().kill()
         results = list(workers.map(todo))
     assert len(results) == 4
