@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import textwrap
@@ -11,6 +12,10 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import click
+
+from keeprate.harness.workers.launch import SINGLE_THREADED
+
+os.environ.update(SINGLE_THREADED)  # NumPy would begin with a thread for each core, which no command has a use for
 
 from keeprate.harness import interrupts
 from keeprate.harness.commands.cli import cli
