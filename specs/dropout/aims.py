@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.specs.masks.rate import GRID
 from keeprate.suite import Case, Tally, draws_to_detect
 
 MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here
@@ -68,6 +70,14 @@ SHARED = 600  # findings that share the weight of keep_rate, at most: draws are 
 def draws(p: float, aim: Aim) -> int:
     """Draws that a mask is judged by at `p`, by formula."""
     return draws_to_detect((1 - p, p), aim.at(p), ALPHA * WEIGHTS["keep_rate"] / SHARED)
+
+
+@functools.cache
+def rare_draws(p: float) -> int:
+    """Draws in one of all dtypes that tell a rare rate `p` from none at all and from 2.5 times as many."""
+    edge = p + GRID  # of what is promised
+    share = ALPHA * WEIGHTS["keep_rate"] / SHARED
+    return draws_to_detect((1 - edge, edge), 2.5 * p - edge, share, groups=len(DTYPES))
 
 
 def detects(case: Case, alpha: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from keeprate.specs.dropout.aims import AIMS, ENDS, MAIN, RARE, Aim, draws
+from keeprate.specs.dropout.aims import AIMS, ENDS, MAIN, RARE, draws, rare_draws
 from keeprate.specs.dropout.contexts import CONTEXTS, ROWS, Context
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.rounding import DTYPES
@@ -84,7 +84,7 @@ def _less(at: Place) -> tuple[int, int]:
 
 
 def _rare(at: Place) -> tuple[int, int]:
-    number = draws(at.p, Aim(1.5 * at.p, 1.5, 0, 0))  # none at all, or 2.5 times as many, would be seen in float32
+    number = rare_draws(at.p)
     if at.dtype != "float32":
         number //= 16  # what rounds to a narrow dtype drops hundreds of times as many
     return (number // 25, number // 250) if at.aim is AIMS["quick"] else (number, number // 25)

@@ -20,6 +20,7 @@ from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.dropout.sample import SPARING
 from keeprate.specs.dropout.single_calls import STUDIES as FUNCTIONS
 from keeprate.specs.dropout.suite import LAWS
+from keeprate.specs.masks.rate import GRID
 from keeprate.specs.masks.sample import chunks
 
 PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
@@ -44,7 +45,9 @@ def test_rates_at_which_drops_are_rare_are_told_from_none_and_from_two_and_a_hal
             (number,) = (case.draws for case in promise.cases if case.dtype == "float32")
             mean = times * p * number
             dropped = round(mean - 2.33 * mean**0.5 if times else 0)  # or more, 99 times in 100
-            assert Tally(("kept", "dropped"), (number - dropped, dropped), (1 - p, p)).reaches(1e-6 * promise.share)
+            counts, planned = (number - dropped, dropped), len(DTYPES)
+            tally = Tally(("kept", "dropped"), counts, (1 - p, p), within=(GRID,), planned=planned)
+            assert tally.reaches(1e-6 * promise.share)
 
 
 @EVERY
