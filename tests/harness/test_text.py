@@ -12,7 +12,7 @@ from keeprate.harness.evidence.kinds import plain
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.finding import decide, unjudged
 from keeprate.harness.judging.gate import Docket, conclude, no_verdict
-from keeprate.harness.judging.known import Known
+from keeprate.harness.judging.known import Deviation, Known
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, failure_text, millions, verdict_text
 from keeprate.harness.protocol.backend import Offer
@@ -311,7 +311,7 @@ def test_every_law_states_its_promise_in_a_sentence_of_its_own():
 
 def test_a_known_deviation_is_listed_without_its_failure():
     asked = request(ops=["dropout"], dtypes=["float32"])
-    asked = replace(asked, known=Known((("*", "we know"),)))
+    asked = replace(asked, known=Known((Deviation("*", "we know"),)))
     promise = asked.promises["dropout/keep_rate/float32/p0.3/64x1024/eager"]
     found = [
         Result(role, promise.cases[0].id, {str(promise.id): off_by(promise, part)})
