@@ -233,6 +233,8 @@ def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
         yield Row("reseeding", _laws("seeding"), context=name, dtypes=DTYPES[:1])
     if name in ("compile", "checkpoint"):
         yield Row("reseeding_of_gradient", _laws("seeding"), context=name, dtypes=DTYPES[:1])
+    if name in ("compile", "compile+module"):
+        yield Row("retracing_of_gradient", _laws("gradient"), context=name, dtypes=DTYPES[:1])
     yield Row("zeros_of_gradient", _laws("gradient"), shapes=_shapes([()], []), context=name, dtypes=DTYPES[:1])
     if name in ("compile", "module"):
         yield Row("mixed", _laws("streams:twin"), ONE, SQUARE, _times(PAIRS, None), name)

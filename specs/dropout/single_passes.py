@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import Contract
-from keeprate.specs.dropout.counterexamples import call, mode, plain
+from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
 from keeprate.specs.dropout.inputs import (
     EVEN,
     MODES,
@@ -24,7 +25,7 @@ from keeprate.specs.dropout.inputs import (
     thousand,
     with_specials,
 )
-from keeprate.specs.dropout.observations import Observation, observe_pass
+from keeprate.specs.dropout.observations import Observation, observe, observe_pass
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
 from keeprate.specs.dropout.rounding import Floats, bounds
 
@@ -96,15 +97,21 @@ def _setting(contract: Contract, dtype: str, p: float, train: bool, special: boo
 def _wide(caller: Caller, p: float, train: bool) -> Iterator[Observation]:
     """Passes on every rank, and where kernels change path; the gradient is that of the output's own mask."""
     contract, dtype = caller.contract, caller.dtype
-    x, ct, out, slope = _of_probes(contract, dtype, p, train)
+    setting = _of_probes(contract, dtype, p, train)
     for shape in (*(SHAPES[rank][0] for rank in contract.ranks), *_shapes(contract, dtype)):
-        which = indices(shape)
         what = call("{mode} at p = {p} on shape {shape}", mode=mode(train), p=plain(p), shape=shape)
-        expected = out.take(which), slope.take(which)
-        *output, gradient = observe_pass(caller, what, p, train, (x[which], ct[which]), expected)
-        yield from output
-        masks = [expected[0].is_kept(one.y) for one in output if one.y is not None and one.y.shape == shape]
-        yield replace(gradient, expected=expected[1].select(masks[0])) if masks else gradient
+        yield from _pass(caller, what, p, train, setting, shape)
+
+
+def _pass(caller: Caller, what: Call, p: float, train: bool, setting: Setting, shape: Shape) -> Iterator[Observation]:
+    """One on an input of probe values."""
+    x, ct, out, slope = setting
+    which = indices(shape)
+    expected = out.take(which), slope.take(which)
+    *output, gradient = observe_pass(caller, what, p, train, (x[which], ct[which]), expected)
+    yield from output
+    masks = [expected[0].is_kept(one.y) for one in output if one.y is not None and one.y.shape == shape]
+    yield replace(gradient, expected=expected[1].select(masks[0])) if masks else gradient
 
 
 def _shapes(contract: Contract, dtype: str) -> list[Shape]:
@@ -128,6 +135,33 @@ def _of_probes(contract: Contract, dtype: str, p: float, train: bool) -> Setting
     zero = np.zeros_like(kept)
     slope = Outcomes(kept, dropped, *bounds(kept, zero, dtype), *bounds(dropped, zero, dtype))
     return x.ravel(), ct.ravel(), reference.table(contract, dtype, p, values), slope
+
+
+def retracing_of_gradient(caller: Caller) -> Iterator[Observation]:
+    """One function without a gradient, then with; on another shape, and on the first again; then one made anew.
+
+    What is traced for a shape, or without a gradient, must not be taken for another.
+    """
+    contract, dtype, p = caller.contract, caller.dtype, 0.3
+    x, _, out, _ = setting = _of_probes(contract, dtype, p, train=True)
+    one = ordinary(contract)
+    other = tuple(2 * length for length in one)
+    for order in (
+        ((one, False), (one, True), (other, True), (other, False), (one, True)),
+        ((one, True), (other, False)),
+    ):
+        done = "first"
+        for shape, back in order:
+            words = "training at p = {p} on shape {shape}, " + done
+            what, which = call(words, p=p, shape=shape), indices(shape)
+            done = (
+                f"after {'a gradient' if back else 'no gradient'} on {'the first shape' if shape == one else 'another'}"
+            )
+            if back:
+                yield from _pass(caller, what, p, True, setting, shape)
+            else:
+                yield observe(caller, what, x[which], out.take(which), partial(caller.call, p=p))
+        caller.make_anew()
 
 
 def zeros_of_gradient(caller: Caller) -> Iterator[Observation]:
@@ -166,5 +200,6 @@ STUDIES = (
     wide_masks_of_gradient,
     wide_evaluation_of_gradient,
     wide_endpoints_of_gradient,
+    retracing_of_gradient,
     zeros_of_gradient,
 )

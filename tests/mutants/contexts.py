@@ -664,3 +664,69 @@ class CompiledInOrder(Owned):
                 self.random = before
 
         return call
+
+
+class Traced(Plain):
+    """A backend whose compiled functions are told whether a gradient is asked for, and what they were traced for."""
+
+    differentiated = False
+
+    def vjp(self, fn, x, cotangent):
+        self.differentiated = True
+        try:
+            return super().vjp(fn, x, cotangent)
+        finally:
+            self.differentiated = False
+
+    def compile(self, fn):
+        traces = []
+
+        def call(x, *train):
+            traces.append((x.values.shape, self.differentiated))
+            return self.again(fn(x, *train), traces[-1], traces[0])
+
+        return call
+
+    def again(self, out, now, first):
+        """The result of a call, traced for `first` = (shape, whether with a gradient)."""
+        return out
+
+
+class TracedWithoutGradient(Traced):
+    """What was first compiled without a gradient has none later. No row: nobody has reported it yet."""
+
+    meant_for = "gradient"
+    ops = ("dropout", "dropout1d")
+    where = ("compile", "compile+module")
+
+    def again(self, out, now, first):
+        constant = now[1] and not first[1]
+        return Array(out.values, out.dtype, np.zeros_like(out.values)) if constant else out
+
+
+class RaisesWhenRetraced(Traced):
+    """A gradient on another shape than the first finds no kernel. No row: nobody has reported it yet."""
+
+    meant_for = "gradient"
+    ops = ("dropout2d",)
+    where = ("compile", "compile+module")
+
+    def again(self, out, now, first):
+        if now[1] and now[0] != first[0]:
+            raise RuntimeError(f"no kernel for {now[0]}")
+        return out
+
+
+class SlopeOfTheFirstShape(Traced):
+    """The backward pass covers as much as the first shape. No row: nobody has reported it yet."""
+
+    meant_for = "gradient"
+    ops = ("dropout", "alpha_dropout")
+    where = ("compile", "compile+module")
+
+    def again(self, out, now, first):
+        if now[1] and now[0] != first[0]:
+            slope = np.array(np.broadcast_to(out.slope, out.values.shape))
+            slope.reshape(-1)[math.prod(first[0]) :] = 0
+            return Array(out.values, out.dtype, slope)
+        return out
