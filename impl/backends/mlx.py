@@ -42,13 +42,13 @@ def variational_dropout(x: mx.array, p: float, train: bool) -> mx.array:
 def asarray(x: NDArray[np.floating], dtype: str) -> mx.array:
     """Return a fresh array of x's values with x's strides, or in row-major order where one is negative."""
     if x.size == 0 or min(x.strides, default=0) < 0:
-        native = mx.array(np.ascontiguousarray(x)).astype(getattr(mx, dtype))
+        native = mx.array(np.ascontiguousarray(x)).astype(_dtype(dtype))
     else:
         # mx.array copies to row-major order: copy all the memory x spans, and look at it through x's strides.
         steps = [stride // x.itemsize for stride in x.strides]
         span = 1 + sum((length - 1) * step for length, step in zip(x.shape, steps, strict=True))
         memory = np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
-        native = mx.as_strided(mx.array(memory).astype(getattr(mx, dtype)), x.shape, steps)
+        native = mx.as_strided(mx.array(memory).astype(_dtype(dtype)), x.shape, steps)
     mx.eval(native)  # MLX can't evaluate in one thread what was called in another
     return native
 
@@ -60,7 +60,12 @@ def asnumpy(x: mx.array) -> NDArray[np.floating]:
 
 def dtype_of(x: mx.array) -> str:
     """Return the name of x's dtype."""
-    return str(x.dtype).removeprefix("mlx.core.")
+    return str(x.dtype).removeprefix("mlx.core.").removesuffix("_")
+
+
+def _dtype(name: str) -> mx.Dtype:
+    found: mx.Dtype = getattr(mx, name, mx.bool_)
+    return found
 
 
 def vjp(fn: Callable[[mx.array], mx.array], x: mx.array, cotangent: mx.array) -> tuple[mx.array, mx.array]:

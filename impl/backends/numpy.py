@@ -96,20 +96,29 @@ def _channels(x: Array, train: bool, *, batched: bool = True) -> tuple[int, ...]
     return x.shape[: 1 + batched] + (1,) * (x.ndim - 1 - batched)
 
 
-def _mask(shape: tuple[int, ...], p: float, train: bool) -> NDArray[np.bool_]:
-    """True where kept, with probability 1 − p; in evaluation and at p = 0 nothing is drawn."""
+def _checked(x: Array, p: float, train: bool) -> float:
+    """Return p."""
     if not 0 <= p <= 1:
         raise ValueError(f"p = {p} is not between 0 and 1")
+    if train and 0 < p < 1 and x.dtype.kind != "f":
+        raise TypeError(f"{x.dtype}: in training, dropout takes floating types only")
+    return p
+
+
+def _mask(shape: tuple[int, ...], p: float, train: bool) -> NDArray[np.bool_]:
+    """True where kept, with probability 1 − p; in evaluation and at p = 0 nothing is drawn."""
     with _lock:
         return _generator.random(shape) >= p if train and p > 0 else np.ones(shape, bool)
 
 
 def _scaled(x: Array, shape: tuple[int, ...], p: float, train: bool) -> Array:
+    p = _checked(x, p, train)
     kept = _mask(shape, p, train)
     return np.where(kept, x * x.dtype.type(1 / (1 - p) if train and p < 1 else 1), x.dtype.type(0))
 
 
 def _affine(x: Array, shape: tuple[int, ...], p: float, train: bool) -> Array:
+    p = _checked(x, p, train)
     if not train or p in (0, 1):
         return _scaled(x, shape, p, train)
     cast: Any = x.dtype.type

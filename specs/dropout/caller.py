@@ -110,6 +110,23 @@ class Caller:
     def _array(self, x: npt.NDArray[Any]) -> Any:
         return _foreign("asarray", self._backend.asarray, x, self.dtype)
 
+    def of_dtype(self, x: Floats, dtype: str) -> Any | None:
+        """A native array of `x` in any dtype; None where `asarray` makes none."""
+        given = np.array(self.to_layout(x), dtype=self.wide, order="C")
+        try:
+            native = _foreign("asarray", self._backend.asarray, given, dtype)
+            return native if self.dtype_of(native) == dtype else None
+        except BackendError:
+            return None
+
+    def refusal(self, x: Any, p: float) -> BackendError | None:
+        """What the operator raises on a native array of any dtype, at once or when its output is read."""
+        try:
+            _foreign("asnumpy", self._backend.asnumpy, self.call(x, p))
+        except BackendError as error:
+            return error
+        return None
+
     def raw(self, y: Any) -> npt.NDArray[Any]:
         """The values of a native array in the backend's layout.
 

@@ -24,7 +24,6 @@ from keeprate.specs.dropout.rounding import Floats
 from keeprate.suite import BackendError, Case
 
 RATES = (0.1, 0.3, 0.9)
-REFUSED_RATES = (-0.1, -1e-9, 1 + 1e-9, 1.5, float("inf"), float("nan"))
 THREADS, CALLS = 4, 8  # that run at the same time, and how often each calls
 LAYOUTS = ("step2", "transposed", "remade", "stride0", "reversed")
 
@@ -96,23 +95,6 @@ def endpoints(caller: Caller) -> Iterator[Observation]:
             if p == 1.0:  # a framework that selects drops an infinity to 0
                 expected = with_selected(expected, x)
             yield observe(caller, what, x, expected, partial(caller.call, p=p))
-
-
-def arguments(caller: Caller) -> Iterator[Observation]:
-    """Calls that PyTorch refuses, and some beside them that it takes."""
-    shape = ordinary(caller.contract)
-    for train in (True, False):
-        for p in (*REFUSED_RATES, 0.0, 0.3, 1.0, 0, 1):
-            yield _refusal(caller, call("p = {p}, {mode}", p=p, mode=mode(train)), shape, p, train)
-        for rank in caller.contract.refused:
-            what = call("rank {rank}, {mode}", rank=rank, mode=mode(train))
-            yield _refusal(caller, what, SHAPES[rank][0], 0.3, train)
-
-
-def _refusal(caller: Caller, what: Call, shape: tuple[int, ...], p: float, train: bool) -> Observation:
-    x = filled(caller.contract, caller.dtype, shape)
-    refused = reference.refuses(caller.contract, caller.dtype, p, shape, train)
-    return observe(caller, what, x, None if refused else exactly(x), partial(caller.call, p=p, train=train))
 
 
 def dtype(caller: Caller) -> Iterator[Observation]:
@@ -212,7 +194,7 @@ def concurrency(caller: Caller) -> Iterator[Observation]:
             yield Observation(what, x, caller.values(seen), None, seen.dtype, x, expected)
 
 
-OF_VALUES = evaluation, endpoints, specials, strides, shape, inplace, dtype, arguments
+OF_VALUES = evaluation, endpoints, specials, strides, shape, inplace, dtype
 STUDIES: dict[str, Callable[[Caller], Iterator[Observation]]] = {
     study.__name__: study for study in (*OF_VALUES, modes, concurrency, *seeding.STUDIES, *single_passes.STUDIES)
 }

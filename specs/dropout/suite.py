@@ -50,7 +50,7 @@ class Dropout(Suite):
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, forward and backward passes, or single calls."""
-        from keeprate.specs.dropout import gradients, seeding, single_calls  # here, for a plan does not need PyTorch
+        from keeprate.specs.dropout import arguments, gradients, seeding, single_calls  # a plan does not need PyTorch
         from keeprate.specs.dropout import sample as samples
         from keeprate.specs.dropout import streams as seeds
 
@@ -66,6 +66,7 @@ class Dropout(Suite):
             "gradients": gradients.gradients,
             "many": single_calls.many,
             "bounds": seeding.bounds,
+            "arguments": arguments.arguments,
         }
         return studies.get(case.study, single_calls.calls)(case, backend, seed)
 

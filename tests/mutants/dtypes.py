@@ -70,3 +70,25 @@ class ThroughBrain(Plain):
 
     def scaled(self, x, mask, p):
         return super().scaled(Array(rounded(x.values, "bfloat16"), x.dtype), mask, p)
+
+
+class TakesIntegers(Plain):
+    """Integers are scaled and rounded down. No row: nobody has reported it yet."""
+
+    meant_for = "arguments"
+    ops = ("dropout", "dropout_", "feature_alpha_dropout")
+
+    def check_dtype(self, x):
+        if not x.dtype.startswith("int"):
+            super().check_dtype(x)
+
+
+class TakesComplex(Plain):
+    """Complex numbers are taken for pairs of floats. No row: nobody has reported it yet."""
+
+    meant_for = "arguments"
+    ops = ("dropout2d",)
+
+    def check_dtype(self, x):
+        if x.dtype != "complex64":
+            super().check_dtype(x)

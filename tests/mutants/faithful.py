@@ -173,6 +173,7 @@ class Lazy(Keyed):
     def apply(self, x, p, train, inplace, shape_of_mask, formula):
         if inplace or not train or not 0 < p < 1:
             return super().apply(x, p, train, inplace, shape_of_mask, formula)
+        self.check_dtype(x)
         state, shape = self.next_state(), shape_of_mask(x)
         return Later(lambda: self.made(x, p, formula, state, shape), x.dtype)
 

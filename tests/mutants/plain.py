@@ -162,6 +162,10 @@ class Plain:
         if not 0 <= p <= 1:
             raise ValueError(f"p = {p} is not a probability")
 
+    def check_dtype(self, x):
+        if x.dtype not in Plain.dtypes:
+            raise TypeError(f"no dropout of {x.dtype}")
+
     def evaluated(self, x, p):
         return x
 
@@ -193,6 +197,7 @@ class Plain:
             if p == 1:
                 values, slope = self.all_dropped(x)
             else:
+                self.check_dtype(x)
                 values, slope = formula(x, self.mask(x, shape_of_mask(x), p), p)
             return (self.written if inplace else self.result)(x, values, slope)
 

@@ -45,14 +45,19 @@ def endpoints(sample: Calls) -> Check:
 
 
 @law(
-    promise="What PyTorch refuses is refused, in training and in evaluation: p outside [0, 1], NaN, impossible ranks.",
-    catches=("a p that is clipped in silence", "NaN that passes for a probability", "a rank that has no channels"),
+    promise="What PyTorch refuses is refused: p, ranks and dtypes, each where it refuses them.",
+    catches=(
+        "a p that is clipped in silence",
+        "NaN that passes for a probability",
+        "a rank that has no channels",
+        "integers, scaled and rounded down",
+    ),
     blind_to=("which exception is raised",),
     source="torch.nn.functional.dropout: dropout probability has to be between 0 and 1",
 )
 def arguments(sample: Calls) -> Check:
-    """Calls with each of them, and with some beside them that PyTorch takes."""
-    check = Check(0, 0)
+    """Calls with each of them, and with some beside them that PyTorch takes; other dtypes once."""
+    check = Check(0, 0, remark=sample.remark)
     for observation in sample.observations:
         refused = observation.expected is None
         if refused == (observation.raised is not None):

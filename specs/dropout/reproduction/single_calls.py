@@ -70,6 +70,12 @@ def arguments(backend: Any) -> None:
     for rank, train, promised in RANKS:
         did = attempt(backend, backend.asarray(np.ones((2,) * rank, WIDE), DTYPE), 0.3, train)
         print(f"an input of {rank} dimensions, train = {train}, was {did} ({promised})")
+    for name in ("int32", "int64", "uint8", "bool", "complex64"):
+        try:
+            x = backend.asarray(np.ones(SHAPE, WIDE), name)
+        except Exception:  # noqa: BLE001, S112
+            continue
+        print(f"an input of {name} was {attempt(backend, x, 0.3, True)} (refused)")
 
 
 def dtype(backend: Any) -> None:
