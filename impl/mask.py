@@ -105,14 +105,14 @@ def either(kept: mx.array, value: mx.array, other: mx.array) -> mx.array:
 
 
 def probability(p: float) -> float:
-    """Return p.
+    """Return p as a float: in NumPy's narrower types 2³² is infinite, and 1 − p has few digits.
 
     Raises:
         ValueError: p is not from 0 to 1.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"p = {p}: the probability of dropping must be from 0 to 1")
-    return p
+    return float(p)
 
 
 def masked(
@@ -132,7 +132,7 @@ def masked(
         ValueError: p is not from 0 to 1, in evaluation too.
     Source: aten/src/ATen/native/Dropout.cpp.
     """
-    probability(p)
+    p = probability(p)
     if not training or p == 0 or x.size == 0:
         return x
     if p == 1:

@@ -97,12 +97,12 @@ def _channels(x: Array, train: bool, *, batched: bool = True) -> tuple[int, ...]
 
 
 def _checked(x: Array, p: float, train: bool) -> float:
-    """Return p."""
+    """Return p as a float: computed with in half, 1/(1 − p) would have three digits."""
     if not 0 <= p <= 1:
         raise ValueError(f"p = {p} is not between 0 and 1")
     if train and 0 < p < 1 and x.dtype.kind != "f":
         raise TypeError(f"{x.dtype}: in training, dropout takes floating types only")
-    return p
+    return float(p)
 
 
 def _mask(shape: tuple[int, ...], p: float, train: bool) -> NDArray[np.bool_]:
@@ -114,7 +114,8 @@ def _mask(shape: tuple[int, ...], p: float, train: bool) -> NDArray[np.bool_]:
 def _scaled(x: Array, shape: tuple[int, ...], p: float, train: bool) -> Array:
     p = _checked(x, p, train)
     kept = _mask(shape, p, train)
-    return np.where(kept, x * x.dtype.type(1 / (1 - p) if train and p < 1 else 1), x.dtype.type(0))
+    with np.errstate(over="ignore"):  # of half, near p = 1
+        return np.where(kept, x * x.dtype.type(1 / (1 - p) if train and p < 1 else 1), x.dtype.type(0))
 
 
 def _affine(x: Array, shape: tuple[int, ...], p: float, train: bool) -> Array:

@@ -269,7 +269,7 @@ class Caller:
 
     def _function(self, p: float, train: bool) -> Function:
         """The operator at `p`, transformed when first asked for."""
-        asked = type(p), p, train  # a whole number is another argument
+        asked = type(p), float(p), train  # a whole number is another argument
         if asked not in self._functions:
             operator = self._inplace if self.context.inplace else getattr(self._backend, self.contract.name)
             function: Function = lambda x: operator(x, p, train)  # noqa: E731

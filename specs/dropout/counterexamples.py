@@ -94,6 +94,11 @@ def wrong_mask(call: Call, gave: str, other: Call | None = None) -> Counterexamp
     return _told(call, f"{gave} {other}", gave=gave, output=str(other))
 
 
+def rarely_kept(call: Call, kept: float, p: float) -> Counterexample:
+    """A mask that is too often kept, or not often enough."""
+    return wrong_mask(call, f"{kept:.2%} were kept where {1 - p:.0%} are to be")
+
+
 def no_mask(call: Call) -> Counterexample:
     """An output that shows no mask."""
     return _told(call, "an output of another shape than its input", gave="another shape")

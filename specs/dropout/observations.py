@@ -31,6 +31,7 @@ class Observation:
         expected: PyTorch's outcomes; None where PyTorch refuses the call, or the law asks for none.
         relation: whether its mask must be the same as that of the last call without a relation, or another one.
         seed: after which it was called, if its mask is judged by itself, and beside those of all other seeds.
+        p: the probability of dropping, if it is judged by the mask, whose entries are independent.
     """
 
     what: Call
@@ -42,6 +43,7 @@ class Observation:
     expected: Outcomes | None
     relation: Relation = ""
     seed: int | None = None
+    p: float | None = None
 
     def compared(self) -> Check:
         """The output against PyTorch's outcomes; a call that raised is wrong in every element."""
@@ -73,7 +75,8 @@ class Calls:
     @property
     def outcomes(self) -> Check:
         """Whether each element is one of PyTorch's two."""
-        return sum((observation.compared() for observation in self.observations), passed(self.equal))
+        equal = Check(self.equal, self.equal, remark=self.remark)
+        return sum((observation.compared() for observation in self.observations), equal)
 
     @property
     def gradient(self) -> Check:

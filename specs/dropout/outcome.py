@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from keeprate.specs.dropout.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
+NEVER = 1e-20  # a probability that needs no share of the error budget
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ def with_selected(expected: Outcomes, x: Floats) -> Outcomes:
     low = np.where(np.isfinite(x), expected.dropped_low, 0.0)
     high = np.where(np.isfinite(x), expected.dropped_high, 0.0)
     return replace(expected, dropped_low=low, dropped_high=high)
+
+
+def far_off(mask: Mask, p: float) -> bool:
+    """Whether independent entries are kept more often, or less, than they ever are at probability 1 − p."""
+    return bool(abs(mask.mean() - (1 - p)) > math.sqrt(math.log(2 / NEVER) / 2 / mask.size))  # Hoeffding 1963
 
 
 def exactly(value: Floats) -> Outcomes:

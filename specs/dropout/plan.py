@@ -187,6 +187,7 @@ def _table(profile: str) -> Iterator[Row]:
         unwritten = ("purity",) if study in ("evaluation", "endpoints", "strides") else ()
         yield Row(study, _laws(study, apart="dtype") + _laws(*unwritten))
     yield Row("specials", _laws("outcomes", apart="dtype"))
+    yield Row("probabilities", _laws("outcomes", "dtype", "arguments", apart="dtype"))
     yield Row("bounds", _laws("seeding", apart="dtype"), dtypes=float32)
     yield Row("reseeding_of_gradient", _laws("seeding"), context="grad", dtypes=float32)
     for study, law, apart in WIDE_PASSES:

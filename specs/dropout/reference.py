@@ -117,19 +117,20 @@ def replay(
     return values(out), values(gradient)
 
 
-def outcomes(contract: Contract, dtype: str, p: float, x: Floats) -> Outcomes:
+def outcomes(contract: Contract, dtype: str, p: float, x: Floats, rounding: str = "") -> Outcomes:
     """Both outcomes of every element of `x`, of any shape that the operator takes.
 
     A dropped infinity or NaN is NaN in PyTorch, which multiplies; a framework that selects gives what a dropped zero
-    becomes, and is right as well.
+    becomes, and is right as well. `rounding` is the dtype to whose rounding they are, where it isn't `dtype`.
     """
+    rounding = rounding or dtype
     kept, _ = replay(contract, dtype, p, x, 1.0)
     dropped, _ = replay(contract, dtype, p, x, 0.0)
     kept_zero, _ = replay(contract, dtype, p, np.zeros_like(x), 1.0)
     dropped_zero, _ = replay(contract, dtype, p, np.zeros_like(x), 0.0)
-    kept_bounds = bounds(kept, kept_zero, dtype)
+    kept_bounds = bounds(kept, kept_zero, rounding)
     selected = np.where(np.isfinite(x), dropped, dropped_zero)
-    return Outcomes(kept, dropped, *kept_bounds, *bounds(selected, kept_zero, dtype))
+    return Outcomes(kept, dropped, *kept_bounds, *bounds(selected, kept_zero, rounding))
 
 
 @functools.lru_cache(maxsize=1024)

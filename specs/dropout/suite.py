@@ -67,6 +67,7 @@ class Dropout(Suite):
             "many": single_calls.many,
             "bounds": seeding.bounds,
             "arguments": arguments.arguments,
+            "probabilities": arguments.probabilities,
         }
         return studies.get(case.study, single_calls.calls)(case, backend, seed)
 

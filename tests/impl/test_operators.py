@@ -104,6 +104,13 @@ def test_any_p_gives_pytorchs_noise(dtype, fresh_seed, replay):
             assert_same(op, reference, (8, 8), dtype, p, fresh_seed, replay)
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.array])
+def test_p_may_be_of_any_type_that_numpy_has(kind):
+    for op in ENTRIES:
+        key, p = mx.random.key(0), kind(0.3)
+        assert mx.array_equal(op(mx.ones((8, 8)), p, key=key), op(mx.ones((8, 8)), float(p), key=key))
+
+
 @pytest.mark.parametrize(
     ("op", "shape"),
     [

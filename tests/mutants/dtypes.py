@@ -92,3 +92,83 @@ class TakesComplex(Plain):
     def check_dtype(self, x):
         if x.dtype != "complex64":
             super().check_dtype(x)
+
+
+class PromotedByP(Plain):
+    """A NumPy scalar for p is stronger than the input: the result is float64. K1."""
+
+    meant_for = "dtype"
+    ops = ("dropout", "dropout3d")
+    promotes = False
+
+    def check(self, p, train):
+        super().check(p, train)
+        self.promotes = isinstance(p, np.float64)
+
+    def result(self, x, values, slope):
+        return Array(values, "float64" if self.promotes else x.dtype, slope)
+
+
+class TakesFloatsAlone(Plain):
+    """p must be a Python number: numpy.float32 is none. J1."""
+
+    meant_for = ("outcomes", "arguments")
+    ops = ("dropout",)
+
+    def check(self, p, train):
+        if not isinstance(p, int | float):
+            raise TypeError("p must be a number")
+        super().check(p, train)
+
+
+class ThresholdOfHalf(Plain):
+    """A threshold is formed in p's own type: in half precision it overflows, and every word is above it. E1."""
+
+    meant_for = "arguments"
+    ops = ("dropout", "alpha_dropout", "dropout1d")
+    half = False
+
+    def check(self, p, train):
+        super().check(p, train)
+        self.half = isinstance(p, np.float16)
+
+    def draw(self, shape, p):
+        return super().draw(shape, p) | self.half
+
+
+class CastToAnInteger(Plain):
+    """What is no Python float is taken for a whole number: p as an array is 0. J1, K2."""
+
+    meant_for = "outcomes"
+    ops = ("dropout2d",)
+
+    def apply(self, x, p, *others):
+        return super().apply(x, p if isinstance(p, int | float | np.floating) else int(p), *others)
+
+
+class ScaleOutOfRange(Plain):
+    """Near p = 1 the scale can't be packed into half precision, and raises. J1."""
+
+    meant_for = "outcomes"
+    ops = ("dropout",)
+    dtypes = ("float16",)
+
+    def scale(self, p, dtype):
+        if super().scale(p, dtype) > 65504:
+            raise OverflowError("float too large to pack with e format")
+        return super().scale(p, dtype)
+
+
+class WidenedWhereTheScaleOverflows(Plain):
+    """Where the scale overflows in half precision, the result is float32. K1."""
+
+    meant_for = "dtype"
+    ops = ("dropout1d",)
+    dtypes = ("float16",)
+
+    def scaled(self, x, mask, p):
+        self.wide = 1 / (1 - p) > 65504
+        return super().scaled(x, mask, p)
+
+    def result(self, x, values, slope):
+        return Array(values, "float32" if self.wide else x.dtype, slope)

@@ -141,7 +141,7 @@ class Plain:
 
     def scaled(self, x, mask, p):
         """x·noise and its slope, noise = mask/(1 − p), as PyTorch rounds it."""
-        noise = mask * rounded(self.scale(p, x.dtype), x.dtype)
+        noise = np.where(mask, rounded(self.scale(p, x.dtype), x.dtype), np.float32(0))  # the scale may be infinite
         return rounded(x.values * noise, x.dtype), noise
 
     def affine(self, p, dtype):
@@ -189,6 +189,7 @@ class Plain:
     def apply(self, x, p, train, inplace, shape_of_mask, formula):
         """Every operator: `formula` under a fresh mask, or what needs none."""
         self.check(p, train)
+        p = float(p)
         if not train:
             return self.evaluated(x, p)
         if p == 0:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keeprate.specs.dropout.counterexamples import raised, taken, wrong_mask
+from keeprate.specs.dropout.counterexamples import raised, rarely_kept, taken, wrong_mask
 from keeprate.specs.dropout.laws.outcomes import written
+from keeprate.specs.dropout.outcome import far_off
 from keeprate.suite import Check, Unreadable, failed, law, passed
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients
-    from keeprate.specs.dropout.observations import Calls
+    from keeprate.specs.dropout.observations import Calls, Observation
     from keeprate.specs.dropout.sample import Masks
 
 
@@ -45,12 +46,13 @@ def endpoints(sample: Calls) -> Check:
 
 
 @law(
-    promise="What PyTorch refuses is refused: p, ranks and dtypes, each where it refuses them.",
+    promise="What PyTorch refuses is refused: p, ranks and dtypes; p is p, in whatever type it is given.",
     catches=(
         "a p that is clipped in silence",
         "NaN that passes for a probability",
         "a rank that has no channels",
         "integers, scaled and rounded down",
+        "a p in half precision that is compared as 0",
     ),
     blind_to=("which exception is raised",),
     source="torch.nn.functional.dropout: dropout probability has to be between 0 and 1",
@@ -60,13 +62,23 @@ def arguments(sample: Calls) -> Check:
     check = Check(0, 0, remark=sample.remark)
     for observation in sample.observations:
         refused = observation.expected is None
-        if refused == (observation.raised is not None):
+        if observation.p is not None:
+            check += _rate(observation, observation.p)
+        elif refused == (observation.raised is not None):
             check += passed()
         elif observation.raised is None:
             check += failed(1, 1, taken(observation.what))
         else:
             check += failed(1, 1, raised(observation.what, observation.raised, "takes it"))
     return check
+
+
+def _rate(observation: Observation, p: float) -> Check:
+    """Whether entries are kept about as often as they are to be; no mask is for `outcomes` to say."""
+    if observation.y is None or observation.expected is None or observation.y.shape != observation.x.shape:
+        return Check(0, 0)
+    mask = observation.expected.is_kept(observation.y)
+    return failed(1, 1, rarely_kept(observation.what, mask.mean(), p)) if far_off(mask, p) else passed()
 
 
 @law(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keeprate.specs.dropout.counterexamples import Call, call, no_mask, raised, wrong_mask
+from keeprate.specs.dropout.counterexamples import Call, call, no_mask, raised, rarely_kept, wrong_mask
 from keeprate.specs.dropout.inputs import EVEN
-from keeprate.specs.dropout.outcome import Mask
+from keeprate.specs.dropout.outcome import Mask, far_off
 from keeprate.specs.masks.rate import KEPT
 from keeprate.suite import Check, Tally, failed, law, passed
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients
     from keeprate.specs.dropout.observations import Calls, Observation
 
-NEVER = 1e-20  # a probability that needs no share of the error budget
 WORD = 32  # bits of a seed that all generators take
 
 
@@ -68,8 +66,8 @@ def seeding(sample: Calls) -> Check:
 def _of_seed(what: Call, seed: int, mask: Mask, masks: dict[int, Mask]) -> Check:
     """Whether the mask of a seed is half kept, and another than those of all seeds before it."""
     check = Check(0, 0)
-    if abs(mask.mean() - EVEN) > math.sqrt(math.log(2 / NEVER) / 2 / mask.size):  # Hoeffding 1963
-        check += failed(1, 1, wrong_mask(what, f"{mask.mean():.2%} were kept where {1 - EVEN:.0%} are to be"))
+    if far_off(mask, EVEN):
+        check += failed(1, 1, rarely_kept(what, mask.mean(), EVEN))
     for other, earlier in masks.items():
         bits = ((seed ^ other) & -(seed ^ other)).bit_length() - 1  # in which the two agree, from the lowest on
         if not np.array_equal(mask, earlier):

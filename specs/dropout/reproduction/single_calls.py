@@ -76,6 +76,13 @@ def arguments(backend: Any) -> None:
         except Exception:  # noqa: BLE001, S112
             continue
         print(f"an input of {name} was {attempt(backend, x, 0.3, True)} (refused)")
+    for kind in (np.float64, np.float32, np.float16):
+        try:
+            y = read(backend, operator(backend, native(backend, np.ones(SHAPE)), kind(0.3)))
+        except Exception as error:  # noqa: BLE001
+            print(f"p as {kind.__name__} was refused: {error} (taken)")
+        else:
+            print(f"p = 0.3 as {kind.__name__}: {kept(y[None]).mean():.0%} kept (70%)")
 
 
 def dtype(backend: Any) -> None:
