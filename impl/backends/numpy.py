@@ -3,10 +3,8 @@
 NumPy has no gradients, no compiler and no layers, so none are offered.
 """
 
-import math
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,34 +94,26 @@ def _channels(x: Array, train: bool, *, batched: bool = True) -> tuple[int, ...]
     return x.shape[: 1 + batched] + (1,) * (x.ndim - 1 - batched)
 
 
-def _checked(x: Array, p: float, train: bool) -> float:
-    """Return p as a float: computed with in half, 1/(1 − p) would have three digits."""
+def _drawn(x: Array, shape: tuple[int, ...], p: float, train: bool) -> tuple[float, NDArray[np.bool_]]:
+    """Return p as a float (in half 1/(1 − p) has three digits), and what is kept; only training at p > 0 draws."""
     if not 0 <= p <= 1:
         raise ValueError(f"p = {p} is not between 0 and 1")
     if train and 0 < p < 1 and x.dtype.kind != "f":
         raise TypeError(f"{x.dtype}: in training, dropout takes floating types only")
-    return float(p)
-
-
-def _mask(shape: tuple[int, ...], p: float, train: bool) -> NDArray[np.bool_]:
-    """True where kept, with probability 1 − p; in evaluation and at p = 0 nothing is drawn."""
     with _lock:
-        return _generator.random(shape) >= p if train and p > 0 else np.ones(shape, bool)
+        return float(p), _generator.random(shape) >= p if train and p > 0 else np.ones(shape, bool)
 
 
 def _scaled(x: Array, shape: tuple[int, ...], p: float, train: bool) -> Array:
-    p = _checked(x, p, train)
-    kept = _mask(shape, p, train)
+    p, kept = _drawn(x, shape, p, train)
     with np.errstate(over="ignore"):  # of half, near p = 1
         return np.where(kept, x * x.dtype.type(1 / (1 - p) if train and p < 1 else 1), x.dtype.type(0))
 
 
 def _affine(x: Array, shape: tuple[int, ...], p: float, train: bool) -> Array:
-    p = _checked(x, p, train)
     if not train or p in (0, 1):
         return _scaled(x, shape, p, train)
-    cast: Any = x.dtype.type
-    a = 1 / math.sqrt((LIMIT**2 * p + 1) * (1 - p))
-    b = LIMIT * a * p
-    out: Array = np.where(_mask(shape, p, train), x * cast(a) + cast(b), cast(b - LIMIT * a))
-    return out
+    p, kept = _drawn(x, shape, p, train)
+    cast: type[np.floating] = x.dtype.type
+    a = ((LIMIT**2 * p + 1) * (1 - p)) ** -0.5
+    return np.where(kept, x * cast(a) + cast(LIMIT * a * p), cast(LIMIT * a * (p - 1)))

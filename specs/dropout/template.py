@@ -64,6 +64,8 @@ def dropout2d(x, p, train):
 def _dropped(x, p, train, shape_of_mask):
     if not 0 <= p <= 1:  # NaN too is refused by this
         raise ValueError(f"p = {p} is not from 0 to 1")
+    if train and 0 < p < 1 and x.dtype.kind != "f":
+        raise TypeError(f"{x.dtype}: integers can't be scaled")
     if not train or p == 0:
         return x
     with np.errstate(invalid="ignore"):  # a dropped infinity is NaN, as in PyTorch

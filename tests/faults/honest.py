@@ -27,6 +27,8 @@ class Honest:
             raise ValueError(f"p = {p} is not a probability")
         if not train or p == 0:
             return x.copy()
+        if p < 1 and x.dtype.kind != "f":
+            raise TypeError(f"{x.dtype} is no floating type")
         return self.dropped(x, p)
 
     def dropped(self, x, p):

@@ -147,6 +147,8 @@ def dropout(x, p, train):
         raise ValueError(f"p = {p!r} is not between 0 and 1")
     if not train or p == 0:
         return x.copy()
+    if p < 1 and x.dtype.kind != "f":
+        raise TypeError(f"{x.dtype} is no floating type")
     scale = np.float32(1 / (1 - p) if p < 1 else 0)
     return np.asarray(x * ((random.random(x.shape) >= p) * scale))
 '''

@@ -76,7 +76,8 @@ def arguments(backend: Any) -> None:
         except Exception:  # noqa: BLE001, S112
             continue
         print(f"an input of {name} was {attempt(backend, x, 0.3, True)} (refused)")
-    for kind in (np.float64, np.float32, np.float16):
+    kinds: tuple[Any, ...] = (np.float64, np.float32, np.float16)
+    for kind in kinds:
         try:
             y = read(backend, operator(backend, native(backend, np.ones(SHAPE)), kind(0.3)))
         except Exception as error:  # noqa: BLE001
