@@ -20,10 +20,10 @@ import numpy as np
 
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers import child_main
-from keeprate.harness.workers.process_tree import carry
+from keeprate.harness.workers.process_tree import MARK, carry
 
 PIPES = 4  # of a worker: its standard input and output, its lifeline, and where its end is told
-NAME = "keeprate worker"  # in `ps`; no longer one is shown
+NAME = "keeprate worker"  # in `ps`, which shows no longer one
 
 
 def main() -> None:
@@ -37,6 +37,7 @@ def main() -> None:
     if prepared is None or len(os.listdir("/proc/self/task")) > 1:  # a fork has none of the threads, but their locks
         os.write(1, b"no\n")
         return
+    _appear("keeprate forks", os.environ[MARK])  # where that fails, nothing can be forked either
     gc.freeze()
     os.write(1, b"yes\n")
     if not forked(int(lifeline)):
@@ -104,12 +105,17 @@ def _begin(mark: str, reads: int, writes: int, lifeline: int) -> None:
     """Makes this process what a spawned worker is when it begins."""
     os.setsid()
     child_main.end_with_parent(lifeline)
-    carry(mark)
+    _appear(NAME, mark)
     for standard, pipe in enumerate((reads, writes)):
         os.dup2(pipe, standard)
         os.close(pipe)
-    Path("/proc/self/comm").write_text(NAME)
     sys.argv = [child_main.__file__, str(lifeline)]
+
+
+def _appear(name: str, mark: str) -> None:
+    """Has the system show this process by `name`, and with `mark`."""
+    Path("/proc/self/comm").write_text(name)
+    carry(mark)
 
 
 if __name__ == "__main__":

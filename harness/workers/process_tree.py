@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import os
 import signal
 import time
@@ -21,12 +21,21 @@ def carry(mark: str) -> None:
 
     Linux shows the environment of a process as it lies in memory where the program began, of which a fork has a copy.
     """
+    import ctypes  # here, for not every Python has it
+
+    ctypes.memmove(_where(), mark.encode(), len(mark))
+    os.environ[MARK] = mark
+
+
+@functools.cache  # the environment that a program changes is elsewhere from then on
+def _where() -> int:
+    """The address of the mark."""
+    import ctypes
+
     name = f"{MARK}=".encode()
     variables = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
-    for address in takewhile(bool, map(variables.__getitem__, count())):
-        if ctypes.string_at(address).startswith(name):
-            ctypes.memmove(address + len(name), mark.encode(), len(mark))
-    os.environ[MARK] = mark
+    each = takewhile(bool, map(variables.__getitem__, count()))
+    return int(next(address + len(name) for address in each if ctypes.string_at(address).startswith(name)))
 
 
 def end_all(group: int, mark: str) -> None:
