@@ -252,11 +252,12 @@ def ask(
         except UsageError as error:
             raise UsageError(f"{error}, as in {next(iter(promises))}") from None
         raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_elsewhere(finding, loaded, promises)}")
-    chosen = {}
+    chosen, wanted = {}, {*(dtypes or ()), ANY}
     for text, promise in promises.items():
-        narrowed = promise.only(lambda case: not dtypes or case.dtype in (*dtypes, ANY))
-        if narrowed.cases and (not ops or promise.id.op in ops) and finding in (None, text):
-            chosen[text] = narrowed
+        if (not ops or promise.id.op in ops) and finding in (None, text):
+            narrowed = promise.only(lambda case: case.dtype in wanted) if dtypes else promise
+            if narrowed.cases:
+                chosen[text] = narrowed
     if finding is not None and not chosen:
         raise UsageError(f"finding '{finding}' is of none of these dtypes: {', '.join(dtypes or ())}")
     return Request(

@@ -210,7 +210,7 @@ class Suite:
         """The plan of a profile, made once."""
         return _cases(self, profile)
 
-    def promises(self, profile: str) -> dict[str, Promise]:
+    def promises(self, profile: str) -> Mapping[str, Promise]:
         """Every finding of the whole plan of `profile` by id, with its share of the error budget.
 
         A law's weight is divided evenly over all findings of the law in the plan, so a share depends neither on what is
@@ -223,24 +223,29 @@ class Suite:
         if profile not in PROFILES:
             raise UsageError(f"profile '{profile}' is not one of {', '.join(PROFILES)}")
         try:
-            planned = self.cases(profile)
+            self.cases(profile)
         except Exception as error:  # foreign code may raise anything
             raise NoVerdictError(f"suite {self.name}: its plan of '{profile}' raised {told(error)}") from error
-        cases: dict[str, list[Case]] = {}
-        for case in planned:
-            for finding in case.findings:
-                cases.setdefault(finding, []).append(case)
-        ids = {text: FindingId.parse(text) for text in cases}
-        count = Counter(id.family for id in ids.values())
-        return {
-            text: Promise(id, self.weight(id.family) / count[id.family], tuple(cases[text]), len(cases[text]))
-            for text, id in ids.items()
-        }
+        return _promises(self, profile)
 
 
 @functools.cache
 def _cases(suite: Suite, profile: str) -> tuple[Case, ...]:
     return tuple(suite.plan(profile))
+
+
+@functools.cache
+def _promises(suite: Suite, profile: str) -> Mapping[str, Promise]:
+    cases: dict[str, list[Case]] = {}
+    for case in suite.cases(profile):
+        for finding in case.findings:
+            cases.setdefault(finding, []).append(case)
+    ids = {text: FindingId.parse(text) for text in cases}
+    count = Counter(id.family for id in ids.values())
+    return {
+        text: Promise(id, suite.weight(id.family) / count[id.family], tuple(cases[text]), len(cases[text]))
+        for text, id in ids.items()
+    }
 
 
 @functools.cache  # it is asked for with each finding
