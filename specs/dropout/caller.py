@@ -73,6 +73,12 @@ class Caller:
         axis = self._moved_axis(y.ndim)
         return y if axis is None else np.moveaxis(y, -1, axis)
 
+    def fronts(self, rank: int) -> tuple[slice, ...]:
+        """The index of the first element of each channel in the backend's layout; of all elements without channels."""
+        axis = self.contract.channel_axis(rank)
+        marked = self.to_layout(np.empty(tuple(range(rank))))  # each axis is as long as its number
+        return tuple(slice(0, 1) if axis is not None and number > axis else slice(None) for number in marked.shape)
+
     def _moved_axis(self, rank: int) -> int | None:
         axis = self.contract.channel_axis(rank) if self._backend.layout == "channels_last" else None
         return axis if axis is not None and axis < rank else None

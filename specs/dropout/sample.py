@@ -155,10 +155,10 @@ class _Input:
         which = laid_out(which, case.strides)
         self._native = caller.native(self._x, strided=self._strided)
         self._which = np.ascontiguousarray(caller.to_layout(which))
-        self._spatial = self._spatial_axes(len(case.shape))
-        # One element of each channel, for the others share its mask; the same in as many axes.
-        self.front = tuple(0 if axis in self._spatial else slice(None) for axis in range(len(case.shape)))
-        self._fronts = tuple(slice(0, 1) if index == 0 else index for index in self.front)
+        # One element of each channel, for the others share its mask, in as many axes; and without those in between.
+        self._fronts = caller.fronts(len(case.shape))
+        self._spatial = tuple(axis for axis, index in enumerate(self._fronts) if index.stop)
+        self.front = tuple(0 if index.stop else index for index in self._fronts)
         self._kept: npt.NDArray[Any] = np.empty(0)
         self._dropped: Any = np.empty(0)
         self._dtype: np.dtype[Any] = np.dtype(np.bool_)  # of the outputs that these are for: none yet
@@ -167,13 +167,6 @@ class _Input:
         self._is_kept, self._is_not_dropped = self._flags[:, : which.size].reshape(2, *self._which.shape)
         self._as_words = self._flags.view(np.uint64)
         self.right = passed(which.size)  # what is said of an output that is PyTorch's, bit for bit
-
-    def _spatial_axes(self, rank: int) -> tuple[int, ...]:
-        axis = self._caller.contract.channel_axis(rank)
-        if axis is None:
-            return ()
-        marked = np.empty(tuple(range(rank)))  # each axis is as long as its number, so that it is known again
-        return tuple(place for place, number in enumerate(self._caller.to_layout(marked).shape) if number > axis)
 
     @property
     def shape(self) -> tuple[int, ...]:
