@@ -93,9 +93,16 @@ def with_specials(x: AnyArray, every: int, specials: Sequence[float] = SPECIAL) 
 
 
 def cotangent(shape: tuple[int, ...], dtype: str, seed: int) -> Floats:
-    """A random cotangent of both signs, exactly representable in `dtype`, nowhere near zero."""
+    """A random cotangent of both signs, exactly representable in `dtype`, nowhere near zero. Read-only."""
+    return _cotangent(math.prod(shape), dtype, seed).reshape(shape)
+
+
+@functools.lru_cache(maxsize=16)  # all sizes of a plan in a dtype: some 15 MiB
+def _cotangent(size: int, dtype: str, seed: int) -> Floats:
     random = np.random.default_rng(seed)
-    return representable(random.uniform(0.5, 2.0, shape) * random.choice((-1.0, 1.0), shape), dtype)
+    values = representable(random.uniform(0.5, 2.0, size) * random.choice((-1.0, 1.0), size), dtype)
+    values.flags.writeable = False
+    return values
 
 
 def laid_out(x: npt.NDArray[Any], layout: str) -> npt.NDArray[Any]:
