@@ -160,7 +160,7 @@ def _table(profile: str) -> Iterator[Row]:
     yield Row("streams", _laws(*STREAMS, apart=BOTH), ONE, SQUARE, _less)
     yield Row("lazy", _laws("reading_order", apart=BOTH), ONE, SQUARE, _less)
 
-    # Passes forward and back; a large one takes long to replay.
+    # Passes forward and back; a large one takes long.
     passes = _laws(*PASS, "keep_rate", "blocks:4", "neighbours:{width}", "no_mask_twice", "purity", apart="shape")
     passes += _laws("data", apart="shape", at=ONE)
     shapes = _shapes([(128, 130)], [(64, 66, 3)])

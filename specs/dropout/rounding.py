@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,6 +26,13 @@ def ulp(values: Floats, dtype: str) -> Floats:
     _, exponent = np.frexp(np.abs(values))
     steps: Floats = np.ldexp(1.0, np.maximum(exponent - 1, least) - bits)
     return steps
+
+
+def holds(numpy: np.dtype[Any], dtype: str) -> bool:
+    """True if a floating-point dtype of NumPy's has all numbers of `dtype`."""
+    bits, least, largest = _FORMATS[dtype]
+    format = np.finfo(numpy)
+    return bool(format.nmant >= bits and format.minexp <= least and format.max >= largest)
 
 
 def representable(values: npt.ArrayLike, dtype: str) -> Floats:

@@ -8,7 +8,7 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import probes
-from keeprate.specs.dropout.rounding import bounds, representable, ulp
+from keeprate.specs.dropout.rounding import bounds, holds, representable, ulp
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
@@ -29,6 +29,12 @@ def test_representable_is_what_torch_rounds_to(dtype, fresh_seed):
     assert np.array_equal(
         representable(x, dtype), torch.from_numpy(x).to(getattr(torch, dtype)).to(torch.float64).numpy()
     )
+
+
+def test_a_dtype_holds_another_where_each_number_comes_back():
+    wider = {"float64": [64], "float32": [64, 32], "bfloat16": [64, 32], "float16": [64, 32, 16]}
+    for dtype, bits in wider.items():
+        assert [size for size in (64, 32, 16) if holds(np.dtype(f"f{size // 8}"), dtype)] == bits
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

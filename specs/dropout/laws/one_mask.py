@@ -43,9 +43,10 @@ def constancy(sample: Masks) -> Check:
     source="torch.nn.functional.dropout: the derivative of the operator for its own mask",
 )
 def gradient(sample: Gradients | Calls) -> Check:
-    """Replays the mask that the output shows through PyTorch, and compares every element of the gradient.
+    """Compares every element of the gradient with what PyTorch gives for the mask that the output shows.
 
-    The cotangent is random; inputs hold zeros, −0, infinities and NaN. Where an input is 0, and no output tells what
-    was kept, the mask is also that of another input after the same seed.
+    A pass that departs by more than rounding is replayed through PyTorch before anything counts as wrong. The cotangent
+    is random; inputs hold zeros, −0, infinities and NaN. Where an input is 0, and no output tells what was kept, the
+    mask is also that of another input after the same seed.
     """
     return sample.gradient

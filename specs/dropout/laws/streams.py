@@ -97,6 +97,7 @@ def _mask(observation: Observation) -> Mask | None:
 def data(sample: Gradients) -> Tally:
     """Counts kept and dropped for each input value; where the output can't tell, by the gradient."""
     sample.mask  # noqa: B018 - raises where nothing could be read
+    assert sample.by_value is not None
     kept, draws = sample.by_value
     labels = tuple(f"input {value:g}" for value in sample.values)
     return Tally(KEPT, np.stack([kept, draws - kept], axis=1), (1 - sample.p, sample.p), labels, departure="rate")
