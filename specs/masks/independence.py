@@ -102,11 +102,12 @@ def calls(sample: Sample, shift: str) -> Tally:
 def calls_by_position(sample: Sample) -> Tally:
     """Counts pairs of calls, for each of the first 64 positions on its own, over many small calls."""
     bits = sample.mask
-    whole = bits.calls // 2 * 2
-    first = np.unpackbits(bits.words[:whole, :1].copy().view(np.uint8), axis=1, bitorder="little").reshape(-1, 2, WORD)
-    both = (first[:, 0] & first[:, 1]).sum(axis=0, dtype=np.int64)
-    kept = first.sum(axis=(0, 1), dtype=np.int64)
-    counts = np.stack([both, kept - 2 * both, len(first) - kept + both], axis=1)
+    calls = bits.first_of_pairs
+    entries = np.unpackbits(bits.words[:, :1].copy().view(np.uint8), axis=1, bitorder="little")
+    one, other = entries[calls], entries[calls + 1]
+    both = (one & other).sum(axis=0, dtype=np.int64)
+    kept = one.sum(axis=0, dtype=np.int64) + other.sum(axis=0, dtype=np.int64)
+    counts = np.stack([both, kept - 2 * both, len(one) - kept + both], axis=1)
     p, q = sample.p, 1 - sample.p
     labels = tuple(f"position {place}" for place in range(WORD))
     return Tally(PAIR, counts, (q * q, 2 * q * p, p * p), labels, departure="correlation")
@@ -171,7 +172,7 @@ def streams(sample: Sample, kind: str) -> Tally:
     which, _, moved = kind.partition(".")
     bits = sample.related(which)
     row = bits.shape[-1]
-    return pair_tally(bits.call_pairs({"": 0, "row": row, "-row": -row}[moved]), sample.p)
+    return pair_tally(bits.related_pairs({"": 0, "row": row, "-row": -row}[moved]), sample.p)
 
 
 laws = (neighbours, blocks, runs, calls, calls_by_position, reading_order, no_mask_twice, all_lags, streams)

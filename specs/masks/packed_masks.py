@@ -110,7 +110,7 @@ class PackedMasks:
         """
         whole, part = divmod(lag, WORD)
         if 2 * lag >= self.entries:
-            return self._shifted(slice(None), slice(None), lag)
+            return pairs_between(self, self, lag)
         if 2 * lag <= WORD and self.entries % WORD == 0:
             return self._pairs_in_words(lag)
         size = 2 * whole + (2 if part else 0)  # words of a block
@@ -147,34 +147,31 @@ class PackedMasks:
         both = int((halves[:, :, 0] & halves[:, :, 1]).sum(dtype=np.int64))
         return _pairs(both, int(halves.sum(dtype=np.int64)), self.calls * blocks * lag)
 
-    def call_pairs(self, shift: int) -> Pairs:
-        """The same for entry i of each even call and entry i + shift of the call after it."""
-        whole = self.calls // 2 * 2
-        even, odd = slice(0, whole, 2), slice(1, whole, 2)
-        return self._shifted(even, odd, shift) if shift >= 0 else self._shifted(odd, even, -shift)
+    def take(self, calls: npt.NDArray[np.intp] | slice) -> PackedMasks:
+        """The masks of some of the calls."""
+        return PackedMasks(self.words[calls], self.shape)
 
-    def _shifted(self, left: slice, right: slice, shift: int) -> Pairs:
-        """Entry i of each call of `left` and entry i + shift of that call of `right`; a part of a word is left out."""
-        words, part = divmod(shift, WORD)
-        width = max(0, self.words.shape[1] - words - (part > 0))
-        still, moved = self.words[left, :width], self.words[right, words : words + width]
-        pairs = min(width * WORD, self.entries - shift)
-        if part:
-            following = self.words[right, words + 1 : words + 1 + width]
-            moved = moved >> np.uint64(part)
-            moved |= following << np.uint64(WORD - part)
-        if width and pairs == width * WORD:  # so whole words are paired, but for the ends of those that are moved
-            kept = total(self.by_word[left, :width]) + total(self.by_word[right, words : words + width])
-            if part:
-                low = ALL >> np.uint64(WORD - part)
-                kept += _count(following[:, -1] & low) - _count(self.words[right, words] & low)
-            return _pairs(_count(still & moved), kept, len(still) * pairs)
-        if spare := width * WORD - pairs:  # the last word of a call that no 64 divides: its padding is no entry
-            last = ALL >> np.uint64(spare)
-            still, moved = still.copy(), moved.copy()
-            still[:, -1] &= last
-            moved[:, -1] &= last
-        return _pairs(_count(still & moved), _count(still) + _count(moved), len(still) * pairs)
+    @cached_property
+    def first_of_pairs(self) -> npt.NDArray[np.intp]:
+        """The first calls of pairs of calls in a row, each call in one pair at most, and no pair unseen for ever.
+
+        In the first half of the calls (0, 1), (2, 3), …; in the second half (n, n + 1), (n + 2, n + 3), … of an odd n.
+        """
+        moved = max(0, (self.calls - 2) // 4)  # pairs of the second half
+        still = (self.calls - 2 * moved - 1) // 2 if moved else self.calls // 2
+        first = 2 * np.arange(still + moved)
+        first[still:] += 1
+        return first
+
+    def call_pairs(self, shift: int) -> Pairs:
+        """The same for entry i of a call and entry i + shift of the call after it."""
+        calls = self.first_of_pairs
+        return pairs_between(self.take(calls), self.take(calls + 1), shift)
+
+    def related_pairs(self, shift: int) -> Pairs:
+        """The same where the masks are pairs already: the first and the second, the third and the fourth, …"""
+        whole = self.calls // 2 * 2
+        return pairs_between(self.take(slice(0, whole, 2)), self.take(slice(1, whole, 2)), shift)
 
     def patterns(self, size: int) -> npt.NDArray[np.int64]:
         """(2^size,) how often each pattern of `size` (1, 2, 4, 8 or 16) disjoint neighbours occurred.
@@ -199,6 +196,35 @@ class PackedMasks:
         words = self.words[:, : self.entries // WORD]
         leading: Words = words - np.uint64(1) & ~words
         return np.bitwise_count(leading)
+
+
+def pairs_between(one: PackedMasks, other: PackedMasks, shift: int) -> Pairs:
+    """How many pairs of entry i of a mask of `one` and entry i + shift of that of `other` were both, one and not kept.
+
+    The two may be of different sizes.
+    """
+    if shift < 0:
+        return pairs_between(other, one, -shift)
+    pairs = max(0, min(one.entries, other.entries - shift))
+    width = -(-pairs // WORD)
+    still, moved = one.words[:, :width], later(other.words, shift, width)
+    if spare := width * WORD - pairs:  # what of the last word is no pair
+        last = ALL >> np.uint64(spare)
+        still, moved = still.copy(), moved.copy()
+        still[:, -1] &= last
+        moved[:, -1] &= last
+    return _pairs(_count(still & moved), _count(still) + _count(moved), len(still) * pairs)
+
+
+def later(words: Words, shift: int, width: int) -> Words:
+    """(calls, width) the words that begin with entry `shift` of each call; entries past its end are 0."""
+    whole, part = divmod(shift, WORD)
+    if not part:
+        return words[:, whole : whole + width]
+    moved = words[:, whole : whole + width] >> np.uint64(part)
+    following = words[:, whole + 1 : whole + 1 + width]
+    moved[:, : following.shape[1]] |= following << np.uint64(WORD - part)
+    return moved
 
 
 def column_counts(words: Words) -> npt.NDArray[np.int64]:

@@ -90,7 +90,7 @@ def test_the_smallest_case_is_as_small_as_the_fault(tmp_path, script):
     seen = replay(finding, "correlated.py:FourTogether", "--shrink", "--snippet", "fault.py", cwd=tmp_path)
     smaller = seen.stdout.partition("still broken in\n")[2].splitlines()
     cases = [line.strip() for line in smaller if line.strip().startswith("dropout/")]
-    assert cases[-1] == "dropout/masks/float32/p0.5/1x4/eager"  # four neighbours have one mask entry
+    assert cases[-1] == "dropout/masks/float32/p0.5/1x2/eager"  # two neighbours have one mask entry
     share = float(script("fault.py").split(" in ")[1].split()[0])
     assert share > 0.4  # 0.25 is promised
 

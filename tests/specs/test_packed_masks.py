@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keeprate.specs.masks.packed_masks import PackedMasks, column_counts
+from keeprate.specs.masks.packed_masks import PackedMasks, column_counts, pairs_between
 
 SHAPES = [(64, 64), (3, 5, 79), (7,), (1031,), (2, 96)]
 
@@ -48,15 +48,32 @@ def test_pairs_of_calls_are_shifted(packed, shift):
     size = masks.shape[1]
     if abs(shift) >= size:
         pytest.skip("the shift is longer than a call")
-    left, right = masks[0::2], masks[1::2]
-    if shift < 0:
-        left, right = right, left
     moved = abs(shift)
-    counts = bits.call_pairs(shift)
-    assert sum(counts) <= 5 * (size - moved)
-    assert sum(counts) >= 5 * (size - moved - 63 * (moved % 64 > 0))  # a partial last word may be left out
-    entries = sum(counts) // 5
-    assert counts == both_one_none(left[:, :entries], right[:, moved : moved + entries])
+    for counts, calls in ((bits.related_pairs(shift), [0, 2, 4, 6, 8]), (bits.call_pairs(shift), [0, 2, 5, 7])):
+        left, right = masks[calls], masks[np.add(calls, 1)]
+        if shift < 0:
+            left, right = right, left
+        assert counts == both_one_none(left[:, : size - moved], right[:, moved:])
+
+
+@pytest.mark.parametrize("calls", [*range(12), 27, 28])
+def test_pairs_of_calls_take_turns_and_no_call_is_in_two(calls):
+    first = PackedMasks.empty(calls, (64,)).first_of_pairs
+    both = np.concatenate([first, first + 1])
+    assert len(set(both)) == both.size <= calls
+    assert both.size >= calls - 2
+    assert both.size == 0 or both.max() < calls
+    assert set(first % 2) == ({0, 1} if calls >= 6 else {0} if calls >= 2 else set())
+
+
+@pytest.mark.parametrize("shift", [-99, -64, -5, 0, 3, 64, 70, 127])
+def test_pairs_of_masks_of_two_sizes_are_shifted(shift, fresh_seed):
+    random = np.random.default_rng(fresh_seed)
+    one, other = (random.random((5, size)) < 0.7 for size in (100, 130))
+    left, right = one[:, max(0, -shift) :], other[:, max(0, shift) :]
+    pairs = min(left.shape[1], right.shape[1])
+    found = pairs_between(PackedMasks.of(one), PackedMasks.of(other), shift)
+    assert found == both_one_none(left[:, :pairs], right[:, :pairs])
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
