@@ -24,7 +24,8 @@ from keeprate.specs.dropout.sample import Masks
 from keeprate.specs.dropout.suite import Dropout
 from keeprate.specs.dropout.sums import Sums
 from keeprate.specs.masks.packed_masks import ALL, WORD, PackedMasks, Words
-from keeprate.specs.masks.sample import sampled
+from keeprate.specs.masks.sample import chunks, sampled
+from keeprate.specs.masks.search import searched
 
 DIGITS = 32  # binary digits of the keep probability: exact to 2⁻³²
 LATER = 20  # of them that are drawn only in words where the first ones tie, one word in 64
@@ -35,7 +36,7 @@ class Simulated(Dropout):
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case."""
-        return _sample(case, seed)
+        return searched(_sample(case, seed), case.asks)
 
 
 def _sample(case: Case, seed: int) -> Iterator[Any]:
@@ -46,6 +47,7 @@ def _sample(case: Case, seed: int) -> Iterator[Any]:
         "processes": _masks,
         "lazy": _masks,
         "after_seeds": _masks,
+        "sizes": _sizes,
         "streams": _streams,
         "mixed": _streams,
         "gradients": _gradients,
@@ -89,7 +91,14 @@ def _masks(case: Case, random: np.random.Generator) -> Iterator[Masks]:
         checks = {name: passed() for name in ("constancy", "purity", "repeats")}
         return Masks(p, bits, outcomes=passed(bits.draws), sums=sums, **checks)
 
-    yield from sampled(case.draws, prod(shape), read, lags=case.asks("all_lags"))
+    yield from sampled(case.draws, prod(shape), read)
+
+
+def _sizes(case: Case, random: np.random.Generator) -> Iterator[Masks]:
+    p, shape = case.parameters["p"], CONTRACTS[case.op].mask_shape(case.shape)
+    for calls in chunks(case.draws, prod(shape)):
+        bits, beside = (bernoulli(random, 1 - p, calls, one) for one in (shape, (shape[0] // 8, *shape[1:])))
+        yield Masks(p, bits, beside=beside, outcomes=passed(), constancy=passed())
 
 
 def _sums(case: Case, bits: PackedMasks) -> Sums:

@@ -57,7 +57,9 @@ OTHERS = (
     "data",
     "reading_order",
     "no_mask_twice",
+    "no_stretch_twice",
     "all_lags",
+    "all_shifts",
     "moments",
 )
 # Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, the rest in reserve.

@@ -18,14 +18,16 @@ POOLED = (
     *(f"blocks:{size}" for size in (2, 4, 8, 9)),
     "runs",
     *(f"spread:{scope}" for scope in (64, 256, 1024, 4096, 16384, "call")),
-    *(f"calls:{shift}" for shift in ("0", "1", "-1", "row", "-row", "half", "-half")),
+    "calls:0",
     "no_mask_twice",
+    "no_stretch_twice",
     "all_lags",
+    "all_shifts",
 )
 STREAMS = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind", "high"))
 EXACT = ("outcomes", "keep_rate", "constancy")
 PASS = ("outcomes", "gradient")
-MIXED = ("blocks:4", "calls:0", "no_mask_twice")  # laws of independence in the other contexts
+MIXED = ("blocks:4", "calls:0", "all_shifts", "no_stretch_twice")  # laws of independence in the other contexts
 OF_GRADIENTS = ("evaluation", "endpoints", "dtype")  # studies of single calls that look at gradients too
 WIDE_PASSES = (("masks", "gradient", ""), ("evaluation", "evaluation", "dtype"), ("endpoints", "endpoints", "dtype"))
 PAIRS = 24  # of masks of unlike calls in each dtype: what they share, if they do, is much
@@ -34,6 +36,7 @@ RANKED = {0: (), 1: (1031,), 2: (32, 64), 3: (32, 64, 2), 4: (32, 64, 2, 3), 5: 
 # Where kernels change path: around powers of two, and with each remainder by 4, which vectors of 4 and of 2 leave.
 SIZES = (6, 7, 63, 65, 127, 129, 1023, 1025, 1026, 1028, 4095, 4097, 4098, 65537)
 PLANES = (33 * 32, 129 * 128)  # elements of a channel: more than a block of threads has, and more than a kernel's tile
+ODD, ODD_CHANNELS = (3, 1, 5, 9, 9), (3, 405, 2)  # 1,215 mask entries
 LAYOUTS = ("step2", "transposed", "stride0")
 BLOCKS = (1 << 20) + 7  # elements of a gradient that no grid of 1,024 blocks of 1,024 threads covers
 BEYOND = (1 << 24) + (1 << 20)  # whole numbers that float32 doesn't hold
@@ -128,20 +131,22 @@ def _table(profile: str) -> Iterator[Row]:
     yield Row("masks", every, (*MAIN, *ENDS), WIDE, lambda at: (draws(at.p, at.aim), at.less))
     yield Row("masks", _laws("keep_rate", apart="p shape"), RARE, WIDE, _rare)
 
-    # Many small calls of an odd size. What is reserved for a call may be rounded down to whole blocks.
-    laws = ("outcomes", "keep_rate", "calls:0", "calls_by_position", "spread:call", "no_mask_twice", "all_lags")
-    for shapes, lags in (_shapes([(3, 1, 5, 9, 9)], []), (9, 81, 405)), (_shapes([], [(3, 405, 2)]), (405,)):
-        small = _laws(*laws, *(f"neighbours:{lag}" for lag in lags), "calls:-1024", "calls:-1152", apart=BOTH)
+    # Many small calls of an odd size.
+    laws = ("outcomes", "keep_rate", "calls:0", "calls_by_position", "spread:call", "no_mask_twice")
+    for shapes, lags in (_shapes([ODD], []), (9, 81, 405)), (_shapes([], [ODD_CHANNELS]), (405,)):
+        small = _laws(*laws, *(f"neighbours:{lag}" for lag in lags), "all_lags", "all_shifts", apart=BOTH)
         yield Row("masks", small, ONE, shapes, _small)
 
     # Calls of more than 2²¹ entries, and in one dtype of more than 2²⁴.
     large = _laws("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half", "neighbours:4096", apart=BOTH)
     for size, dtypes in (LARGE[profile], float32), (LARGE["quick"], narrow):
+        again = _laws("no_stretch_twice", apart=BOTH) if dtypes == float32 else ()  # in the first call and the second
+        calls = _times(2 if again else 1, 1)
         shapes = _shapes([(size,)], [(size // 4096, 4096, 1)])
-        yield Row("masks", large, ONE, shapes, _times(1, 1), dtypes=dtypes)
+        yield Row("masks", large + again, ONE, shapes, calls, dtypes=dtypes)
 
     # Sizes around powers of two; one channel, and planes of more elements than a block has.
-    sized = _laws("outcomes", "keep_rate", "blocks:2", apart="dtype")
+    sized = _laws("outcomes", "keep_rate", "blocks:2", apart="dtype") + _laws("all_shifts")
     channels = [(1, size, 3 if size < 4096 else 1) for size in SIZES]
     yield Row("masks", sized, ONE, _shapes([(size,) for size in SIZES], channels), _by_size)
     yield Row("masks", sized, ONE, _shapes([], [(1024, 1, 5)]), _times(4, 1))
@@ -151,6 +156,10 @@ def _table(profile: str) -> Iterator[Row]:
     strided = _laws("outcomes", "keep_rate", "blocks:4", "neighbours:1", apart="shape")
     for layout in LAYOUTS:
         yield Row("masks", strided, ONE, _shapes([(32, 64, 32)], [(256, 256, 2)]), _less, strides=layout)
+
+    # Calls of two sizes by turns.
+    shapes = _shapes([(127, 129)], [(127, 129, 2)])
+    yield Row("sizes", _laws("no_stretch_twice", "all_shifts", apart="shape"), ONE, shapes, _less)
 
     # Pairs of unlike calls after one seed; masks after many seeds, and after related ones; masks that are read late.
     unlike = _laws("streams:shape", "streams:dtype", "streams:op") + _laws("streams:grad", context="grad")
@@ -162,6 +171,7 @@ def _table(profile: str) -> Iterator[Row]:
 
     # Passes forward and back; a large one takes long.
     passes = _laws(*PASS, "keep_rate", "blocks:4", "neighbours:{width}", "no_mask_twice", "purity", apart="shape")
+    passes += _laws("no_stretch_twice", apart="shape")
     passes += _laws("data", apart="shape", at=ONE)
     shapes = _shapes([(128, 130)], [(64, 66, 3)])
     yield Row("gradients", passes, MAIN, shapes, _less, "grad")
@@ -210,10 +220,10 @@ def _table(profile: str) -> Iterator[Row]:
     # Where a mode can change between two calls; fresh threads, threads at the same time, other processes.
     for name in ("eager", "compile", "module", "compile+module"):
         yield Row("modes", _laws("modes"), context=name)
-    fresh = _laws(*EXACT) + _laws("streams:thread", "no_mask_twice", at=MAIN)
+    fresh = _laws(*EXACT) + _laws("streams:thread", "all_shifts", "no_stretch_twice", at=MAIN)
     yield Row("masks", fresh, grid, OBLONG, _at_least(2 * ROWS), "thread")
     yield Row("concurrency", _laws("concurrency"), context="thread")
-    yield Row("processes", _laws("streams:process"), ONE, OBLONG, _less, "process")
+    yield Row("processes", _laws("streams:process", "no_stretch_twice"), ONE, OBLONG, _less, "process")
     yield Row("between_processes", _laws("seeding"), context="process")
 
 
@@ -223,11 +233,13 @@ def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
     if not recomputed:
         yield Row("masks", _laws(*EXACT) + _laws(*MIXED, at=MAIN), grid, OBLONG, _at_least(2 * ROWS), name)
         yield Row("masks", _laws("keep_rate"), RARE, OBLONG, lambda at: (_rare(at)[1], None), name)
+        small, calls = _shapes([ODD], [ODD_CHANNELS]), lambda at: (at.lesser.calls * at.entries, None)
+        yield Row("masks", _laws("calls:0", "all_shifts"), ONE, small, calls, name)
     if name == "vmap":
         yield Row("unmapped", _laws(*EXACT, *MIXED), ONE, OBLONG, _less, name)
     often = tuple(p for p in grid if recomputed and p in MAIN)
     long, short = _shapes([(128, 258)], [(128, 258, 2)]), _shapes([(32, 130)], [(32, 66, 2)])
-    yield Row("gradients", _laws(*PASS, "keep_rate", "no_mask_twice"), often, long, _less, name)
+    yield Row("gradients", _laws(*PASS, "keep_rate", "no_stretch_twice"), often, long, _less, name)
     once = tuple(p for p in grid if p not in often)
     yield Row("gradients", _laws(*PASS), once, short, _times(ROWS, None), name)
     if alone and not recomputed:

@@ -12,7 +12,8 @@ from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.suite import ANY, Case, FindingId, shape_text
 
-READ = ("masks", "unmapped", "lazy", "streams", "mixed", "after_seeds", "processes", "gradients")  # they read masks
+# Studies that read masks.
+READ = ("masks", "unmapped", "lazy", "streams", "mixed", "sizes", "after_seeds", "processes", "gradients")
 Shape = tuple[int, ...]
 
 

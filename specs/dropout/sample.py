@@ -51,7 +51,7 @@ def masks(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     caller = Caller(backend, CONTRACTS[case.op], case.dtype, case.context, stacked=case.study != "unmapped")
     reader = Reader(caller, case)
     caller.seed(seed)
-    yield from sampled(case.draws, reader.entries, reader.read, lags=case.asks("all_lags"))
+    yield from sampled(case.draws, reader.entries, reader.read)
 
 
 def lazily(case: Case, backend: Any, seed: int) -> Iterator[Masks]:

@@ -17,7 +17,7 @@ from keeprate.specs.dropout.observations import Calls, Observation, Relation
 from keeprate.specs.dropout.other_process import two, two_unseeded
 from keeprate.specs.dropout.sample import Backward, Masks, Reader
 from keeprate.specs.masks.packed_masks import PackedMasks
-from keeprate.specs.masks.sample import CHUNK
+from keeprate.specs.masks.sample import CHUNK, chunks
 from keeprate.suite import Case
 
 TOGETHER = 16  # calls that another process makes at a time
@@ -86,6 +86,17 @@ def mixed(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     first = masks.pop("").mask
     pairs = {kind: one if isinstance(one, str) else _by_turns(first, masks[kind].mask) for kind, one in others.items()}
     yield replace(every, pairs=pairs)
+
+
+def sizes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
+    """Calls by turns on the case's shape and on a smaller one: each first mask beside that of the call after it."""
+    smaller = case.replace(shape=(max(1, case.shape[0] // 8), *case.shape[1:]))
+    readers = [Reader(Caller(backend, CONTRACTS[case.op], case.dtype), one) for one in (case, smaller)]
+    readers[0].caller.seed(seed)
+    for calls in chunks(case.draws, readers[0].entries):
+        outputs = [[reader.call() for reader in readers] for _ in range(calls)]
+        masks = [reader.read(calls, some) for reader, some in zip(readers, zip(*outputs, strict=True), strict=True)]
+        yield replace(_together(masks), beside=masks[1].bits)
 
 
 def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader | str]]:

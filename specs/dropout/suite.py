@@ -14,7 +14,9 @@ from keeprate.specs.dropout.laws.every import LAWS
 from keeprate.specs.dropout.observations import Calls
 from keeprate.specs.dropout.plan import plan
 from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.specs.dropout.rows import READ
 from keeprate.specs.masks.sample import picture_of
+from keeprate.specs.masks.search import searched
 from keeprate.suite import Case, Cause, Defect, Picture, Suite, shown
 
 HERE = Path(__file__).parent
@@ -60,6 +62,7 @@ class Dropout(Suite):
             "lazy": samples.lazily,
             "streams": seeds.streams,
             "mixed": seeds.mixed,
+            "sizes": seeds.sizes,
             "after_seeds": seeds.after_seeds,
             "processes": seeds.processes,
             "between_processes": seeds.between_processes,
@@ -69,7 +72,8 @@ class Dropout(Suite):
             "arguments": arguments.arguments,
             "probabilities": arguments.probabilities,
         }
-        return studies.get(case.study, single_calls.calls)(case, backend, seed)
+        drawn = studies.get(case.study, single_calls.calls)(case, backend, seed)
+        return searched(drawn, case.asks) if case.study in READ else drawn
 
     def forked(self) -> None:
         """Seeds PyTorch's generator, if there is one."""

@@ -8,10 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from keeprate.specs.masks.packed_masks import WORD, Pairs
-from keeprate.specs.masks.sample import Sample
+from keeprate.specs.masks.sample import BERNOULLI, Sample
 from keeprate.suite import Check, Tally, Unreadable, law
 
-BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
 PAIR = ("both kept", "one kept", "none kept")
 RUNS = (0, 1, 2, 3, 4, 6, 9, 14, 22, 36)  # the shortest run of drops of each cell; the last has no end
 LENGTHS = tuple(f"{shortest} drops or more" for shortest in RUNS)
@@ -75,22 +74,14 @@ def runs(sample: Sample) -> Tally:
 
 
 @law(
-    promise="Masks of different calls are independent, also when one is moved along the other.",
-    catches=(
-        "a mask cached from the first call",
-        "a generator that is reseeded",
-        "counters that step too little",
-        "streams that overlap",
-    ),
-    blind_to=("calls further apart: see `no_mask_twice`",),
+    promise="Masks of calls that follow one another are independent.",
+    catches=("a mask cached from the first call", "a generator that is reseeded", "entries taken over now and then"),
+    blind_to=("masks that are moved along: see `all_shifts`", "calls further apart: see `no_stretch_twice`"),
     source=BERNOULLI,
 )
 def calls(sample: Sample, shift: str) -> Tally:
-    """Counts disjoint pairs of entries of two calls in a row: both kept, one, none."""
-    bits = sample.mask
-    distance = {"row": bits.shape[-1], "half": bits.entries // 2}.get(shift.removeprefix("-"))
-    moved = int(shift) if distance is None else -distance if shift.startswith("-") else distance
-    return pair_tally(bits.call_pairs(moved), sample.p)
+    """Counts pairs of entries of two calls in a row, one moved by `shift`; by turns, so that no entry is in two."""
+    return pair_tally(sample.mask.call_pairs(int(shift)), sample.p)
 
 
 @law(
@@ -141,18 +132,6 @@ def no_mask_twice(sample: Sample) -> Check:
 
 
 @law(
-    promise="No lag correlates entries: the one that looks worst is looked at again, on other draws.",
-    catches=("periods that no fixed lag meets",),
-    blind_to=("lags above 32,704, which are not searched", "dependence that no pair shows"),
-    source=BERNOULLI,
-)
-def all_lags(sample: Sample) -> Tally:
-    """Finds the largest autocorrelation of the first masks by FFT, then counts pairs at this lag in all later ones."""
-    bits = sample.mask
-    return pair_tally((0, 0, 0) if sample.suspect is None else bits.pairs(sample.suspect), sample.p)
-
-
-@law(
     promise="Masks of neighbouring seeds, of threads, of processes and of unlike calls are independent.",
     catches=(
         "a row that is seeded with seed + row",
@@ -175,4 +154,4 @@ def streams(sample: Sample, kind: str) -> Tally:
     return pair_tally(bits.related_pairs({"": 0, "row": row, "-row": -row}[moved]), sample.p)
 
 
-laws = (neighbours, blocks, runs, calls, calls_by_position, reading_order, no_mask_twice, all_lags, streams)
+laws = (neighbours, blocks, runs, calls, calls_by_position, reading_order, no_mask_twice, streams)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
-
-import numpy as np
-import scipy  # its FFT is twice as fast as NumPy's in single precision; loaded when it is needed
 
 from keeprate.specs.masks.packed_masks import WORD, PackedMasks
 from keeprate.suite import Check, Counterexample, NotOffered, Picture, Unreadable, failed, passed
 
+BERNOULLI = "torch.nn.functional.dropout: independent Bernoulli samples for each element or channel, on every call"
+
 CHUNK = 7 << 18  # mask entries that are read before the laws look, soon enough to stop in time
 LONGEST = 7 << 20  # the same later on, where what a law costs however little it looks at is to be hidden
-SEARCHED = 1 << 15  # entries in which a lag is looked for
+SCOUTS = 1 << 14  # mask entries, at least, that name what later ones decide, unless that is a quarter of all
 EARLIER = Counterexample({"first": "a mask that an earlier call had"}, gave="a mask that an earlier call had")
 WIDTH, HEIGHT = 76, 40  # entries that a picture has, at most
 HEAD = 4096  # entries by which a mask is known again: enough never to agree by chance
@@ -29,7 +28,10 @@ class Sample:
         bits: the masks, or None if they could not be read, for the reason in `unreadable`.
         unreadable: which law is broken, so that there are none.
         repeats: whether each mask is another than all before it; None if nobody looked.
-        suspect: the lag at which *earlier* masks of this case were most correlated; None for the first ones.
+        lag: at which *earlier* masks of this case were most correlated; None for the first ones.
+        shift: the same of a mask and the next one; 0, or 1 where the mask is one of `beside`, and by how much.
+        stretches: whether each stretch of entries is another than all before it; None if nobody looked.
+        beside: masks of another size, each of a call after that of the mask of its number; None if all are of one size.
         pairs: pairs of masks, one after another, that were drawn on related occasions; by kind, or why there are none.
             None where the masks themselves are such pairs.
     """
@@ -38,7 +40,10 @@ class Sample:
     bits: PackedMasks | None
     unreadable: str = ""
     repeats: Check | None = None
-    suspect: int | None = None
+    lag: int | None = None
+    shift: tuple[int, int] | None = None
+    stretches: Check | None = None
+    beside: PackedMasks | None = None
     pairs: Mapping[str, PackedMasks | str] | None = None
 
     @property
@@ -69,39 +74,25 @@ class Sample:
 AnySample = TypeVar("AnySample", bound=Sample)
 
 
-def sampled(draws: int, entries: int, read: Callable[[int], AnySample], *, lags: bool) -> Iterator[AnySample]:
-    """What `read` gives of some calls at a time, for `draws` entries in all; a call has `entries` of them.
-
-    Args:
-        lags: whether to look in the first masks for the lag at which the later ones are judged.
-    """
-    suspect = None
-    for number, calls in enumerate(chunks(draws, entries)):
-        sample = read(calls)
-        yield replace(sample, suspect=suspect)
-        if lags and number == 0 and sample.bits is not None:
-            suspect = worst_lag(sample.bits)
+def sampled(draws: int, entries: int, read: Callable[[int], AnySample]) -> Iterator[AnySample]:
+    """What `read` gives of some calls at a time, for `draws` entries in all; a call has `entries` of them."""
+    return map(read, chunks(draws, entries))
 
 
 def chunks(draws: int, entries: int) -> list[int]:
-    """Numbers of calls, chunk by chunk, for `draws` in all: two that name a lag, then as many as went before."""
+    """Numbers of calls, chunk by chunk, for `draws` in all: those that name what others decide, then as many as before.
+
+    Odd, where there are enough, so that pairs of calls by turns leave one call out and not two.
+    """
+
+    def odd(most: int) -> int:
+        return max(2, most // entries - 1 | 1)
+
     calls = -(-draws // entries)
-    numbers = [min(2, calls)]
+    numbers = [min(calls, max(3, calls // 16 | 1, min(calls // 4, SCOUTS // entries) | 1), odd(CHUNK))]
     while left := calls - sum(numbers):
-        most = min(max(CHUNK, draws - left * entries), LONGEST)
-        numbers.append(min(left, max(2, most // entries // 2 * 2)))
+        numbers.append(min(left, odd(min(max(CHUNK, draws - left * entries), LONGEST))))
     return numbers
-
-
-def worst_lag(bits: PackedMasks) -> int | None:
-    """The lag at which the first mask is most correlated, by FFT; whether it is one is decided on other draws alone."""
-    some = bits.unpack()[0, :SEARCHED].astype(np.float32)
-    if some.size <= WORD + 1:
-        return None  # too few to look for one
-    spectrum = scipy.fft.rfft(some - some.mean(), n=2 * some.size)
-    lags = np.arange(1, some.size - WORD)
-    correlation = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2)[1 : some.size - WORD]
-    return int(lags[np.argmax(np.abs(correlation) / np.sqrt(some.size - lags))])
 
 
 class Repeats:

@@ -16,7 +16,6 @@ from keeprate.specs.dropout.laws.streams import data, seeding
 from keeprate.specs.dropout.observations import Calls, Observation
 from keeprate.specs.dropout.outcome import Outcomes, exactly
 from keeprate.specs.masks.independence import (
-    all_lags,
     blocks,
     calls,
     calls_by_position,
@@ -28,7 +27,9 @@ from keeprate.specs.masks.independence import (
 )
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.rate import keep_rate, positions, segments, spread
-from keeprate.specs.masks.sample import CHUNK, LONGEST, Repeats, Sample, chunks, sampled, worst_lag
+from keeprate.specs.masks.sample import CHUNK, LONGEST, Repeats, Sample, chunks, sampled
+from keeprate.specs.masks.search import all_lags, all_shifts, searched
+from keeprate.specs.masks.stretches import no_stretch_twice
 
 bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
 MILLION = 6.0  # log10 e: by Markov's inequality a faithful mask gets here once in a million runs
@@ -41,10 +42,11 @@ LAWS = [
     *((neighbours, lag) for lag in ("1", "2", "3", "32", "64", "79", "1024", "half")),
     *((blocks, size) for size in ("1", "2", "4", "8", "9")),
     (runs, ""),
-    *((calls, shift) for shift in ("0", "1", "-1", "row", "-row")),
+    *((calls, shift) for shift in ("0", "1", "-1")),
     (calls_by_position, ""),
     (reading_order, ""),
     (all_lags, ""),
+    (all_shifts, ""),
 ]
 NAMES = [f"{law.name}:{parameter}".rstrip(":") for law, parameter in LAWS]
 
@@ -56,7 +58,7 @@ def drawn(seed, p=0.3, number=32, shape=SHAPE):
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize(("law", "parameter"), LAWS, ids=NAMES)
 def test_a_law_is_quiet_on_a_faithful_mask(law, parameter, p, fresh_seed):
-    assert law(Sample(p, drawn(fresh_seed, p), suspect=77), parameter).log10_e < MILLION
+    assert law(Sample(p, drawn(fresh_seed, p), lag=77, shift=(0, -77)), parameter).log10_e < MILLION
 
 
 @pytest.mark.parametrize(("law", "parameter"), LAWS, ids=NAMES)
@@ -139,11 +141,13 @@ def test_bursts_of_drops_are_caught(masks):
     assert caught(runs, masks)
 
 
-@pytest.mark.parametrize(("shift", "moved"), [("0", 0), ("1", 1), ("-1", -1), ("row", 1024), ("-row", -1024)])
-def test_calls_that_repeat_or_roll_are_caught_at_their_shift_alone(masks, shift, moved):
+@pytest.mark.parametrize("first", [0, 1], ids=["even", "odd"])
+@pytest.mark.parametrize("shift", [0, 1, -1])
+def test_calls_that_repeat_or_roll_are_caught_at_their_shift_alone(masks, shift, first):
     flat = masks.reshape(32, -1)
-    flat[1::2] = np.roll(flat[::2], moved, axis=1)
-    assert {name for name in ("0", "1", "-1", "row", "-row") if caught(calls, masks, name)} == {shift}
+    flat[first + 1 :: 2] = np.roll(flat[first:-1:2], shift, axis=1)
+    assert {moved for moved in (0, 1, -1) if caught(calls, masks, str(moved))} == {shift}
+    assert caught(all_shifts, masks, shift=(0, shift))
 
 
 def test_a_position_that_never_changes_is_caught(fresh_seed):
@@ -155,17 +159,6 @@ def test_a_position_that_never_changes_is_caught(fresh_seed):
 def test_masks_that_are_one_mask_when_read_late_are_caught(masks):
     masks[:] = masks[0]
     assert caught(reading_order, masks)
-
-
-def test_a_period_is_located_on_one_mask_and_judged_on_others(masks):
-    flat = masks.reshape(32, -1)
-    flat[:, 1217:] = np.where(
-        np.random.default_rng().random(flat[:, 1217:].shape) < 0.2, flat[:, :-1217], flat[:, 1217:]
-    )
-    bits = PackedMasks.of(masks)
-    assert worst_lag(bits) == 1217
-    assert caught(all_lags, masks[1:], suspect=1217)
-    assert all_lags(Sample(0.3, bits)).n == 0
 
 
 def test_related_seeds_are_caught_at_the_shift_of_their_relation(masks):
@@ -199,8 +192,9 @@ def test_what_could_not_be_read_is_not_judged():
     for law, parameter in LAWS:
         with pytest.raises(Unreadable, match="outcomes is broken here"):
             law(blind, parameter)
-    with pytest.raises(Unreadable):
-        no_mask_twice(blind)
+    for law in (no_mask_twice, no_stretch_twice):
+        with pytest.raises(Unreadable):
+            law(blind)
 
 
 @pytest.mark.parametrize(("y", "raised"), [(None, BackendError("dropout raised OverflowError")), (np.ones(3), None)])
@@ -253,16 +247,16 @@ def test_a_seed_after_which_all_is_kept_is_told_with_how_much_is():
 def test_what_masks_show_rests_on_laws_that_the_suite_has():
     laws = load_suite("dropout").by_name
     resting = {name for name, law in laws.items() if law.rests_on}
-    assert {law.name for law, _ in LAWS} | {"no_mask_twice", "streams", "data"} == resting
+    assert {law.name for law, _ in LAWS} | {"no_mask_twice", "no_stretch_twice", "streams", "data"} == resting
     assert {name for law in laws.values() for name in law.rests_on} <= set(laws) - resting
 
 
 @pytest.mark.parametrize(("draws", "entries"), [(1, 7), (10**8, 65536), (4000 * 1215, 1215), (3 * 2**24, 2**24)])
-def test_chunks_are_all_calls_in_pairs_and_none_is_too_long(draws, entries):
+def test_chunks_are_all_calls_and_none_is_too_long(draws, entries):
     first, *others = chunks(draws, entries)
-    assert first == min(2, -(-draws // entries))
+    assert first * entries <= CHUNK or first <= 2
     assert first + sum(others) == -(-draws // entries)
-    assert all(calls % 2 == 0 for calls in others[:-1])
+    assert all(calls % 2 or calls == 2 for calls in (first, *others)[:-1])
     assert all(calls * entries <= LONGEST or calls <= 2 for calls in others)
     assert all(calls * entries <= CHUNK or calls <= 2 for calls in others[:1])
 
@@ -277,8 +271,9 @@ def test_masks_that_no_dropout_drew_are_judged_as_well(period, fresh_seed):
         seen = sum((repeats.look(bits, number) for number in range(calls)), Check(0, 0))
         return Sample(0.3, bits, repeats=seen, pairs={"twin": bits})
 
-    samples = list(sampled(200 * 4096, 4096, read, lags=True))
-    assert [sample.suspect is None for sample in samples] == [True, False]
+    samples = list(searched(sampled(200 * 4096, 4096, read), lambda law: True))
+    assert [sample.lag is None for sample in samples] == [sample.shift is None for sample in samples] == [True, False]
     assert sum(no_mask_twice(sample).wrong for sample in samples) == (197 if period else 0)
-    for law, parameter in ((keep_rate, ""), (neighbours, "1"), (all_lags, ""), (streams, "twin")):
+    assert (sum(no_stretch_twice(sample).wrong for sample in samples) > 100) == bool(period)
+    for law, parameter in ((keep_rate, ""), (neighbours, "1"), (all_lags, ""), (all_shifts, ""), (streams, "twin")):
         assert period or sum(law(sample, parameter).log10_e for sample in samples) < MILLION

@@ -73,6 +73,7 @@ def test_profiles_plan_the_same_findings():
         "keep_rate",
         "segments",
         "neighbours",
+        "no_stretch_twice",
     }
 
 

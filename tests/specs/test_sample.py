@@ -74,7 +74,7 @@ def test_another_rounding_is_read_as_well_and_counted_as_inexact():
     (one, *_) = collected(backend(lambda x, random: np.where(random.random(x.shape) < 0.7, x / np.float32(0.7), 0)))
     assert not one.outcomes.broken
     assert 0 < one.outcomes.exact < one.outcomes.checked
-    assert one.mask.draws == 1024
+    assert one.mask.draws == 3 * 512
 
 
 def test_a_sum_is_forgiven_two_ulp_for_each_of_its_inexact_outputs_and_no_more():
@@ -133,17 +133,17 @@ def test_of_eight_large_plain_calls_seven_have_one_element_in_each_channel(layou
     def operator(x, random):
         sizes.append(x.size)
         kept = np.ones(x.shape, x.dtype)
-        if len(sizes) == 3 and x.size == 2 * SPARED:  # the first after two calls that named a lag
+        if len(sizes) == 4 and x.size == 2 * SPARED:  # the first after three calls that named a lag
             kept.reshape(-1)[-1] = 0
         return x * kept * (np.float32(1) / np.float32(0.7))
 
     where = {"op": "dropout2d", "shape": (256, 256, 1, 2), "draws": 12 * SPARED}
     read = collected(backend(operator, layout, "dropout2d"), **where)
-    assert [size // SPARED for size in sizes] == [2, 1, 2, *([1] * 7), 2, 1]
+    assert [size // SPARED for size in sizes] == [2, 1, 1, 2, *([1] * 7), 2]
     assert [one.constancy.checked // SPARED for one in read] == [1, 2]
-    assert [one.outcomes.checked // SPARED for one in read] == [3, 12]
+    assert [one.outcomes.checked // SPARED for one in read] == [4, 11]
     assert [one.constancy.wrong for one in read] == [0, 1]
-    assert all(one.sums.draws.sum() == SPARED * calls for one, calls in zip(read, (2, 10), strict=True))
+    assert all(one.sums.draws.sum() == SPARED * calls for one, calls in zip(read, (3, 9), strict=True))
 
 
 def test_a_write_to_the_input_is_seen_in_a_spared_call():

@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 from keeprate.specs.dropout.laws import modes, moments, one_mask, outcomes, streams
-from keeprate.specs.masks import independence, rate
+from keeprate.specs.masks import independence, rate, search, stretches
 
 READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, there are no masks to look at
+OF_MASKS = (rate, independence, stretches, search)
 LAWS = (
     outcomes.outcomes,
     one_mask.constancy,
-    *(replace(law, rests_on=READABLE) for law in (*rate.laws, *independence.laws, streams.data)),
+    *(replace(law, rests_on=READABLE) for module in OF_MASKS for law in module.laws),
+    replace(streams.data, rests_on=READABLE),
     moments.moments,
     one_mask.gradient,
     modes.evaluation,

@@ -148,6 +148,27 @@ def all_lags(backend: Any) -> None:
     pairs(seen[:, :-lag], seen[:, lag:])
 
 
+def all_shifts(backend: Any) -> None:
+    seen = masks(backend, CALLS)
+    spectra = np.fft.rfft(seen - seen.mean(), 2 * ENTRIES)
+    moved = np.fft.irfft((spectra[:-1].conj() * spectra[1:]).sum(axis=0))
+    overlap = abs(ENTRIES - np.arange(2 * ENTRIES))
+    shift = int((abs(moved) / (overlap + 64) ** 0.5).argmax())
+    shift -= 2 * ENTRIES if shift > ENTRIES else 0
+    print(f"the next mask fits best where it is moved by {shift}")
+    one, other = (seen[1:], seen[:-1]) if shift < 0 else (seen[:-1], seen[1:])
+    pairs(one[:, : ENTRIES - abs(shift)], other[:, abs(shift) :])
+
+
+def no_stretch_twice(backend: Any) -> None:
+    rare, text = min(P, 1 - P), masks(backend, CALLS).tobytes()
+    between = round(np.log(2**-11 / rare**2) / np.log(1 - rare))
+    ends, inner = (b"\x00", b"\x01") if P <= 0.5 else (b"\x01", b"\x00")
+    parts = text.split(ends + inner * between + ends)[1:]
+    stretches = [part[:1024] for part in parts if len(part) >= 1024]
+    print(f"{len(set(stretches)):,} different stretches of 1,024 entries ({len(stretches):,})")
+
+
 def blocks(backend: Any) -> None:
     split = masks(backend, CALLS)[:, : ENTRIES // WIDTH * WIDTH].reshape(-1, WIDTH)
     seen = np.bincount(split @ (1 << np.arange(WIDTH)), minlength=2**WIDTH) / len(split)
