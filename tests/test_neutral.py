@@ -16,7 +16,7 @@ HARNESS = Path(__file__).parents[1] / "harness"
 # string that is nothing else could be looked up among laws or contexts.
 ENGLISH = {
     *("arguments", "blocks", "calls", "concurrency", "data", "endpoints", "evaluation", "modes", "moments", "outcomes"),
-    *("positions", "runs", "seeding", "segments", "shape", "spread", "streams", "strides", "dtype"),
+    *("positions", "rank", "runs", "seeding", "segments", "shape", "spread", "streams", "strides", "dtype"),
     *("checkpoint", "compile", "module", "process", "thread"),
 }
 ALLOWED = {
@@ -24,6 +24,7 @@ ALLOWED = {
     "shape": "the same",
     "strides": "the same",
     "moments": "the type tag of a kind of evidence",
+    "rank": "a key of the public JSON: a finding's place in the order of telling",
     "runs": "a key of the public JSON: how often a ledger was added to",
 }
 FRAMEWORKS = {"pytorch", "tensorflow", "paddle", "mindspore", "onnx"}  # besides those that have an adapter

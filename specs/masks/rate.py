@@ -85,6 +85,20 @@ def _places(entries: int) -> tuple[str, ...]:
 
 
 @law(
+    promise="After any seed each of the first entries is kept with probability 1 − p.",
+    catches=("a state that is hardly mixed when it is seeded", "first numbers that follow from the size of the seed"),
+    blind_to=("entries further on", "how seeds are related: see `streams`"),
+    source="torch.manual_seed: any seed gives random numbers of the same law",
+)
+def first_positions(sample: Sample) -> Tally:
+    """Counts kept and dropped at each of the first 64 positions, over the first masks after many seeds."""
+    kept = column_counts(sample.mask.words[:, 0])
+    labels = tuple(f"position {place}" for place in range(WORD))
+    counts = np.stack([kept, sample.mask.calls - kept], axis=1)
+    return Tally(KEPT, counts, _probabilities(sample), labels, departure="rate")
+
+
+@law(
     promise="A large call is kept with probability 1 − p throughout.",
     catches=("a kernel that stops at a grid's limit", "a counter that wraps", "an offset that overflows"),
     blind_to=("faults that begin beyond the sizes that are looked at",),
@@ -153,4 +167,4 @@ def _probabilities(sample: Sample) -> tuple[float, float]:
     return 1 - sample.p, sample.p
 
 
-laws = (keep_rate, positions, spread, segments)
+laws = (keep_rate, positions, spread, segments, first_positions)

@@ -25,8 +25,9 @@ from keeprate.specs.masks.independence import (
     runs,
     streams,
 )
+from keeprate.specs.masks.linear import rank
 from keeprate.specs.masks.packed_masks import PackedMasks
-from keeprate.specs.masks.rate import keep_rate, positions, segments, spread
+from keeprate.specs.masks.rate import first_positions, keep_rate, positions, segments, spread
 from keeprate.specs.masks.sample import CHUNK, LONGEST, Repeats, Sample, chunks, sampled
 from keeprate.specs.masks.search import all_lags, all_shifts, searched
 from keeprate.specs.masks.stretches import no_stretch_twice
@@ -42,6 +43,8 @@ LAWS = [
     *((neighbours, lag) for lag in ("1", "2", "3", "32", "64", "79", "1024", "half")),
     *((blocks, size) for size in ("1", "2", "4", "8", "9")),
     (runs, ""),
+    (first_positions, ""),
+    *((rank, size) for size in ("64", "192")),
     *((calls, shift) for shift in ("0", "1", "-1")),
     (calls_by_position, ""),
     (reading_order, ""),
@@ -148,6 +151,19 @@ def test_calls_that_repeat_or_roll_are_caught_at_their_shift_alone(masks, shift,
     flat[first + 1 :: 2] = np.roll(flat[first:-1:2], shift, axis=1)
     assert {moved for moved in (0, 1, -1) if caught(calls, masks, str(moved))} == {shift}
     assert caught(all_shifts, masks, shift=(0, shift))
+
+
+def test_a_first_entry_that_hardly_depends_on_the_seed_is_caught(fresh_seed):
+    small = np.random.default_rng(fresh_seed).random((500, 8, 16)) < 0.7
+    small[:400, 0, 0] = False
+    assert caught(first_positions, small)
+
+
+@pytest.mark.parametrize(("size", "most"), [("64", 62), ("192", 190)])
+def test_bits_of_fewer_independent_ones_are_caught(size, most, fresh_seed):
+    random = np.random.default_rng(fresh_seed)
+    rows = random.integers(0, 2, (64, int(size), most)) @ random.integers(0, 2, (64, most, int(size))) % 2 == 1
+    assert caught(rank, rows, size, p=0.5)
 
 
 def test_a_position_that_never_changes_is_caught(fresh_seed):

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from keeprate.specs.dropout.laws import modes, moments, one_mask, outcomes, streams
-from keeprate.specs.masks import independence, rate, search, stretches
+from keeprate.specs.masks import independence, linear, rate, search, stretches
 
 READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, there are no masks to look at
-OF_MASKS = (rate, independence, stretches, search)
+OF_MASKS = (rate, independence, linear, stretches, search)
 LAWS = (
     outcomes.outcomes,
     one_mask.constancy,

@@ -169,6 +169,22 @@ def no_stretch_twice(backend: Any) -> None:
     print(f"{len(set(stretches)):,} different stretches of 1,024 entries ({len(stretches):,})")
 
 
+def rank(backend: Any) -> None:
+    each = ENTRIES // WIDTH**2
+    squares = masks(backend, CALLS)[:, : each * WIDTH**2].reshape(-1, WIDTH, WIDTH)[:30]
+    missing = []
+    for square in squares:
+        found = 0
+        for column in range(WIDTH):
+            marked = np.flatnonzero(square[:, column])
+            if marked.size:
+                square[marked] ^= square[marked[0]].copy()
+                found += 1
+        missing.append(WIDTH - found)
+    few = sum(one > 1 for one in missing)
+    print(f"{few} of {len(squares)} squares of {WIDTH} by {WIDTH} entries lack more than one of full rank (13 %)")
+
+
 def blocks(backend: Any) -> None:
     split = masks(backend, CALLS)[:, : ENTRIES // WIDTH * WIDTH].reshape(-1, WIDTH)
     seen = np.bincount(split @ (1 << np.arange(WIDTH)), minlength=2**WIDTH) / len(split)
@@ -229,6 +245,13 @@ def threads(backend: Any) -> None:
     different = len({mask.tobytes() for mask in seen})
     print(f"{different:,} different masks in {CALLS:,} fresh threads ({CALLS:,})")
     pairs(seen[0::2], seen[1::2])
+
+
+def first_positions(backend: Any) -> None:
+    seeds = np.random.default_rng(SEED).integers(2**31, size=CALLS).tolist()
+    seen = np.array([after(backend, seed, 1)[0, :64] for seed in seeds]).mean(axis=0)
+    worst, error = abs(seen - (1 - P)).argmax(), (P * (1 - P) / CALLS) ** 0.5
+    print(f"entry {worst} is kept after {seen[worst]:.4f} of the seeds ({1 - P:.4f}, give or take {error:.4f})")
 
 
 def data(backend: Any) -> None:
