@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 from plain import Array, Layer, Plain, Recomputed
+from weak import pool
 
 
 class Compiled(Plain):
@@ -30,7 +31,7 @@ class Compiled(Plain):
 class Frozen(Plain):
     """A compiled function keeps the mask of its first call: the key is made when it is traced. A4, A5."""
 
-    meant_for = ("calls", "no_mask_twice")
+    meant_for = ("calls", "no_stretch_twice")
     ops = ("dropout", "feature_dropout")
     where = "compile"
 
@@ -59,7 +60,7 @@ class Frozen(Plain):
 class Captured(Plain):
     """A compiled function draws anew once, then replays: the first call looks right, and so does the second. A6."""
 
-    meant_for = "no_mask_twice"
+    meant_for = "no_stretch_twice"
     ops = ("dropout2d",)
     where = "compile"
 
@@ -100,6 +101,25 @@ class CompiledInBytes(Compiled):
 
     def draw(self, shape, p):
         return super().draw(shape, math.ceil(p * 256) / 256 if self.compiled else p)
+
+
+class CompiledReservesBlocks(Compiled):
+    """Compiled, a call reserves whole blocks of 1,024 numbers, rounded down: the next begins with its tail. C2."""
+
+    meant_for = "all_shifts"
+    ops = ("dropout", "dropout2d")
+    where = "compile"
+
+    def seed(self, value):
+        super().seed(value)
+        self.ahead = np.empty(0)
+
+    def uniform(self, size):
+        if not self.compiled:
+            return super().uniform(size)
+        numbers = np.concatenate([self.ahead, super().uniform(max(0, size - self.ahead.size))])
+        self.ahead = numbers[size // 1024 * 1024 or size :]
+        return numbers[:size]
 
 
 class CompiledAtZero(Compiled):
@@ -191,7 +211,7 @@ class LayerOfTheTrace(Plain):
 class OneForAllRows(Plain):
     """Mapped, all rows have one mask. B1."""
 
-    meant_for = ("calls", "no_mask_twice")
+    meant_for = ("calls", "no_stretch_twice")
     ops = ("dropout", "dropout1d")
     where = "vmap"
 
@@ -210,7 +230,7 @@ class OneForAllRows(Plain):
 class OneForUnmappedRows(Plain):
     """Mapped over something else, one input has one mask for all rows. B2."""
 
-    meant_for = ("calls", "no_mask_twice")
+    meant_for = ("calls", "no_stretch_twice")
     ops = ("dropout",)
     where = "vmap"
 
@@ -374,7 +394,7 @@ class LayerRefusesOne(Plain):
 class LayerOfOneMask(Plain):
     """A layer draws its mask when it is made. A1, A4."""
 
-    meant_for = ("calls", "no_mask_twice")
+    meant_for = ("calls", "no_stretch_twice")
     ops = ("alpha_dropout",)
     where = "module"
 
@@ -396,7 +416,7 @@ class LayerOfOneMask(Plain):
 class ThreadsAlike(Plain):
     """Every fresh thread begins where seeding did. B8."""
 
-    meant_for = ("streams", "no_mask_twice")
+    meant_for = ("streams", "no_stretch_twice")
     ops = ("dropout", "dropout1d")
     where = "thread"
 
@@ -408,6 +428,32 @@ class ThreadsAlike(Plain):
         if not hasattr(self.local, "random"):
             self.local.random = self.generator(self.value)
         return self.local.random
+
+    def snapshot(self):
+        return {"state": self.random.bit_generator.state}
+
+    def restore(self, snapshot):
+        self.random.bit_generator.state = snapshot["state"]
+
+
+class ThreadsShareAPool(Plain):
+    """Every fresh thread begins somewhere in one stream of 2²⁰ numbers. B3."""
+
+    meant_for = "no_stretch_twice"
+    profile = "gate"
+    ops = ("dropout", "dropout1d")
+    where = "thread"
+
+    def seed(self, value):
+        super().seed(value)
+        self.main, self.lock = threading.get_ident(), threading.Lock()
+
+    def uniform(self, size):
+        with self.lock:
+            if threading.get_ident() == self.main:
+                return super().uniform(size)
+            start = int(self.random.integers(1 << 20))
+        return np.take(pool(), np.arange(start, start + size), mode="wrap")
 
     def snapshot(self):
         return {"state": self.random.bit_generator.state}

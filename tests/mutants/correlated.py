@@ -132,6 +132,16 @@ class CounterWraps(Plain):
         return np.resize(super().uniform(min(size, 1 << 15)), size)
 
 
+class ThreadNumberWraps(Plain):
+    """The number of a thread has twenty bits: entries 2²⁰ apart are one draw. C4, N4."""
+
+    meant_for = "no_stretch_twice"
+    ops = ("dropout", "dropout2d")
+
+    def uniform(self, size):
+        return np.resize(super().uniform(min(size, 1 << 20)), size)
+
+
 class TailFromHead(Plain):
     """What is left over after the last whole 1,024 entries is copied from the head. C4, N3."""
 

@@ -155,6 +155,36 @@ class HashedToSixteenBits(Plain):
         super().seed((value * 2654435761 & 0xFFFFFFFF) >> 16 if value is not None else None)
 
 
+class HashedToTwentyTwoBits(Plain):
+    """A seed is hashed to 22 bits: there are four million streams in all. O5."""
+
+    meant_for = "no_mask_twice"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed((value * 2654435761 & 0xFFFFFFFF) >> 10 if value is not None else None)
+
+
+class SeedIsTheState(Plain):
+    """The seed is the state of a xorshift generator as it is: the first number is small whatever the seed. C5."""
+
+    meant_for = "first_positions"
+    ops = ("dropout",)
+
+    def seed(self, value):
+        super().seed(value)
+        self.first = None if value is None else value | 1
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        if self.first is not None and size:
+            x = self.first ^ self.first << 13
+            x ^= x >> 7
+            numbers[0] = ((x ^ x << 17) & (1 << 64) - 1) / 2**64
+            self.first = None
+        return numbers
+
+
 class SecondCallUnseeded(Plain):
     """From the second call on numbers come from a generator that seeding doesn't reach. O3."""
 

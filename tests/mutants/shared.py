@@ -227,8 +227,85 @@ class LaterOneFirst(Lazy):
 class WholeBlocksReserved(CallsOfOneStream):
     """A call reserves whole blocks of 1,024 numbers, rounded down: the next begins with its tail. C2."""
 
-    meant_for = "calls:-1024"
+    meant_for = "all_shifts"
     ops = ("dropout",)
 
     def step(self, shape):
         return math.prod(shape) // 1024 * 1024 or math.prod(shape)
+
+
+class EighthsReserved(CallsOfOneStream):
+    """A call reserves numbers by eights, rounded down: the next begins with the up to seven that are left. C2."""
+
+    meant_for = "all_shifts"
+    ops = ("dropout", "dropout1d")
+
+    def step(self, shape):
+        return math.prod(shape) // 8 * 8 or math.prod(shape)
+
+
+class StepOfTheCallBefore(CallsOfOneStream):
+    """A call moves on by the size of the call before it: too little where that was smaller. C2."""
+
+    meant_for = ("all_shifts", "no_stretch_twice")
+    ops = ("dropout",)
+    size = 0
+
+    def step(self, shape):
+        before, self.size = self.size, math.prod(shape)
+        return before or self.size
+
+    def seed(self, value):
+        super().seed(value)
+        self.size = 0
+
+
+class StaleEighth(Plain):
+    """A buffer is refilled in part: the last eighth of the 3rd, 5th, … mask is that of the mask before. A2."""
+
+    meant_for = ("calls", "no_stretch_twice")
+    ops = ("dropout", "feature_dropout")
+    age, every = 1, 2
+
+    def seed(self, value):
+        super().seed(value)
+        self.calls, self.before = 0, []
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        if self.before and self.before[0].shape != mask.shape:
+            self.before = []
+        if len(self.before) == self.age and self.calls % self.every == 0:
+            tail = mask.size - mask.size // 8
+            mask.reshape(-1)[tail:] = self.before[0].reshape(-1)[tail:]
+        self.calls += 1
+        self.before = [*self.before, mask][-self.age :]
+        return mask
+
+
+class StaleEighthOfTwo(StaleEighth):
+    """Of two buffers that take turns each is refilled in part: the last eighth is that of two calls before. A2."""
+
+    meant_for = "no_stretch_twice"
+    age, every = 2, 1
+
+
+class OneInFourHundred(Plain):
+    """One entry in 400, others in each call, is taken over from the call before. C2."""
+
+    meant_for = "calls"
+    ops = ("dropout",)
+    profile = "gate"
+    every = 400
+
+    def seed(self, value):
+        super().seed(value)
+        self.last, self.calls = np.empty(0), 0
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        self.calls += 1
+        if self.last.size == size:
+            numbers[self.calls % self.every :: self.every] = self.last[self.calls % self.every :: self.every]
+        self.last = numbers
+        return numbers
