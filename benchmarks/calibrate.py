@@ -2,12 +2,12 @@
 
     python benchmarks/calibrate.py [--runs 2000] [--power 3000] [--races 100]
 
-For each law that judges by an e-value, on the cells of its `quick` plan at p = 0.3, and for each parameter of those
-laws whose cells depend on it:
+For each law that judges by an e-value, on the cells of its `quick` plan at p = 0.3, or where it looks if not there, and
+for each parameter of those laws whose cells depend on it:
 
 - `mean e`: E[e] of a kept promise, by exact enumeration of every outcome of small samples; the largest. At most 1.
 - `KS`, `p < 0.01`: p-values of faithful masks, one a run, so that they are independent: the Kolmogorov-Smirnov distance
-  from uniform with its p-value, and how many are below 0.01.
+  from uniform with its p-value, and how many are below 0.01. (Of `rank` few values occur, as it counts few squares.)
 - `caught`: of samples that are off by what the law calls detectable, in the worst cell and direction, how many break;
   simulated, but of the keep rate exact.
 
@@ -54,16 +54,28 @@ RATE, OFF, SHARE = 0.7, 0.001, 1e-9  # the race
 
 
 def chosen(suite: Suite) -> dict[str, tuple[Promise, Case]]:
-    """For each law that judges by evidence, its first promise in `quick` with a case at P, and that case; by name."""
+    """By name each law that judges by evidence, with its first promise in `quick` that has a case of OP at P, and that.
+
+    Of a law that doesn't look there, its first promise anywhere.
+    """
     found: dict[str, tuple[Promise, Case]] = {}
-    for promise in suite.promises("quick").values():
-        looks = [case for case in promise.cases if case.parameters.get("p") == P and case.context in ("eager", "grad")]
-        if promise.id.op == OP and promise.share and looks:
-            entries = math.prod(CONTRACTS[OP].mask_shape(looks[0].shape))
-            if promise.id.law == "spread:call" and looks[0].draws < FEWEST * entries:
+    plain = {
+        text: [case for case in promise.cases if case.context in ("eager", "grad")]
+        for text, promise in suite.promises("quick").items()
+        if promise.share
+    }
+    there = {
+        text: [case for case in cases if (case.op, case.parameters.get("p")) == (OP, P)]
+        for text, cases in plain.items()
+    }
+    for looks in (there, plain):
+        for text, (case, *_) in ((text, cases) for text, cases in looks.items() if cases):
+            promise = suite.promises("quick")[text]
+            entries = math.prod(CONTRACTS[case.op].mask_shape(case.shape))
+            if promise.id.law == "spread:call" and case.draws < FEWEST * entries:
                 continue  # too few calls for a chi-square
             name = promise.id.law if promise.id.family in BY_PARAMETER else promise.id.family
-            found.setdefault(name, (promise, looks[0]))
+            found.setdefault(name, (promise, case))
     return found
 
 
