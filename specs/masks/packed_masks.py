@@ -6,6 +6,7 @@ import functools
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ Pairs = tuple[int, int, int]  # both, one and none kept
 WORD = 64
 PATTERN = 16  # entries of the longest pattern that is counted
 ALL = np.uint64(2**64 - 1)
+SKIPS = (
+    0,
+    21,
+    42,
+)  # 0b000000, 0b010101, 0b101010: any entry is in the first half of a block of 2ᵏ⁺¹ from one of them on
+FEW = 4  # blocks of whole words of a call, at most, of which what the last one leaves is counted as well
 LOWEST = np.uint64(0x0101010101010101)  # the lowest bit of each byte
 
 
@@ -83,10 +90,6 @@ class PackedMasks:
         """Entries that were kept, in all."""
         return total(self.by_word)
 
-    def _kept_up_to(self, words: int) -> int:
-        """Entries that were kept in the first `words` words of the calls."""
-        return self.kept if words == self.words.shape[1] else total(self.by_word[:, :words])
-
     def windows(self, size: int) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Kept entries of each disjoint window of `size` entries, 64·4ᵏ, calls one after another."""
         if size == WORD:
@@ -104,48 +107,73 @@ class PackedMasks:
     def pairs(self, lag: int) -> Pairs:
         """How many disjoint pairs of entries `lag` apart in flat order were both, one and not kept.
 
-        Entries are taken in blocks of 2·lag or a little more, those in front paired with those behind; within each
-        word where a block fits into one, else within each call. Where no block fits, a call's first entries are paired
-        with its last.
+        Blocks of `lag` entries are paired, the first with the second, the third with the fourth, …; in other calls, or
+        in other words of a single one, they begin elsewhere, so that no two entries go unseen for ever.
         """
-        whole, part = divmod(lag, WORD)
-        if 2 * lag >= self.entries:
-            return pairs_between(self, self, lag)
-        if 2 * lag <= WORD and self.entries % WORD == 0:
+        if 2 * lag <= WORD and not WORD % (2 * lag) and self.turned.size:
             return self._pairs_in_words(lag)
-        size = 2 * whole + (2 if part else 0)  # words of a block
-        blocks = self.entries // WORD // size
-        if not blocks:
-            return self._pairs_one_by_one(lag)
-        words = self.words[:, : blocks * size].reshape(self.calls, blocks, size)
-        if not part:
-            both = _halves_joined(words, whole)
-            return _pairs(_count(both), self._kept_up_to(blocks * size), self.calls * blocks * lag)
-        left = words[:, :, : whole + 1].copy()
-        left[:, :, whole] &= ALL >> np.uint64(WORD - part)  # entries from `lag` on are the others' partners
-        right = words[:, :, whole : 2 * whole + 1] >> np.uint64(part)
-        right |= words[:, :, whole + 1 :] << np.uint64(WORD - part)
-        right[:, :, whole] &= ALL >> np.uint64(WORD - part)
-        return _pairs(_count(left & right), _count(left) + _count(right), self.calls * blocks * lag)
+        found = np.zeros(3, dtype=np.int64)
+        for number, part in enumerate(self.halves if lag * (4 if self.calls == 1 else 2) < self.entries else [self]):
+            found += part._pairs_of_blocks(lag, skip=number * lag)
+        both, one, none = found.tolist()
+        return both, one, none
+
+    @cached_property
+    def halves(self) -> list[PackedMasks]:
+        """Two parts of the calls, or of the words of a single one."""
+        return self.parts(2)
+
+    def parts(self, number: int) -> list[PackedMasks]:
+        """As many parts of the calls; of a single call, of its words."""
+        if self.calls > 1:
+            return [
+                self.take(slice(part * self.calls // number, (part + 1) * self.calls // number))
+                for part in range(number)
+            ]
+        edges = [part * self.words.shape[1] // number for part in range(number + 1)]
+        return [
+            PackedMasks(self.words[:, start:end], (min(end * WORD, self.entries) - start * WORD,))
+            for start, end in pairwise(edges)
+        ]
+
+    @cached_property
+    def turned(self) -> Words:
+        """Whole words of all calls, in each third from another entry on: `SKIPS` says from which.
+
+        Two entries of one word that are a block of 1, 2, 4, …, 32 apart are then in one pair of blocks in some third.
+        """
+        parts = zip(self.parts(len(SKIPS)), SKIPS, strict=True)
+        return np.concatenate(
+            [later(part.words, skip, (part.entries - skip) // WORD).reshape(-1) for part, skip in parts]
+        )
 
     def _pairs_in_words(self, lag: int) -> Pairs:
         if lag in (1, 2, 4):  # a block is a pattern, and these are counted for other laws
             joint = int(self.patterns(2 * lag) @ _pairs_of_patterns(lag))
-            return _pairs(joint, self.kept, self.words.size * WORD // 2)
-        first, pairs = _first_halves(lag)
-        both = self.words >> np.uint64(lag)
-        both &= self.words
-        both &= first
-        entries = first | first << np.uint64(lag)
-        kept = self.kept if entries == ALL else _count(self.words & entries)
-        return _pairs(_count(both), kept, self.words.size * pairs)
+        else:
+            both = self.turned >> np.uint64(lag)
+            both &= self.turned
+            both &= _first_halves(lag)
+            joint = _count(both)
+        return _pairs(joint, self._kept_in_turned, self.turned.size * WORD // 2)
 
-    def _pairs_one_by_one(self, lag: int) -> Pairs:
-        """The same for calls too small for words; none if a call is shorter than two lags."""
-        blocks = self.entries // (2 * lag)
-        halves = self.unpack()[:, : blocks * 2 * lag].reshape(self.calls, blocks, 2, lag)
-        both = int((halves[:, :, 0] & halves[:, :, 1]).sum(dtype=np.int64))
-        return _pairs(both, int(halves.sum(dtype=np.int64)), self.calls * blocks * lag)
+    @cached_property
+    def _kept_in_turned(self) -> int:
+        return _count(self.turned)
+
+    def _pairs_of_blocks(self, lag: int, skip: int) -> Pairs:
+        """Pairs of blocks of `lag` entries, from entry `skip` on, which is a multiple of it."""
+        whole, part = divmod(lag, WORD)
+        blocks = (self.entries - skip) // lag // 2
+        if not part and blocks > FEW:
+            place = slice(skip // WORD, skip // WORD + 2 * whole * blocks)
+            both = _count(_halves_joined(self.words[:, place].reshape(self.calls, blocks, 2 * whole), whole))
+            return _pairs(both, total(self.by_word[:, place]), self.calls * blocks * lag)
+        leading, either, number = _blocks(self.entries, lag, skip)
+        behind = later(self.words, lag, self.words.shape[1])  # shorter where nothing follows the last words
+        joined = behind & self.words[:, : behind.shape[1]]
+        joined &= leading[: behind.shape[1]]
+        return _pairs(_count(joined), _count(self.words & either), self.calls * number)
 
     def take(self, calls: npt.NDArray[np.intp] | slice) -> PackedMasks:
         """The masks of some of the calls."""
@@ -174,14 +202,13 @@ class PackedMasks:
         return pairs_between(self.take(slice(0, whole, 2)), self.take(slice(1, whole, 2)), shift)
 
     def patterns(self, size: int) -> npt.NDArray[np.int64]:
-        """(2^size,) how often each pattern of `size` (1, 2, 4, 8 or 16) disjoint neighbours occurred.
+        """(2^size,) how often each pattern of `size` (1, 2, 4, 8 or 16) disjoint neighbours occurred, in whole words.
 
-        Bit k of a pattern is its k-th entry. What 16 does not divide, at the end of a call, is left out.
+        Bit k of a pattern is its k-th entry. The words are those of `turned`.
         """
         if size not in self._by_pattern:
             if size == PATTERN:
-                whole = self.words.view(np.uint16)[:, : self.entries // PATTERN]
-                self._by_pattern[size] = np.bincount(whole.reshape(-1), minlength=2**PATTERN)
+                self._by_pattern[size] = np.bincount(self.turned.view(np.uint16), minlength=2**PATTERN)
             else:
                 halves = self.patterns(2 * size).reshape(2**size, 2**size)
                 self._by_pattern[size] = halves.sum(axis=0) + halves.sum(axis=1)
@@ -237,10 +264,9 @@ def column_counts(words: Words) -> npt.NDArray[np.int64]:
 
 
 @functools.cache
-def _first_halves(lag: int) -> tuple[np.uint64, int]:
-    """The entries of a word that lie in the first half of a block of 2·lag entries, and their number."""
-    first = sum(((1 << lag) - 1) << start for start in range(0, WORD - 2 * lag + 1, 2 * lag))
-    return np.uint64(first), first.bit_count()
+def _first_halves(lag: int) -> np.uint64:
+    """The entries of a word that lie in the first half of a block of 2·lag entries."""
+    return np.uint64(sum(((1 << lag) - 1) << start for start in range(0, WORD, 2 * lag)))
 
 
 @functools.cache
@@ -248,6 +274,18 @@ def _pairs_of_patterns(lag: int) -> npt.NDArray[np.uint8]:
     """(2^(2·lag),) how many pairs of entries `lag` apart each pattern keeps both of."""
     kept = np.arange(1 << 2 * lag, dtype=np.uint64)
     return np.bitwise_count(kept & kept >> np.uint64(lag))
+
+
+@functools.lru_cache(maxsize=64)
+def _blocks(entries: int, lag: int, skip: int) -> tuple[Words, Words, int]:
+    """(words,) the first entries of pairs; (words,) the entries of all pairs; how many pairs there are."""
+    entry = np.arange(entries - lag)
+    leading = np.zeros(entries, dtype=np.bool_)
+    leading[: entries - lag] = (entry >= skip) & ((entry - skip) // lag % 2 == 0)
+    either = leading.copy()
+    either[lag:] |= leading[: entries - lag]
+    first, both = PackedMasks.of(np.stack([leading, either])).words
+    return first, both, int(leading.sum())
 
 
 def _halves_joined(blocks: Words, size: int) -> Words:

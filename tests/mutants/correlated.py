@@ -122,6 +122,32 @@ class LaggedEcho(Plain):
         return numbers
 
 
+class BlocksOverlap(Plain):
+    """Each block of 256 threads begins with the last four numbers of the block before. C2."""
+
+    meant_for = "neighbours:4"
+    ops = ("dropout", "dropout2d")
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        blocks = numbers[: size // 256 * 256].reshape(-1, 256)
+        blocks[1:, :4] = blocks[:-1, -4:].copy()
+        return numbers
+
+
+class RowsOverlap(Plain):
+    """Row 2k + 1 of 1,024 entries begins with the last sixteenth of row 2k's, row 2k + 2 with none of 2k + 1's. C2."""
+
+    meant_for = "neighbours:64"
+    ops = ("dropout",)
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        rows = numbers[: size // 2048 * 2048].reshape(-1, 2, 1024)
+        rows[:, 1, :64] = rows[:, 0, -64:]
+        return numbers
+
+
 class CounterWraps(Plain):
     """The counter has fifteen bits: entries 32,768 apart are one draw. C4, N4."""
 

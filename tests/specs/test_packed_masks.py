@@ -25,21 +25,54 @@ def test_bits_come_back_as_they_went_in(packed):
     assert bits.kept == masks.sum()
 
 
-@pytest.mark.parametrize("lag", [1, 2, 3, 4, 8, 32, 64, 128, 33, 79])
-def test_pairs_are_those_of_disjoint_blocks(packed, lag):
+def parts(masks, number):
+    """Parts of the calls, or of the words of a single one, as plain arrays."""
+    if len(masks) > 1:
+        return np.split(masks, [part * len(masks) // number for part in range(1, number)])
+    words = -(-masks.shape[1] // 64)
+    return np.split(masks, [part * words // number * 64 for part in range(1, number)], axis=1)
+
+
+def turned(masks):
+    """Whole words of each third, from another entry on."""
+    moved = [part[:, skip:] for part, skip in zip(parts(masks, 3), (0, 21, 42), strict=True)]
+    return np.concatenate([part[:, : part.shape[1] // 64 * 64].reshape(-1, 64) for part in moved])
+
+
+@pytest.mark.parametrize("calls", [10, 3, 1])
+@pytest.mark.parametrize("lag", [1, 2, 3, 4, 8, 9, 32, 33, 64, 79, 128, 320, 640])
+def test_pairs_are_those_of_disjoint_blocks_by_turns(packed, lag, calls):
     bits, masks = packed
+    bits, masks = bits.take(slice(calls)), masks[:calls]
     size = masks.shape[1]
-    if 2 * lag > size:
-        pytest.skip("no block fits")
-    length = 128 * (lag // 64) + (128 if lag % 64 else 0)  # of a block of whole words
-    if 2 * lag <= 64 and size % 64 == 0:  # blocks stay within words
-        whole = 64 // (2 * lag) * 2 * lag
-        blocks = masks.reshape(10, -1, 64)[:, :, :whole].reshape(-1, 2, lag)
-    elif size >= length:
-        blocks = masks[:, : size // length * length].reshape(-1, length)[:, : 2 * lag].reshape(-1, 2, lag)
-    else:
-        blocks = masks[:, : size // (2 * lag) * 2 * lag].reshape(-1, 2, lag)
-    assert bits.pairs(lag) == both_one_none(blocks[:, 0], blocks[:, 1])
+    if lag >= size:
+        pytest.skip("no pair fits")
+    if lag in (1, 2, 4, 8, 32) and turned(masks).size:
+        blocks = turned(masks).reshape(-1, 2, lag)
+        assert bits.pairs(lag) == both_one_none(blocks[:, 0], blocks[:, 1])
+        return
+    left, right = [], []
+    for number, part in enumerate(parts(masks, 2) if lag * (4 if calls == 1 else 2) < size else [masks]):
+        size, skip = part.shape[1], number * lag
+        whole = (size - skip) // lag // 2
+        if lag % 64 == 0 and whole > 4:  # pairs of whole blocks
+            size = skip + whole * 2 * lag
+        first = [place for place in range(skip, size - lag) if (place - skip) // lag % 2 == 0]
+        left.append(part[:, first].ravel())
+        right.append(part[:, np.add(first, lag).astype(int)].ravel())
+    assert bits.pairs(lag) == both_one_none(np.concatenate(left), np.concatenate(right))
+
+
+@pytest.mark.parametrize("calls", [3, 1])
+@pytest.mark.parametrize("lag", [1, 2, 4, 8, 9, 16, 32, 33, 64, 96, 128])
+def test_any_two_entries_a_lag_apart_are_a_pair_in_some_call_or_place(lag, calls):
+    period = 128 * lag
+    masks = np.ones((calls, 6 * period), dtype=bool)
+    for place in range(0, period, lag // 2 + 5):
+        twin = masks.copy()  # two entries of each period are dropped, and no two others a lag apart
+        for start in range(place, 6 * period - lag, period):
+            twin[:, [start, start + lag]] = False
+        assert PackedMasks.of(twin).pairs(lag)[2] > 0
 
 
 @pytest.mark.parametrize("shift", [0, 1, -1, 5, 64, -64, 70])
@@ -76,11 +109,11 @@ def test_pairs_of_masks_of_two_sizes_are_shifted(shift, fresh_seed):
     assert found == both_one_none(left[:, :pairs], right[:, :pairs])
 
 
+@pytest.mark.parametrize("calls", [10, 3, 1])
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
-def test_patterns_are_those_of_disjoint_neighbours(packed, size):
+def test_patterns_are_those_of_disjoint_neighbours_by_turns(packed, size, calls):
     bits, masks = packed
-    whole = masks[:, : masks.shape[1] // 16 * 16].reshape(-1, size)
-    values = whole @ (1 << np.arange(size))
+    bits, values = bits.take(slice(calls)), turned(masks[:calls]).reshape(-1, size) @ (1 << np.arange(size))
     assert np.array_equal(bits.patterns(size), np.bincount(values, minlength=2**size))
 
 
