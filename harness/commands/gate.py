@@ -34,14 +34,14 @@ from keeprate.harness.commands.options import (
 )
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
-from keeprate.harness.judging.gate import answer_in_full, no_verdict, open_children, open_runner
+from keeprate.harness.judging.durations import slowest
+from keeprate.harness.judging.gate import Docket, answer_in_full, no_verdict, open_children, open_runner
 from keeprate.harness.judging.known import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.text import failure_text, filled, sentence, show
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import Recording
 from keeprate.harness.ledger.store import Ledger
-from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.protocol.suite import PROFILES
 from keeprate.harness.untrusted_text import for_terminal
@@ -61,11 +61,13 @@ from keeprate.harness.workers.resources import Resources
     metavar="FILE",
     help="Write what broke, and what was known, as a list for --known, to adopt the gate today.",
 )
+@click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest cases, 0 for all.")
 @ledger_option
 @executor_option
 def gate(
     json_path: Path | None,
     write_known: Path | None,
+    durations: int | None,
     ledger: Path | None,
     **options: Any,
 ) -> None:
@@ -85,13 +87,14 @@ def gate(
     check_apart({"--json": json_path, "--ledger": ledger, "--write-known": write_known}, files)
     _warn_of_idle(request)
     with _recorded(request, ledger) as runner:
-        verdict, _ = _judge(request, runner, json_path)
+        verdict, docket = _judge(request, runner, json_path)
 
     def known() -> str:
         return known_text(unlisted(verdict.findings), request.known.text or HEAD)
 
     unwritten = _write_all({json_path: verdict.to_json, write_known: known})
-    show(verdict, console(sys.stdout))
+    timed = () if durations is None else slowest(docket.all(), verdict.run.get("studies", {}), durations)
+    show(verdict, console(sys.stdout), above=timed)
     for line in github.annotated(verdict):
         click.echo(line)
     _refuse_if(unwritten)
@@ -151,7 +154,7 @@ def replay(
     check_apart({"--json": json_path, "--snippet": snippet}, request.files())
     screen = console(sys.stdout)
     with open_children(request, replace(request.resources, workers=request.resources.workers or 1)) as runner:
-        verdict, results = _judge(request, runner, json_path)
+        verdict, docket = _judge(request, runner, json_path)
         unwritten = _write_all({json_path: verdict.to_json})
         (found,) = verdict
         law = verdict.laws[request.promises[finding].id.family]
@@ -159,11 +162,12 @@ def replay(
         _refuse_if(unwritten)
         code = verdict.exit_code
         if found.status in ("kept", "broken", "error"):
-            seen = Closeup(request, finding, results, runner)
+            seen = Closeup(request, finding, docket.results["backend"], runner)
             seen.show(screen)
             if fresh:
                 other = replace(request, seed=secrets.randbits(31))
-                code = max(code, seen.show_together(_judge(other, runner, None), other.seed, screen))
+                again, drawn = _judge(other, runner, None)
+                code = max(code, seen.show_together((again, drawn.results["backend"]), other.seed, screen))
             if shrink:
                 seen.show_smallest(screen)
             if snippet is not None:
@@ -264,7 +268,7 @@ def _refuse_unrecorded(runner: Runner) -> None:
         raise runner.failure
 
 
-def _judge(request: Request, runner: Runner, json_path: Path | None) -> tuple[Verdict, Mapping[str, Result]]:
+def _judge(request: Request, runner: Runner, json_path: Path | None) -> tuple[Verdict, Docket]:
     """Runs the request, with progress where someone looks; writes the JSON where there is no verdict to show."""
     try:
         with progress(MofNCompleteColumn()) as bar:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.judging.durations import by_study
 from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
 from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import ALPHA, Given, Request, ask
@@ -74,6 +76,10 @@ class Docket:
                 if not self._missing[text]:
                     self.conclude(text)
 
+    def all(self) -> Iterator[Result]:
+        """What every case gave so far, the reference's as well."""
+        return chain.from_iterable(side.values() for side in self.results.values())
+
     def conclude(self, text: str) -> Judged:
         """One finding, and what the reference breaks in its place."""
         if text not in self._concluded:
@@ -120,6 +126,7 @@ def conclude(docket: Docket, run: dict[str, Any], *, isolated: bool) -> Verdict:
     failures = [one.failure for one in concluded if one.failure]
     statuses = {one.finding.id: one.finding.status for one in concluded}
     findings = tuple(explained(request, one.finding, statuses.get) for one in concluded)
+    run = {**run, "studies": studies} if (studies := by_study(docket.all(), request.plan)) else run
     return Verdict(
         backend={**_described(given.offer), "isolated": isolated},
         reference={**_described(given.beside), "failures": failures, "known": _known(concluded)},
@@ -208,8 +215,8 @@ def answer(request: Request, runner: Runner, progress: Callable[[int, int], None
 
 def answer_in_full(
     request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None
-) -> tuple[Verdict, Mapping[str, Result]]:
-    """The same, and what the backend's cases gave, by their ids.
+) -> tuple[Verdict, Docket]:
+    """The same, and what every case gave.
 
     Raises:
         UsageError: there is no such backend.
@@ -225,7 +232,7 @@ def answer_in_full(
             progress(number, len(todo))
     verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated)
     shown = pictures(given, verdict.leads, docket.results["backend"], runner.picture)
-    return replace(verdict, pictures=shown), docket.results["backend"]
+    return replace(verdict, pictures=shown), docket
 
 
 def refuse_faulty(looks: Sequence[AdapterCheck], backend: str) -> None:

@@ -31,11 +31,15 @@ def verdict_text(verdict: Decision, *, failures: bool = True) -> str:
     return for_terminal(out.getvalue())
 
 
-def show(verdict: Decision, console: Console, *, failures: bool = True) -> None:
-    """Prints the verdict on `console`, failures first, so that the last lines are the verdict."""
+def show(verdict: Decision, console: Console, *, failures: bool = True, above: Iterable[str] = ()) -> None:
+    """Prints the verdict on `console`, failures first, so that the last lines are the verdict.
+
+    Args:
+        above: lines that stand between the failures and the table.
+    """
     for text in failure_texts(verdict) if failures else ():
         console.print(escape(text), highlight=False, soft_wrap=True)
-    for line in _causes(verdict):
+    for line in (*_causes(verdict), *above):
         console.print(escape(line), highlight=False, soft_wrap=True)
     console.print(_table(verdict))
     for line in remarks(verdict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from queue import SimpleQueue
@@ -168,13 +169,15 @@ class Children:
         breaker, op = self._breakers[job.role], job.case.op
         if ended := breaker.ended(op):
             return Result(job.role, job.case.id, error=ended, error_kind=GIVEN_UP)
+        started = time.monotonic()
         try:
             result = worker.run(job)
         except ChildDiedError as how:
             if not worker.child.serves and any(other.child.serves for other in self._workers):
                 return None
             breaker.lost(op, str(how), limit=how.limit)
-            return Result(job.role, job.case.id, error=str(how), error_kind=how.kind)
+            seconds = round(time.monotonic() - started, 6)
+            return Result(job.role, job.case.id, error=str(how), error_kind=how.kind, seconds=seconds)
         breaker.answered()
         return result
 

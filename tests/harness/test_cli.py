@@ -77,6 +77,8 @@ def assert_refused(run, code, *words):
         (["--known", "."], ["known deviations .: Is a directory"]),
         (["--suite", "nix"], ["no suite named 'nix'. Installed: dropout."]),
         (["--suite", "nix.py"], ["no suite file 'nix.py'"]),
+        (["--durations", "-1"], ["'--durations'", "-1 is not in the range x>=0"]),
+        (["--durations", "all"], ["'--durations'", "'all' is not a valid integer range"]),
         (["--bakend", "mlx"], ["No such option '--bakend'", "--backend"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0].startswith("-") else "",
