@@ -70,7 +70,7 @@ def draw(
     refuse_faulty(runner.check(), request.backend)
     run = ledger.begin(request, offers, machine, kind="nightly", workers=runner.count, seed=seed)
     given = replace(request, seed=run.first_seed).given(*offers)
-    todo = Agenda(given, ledger, run)
+    todo = Agenda(given, ledger, run, workers=runner.count)
     try:
         for result in runner.map(todo.until(time.monotonic() + budget)):
             totals = ledger.add(run, result, time.monotonic() - started)

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS run (
     first_seed INTEGER NOT NULL CHECK (first_seed >= 0),
     seeds INTEGER NOT NULL CHECK (seeds > 0),
     cases INTEGER NOT NULL CHECK (cases >= 0),  -- passes over a case, of the backend and of the reference
-    draws INTEGER NOT NULL CHECK (draws BETWEEN 0 AND 1000000000000000),  -- of the backend
+    draws INTEGER NOT NULL CHECK (draws BETWEEN 0 AND 1000000000000000000),  -- of the backend
     errors INTEGER NOT NULL CHECK (errors >= 0),
     apart INTEGER NOT NULL CHECK (apart IN (0, 1)),  -- 1 while `recent` has all that it added
     host TEXT NOT NULL CHECK (length(host) <= 500),

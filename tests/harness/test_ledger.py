@@ -26,13 +26,13 @@ from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger import schema
-from keeprate.harness.ledger.agenda import REFERENCE, Agenda
+from keeprate.harness.ledger.agenda import LOOKS, REFERENCE, RESULTS, Agenda
 from keeprate.harness.ledger.encoding import join, split
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.history import tell
 from keeprate.harness.ledger.nightly import Recording, draw
 from keeprate.harness.ledger.standing import note_night, standing
-from keeprate.harness.ledger.store import APART, Ledger, UnwritableError, digests
+from keeprate.harness.ledger.store import APART, SEEDS, Ledger, UnwritableError, digests
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import GIVEN_UP, Result
 from keeprate.harness.protocol.lookup import find
@@ -174,6 +174,24 @@ def test_a_case_that_is_soon_gone_through_is_so_several_times_at_once(ledger, as
             passes.append(job.passes)
         answer_as_planned(agenda, job, 0.025)
     assert passes == [1, 1, 2, 4, 8, 8]  # as often as before, up to a fifth of a second
+
+
+def test_a_thousand_workers_have_longer_jobs_so_that_what_they_give_can_be_taken(ledger, asked):
+    agenda, passes = Agenda(asked.given(OFFER), ledger, begin(ledger, asked), workers=1000), 1
+    for job in islice(agenda.until(time.monotonic() + 60), 60):
+        passes = max(passes, job.passes)
+        answer_as_planned(agenda, job, 0.025)
+    assert passes == 1000 / RESULTS / 0.025
+
+
+def test_a_case_whose_seeds_are_spent_takes_none_of_the_next_run(ledger, asked):
+    run = begin(ledger, asked)
+    agenda = Agenda(asked.given(OFFER), ledger, run)
+    agenda._ahead[CASE].here = SEEDS - 1
+    for job in islice(agenda.until(time.monotonic() + 60), 40):
+        answer_as_planned(agenda, job, 0.025)
+        assert job.seed < run.first_seed + SEEDS
+    assert CASE not in agenda._ahead
 
 
 def test_the_reference_is_gone_through_once_for_four_times(ledger, asked):
@@ -637,11 +655,31 @@ def test_a_case_becomes_suspicious_and_calm_again_during_a_night(ledger, asked):
 
     def drawn(heads, tails):
         agenda.note(structs.replace(result(heads, tails), seconds=0.1), ledger.add(run, result(heads, tails), 1.0))
-        return {place.case: place.suspicious for place in agenda._places(statistical=True)}
+        return {case: ahead.place.suspicious for case, ahead in agenda._ahead.items()}
 
     assert not any(drawn(5_000, 5_000).values())
     assert drawn(5_320, 4_650) == {case: case == CASE for case in agenda._ahead}  # log10 e is about 3 of 6.9
     assert not any(drawn(50_000, 50_000).values())
+
+
+def test_evidence_of_many_passes_is_looked_at_after_a_quarter_more(ledger, asked):
+    agenda = Agenda(asked.given(OFFER), ledger, begin(ledger, asked))
+    fair, clear = ({FAIR: Tally(("heads", "tails"), counts, (0.5, 0.5))} for counts in ((5, 5), (9_000, 1_000)))
+    for _ in range(160):
+        agenda.note(Result("backend", CASE, fair, seconds=0.1), fair)
+    looks = 0
+    while CASE in agenda._ahead:
+        agenda.note(Result("backend", CASE, clear, seconds=0.1), clear)
+        looks += 1
+    assert 1 <= looks <= 160 // LOOKS
+
+
+def test_what_is_exact_is_looked_at_after_every_pass(ledger, asked):
+    agenda = Agenda(asked.given(OFFER), ledger, begin(ledger, asked))
+    for _ in range(160):
+        agenda.note(result(5, 5), {LANDS: passed(10)})
+    agenda.note(result(5, 5), {LANDS: failed(10)})
+    assert CASE not in agenda._ahead
 
 
 def test_a_night_draws_where_it_resolves_most_in_a_second(ledger, asked):

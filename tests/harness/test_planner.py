@@ -1,32 +1,44 @@
 """Where the next draws go."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeprate.harness.ledger.agenda import EXACT, Place, choose
+from keeprate.harness.ledger.places import EXACT, STALE, Place, Places, _gain
 
 PLACES = st.builds(
-    Place, st.text(max_size=3), st.integers(0, 10**9), st.integers(0, 1000), st.floats(0, 1e3), st.booleans()
+    Place,
+    *(st.sampled_from("abcdefgh"), st.integers(0, 10**9), st.integers(0, 1000), st.floats(0, 1e3)),
+    *(st.booleans(), st.booleans()),
 )
+
+
+def choose(places, part=1.0):
+    every = Places()
+    for place in places:
+        every.put(place)
+    return every.first(part)
 
 
 def spent(places, seconds):
     """Seconds by case, when that many are spent on statistical cases."""
-    places, found = {place.case: place for place in places}, dict.fromkeys((place.case for place in places), 0.0)
+    every, found = Places(), dict.fromkeys((place.case for place in places), 0.0)
+    for place in places:
+        every.put(place)
     while sum(found.values()) < seconds:
-        place = choose(places.values())
+        place = every.first(1.0)
         found[place.case] += place.seconds
-        places[place.case] = Place(place.case, place.draws, place.passes + 1, place.seconds, place.suspicious)
+        every.put(replace(place, passes=place.passes + 1))
     return found
 
 
 def test_what_was_never_looked_at_comes_before_all_else():
     fresh = Place("new", 10**9, 0)
     assert choose([Place("old", 1, 1, 1.0, suspicious=True), fresh, Place("older", 1, 7)]) == fresh
-    assert choose([Place("old", 1, 1, 1.0)], [Place("exact", 1, 1), fresh], 0.0) == fresh
+    assert choose([Place("old", 1, 1, 1.0), Place("exact", 1, 1, exact=True), replace(fresh, exact=True)], 0.0).exact
 
 
 def test_of_two_that_were_never_looked_at_the_cheaper_comes_first():
@@ -58,18 +70,53 @@ def test_a_suspicious_case_gets_four_times_the_draws():
 
 
 def test_exact_cases_have_a_part_of_the_night_and_the_rest_where_there_is_nothing_else():
-    places, exact = [Place("random", 10**6, 5, 0.1)], [Place("seen", 1, 9), Place("rarely seen", 1, 2)]
-    assert choose(places, exact, EXACT / 2) == exact[1]
-    assert choose(places, exact, EXACT) == places[0]
-    assert choose([], exact, 1.0) == exact[1]
+    place, exact = (
+        Place("random", 10**6, 5, 0.1),
+        [Place(name, 1, n, exact=True) for name, n in (("seen", 9), ("new", 2))],
+    )
+    assert choose([place, *exact], EXACT / 2) == exact[1]
+    assert choose([place, *exact], EXACT) == place
+    assert choose(exact, 1.0) == exact[1]
 
 
 def test_nothing_to_draw_is_no_place():
     assert choose([]) is None
 
 
-@given(st.lists(PLACES, min_size=1))
-def test_the_choice_is_one_of_the_places_and_does_not_depend_on_the_others_behind_it(places):
-    chosen = choose(places)
-    assert chosen in places
-    assert choose([chosen, *places]) == chosen
+@given(st.lists(PLACES | st.sampled_from("abcdefgh")), st.floats(0, 1))
+def test_the_choice_is_that_of_a_look_at_every_place_however_often_they_change(changes, part):
+    every, now = Places(), {}
+    for change in changes:
+        if isinstance(change, str):
+            every.drop(change)
+            now.pop(change, None)
+        else:
+            every.put(change)
+            now[change.case] = change
+        chosen = every.first(part)
+        assert (chosen and worth(chosen)) == max(map(worth, among(now.values(), part)), default=None)
+
+
+def among(places, part):
+    """Those of which the next one is."""
+    if fresh := [place for place in places if not place.passes]:
+        return fresh
+    exact = [place for place in places if place.exact]
+    random = [place for place in places if not place.exact]
+    return exact if exact and (part < EXACT or not random) else random
+
+
+def worth(place):
+    if not place.passes:
+        return (-place.draws,)
+    return (-place.passes, -place.draws) if place.exact else (_gain(place),)
+
+
+def test_what_no_longer_holds_takes_no_memory():
+    every = Places()
+    for passes in range(10_000):
+        every.put(
+            Place("one", 10**6, passes, 1 / (passes + 1))
+        )  # ever better: what held before never comes to the head
+        every.put(Place("other", 10**6, passes, 1 / (passes + 1)))
+    assert sum(map(len, every._lines.values())) <= 2 * STALE + 1
