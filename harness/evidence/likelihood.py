@@ -30,6 +30,7 @@ RATE_PRIOR = 2 * DENSE, np.log(1 / 28 + np.isin(2 * DENSE, _SPARSE) / 12)
 _GRID = 65  # points of an interval that is promised
 _PASSES, _POINTS = 4, 34  # of an inversion: each pass narrows its bracket 33 times
 _MOST_DRAWS = 10**15
+_FEW = 16  # counts that are summed sooner as plain numbers: NumPy takes longer to begin
 _CUTS = np.arange(1, 16) / 16  # where a critical count is looked for at once: one count costs NumPy as much as many
 
 
@@ -48,6 +49,20 @@ def log_ratio(counts: Array, q: Array, concentrations: Array) -> Array:
     freedom = counts.shape[-2] - 1
     terms = terms.sum(axis=-2) - freedom / 2 * np.log1p(n / concentrations)
     return np.asarray(terms - _remainder(n + concentrations) + _remainder(concentrations))
+
+
+def largest_log_ratio(counts: Array, q: Array) -> float:
+    """Ln of the largest multinomial likelihood over that of q, summed over groups: (groups, cells) to a number."""
+    if counts.size > _FEW:
+        expected = counts.sum(axis=-1, keepdims=True) * q
+        return float(scipy.special.xlogy(counts, counts / np.maximum(expected, 1e-300)).sum())
+    rows = zip(counts.tolist(), q.tolist(), strict=True)
+    return float(sum(k * math.log(k / (sum(ks) * r)) for ks, rs in rows for k, r in zip(ks, rs, strict=True) if k))
+
+
+def is_same(one: Array, other: Array) -> bool:
+    """Whether two arrays are equal, bit for bit; NumPy's own question takes longer than a result has to be added."""
+    return one is other or (one.shape == other.shape and one.tobytes() == other.tobytes())
 
 
 def _remainder(x: Array) -> Array:

@@ -44,6 +44,8 @@ from keeprate.harness.evidence.likelihood import (
     detectable,
     grid,
     invert,
+    is_same,
+    largest_log_ratio,
     log_mean,
     log_ratio,
 )
@@ -146,8 +148,7 @@ class Tally(Statistic):
     @property
     def log10_e_bound(self) -> float:
         """Log10 of the largest likelihood ratio: cheap, and never below `log10_e`, an average of such ratios."""
-        expected = self._draws * self._q
-        return float(scipy.special.xlogy(self.counts, self.counts / np.maximum(expected, 1e-300)).sum()) / math.log(10)
+        return largest_log_ratio(self.counts, self._q) / math.log(10)
 
     @property
     def statistic(self) -> float:
@@ -273,12 +274,11 @@ class Tally(Statistic):
         """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
         if not isinstance(other, Tally):
             return NotImplemented
-        q, mine = self.probabilities, (self.cells, self.groups, self.departure, self.planned, self.within)
-        same = mine == (other.cells, other.groups, other.departure, other.planned, other.within)
-        if not (same and (q is other.probabilities or np.array_equal(q, other.probabilities))):
+        mine, theirs = ((t.cells, t.groups, t.departure, t.planned, t.within) for t in (self, other))
+        if mine != theirs or not is_same(self.probabilities, other.probabilities):
             raise ValueError("only tallies of the same cells, probabilities, groups and departure can be added")
         total = object.__new__(Tally)  # what was checked need not be checked again: every chunk is added
-        total._set(self.cells, self.counts + other.counts, q, *mine[1:])
+        total._set(self.cells, self.counts + other.counts, self.probabilities, *mine[1:])
         return total
 
     @property

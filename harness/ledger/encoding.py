@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from keeprate.harness.evidence.kinds import KINDS, Evidence
 from keeprate.harness.evidence.wire import of_json
 
 REMEMBERED = 1 << 16  # characters of the longest form that is kept in memory
+SHORT = 100  # bytes that compressing saves next to nothing of
 MOST_TEXT = 8 << 20  # bytes of one form, or of amounts before they are packed
 
 
@@ -26,6 +28,12 @@ def split(evidence: Evidence) -> tuple[str, bytes]:
     form = evidence.to_json()
     amounts = {name: form.pop(name) for name in (*evidence.amounts, *evidence.of_a_run)}
     return msgspec.json.encode(form).decode(), pack(amounts)
+
+
+def amounts_of(evidence: Evidence) -> bytes:
+    """The latter alone."""
+    data = evidence.to_json()
+    return pack({name: data[name] for name in (*evidence.amounts, *evidence.of_a_run)})
 
 
 def join(form: str, amounts: bytes) -> Evidence:
@@ -109,8 +117,11 @@ _known_form = functools.lru_cache(maxsize=512)(_object)  # thousands of looks ha
 
 
 def pack(amounts: Mapping[str, Any]) -> bytes:
-    """JSON, compressed."""
-    return zlib.compress(msgspec.json.encode(amounts), 6)
+    """JSON, compressed; where it is short as one stored block (RFC 1950, 1951), which zlib itself is slow to begin."""
+    text = msgspec.json.encode(amounts)
+    if len(text) > SHORT:
+        return zlib.compress(text, 6)
+    return b"\x78\x01\x01" + struct.pack("<HH", len(text), 0xFFFF - len(text)) + text + zlib.adler32(text).to_bytes(4)
 
 
 def unpack(amounts: bytes) -> dict[str, Any]:

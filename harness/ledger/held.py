@@ -9,6 +9,7 @@ from typing import Any
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.pictures import checked
+from keeprate.harness.ledger.looks import joined
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.engine import Result
 
@@ -60,7 +61,7 @@ class Held:
             parts = found.setdefault(row["case_id"], {"evidence": {}, "unreadable": {}, "not_offered": {}, "passes": 1})
             parts["passes"] = max(parts["passes"], row["passes"])
             if row["total"] is not None:
-                parts["evidence"][text] = self._ledger.joined(row["text"], row["total"], text)
+                parts["evidence"][text] = joined(self._ledger.path, row["text"], row["total"], text)
             if row["trouble"] == "error":
                 parts |= {"error": row["reason"], "error_kind": row["error_kind"]}
             elif row["trouble"]:

@@ -13,6 +13,7 @@ from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.files import check_writable
 from keeprate.harness.ledger.encoding import check, less, more
+from keeprate.harness.ledger.looks import leave_aside
 from keeprate.harness.ledger.store import Ledger
 
 Rows = list[dict[str, Any]]
@@ -141,7 +142,7 @@ class _Absorption:
             new, known = theirs.get(promise["id"], {}), ours.get(row or 0, {})
             texts = [(new[case]["text"], known[case]["text"]) for case in new.keys() & known]
             if row and any(one != other and None not in (one, other) for one, other in texts):
-                self._target.leave_aside(row)
+                leave_aside(self._target.db, row)
                 row, known = None, {}
             row = row or db.insert("promise", subject=mine, finding=promise["finding"], digest=promise["digest"])
             rows[promise["id"]] = row

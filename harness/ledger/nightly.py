@@ -71,21 +71,45 @@ def draw(
     run = ledger.begin(request, offers, machine, kind="nightly", workers=runner.count, seed=seed)
     given = replace(request, seed=run.first_seed).given(*offers)
     todo = Agenda(given, ledger, run, workers=runner.count)
-    try:
-        for result in runner.map(todo.until(time.monotonic() + budget)):
-            totals = ledger.add(run, result, time.monotonic() - started)
-            todo.note(result, totals)
-            tonight[result.role, result.case] = result.replace(evidence=totals)
-            passes += result.passes
+    waiting: list[Result] = []
+
+    def settle() -> None:
+        """Adds what waits to the ledger."""
+        nonlocal passes
+        results = waiting.copy()
+        waiting.clear()  # before it is added, so that nothing is added twice
+        if results:
+            gone = time.monotonic() - started
+            for result, totals in zip(results, ledger.add_all(run, results, gone), strict=True):
+                todo.note(result, totals)
+                tonight[result.role, result.case] = result.replace(evidence=totals)
+                passes += result.passes
             if progress:
-                progress(time.monotonic() - started, passes)
+                progress(gone, passes)
+
+    try:
+        for result in runner.map(_Settled(todo.until(time.monotonic() + budget), settle)):
+            waiting.append(result)
     except KeyboardInterrupt:
         interrupted = True
         interrupts.answered()
+    finally:
+        settle()
     stand, failure = _end(given, ledger, run, started, runner, pictured=not interrupted)
     if stand is None:
         stand = concluded(given, tonight, run_of(started, runner.count))
     return Drawn(stand, passes, interrupted, failure)
+
+
+class _Settled(Iterator[Job]):
+    """Jobs, each handed out once all results so far are settled; asked before anything is waited for, to the end."""
+
+    def __init__(self, jobs: Iterator[Job], settle: Callable[[], None]) -> None:
+        self._jobs, self._settle = jobs, settle
+
+    def __next__(self) -> Job:
+        self._settle()
+        return next(self._jobs)
 
 
 def _end(

@@ -12,6 +12,7 @@ from keeprate.harness.judging.gate import Docket, conclude
 from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.held import Held
+from keeprate.harness.ledger.looks import promise_row
 from keeprate.harness.ledger.store import Ledger, Run, digests
 from keeprate.harness.protocol.case import Promise
 from keeprate.harness.protocol.engine import Result
@@ -115,7 +116,7 @@ def note_night(ledger: Ledger, run: Run, verdict: Verdict) -> None:
         known = Held(ledger, subject, run.digests).ids
         for item in verdict:
             if item.status != "not_implemented":
-                row = known.get(item.id) or ledger.promise(subject, item.id, run.digests[item.id])
+                row = known.get(item.id) or promise_row(ledger.db, subject, item.id, run.digests[item.id])
                 effect = item.effect
                 numbers = (effect.n, effect.log10_e, effect.estimate) if effect else (None, None, None)
                 nights.append((row, run.night, item.status, *numbers))

@@ -1,7 +1,8 @@
 """The ledger: evidence of many runs, added up by promise for each version of a backend, in one SQLite file.
 
-Every case is one transaction, so that whatever ends a run, the case in flight is lost at most, and several runs may
-write at once. What a run adds is kept apart for the latest nights, so that ledgers that share some can be merged.
+Results that have come together are one transaction, so that whatever ends a run, the cases in flight are lost at most,
+and several runs may write at once. What a run adds is kept apart for the latest nights, so that ledgers that share some
+can be merged.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import platform
 import secrets
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import check_writable
 from keeprate.harness.judging.request import Request
-from keeprate.harness.ledger.encoding import join, split
+from keeprate.harness.ledger.looks import Looks
 from keeprate.harness.ledger.schema import Database, begin_alone, connect
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Promise
@@ -89,6 +90,10 @@ class Ledger:
     def db(self) -> Database:
         """The file, opened when it is first asked for."""
         return connect(self.path, **self._mode)
+
+    @cached_property
+    def _looks(self) -> Looks:
+        return Looks(self.db, self.path)
 
     def __enter__(self) -> Ledger:
         return self
@@ -201,7 +206,12 @@ class Ledger:
         return Run(run, subjects, first, night, digests(request.plan), findings)
 
     def add(self, run: Run, result: Result, seconds: float) -> dict[str, Evidence]:
-        """Adds what one pass over a case gave, or several at once; returns the evidence of all passes, by finding.
+        """Adds what one pass over a case gave, or several at once; returns the evidence of all passes, by finding."""
+        (totals,) = self.add_all(run, [result], seconds)
+        return totals
+
+    def add_all(self, run: Run, results: Sequence[Result], seconds: float) -> list[dict[str, Evidence]]:
+        """Adds several results in one transaction; returns the evidence of all passes over the case of each.
 
         What was counted in other cells before, or against other probabilities, is left aside, and its promise begins
         anew.
@@ -213,91 +223,33 @@ class Ledger:
             UsageError: what the ledger holds there is no evidence.
             UnwritableError: the file takes no more.
         """
-        shown = (result.evidence, result.unreadable, result.not_offered)
-        if not any(shown):
-            result = result.replace(error=result.error or "its case gave no evidence")
         with self.writing():
-            totals = {
-                finding: self._add(run, result, finding)
-                for finding in run.findings[result.case]
-                if result.error or any(finding in part for part in shown)
-            }
-            draws = max((item.n for item in result.evidence.values() if not item.is_exact), default=0)
+            self._looks.begin(run.id)
+            results = [_told(result) for result in results]
+            totals = [self._add(run, result) for result in results]
+            self._looks.write()
             self.db.execute(
                 "UPDATE run SET cases = cases + ?, draws = draws + ?, errors = errors + ?, seconds = max(seconds, ?) "
                 "WHERE id = ?",
                 (
-                    result.passes,
-                    draws if result.role == "backend" else 0,
-                    bool(result.error),
+                    sum(result.passes for result in results),
+                    sum(map(_draws, results)),
+                    sum(bool(result.error) for result in results),
                     round(seconds, 3),
                     run.id,
                 ),
             )
-        return {finding: total for finding, total in totals.items() if total is not None}
+        self._looks.keep()
+        return totals
 
-    def _add(self, run: Run, result: Result, finding: str) -> Evidence | None:
-        """The evidence of all passes over one case, for one finding; None if this one gave none."""
-        subject, digest = run.subjects[result.role], run.digests[finding]
-        old = self.db.execute(
-            "SELECT promise.id AS promise, look.id AS look, look.passes, text, total, amounts FROM promise "
-            "LEFT JOIN look ON look.promise = promise.id AND case_id = ? LEFT JOIN form ON form.id = form "
-            "LEFT JOIN recent ON recent.look = look.id AND run = ? WHERE subject = ? AND digest = ?",
-            (result.case, run.id, subject, digest),
-        ).fetchone()
-        total = part = result.evidence.get(finding)
-        if total is not None and old and old["total"] is not None:
-            try:
-                total = self.joined(old["text"], old["total"], finding) + total
-                if old["amounts"] is not None:
-                    part = self.joined(old["text"], old["amounts"], finding) + result.evidence[finding]
-            except (TypeError, ValueError):
-                self.leave_aside(old["promise"])
-                old, total = None, part
-        trouble, reason = _trouble(result, finding)
-        values: dict[str, Any] = {
-            "passes": result.passes,
-            "trouble": trouble,
-            "reason": reason,
-            "error_kind": result.error_kind[:500],
-        }
-        amounts = None
-        if total is not None and part is not None:
-            text, values["total"] = split(total)
-            amounts = values["total"] if part is total else split(part)[1]
-            if not old or old["text"] != text:
-                values["form"] = self.db.row("form", text=text)
-        if old and old["look"]:
-            look = old["look"]
-            self.db.change("look", look, **values | {"passes": old["passes"] + result.passes})
-        else:
-            promise = old["promise"] if old else self.promise(subject, finding, digest)
-            look = self.db.insert("look", promise=promise, case_id=result.case, **values)
-        self.db.execute(
-            "INSERT INTO recent VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET passes = passes + excluded.passes, "
-            "amounts = coalesce(excluded.amounts, amounts)",
-            (run.id, look, result.passes, amounts),
-        )
-        return total
-
-    def joined(self, form: str, amounts: bytes, finding: str) -> Evidence:
-        """The evidence that a row holds.
-
-        Raises:
-            UsageError: it is none.
-        """
-        try:
-            return join(form, amounts)
-        except ValueError as error:
-            raise UsageError(f"{self.path}: what it holds of {finding} is no evidence: {error}") from None
-
-    def promise(self, subject: int, finding: str, digest: str) -> int:
-        """The row of a promise; entered if it is new."""
-        return self.db.row("promise", {"finding": finding}, subject=subject, digest=digest)
-
-    def leave_aside(self, promise: int) -> None:
-        """Keeps what was counted of a promise, and counts no more there: it begins anew in another row."""
-        self.db.change("promise", promise, digest=None)
+    def _add(self, run: Run, result: Result) -> dict[str, Evidence]:
+        subject, totals, told = run.subjects[result.role], {}, set().union(*_shown(result))
+        for finding in run.findings[result.case]:
+            if result.error or finding in told:
+                total = self._looks.add(subject, run.digests[finding], finding, result)
+                if total is not None:
+                    totals[finding] = total
+        return totals
 
     def raise_peak(self, promise: int, log10_e: float) -> None:
         """Notes the log10 e that a promise had at the end of a run, if it never had a larger one."""
@@ -337,11 +289,17 @@ class Ledger:
             self.db.execute(f"{change} IN ({old})", {"subject": subject, "apart": APART})
 
 
-def _trouble(result: Result, finding: str) -> tuple[str | None, str | None]:
-    """Why a pass gave no evidence of a finding, or not all of it: a kind of trouble, and the reason in words."""
-    if result.error:
-        return "error", result.error[:10000]
-    for kind, reasons in (("unreadable", result.unreadable), ("not_offered", result.not_offered)):
-        if finding in reasons:
-            return kind, reasons[finding][:10000] or "no reason given"
-    return None, None
+def _shown(result: Result) -> tuple[Mapping[str, Any], ...]:
+    return result.evidence, result.unreadable, result.not_offered
+
+
+def _told(result: Result) -> Result:
+    """`result`, or an error in the place of one that says nothing."""
+    return result if any(_shown(result)) else result.replace(error=result.error or "its case gave no evidence")
+
+
+def _draws(result: Result) -> int:
+    """How many the backend made."""
+    if result.role != "backend":
+        return 0
+    return max((item.n for item in result.evidence.values() if not item.is_exact), default=0)

@@ -24,7 +24,7 @@ from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.limits import Limits, limits
-from keeprate.harness.workers.pool import Children, run_ahead
+from keeprate.harness.workers.pool import Children, all_of, run_ahead
 from keeprate.harness.workers.resources import Resources
 
 if TYPE_CHECKING:
@@ -92,14 +92,35 @@ class Cluster:
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Runs `jobs` on all workers; results in whatever order they come, one for each job."""
-        done: SimpleQueue[Result | BaseException] = SimpleQueue()
+        done: SimpleQueue[tuple[Future, Job]] = SimpleQueue()
 
-        def start(job: Job) -> None:
-            key = f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}"
-            future = self._client.submit(_run, self._setup, job, key=key, pure=False)
-            future.add_done_callback(lambda future: done.put(_result(future, job)))
+        def start(more: list[Job]) -> None:  # at once, and so are results fetched: each would be a message otherwise
+            keys = [f"{self._setup['run']}-{job.role}-{job.case.id}-{job.seed}" for job in more]
+            futures = self._client.map(partial(_run, self._setup), more, key=keys, pure=False)
+            for future, job in zip(futures, more, strict=True):
+                future.add_done_callback(lambda future, job=job: done.put((future, job)))
 
-        return run_ahead(jobs, self.count, start, done)
+        return run_ahead(jobs, self.count, start, lambda: interrupts.result(_aside(partial(self._fetch, all_of(done)))))
+
+    def _fetch(self, ended: list[tuple[Future, Job]]) -> list[Result | BaseException]:
+        """What tasks gave or raised, in the order in which they ended."""
+        from distributed import KilledWorker
+
+        good = [future for future, _ in ended if future.status == "finished"]
+        found: dict[str, Result] = {}
+        with contextlib.suppress(KilledWorker):  # one that was done, until its worker was lost with what it gave
+            found = dict(zip((future.key for future in good), self._client.gather(good), strict=True))
+        results: list[Result | BaseException] = []
+        for future, job in ended:
+            try:
+                results.append(found[future.key] if future.key in found else future.result())
+            except KilledWorker as lost:  # one after another: the scheduler has given it up
+                why = f"its workers were lost: {lost}"
+                results.append(Result(job.role, job.case.id, error=why, error_kind="lost workers"))
+            except Exception as fault:  # noqa: BLE001 - it is raised where the results are waited for
+                results.append(fault)
+            future.release()
+        return results
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown, or it takes its process down."""
@@ -119,21 +140,6 @@ class Cluster:
         future = self._client.submit(_tell, self._setup, method, *arguments, pure=False)
         told: Value = interrupts.result(_aside(future.result))
         return told
-
-
-def _result(future: Future, job: Job) -> Result | BaseException:
-    """What a task gave, in a thread of Dask's own; an exception of it is raised where the results are waited for."""
-    from distributed import KilledWorker
-
-    try:
-        result: Result = future.result()
-        return result
-    except KilledWorker as lost:  # one after another: the scheduler has given it up
-        return Result(job.role, job.case.id, error=f"its workers were lost: {lost}", error_kind="lost workers")
-    except BaseException as fault:  # noqa: BLE001
-        return fault
-    finally:
-        future.release()
 
 
 def _aside(function: Callable[[], Value]) -> Promised[Value]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from queue import SimpleQueue
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from keeprate.harness import interrupts
 from keeprate.harness.errors import NoVerdictError
@@ -21,6 +21,8 @@ from keeprate.harness.workers.circuit_breaker import CircuitBreaker
 from keeprate.harness.workers.launch import ForkServer, forks_of, leave
 from keeprate.harness.workers.limits import Limits
 
+Value = TypeVar("Value")
+TOGETHER = 256  # results that are handed on before more jobs are started, at most: a tenth of a second's work
 AHEAD = 2  # jobs that are taken for each child, so that none waits while results are looked at
 
 
@@ -137,10 +139,15 @@ class Children:
         # Queues in C: where Python itself raises KeyboardInterrupt, it never does so in the middle of one.
         todo: SimpleQueue[Job | None] = SimpleQueue()
         done: SimpleQueue[Result | BaseException] = SimpleQueue()
+
+        def start(more: list[Job]) -> None:
+            for job in more:
+                todo.put(job)
+
         try:
             for worker in self._workers:
                 threading.Thread(target=self._work, args=(worker, todo, done), daemon=True).start()
-            yield from run_ahead(jobs, self.count, todo.put, done)
+            yield from run_ahead(jobs, self.count, start, lambda: all_of(done))
         except BaseException:  # an interrupt or a fault: nothing more is to be started
             self.close()
             raise
@@ -189,21 +196,44 @@ class Children:
 
 
 def run_ahead(
-    jobs: Iterable[Job], count: int, start: Callable[[Job], None], done: SimpleQueue[Result | BaseException]
+    jobs: Iterable[Job],
+    count: int,
+    start: Callable[[list[Job]], None],
+    come: Callable[[], Sequence[Result | BaseException]],
 ) -> Iterator[Result]:
-    """Results as they come to `done`, of jobs that are started shortly before one of `count` workers is free."""
+    """Results as they come, of jobs that are started shortly before one of `count` workers is free.
+
+    What has come is yielded before more jobs are asked for, and these before anything is waited for.
+
+    Args:
+        come: waits for a result, and gives all that are there; a fault is raised after what came before it.
+    """
     ahead, running = iter(jobs), 0
     while True:
-        for job in islice(ahead, AHEAD * count - running):
-            running += 1
-            start(job)
+        if more := list(islice(ahead, AHEAD * count - running)):
+            running += len(more)
+            start(more)
         if not running:
             return
-        result = interrupts.get(done)
-        running -= 1
-        if isinstance(result, BaseException):
-            raise result
-        yield result
+        results = come()
+        running -= len(results)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+
+
+def all_of(done: SimpleQueue[Value]) -> list[Value]:
+    """Waits for an item of a queue, and gives all that are there, if they are not too many.
+
+    Raises:
+        KeyboardInterrupt, Terminated: a signal has come.
+    """
+    items = [interrupts.get(done)]
+    with contextlib.suppress(Empty):
+        while len(items) < TOGETHER:
+            items.append(done.get_nowait())
+    return items
 
 
 def _breakers() -> dict[str, CircuitBreaker]:

@@ -7,7 +7,7 @@ import pytest
 from keeprate.harness.evidence.check import failed, passed
 from keeprate.harness.evidence.moments import Moments
 from keeprate.harness.evidence.tally import Tally
-from keeprate.harness.ledger.encoding import join, less, more, pack, split
+from keeprate.harness.ledger.encoding import amounts_of, join, less, more, pack, split
 
 EVIDENCE = {
     "tally": Tally(("kept", "dropped"), (7, 3), (0.7, 0.3), departure="rate"),
@@ -23,6 +23,11 @@ SUM, _ = split(EVIDENCE["moments"])
 @pytest.mark.parametrize("evidence", EVIDENCE.values(), ids=EVIDENCE)
 def test_evidence_is_the_same_after_it_was_taken_apart(evidence):
     assert join(*split(evidence)) == evidence
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE.values(), ids=EVIDENCE)
+def test_amounts_are_the_same_alone(evidence):
+    assert amounts_of(evidence) == split(evidence)[1]
 
 
 @pytest.mark.parametrize("evidence", EVIDENCE.values(), ids=EVIDENCE)

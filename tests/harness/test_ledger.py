@@ -21,7 +21,7 @@ import pytest
 from msgspec import structs
 
 from keeprate.harness.errors import UsageError
-from keeprate.harness.evidence.check import failed, passed
+from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask
@@ -204,6 +204,35 @@ def test_the_reference_is_gone_through_once_for_four_times(ledger, asked):
     assert len(cases) == 4
     for case in cases - {job.case.id}:  # of the last one, the backend's turn may be to come
         assert passes["reference", case] == -(-passes["backend", case] // REFERENCE)
+
+
+@pytest.mark.parametrize("cells", [("heads", "tails"), ("up", "down")])
+def test_results_that_are_added_at_once_give_what_they_give_one_by_one(tmp_path, asked, cells):
+    """And where one of them counts other cells, it begins its promise anew among them as well."""
+    odd = Result(
+        "backend", CASE, {FAIR: Tally(cells, (4, 4), (0.5, 0.5), departure="rate"), LANDS: passed(8)}, passes=3
+    )
+    error = Result("backend", CASE, error="it crashed", error_kind="a crash")
+    come = [result(5), result(6), error, odd, result(7, unreadable={LANDS: "not now"}), result(8)]
+    told, kept = [], []
+    for name, at_once in (("one.db", 1), ("two.db", 2), ("all.db", len(come))):
+        with Ledger(tmp_path / name, create=True) as book:
+            for run in (begin(book, asked), begin(book, asked)):
+                parts = [come[i : i + at_once] for i in range(0, len(come), at_once)]
+                told.append([totals for part in parts for totals in book.add_all(run, part, 1.0)])
+            tables = ("look", "recent", "promise", "form")
+            queries = [*(f"SELECT * FROM {table}" for table in tables), "SELECT cases, draws, errors FROM run"]  # noqa: S608
+            kept.append([list(map(tuple, book.db.execute(query))) for query in queries])
+    assert told[0] == told[2] == told[4] and told[1] == told[3] == told[5]
+    assert kept[0] == kept[1] == kept[2]
+
+
+def test_a_remark_that_comes_later_is_kept(ledger, asked):
+    run = begin(ledger, asked)
+    for remark in (None, "of a seed the low 32 bits count", None):
+        check = Check(8, 8, remark=remark)
+        ledger.add(run, Result("backend", CASE, {LANDS: check}), 1.0)
+    assert held(ledger).results()[CASE].evidence == {LANDS: Check(24, 24, remark="of a seed the low 32 bits count")}
 
 
 def test_a_version_begins_anew_and_the_old_one_remains(ledger, asked):
@@ -441,7 +470,7 @@ def test_an_interrupt_at_any_step_adds_a_case_or_nothing(ledger, asked, interrup
     for step in count():
         before = passes_of(ledger).get(CASE, 0)
         try:
-            with interrupt(step, "harness/ledger/store.py", "contextlib.py"):
+            with interrupt(step, "harness/ledger/store.py", "harness/ledger/looks.py", "contextlib.py"):
                 ledger.add(run, result(100_000, 100_000), 1.0)
             break  # it has fewer steps
         except KeyboardInterrupt:

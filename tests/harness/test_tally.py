@@ -291,6 +291,16 @@ def test_draws_to_detect_is_where_detectable_reaches_delta(departure, groups):
     assert detectable(draws) <= 0.01 < detectable(draws - draws // 500)
 
 
+@given(st.integers(1, 8), st.integers(2, 12), st.data())
+def test_evidence_is_never_above_its_bound(groups, cells, data):
+    counts = data.draw(
+        st.lists(st.lists(st.integers(0, 10**12), min_size=cells, max_size=cells), min_size=groups, max_size=groups)
+    )
+    weights = np.array(data.draw(st.lists(st.integers(1, 1000), min_size=cells, max_size=cells)))
+    tally = Tally([str(cell) for cell in range(cells)], counts, weights / weights.sum())
+    assert tally.log10_e <= tally.log10_e_bound + 1e-6 * (1 + abs(tally.log10_e_bound))
+
+
 def test_a_rate_off_by_a_thousandth_costs_at_most_1_3_times_walds_bound(fresh_seed):
     # A test that knows the alternative needs ln(1/alpha) / KL draws on average (Wald 1945). Of 3,000 runs the
     # median was 1.18 times that; medians of 100 were 1.19 +- 0.046, and 0.4 % of them above 1.3: three such

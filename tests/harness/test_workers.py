@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from keeprate.harness.protocol.engine import GIVEN_UP, Result
 from keeprate.harness.workers.child import ChildDiedError
 from keeprate.harness.workers.circuit_breaker import ENOUGH
 from keeprate.harness.workers.limits import Limits
-from keeprate.harness.workers.pool import AHEAD, Children
+from keeprate.harness.workers.pool import AHEAD, Children, all_of, run_ahead
 
 HERE = Path(__file__).parent
 
@@ -70,6 +71,37 @@ def test_every_job_is_run_once_and_none_taken_before_a_worker_is_about_to_be_fre
     for result in children(Worker(quick), Worker(quick)).map(ahead()):
         seen.append(result)
     assert cases(seen) == list(range(40))
+
+
+def test_all_results_that_have_come_are_handed_on_before_more_jobs_are_started():
+    done, started, seen = SimpleQueue(), [], []
+
+    def start(more):
+        started.append(len(more))
+        for job in more:
+            done.put(quick(job))
+
+    def ahead():
+        for number, job in enumerate(jobs(AHEAD * 2 + 1)):
+            assert len(seen) == (AHEAD * 2 if number == AHEAD * 2 else 0)
+            yield job
+
+    for result in run_ahead(ahead(), 2, start, lambda: all_of(done)):
+        seen.append(result)
+    assert started == [AHEAD * 2, 1]
+    assert cases(seen) == list(range(AHEAD * 2 + 1))
+
+
+def test_results_that_have_come_with_a_fault_are_handed_on_before_it_is_raised():
+    done, seen = SimpleQueue(), []
+
+    def start(more):
+        for number, job in enumerate(more):
+            done.put(OSError("no more files") if number == 2 else quick(job))
+
+    with pytest.raises(OSError, match="no more files"):
+        seen.extend(run_ahead(jobs(4), 2, start, lambda: all_of(done)))
+    assert cases(seen) == [0, 1]
 
 
 def test_workers_run_jobs_side_by_side(children):
