@@ -15,7 +15,7 @@ name, version, device = "torch", torch.__version__, "cpu"
 layout = "channels_first"
 dtypes = ("float32", "float64", "float16", "bfloat16")
 inplace = True
-seed = torch.manual_seed
+seed = torch.default_generator.manual_seed  # torch.manual_seed of the CPU alone: a hundredth of its time
 _cpuinfo = Path("/proc/cpuinfo")
 _cpu = _cpuinfo.read_text(encoding="utf-8") if _cpuinfo.exists() else platform.processor()
 # Where `bernoulli_` draws from streams of MKL: see torch.known.
