@@ -21,7 +21,7 @@ from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.lookup import find, installed
 from keeprate.harness.untrusted_text import clean, shown, told
 
-PROFILES = ("quick", "gate", "deep")
+PROFILES = ("smoke", "quick", "gate", "deep")
 
 
 class AdapterCheck(msgspec.Struct, frozen=True):

@@ -25,6 +25,8 @@ class Aim:
         part: of the keep rate at the ends, as a part of the rarer outcome's probability, which a departure may exceed.
         calls: small calls, for laws that need many calls and not many entries.
         unchanged: elements at p = 0, none of which may be dropped, and at p = 1, none of which may be kept.
+        seeds: that are looked at. Of 12,000 nine pairs give one mask if there are 2²³ in all: none with probability
+            0.0002.
         grid: the rates at which contexts besides `eager` and `grad` are looked at.
     """
 
@@ -32,6 +34,7 @@ class Aim:
     part: float
     calls: int
     unchanged: int
+    seeds: int = 12_000
     grid: tuple[float, ...] = (*MAIN, *ENDS)
 
     def at(self, p: float) -> float:
@@ -39,10 +42,16 @@ class Aim:
         return self.departure if p in MAIN else min(self.departure, self.part * min(p, 1 - p))
 
 
-_QUICK = Aim(0.005, 0.5, 300, 10**7, (0.1, 0.9, 0.999))
-AIMS = {"quick": _QUICK, "gate": Aim(0.001, 0.2, 4000, 2 * 10**8), "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9)}
-# In every other context, and for the reference: a tenth of quick's draws in `quick`, quick's own in the others.
-LESSER = {"quick": Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6), "gate": _QUICK, "deep": _QUICK}
+_QUICK = Aim(0.005, 0.5, 300, 10**7, grid=(0.1, 0.9, 0.999))
+AIMS = {
+    "smoke": Aim(0.02, 1.0, 300, 10**6, 1000, (0.1, 0.9, 0.999)),
+    "quick": _QUICK,
+    "gate": Aim(0.001, 0.2, 4000, 2 * 10**8),
+    "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9),
+}
+# In every other context, and for the reference: quick's own draws in `gate` and `deep`, a tenth of them in `quick`.
+_LESS = Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6)
+LESSER = {"smoke": _LESS, "quick": _LESS, "gate": _QUICK, "deep": _QUICK}
 
 OTHERS = (
     "positions",

@@ -31,7 +31,6 @@ MIXED = ("blocks:4", "calls:0", "all_shifts", "no_stretch_twice")  # laws of ind
 OF_GRADIENTS = ("evaluation", "endpoints", "dtype")  # studies of single calls that look at gradients too
 WIDE_PASSES = (("masks", "gradient", ""), ("evaluation", "evaluation", "dtype"), ("endpoints", "endpoints", "dtype"))
 PAIRS = 24  # of masks of unlike calls in each dtype: what they share, if they do, is much
-SEEDS = 12_000  # of which nine pairs give one mask if there are 2²³ in all: none with probability 0.0002
 RANKED = {0: (), 1: (1031,), 2: (32, 64), 3: (32, 64, 2), 4: (32, 64, 2, 3), 5: (16, 64, 2, 3, 2)}  # batched
 # Where kernels change path: around powers of two, and with each remainder by 4, which vectors of 4 and of 2 leave.
 SIZES = (6, 7, 63, 65, 127, 129, 1023, 1025, 1026, 1028, 4095, 4097, 4098, 65537)
@@ -40,7 +39,7 @@ ODD, ODD_CHANNELS = (3, 1, 5, 9, 9), (3, 405, 2)  # 1,215 mask entries
 LAYOUTS = ("step2", "transposed", "stride0")
 BLOCKS = (1 << 20) + 7  # elements of a gradient that no grid of 1,024 blocks of 1,024 threads covers
 BEYOND = (1 << 24) + (1 << 20)  # whole numbers that float32 doesn't hold
-LARGE = {"quick": (1 << 21) + 4096, "gate": BEYOND, "deep": BEYOND}  # in float32; in other dtypes as in `quick`
+LARGE = {"smoke": (1 << 21) + 4096, "quick": (1 << 21) + 4096, "gate": BEYOND, "deep": BEYOND}  # in float32
 
 
 def _laws(*names: str, apart: str = "", at: tuple[float, ...] = (), context: str = "") -> tuple[Laws, ...]:
@@ -95,12 +94,16 @@ def _rare(at: Place) -> tuple[int, int]:
     number = rare_draws(at.p)
     if at.dtype != "float32":
         number //= 16  # what rounds to a narrow dtype drops hundreds of times as many
-    return (number // 25, number // 250) if at.aim is AIMS["quick"] else (number, number // 25)
+    return (number // 25, number // 250) if at.aim in (AIMS["smoke"], AIMS["quick"]) else (number, number // 25)
 
 
 def _shared(at: Place, number: int) -> int:
     """Draws of a finding that all dtypes share: as many as it needs in float32, which every backend has."""
     return number if at.dtype == "float32" else number // len(DTYPES)
+
+
+def _after_seeds(at: Place) -> tuple[int, int]:
+    return at.aim.seeds * at.entries, at.aim.seeds * at.entries
 
 
 def _unchanged(at: Place) -> tuple[int, int]:
@@ -170,7 +173,7 @@ def _table(profile: str) -> Iterator[Row]:
     unlike = _laws("streams:shape", "streams:dtype", "streams:op") + _laws("streams:grad", context="grad")
     yield Row("mixed", unlike, ONE, SQUARE, _times(PAIRS, None))
     seeded = _laws("no_mask_twice", "first_positions")
-    yield Row("after_seeds", seeded, ONE, _of_one, _times(SEEDS, SEEDS), dtypes=float32)
+    yield Row("after_seeds", seeded, ONE, _of_one, _after_seeds, dtypes=float32)
     yield Row("streams", _laws(*STREAMS, apart=BOTH), ONE, SQUARE, _less)
     yield Row("lazy", _laws("reading_order", apart=BOTH), ONE, SQUARE, _less)
 
@@ -212,7 +215,7 @@ def _table(profile: str) -> Iterator[Row]:
         yield Row(f"{study}_of_gradient", _laws(study, apart="dtype"), context="grad")
 
     # Transforms and layers; the in-place form.
-    for context in CONTEXTS:
+    for context in CONTEXTS if profile != "smoke" else ():  # which is of the operator alone
         yield from _transformed(context, grid)
     written = _laws("outcomes", "keep_rate") + _laws(*MIXED, at=MAIN)
     for p in grid:
@@ -223,11 +226,13 @@ def _table(profile: str) -> Iterator[Row]:
     yield Row("reseeding", _laws("seeding"), context="inplace", dtypes=float32)
 
     # Where a mode can change between two calls; fresh threads, threads at the same time, other processes.
-    for name in ("eager", "compile", "module", "compile+module"):
+    for name in ("eager", "module") if profile == "smoke" else ("eager", "compile", "module", "compile+module"):
         yield Row("modes", _laws("modes"), context=name)
     fresh = _laws(*EXACT) + _laws("streams:thread", "all_shifts", "no_stretch_twice", at=MAIN)
     yield Row("masks", fresh, grid, OBLONG, _at_least(2 * ROWS), "thread")
     yield Row("concurrency", _laws("concurrency"), context="thread")
+    if profile == "smoke":
+        return
     yield Row("processes", _laws("streams:process", "no_stretch_twice"), ONE, OBLONG, _less, "process")
     yield Row("between_processes", _laws("seeding"), context="process")
 

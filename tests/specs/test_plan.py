@@ -23,7 +23,7 @@ from keeprate.specs.dropout.suite import LAWS
 from keeprate.specs.masks.rate import GRID
 from keeprate.specs.masks.sample import chunks
 
-PROMISED = {"quick": 0.005, "gate": 0.001, "deep": 0.0003}
+PROMISED = {"smoke": 0.02, "quick": 0.005, "gate": 0.001, "deep": 0.0003}
 EVERY = pytest.mark.parametrize("profile", PROMISED)
 
 
@@ -88,6 +88,13 @@ def test_constancy_finds_one_torn_channel_in_as_many_as_it_says(profile, one_in)
                 seen[text] += entries * sum(-(-calls // SPARING) for calls in chunks(case.draws, entries))
     assert len(seen) == 5  # operators
     assert all(-np.expm1(channels * np.log1p(-1 / one_in)) >= 0.99 for channels in seen.values())
+
+
+def test_smoke_is_a_part_of_quick_and_looks_at_every_law():
+    smoke, quick = ({text for case in plan(profile) for text in case.findings} for profile in ("smoke", "quick"))
+    assert smoke < quick
+    assert {FindingId.parse(text).family for text in smoke} == {law.name for law in LAWS}
+    assert {FindingId.parse(text).context for text in smoke} == {"eager", "grad", "module", "inplace", "thread"}
 
 
 def test_a_case_is_one_place():
