@@ -14,7 +14,7 @@ from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.counterexamples import Call, call, mode
 from keeprate.specs.dropout.inputs import SHAPES, filled, ordinary
-from keeprate.specs.dropout.observations import Calls, Observation, observe
+from keeprate.specs.dropout.observations import Calls, Observation, observe, offered
 from keeprate.specs.dropout.outcome import exactly
 from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.suite import Case
@@ -44,7 +44,9 @@ def arguments(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
             what = call("{dtype} input, training at p = {p}", dtype=name, p=RATE)
             seen.append(Observation(what, ones, None, caller.refusal(native, RATE), "", ones, None))
     remark = f"asarray makes no inputs of {', '.join(unmade)}" if unmade else None
-    yield Calls(caller.contract, case.dtype, tuple(seen), remark=remark)
+    refused = [one for one in seen if one.expected is None]  # in whatever words
+    taken = offered(one for one in seen if one.expected is not None)
+    yield Calls(caller.contract, case.dtype, (*refused, *taken), remark=remark)
 
 
 def probabilities(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
@@ -73,7 +75,7 @@ def probabilities(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
             remarks.append(f"at p = {OVERFLOWING} NaN is dropped, not 0: infinity, the scale in float16, times 0")
             one = replace(one, y=np.where(np.isnan(one.y), 0, one.y))
         seen.append(one)
-    yield Calls(contract, dtype, tuple(seen), remark="; ".join(filter(None, remarks)) or None)
+    yield Calls(contract, dtype, offered(seen), remark="; ".join(filter(None, remarks)) or None)
 
 
 def _seeded(case: Case, backend: Any, seed: int) -> Caller:

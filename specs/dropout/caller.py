@@ -125,11 +125,11 @@ class Caller:
         except BackendError:
             return None
 
-    def refusal(self, x: Any, p: float) -> BackendError | None:
+    def refusal(self, x: Any, p: float) -> BackendError | NotOffered | None:
         """What the operator raises on a native array of any dtype, at once or when its output is read."""
         try:
             _foreign("asnumpy", self._backend.asnumpy, self.call(x, p))
-        except BackendError as error:
+        except (BackendError, NotOffered) as error:
             return error
         return None
 
@@ -173,7 +173,7 @@ class Caller:
         return self._call(x, p, train)
 
     def _call(self, x: Any, p: float, train: bool) -> Any:
-        return _foreign(self._what, self._function(p, train), x)
+        return _offered(self._what, self._function(p, train), x)
 
     @property
     def _what(self) -> str:
@@ -187,7 +187,7 @@ class Caller:
             return self._call(x.native, p, train)
         operator = getattr(self._backend, self.contract.name)
         rows = self._array(np.arange(ROWS, dtype=self.wide))
-        return _foreign(self._what, lambda: self._backend.vmap(lambda _: operator(x.native, p, train))(rows))
+        return _offered(self._what, lambda: self._backend.vmap(lambda _: operator(x.native, p, train))(rows))
 
     def _row(self, asked: tuple[Any, ...], answer: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         """The next row of each array that `answer` gives; a new answer where none is left, or another is asked for."""
@@ -225,7 +225,7 @@ class Caller:
 
     def call_inplace(self, x: Any, p: float, train: bool) -> Any:
         """The operator's in-place form on a native array."""
-        return _foreign(f"{self.contract.name} in place", self._inplace, x, p, train)
+        return _offered(f"{self.contract.name} in place", self._inplace, x, p, train)
 
     @property
     def _inplace(self) -> Callable[[Any, float, bool], Any]:
@@ -246,7 +246,7 @@ class Caller:
     def _vjp(self, x: Any, p: float, train: bool, cotangent: Any) -> tuple[Any, Any]:
         function = self._function(p, train)
         what = f"vjp of {self._what}" if self.context.needs else "vjp"
-        pair = _foreign(what, self._backend.vjp, function, x, cotangent)
+        pair = _offered(what, self._backend.vjp, function, x, cotangent)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise BackendError(f"vjp gave {_brief(pair)}, not a pair of output and gradient")
         return pair
@@ -263,13 +263,13 @@ class Caller:
         operator = getattr(self._backend, self.contract.name)
         if not self.context.layered:
             function = self._transformed(lambda x, train: operator(x, p, train))
-            return lambda x, train: _foreign(self._what, function, x, train)
+            return lambda x, train: _offered(self._what, function, x, train)
         layer = self._layer(p)
         called = self._transformed(layer)
 
         def switched(x: Any, train: bool) -> Any:
             _set_mode(layer, train)
-            return _foreign(self._what, called, x)
+            return _offered(self._what, called, x)
 
         return switched
 
@@ -329,7 +329,7 @@ def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The same, where `NotImplementedError` says that the framework has no such layer, or can't combine the two."""
+    """The same, where `NotImplementedError` says that the framework doesn't have that, or can't combine the two."""
     try:
         return _foreign(what, function, *arguments)
     except BackendError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keeprate.suite import BackendError, Counterexample, Value, shape_text
+from keeprate.suite import BackendError, Counterexample, NotOffered, Value, shape_text
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ def wrong_dtype(call: Call, gave: str, given: str) -> Counterexample:
     return _told(call, f"{given} came back as {gave}", gave="another dtype", output=gave, allowed=(given,))
 
 
-def raised(call: Call, error: BackendError, reference: str = "") -> Counterexample:
+def raised(call: Call, error: BackendError | NotOffered, reference: str = "") -> Counterexample:
     """A call that raised; `reference` says what PyTorch does, if that is worth a word."""
-    return _told(call, str(error), reference, gave="an exception", output=error.kind)
+    kind = error.kind if isinstance(error, BackendError) else ""
+    return _told(call, str(error), reference, gave="an exception", output=kind)
 
 
 def taken(call: Call) -> Counterexample:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.counterexamples import Call, raised
 from keeprate.specs.dropout.outcome import Outcomes, exactly
 from keeprate.specs.dropout.rounding import Floats
-from keeprate.suite import BackendError, Check, failed, passed
+from keeprate.suite import BackendError, Check, NotOffered, failed, passed
 
 Relation = Literal["", "same", "other"]
 
@@ -25,7 +25,7 @@ class Observation:
         what: the call.
         x: the input that was given, channels first.
         y: the output; None if the call raised.
-        raised: what the call raised; None if nothing was.
+        raised: what the call raised; None if nothing was. `NotOffered` if the backend says that it has no such call.
         dtype: of the output, as the backend names it.
         after: the input after the call.
         expected: PyTorch's outcomes; None where PyTorch refuses the call, or the law asks for none.
@@ -37,7 +37,7 @@ class Observation:
     what: Call
     x: Floats
     y: Floats | None
-    raised: BackendError | None
+    raised: BackendError | NotOffered | None
     dtype: str
     after: Floats
     expected: Outcomes | None
@@ -92,6 +92,19 @@ class Calls:
         return sum((compare(one.after, one.x, exactly(one.x), one.what.then(": the input")) for one in seen), passed())
 
 
+def offered(observations: Iterable[Observation]) -> tuple[Observation, ...]:
+    """Those of calls that the backend has.
+
+    Raises:
+        NotOffered: it has none of them.
+    """
+    every = tuple(observations)
+    there = tuple(one for one in every if not isinstance(one.raised, NotOffered))
+    if every and not there:
+        raise NotOffered(str(every[0].raised))
+    return there
+
+
 def observe(
     caller: Caller,
     what: Call,
@@ -108,7 +121,7 @@ def observe(
     try:
         out = call(native)
         y, dtype, refusal = caller.values(out), caller.dtype_of(out), None
-    except BackendError as error:
+    except (BackendError, NotOffered) as error:
         y, dtype, refusal = None, "", error
     return Observation(what, x, y, refusal, dtype, caller.values(native), expected, relation, seed)
 
@@ -130,7 +143,7 @@ def observe_pass(
     x, ct = (caller.native(one) for one in given)
     try:
         seen = [(caller.values(one), caller.dtype_of(one)) for one in caller.vjp(x, p, train, ct)]
-    except BackendError as error:
+    except (BackendError, NotOffered) as error:
         yield Observation(what.after("gradient in "), given[0], None, error, "", given[0], expected[1])
         return
     for name, one, (y, dtype), outcomes in zip(("output", "gradient"), given, seen, expected, strict=True):

@@ -70,6 +70,8 @@ class OtherProcess:
             line, head, seen = b"", {}, []
         except (EOFError, LookupError, TypeError, ValueError):  # the backend has written to its pipe
             head, seen = {}, []
+        if "lacking" in head:
+            raise NotOffered(str(head["lacking"]))
         if "raised" in head:
             raise BackendError(f"in another process: {head['raised']}", str(head["kind"]))
         if not seen:
@@ -133,6 +135,8 @@ def main() -> None:
             answer = _packed(outputs)
         except BackendError as error:
             answer = json.dumps({"raised": str(error), "kind": error.kind}).encode() + b"\n"
+        except NotOffered as reason:
+            answer = json.dumps({"lacking": str(reason)}).encode() + b"\n"
         if os.getpid() != process:  # a copy of this process, which the backend made and let go on
             os._exit(0)
         answers.write(answer)

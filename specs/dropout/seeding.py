@@ -11,7 +11,7 @@ from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import Call, call
 from keeprate.specs.dropout.inputs import EVEN, filled, indices, many_thousands, probes, thousand
-from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe
+from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes
 from keeprate.specs.dropout.rounding import Floats
 from keeprate.suite import BackendError, Case
@@ -104,7 +104,7 @@ def bounds(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
         else:
             seen.append(observe(caller, what, x, expected, partial(caller.call, p=EVEN), seed=value))
     remark = f"seeds from {min(refused)} on are refused" if refused else None
-    yield Calls(caller.contract, case.dtype, tuple(seen), remark=remark)
+    yield Calls(caller.contract, case.dtype, offered(seen), remark=remark)
 
 
 def _outcomes(caller: Caller, large: Floats) -> Outcomes:

@@ -18,7 +18,7 @@ from keeprate.specs.dropout.compare import identical
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
 from keeprate.specs.dropout.inputs import EVEN, MODES, SHAPES, filled, laid_out, ordinary, thousand, with_specials
-from keeprate.specs.dropout.observations import Calls, Observation, observe
+from keeprate.specs.dropout.observations import Calls, Observation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
 from keeprate.specs.dropout.rounding import Floats
 from keeprate.suite import BackendError, Case
@@ -33,7 +33,7 @@ def calls(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     contract = CONTRACTS[case.op]
     caller = Caller(backend, contract, case.dtype, case.context)
     caller.seed(seed)
-    yield Calls(contract, case.dtype, tuple(STUDIES[case.study](caller)))
+    yield Calls(contract, case.dtype, offered(STUDIES[case.study](caller)))
 
 
 def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
