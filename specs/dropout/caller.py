@@ -16,33 +16,33 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.contexts import ROWS, Context
 from keeprate.specs.dropout.contracts import Contract
+from keeprate.specs.dropout.foreign import Seen, brief, foreign, offered
+from keeprate.specs.dropout.neighbours import Network, turned_array
 from keeprate.specs.dropout.rounding import Floats
-from keeprate.suite import BackendError, NotOffered, briefly, first_line
+from keeprate.suite import BackendError, NotOffered, briefly
 
 Function = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """An output that was read where it was made: its values, in the backend's layout, and its dtype."""
-
-    values: npt.NDArray[Any]
-    dtype: str
-
-
-@dataclass(frozen=True, eq=False)
 class Mapped:
-    """A native input for a mapped call: `ROWS` times the same, or, where it is not mapped over, once."""
+    """A native input, or cotangent, for a call that answers `ROWS` calls: `ROWS` times the same, or once.
+
+    Args:
+        turned: for a call among neighbours, what it was before it was turned.
+    """
 
     native: Any
     stacked: bool
+    turned: npt.NDArray[Any] | None = None
 
 
 class Caller:
     """One operator of one backend in one dtype, called in one context.
 
     In a context with `vmap` a mapped call answers `ROWS` calls, one after another: each row is a call of its own. In
-    the context `thread` the first call after seeding is made in this thread, each later one in a fresh thread.
+    the context `fused` it is a compiled function of so many calls among their neighbours. In the context `thread` the
+    first call after seeding is made in this thread, each later one in a fresh thread.
 
     Args:
         stacked: in a context with `vmap`, whether the input is mapped over, or held fixed.
@@ -62,6 +62,7 @@ class Caller:
         self._rows: list[Any] = []  # what a mapped call gave and nobody has asked for yet
         self._asked: tuple[Any, ...] = ()  # the call that they answer
         self._seeded = False  # no call was made since
+        self._network: Network | None = None
 
     def to_layout(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A view of `x` with its axes in the backend's order."""
@@ -86,7 +87,7 @@ class Caller:
     def seed(self, value: int) -> None:
         """Seeds the backend."""
         self._rows, self._seeded = [], True
-        _foreign("seed", self._backend.seed, value)
+        foreign("seed", self._backend.seed, value)
 
     def make_anew(self) -> None:
         """Lets functions and layers be made again when they are next called."""
@@ -98,7 +99,7 @@ class Caller:
             self._backend.seed(value)
         except ValueError:
             return False
-        except Exception as error:  # as in `_foreign`
+        except Exception as error:  # as in `foreign`
             raise BackendError(f"seed raised {briefly(error)}") from error
         return True
 
@@ -110,17 +111,21 @@ class Caller:
             if self.context.name == "thread":
                 self.raw(array)  # a lazy array is made in this thread, not in the one that calls
             return array
+        if self.context.fused:
+            if self._network is None:
+                self._network = Network(self._array, self.seen, self.dtype, self.wide, moved.ndim)
+            return Mapped(self._network.native(moved), stacked=False, turned=moved)
         given = np.stack([moved] * ROWS) if self._stacked else moved.copy(order="K")
         return Mapped(self._array(given), self._stacked)
 
     def _array(self, x: npt.NDArray[Any]) -> Any:
-        return _foreign("asarray", self._backend.asarray, x, self.dtype)
+        return foreign("asarray", self._backend.asarray, x, self.dtype)
 
     def of_dtype(self, x: Floats, dtype: str) -> Any | None:
         """A native array of `x` in any dtype; None where `asarray` makes none."""
         given = np.array(self.to_layout(x), dtype=self.wide, order="C")
         try:
-            native = _foreign("asarray", self._backend.asarray, given, dtype)
+            native = foreign("asarray", self._backend.asarray, given, dtype)
             return native if self.dtype_of(native) == dtype else None
         except BackendError:
             return None
@@ -128,7 +133,7 @@ class Caller:
     def refusal(self, x: Any, p: float) -> BackendError | NotOffered | None:
         """What the operator raises on a native array of any dtype, at once or when its output is read."""
         try:
-            _foreign("asnumpy", self._backend.asnumpy, self.call(x, p))
+            foreign("asnumpy", self._backend.asnumpy, self.call(x, p))
         except (BackendError, NotOffered) as error:
             return error
         return None
@@ -143,12 +148,14 @@ class Caller:
             return y.values
         if isinstance(y, Mapped):
             values = self.raw(y.native)
+            if y.turned is not None:
+                return turned_array(values)
             return values[0] if y.stacked and values.ndim else values
-        array = _foreign("asnumpy", self._backend.asnumpy, y)
+        array = foreign("asnumpy", self._backend.asnumpy, y)
         if isinstance(array, np.floating):  # what NumPy makes of a 0-d array
             return np.asarray(array)
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            raise BackendError(f"asnumpy gave {_brief(array)} for what {self.contract.name} returned, not floats")
+            raise BackendError(f"asnumpy gave {brief(array)} for what {self.contract.name} returned, not floats")
         return np.asarray(array)  # a subclass may compare as it likes
 
     def values(self, y: Any) -> Floats:
@@ -157,7 +164,7 @@ class Caller:
 
     def dtype_of(self, y: Any) -> str:
         """The name of a native array's dtype."""
-        return y.dtype if isinstance(y, Seen) else _foreign("dtype_of", lambda: str(self._backend.dtype_of(y)))
+        return y.dtype if isinstance(y, Seen) else foreign("dtype_of", lambda: str(self._backend.dtype_of(y)))
 
     def seen(self, y: Any) -> Seen:
         """`y`, read."""
@@ -173,7 +180,7 @@ class Caller:
         return self._call(x, p, train)
 
     def _call(self, x: Any, p: float, train: bool) -> Any:
-        return _offered(self._what, self._function(p, train), x)
+        return offered(self._what, self._function(p, train), x)
 
     @property
     def _what(self) -> str:
@@ -183,11 +190,11 @@ class Caller:
         return f"{self.contract.name} under {context.name}" if context.needs else self.contract.name
 
     def _mapped(self, x: Mapped, p: float, train: bool) -> Any:
-        if x.stacked:
+        if x.stacked or x.turned is not None:
             return self._call(x.native, p, train)
         operator = getattr(self._backend, self.contract.name)
         rows = self._array(np.arange(ROWS, dtype=self.wide))
-        return _offered(self._what, lambda: self._backend.vmap(lambda _: operator(x.native, p, train))(rows))
+        return offered(self._what, lambda: self._backend.vmap(lambda _: operator(x.native, p, train))(rows))
 
     def _row(self, asked: tuple[Any, ...], answer: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         """The next row of each array that `answer` gives; a new answer where none is left, or another is asked for."""
@@ -225,7 +232,7 @@ class Caller:
 
     def call_inplace(self, x: Any, p: float, train: bool) -> Any:
         """The operator's in-place form on a native array."""
-        return _offered(f"{self.contract.name} in place", self._inplace, x, p, train)
+        return offered(f"{self.contract.name} in place", self._inplace, x, p, train)
 
     @property
     def _inplace(self) -> Callable[[Any, float, bool], Any]:
@@ -237,18 +244,21 @@ class Caller:
 
     def vjp(self, x: Any, p: float, train: bool, cotangent: Any) -> tuple[Any, Any]:
         """Output and gradient of the operator, in the caller's context."""
+        if self._network is not None:
+            operator = getattr(self._backend, self.contract.name)
+            self._network.try_gradients(self._vjp, lambda x: operator(x, p, False))
+            return self._network.differentiate(self._vjp, self._function(p, train), x.native, cotangent.turned)
         if self.context.mapped:
-            asked = ("vjp", x, p, train, cotangent)
-            out, gradient = self._row(asked, lambda: self._vjp(x.native, p, train, cotangent.native))
+            asked, function = ("vjp", x, p, train, cotangent), self._function(p, train)
+            out, gradient = self._row(asked, lambda: self._vjp(function, x.native, cotangent.native))
             return out, gradient
-        return self._vjp(x, p, train, cotangent)
+        return self._vjp(self._function(p, train), x, cotangent)
 
-    def _vjp(self, x: Any, p: float, train: bool, cotangent: Any) -> tuple[Any, Any]:
-        function = self._function(p, train)
+    def _vjp(self, function: Function, x: Any, cotangent: Any) -> tuple[Any, Any]:
         what = f"vjp of {self._what}" if self.context.needs else "vjp"
-        pair = _offered(what, self._backend.vjp, function, x, cotangent)
+        pair = offered(what, self._backend.vjp, function, x, cotangent)
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise BackendError(f"vjp gave {_brief(pair)}, not a pair of output and gradient")
+            raise BackendError(f"vjp gave {brief(pair)}, not a pair of output and gradient")
         return pair
 
     def gradient(self, x: Any, p: float, train: bool, cotangent: Any) -> Any:
@@ -263,13 +273,13 @@ class Caller:
         operator = getattr(self._backend, self.contract.name)
         if not self.context.layered:
             function = self._transformed(lambda x, train: operator(x, p, train))
-            return lambda x, train: _offered(self._what, function, x, train)
+            return lambda x, train: offered(self._what, function, x, train)
         layer = self._layer(p)
         called = self._transformed(layer)
 
         def switched(x: Any, train: bool) -> Any:
             _set_mode(layer, train)
-            return _offered(self._what, called, x)
+            return offered(self._what, called, x)
 
         return switched
 
@@ -286,11 +296,13 @@ class Caller:
         return self._functions[asked]
 
     def _layer(self, p: float) -> Any:
-        return _offered("module", self._backend.module, self.contract.name, p)
+        return offered("module", self._backend.module, self.contract.name, p)
 
     def _transformed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if self._network is not None:
+            function = self._network.around(function)
         for name in self.context.transforms:
-            function = _offered(name, getattr(self._backend, name), function)
+            function = offered(name, getattr(self._backend, name), function)
         return function
 
 
@@ -318,25 +330,4 @@ def _split(stack: Seen) -> list[Seen]:
 
 def _set_mode(layer: Any, train: bool) -> None:
     name = "train" if train else "eval"
-    _foreign(name, lambda: getattr(layer, name)())
-
-
-def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except Exception as error:  # a backend may raise anything, and that becomes a finding
-        raise BackendError(f"{what} raised {briefly(error)}") from error
-
-
-def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The same, where `NotImplementedError` says that the framework doesn't have that, or can't combine the two."""
-    try:
-        return _foreign(what, function, *arguments)
-    except BackendError as error:
-        if isinstance(error.__cause__, NotImplementedError):
-            raise NotOffered(first_line(error.__cause__)) from error
-        raise
-
-
-def _brief(value: Any) -> str:
-    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    foreign(name, lambda: getattr(layer, name)())

@@ -22,7 +22,14 @@ class Context:
     @property
     def transforms(self) -> tuple[str, ...]:
         """Names of the backend's transforms, the innermost first."""
+        if self.fused:
+            return ("compile",)
         return tuple(part for part in reversed(self.name.split("+")) if part in TRANSFORMS)
+
+    @property
+    def fused(self) -> bool:
+        """True if several calls are compiled together with what stands beside them in a network."""
+        return self.name == "fused"
 
     @property
     def inplace(self) -> bool:
@@ -36,8 +43,8 @@ class Context:
 
     @property
     def mapped(self) -> bool:
-        """True if calls are rows of one mapped call."""
-        return "vmap" in self.transforms
+        """True if calls are rows of one call."""
+        return self.fused or "vmap" in self.transforms
 
     @property
     def recomputed(self) -> bool:
@@ -52,7 +59,7 @@ class Context:
 
 def plainness(context: str) -> int:
     """How much comes before the operator: 0 for a plain call, 1 for a gradient, then the more, the more is combined."""
-    return PLAIN.index(context) if context in PLAIN else len(PLAIN) + context.count("+")
+    return PLAIN.index(context) if context in PLAIN else len(PLAIN) + context.count("+") + (context == "fused")
 
 
 # Those that a plan looks at besides `eager` and `grad`: alone, and two together where users put them together.

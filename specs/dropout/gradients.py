@@ -138,9 +138,11 @@ class _Setting:
         return np.where(unclear, np.abs(g - slope) < np.abs(g - none), kept)
 
 
-def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], layout: str) -> _Setting:
+def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], layout: str, special: bool) -> _Setting:
     values = (*probes(contract, dtype), *SPECIAL)
-    which = with_specials(indices(shape), SPECIAL_EVERY, range(PROBES, len(values)))
+    which = indices(shape).copy()
+    if special:
+        which = with_specials(which, SPECIAL_EVERY, range(PROBES, len(values)))
     if contract.by_channel:
         which[_fronts(contract, len(shape))] = ORDINARY  # so that the channel's mask can be read there
     parts = np.array(values)[which], cotangent(shape, dtype, seed=0), which
@@ -160,7 +162,8 @@ class _Passes:
     def __init__(self, caller: Caller, case: Case) -> None:
         self._caller, self._contract, self._p = caller, caller.contract, case.parameters["p"]
         settle = _again if prod(case.shape) <= HELD else _setting
-        self._setting = setting = settle(self._contract, caller.dtype, self._p, case.shape, case.strides)
+        special = not caller.context.fused
+        self._setting = setting = settle(self._contract, caller.dtype, self._p, case.shape, case.strides, special)
         self._x, self._ct = setting.x, setting.ct
         self._shape = caller.to_layout(self._x).shape
         self._fronts = caller.fronts(self._x.ndim)

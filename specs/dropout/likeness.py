@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from keeprate.specs.dropout.contexts import PLAIN
+from keeprate.specs.dropout.contexts import PLAIN, plainness
 from keeprate.specs.dropout.laws.every import LAWS
 from keeprate.suite import ANY, Cause, Counterexample, Finding, Value
 
@@ -145,8 +145,8 @@ def traits_of(marks: Iterable[Mark]) -> frozenset[str]:
     if plain := contexts & set(PLAIN):
         simplest, traits = plain, {"in plain calls"}
     else:
-        parts = min((context.count("+") for context in contexts), default=0)
-        simplest = {context for context in contexts if context.count("+") == parts}
+        least = min(map(plainness, contexts), default=0)
+        simplest = {context for context in contexts if plainness(context) == least}
         traits = {f"in {context}" for context in simplest}
     broken = {(mark.law, mark.context) for mark in marks}
     for mark in marks:

@@ -19,8 +19,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from keeprate.specs.dropout.caller import Caller, Seen
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.foreign import Seen
 from keeprate.specs.dropout.inputs import filled
 from keeprate.suite import BackendError, Case, NotOffered, load_backend, load_suite, name_of
 

@@ -75,6 +75,7 @@ def _of_rank(rank: int, *, also_main: bool) -> Shapes:
 
 WIDE = _shapes([(64, 1024)], [(256, 256, 2)])  # 65,536 mask entries
 OBLONG = _shapes([(64, 256)], [(64, 256, 2)])
+SHORT = _shapes([(32, 130)], [(32, 66, 2)])
 SQUARE = _shapes([(64, 64)], [(64, 64, 2)])
 
 
@@ -236,6 +237,11 @@ def _table(profile: str) -> Iterator[Row]:
     yield Row("processes", _laws("streams:process", "no_stretch_twice"), ONE, OBLONG, _less, "process")
     yield Row("between_processes", _laws("seeding"), context="process")
 
+    # Compiled together with its neighbours. Each function is compiled for itself, which takes some compilers seconds.
+    yield Row("masks", _laws(*EXACT) + _laws(*MIXED, at=MAIN), ONE, OBLONG, _at_least(2 * ROWS), "fused")
+    yield Row("gradients", _laws(*PASS), ONE, SHORT, _times(2 * ROWS, None), "fused")
+    yield Row("reseeding", _laws("seeding"), context="fused", dtypes=DTYPES[:1])
+
 
 def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
     """One transform or layer, or two together; passes alone show masks that are drawn again for them."""
@@ -248,10 +254,10 @@ def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
     if name == "vmap":
         yield Row("unmapped", _laws(*EXACT, *MIXED), ONE, OBLONG, _less, name)
     often = tuple(p for p in grid if recomputed and p in MAIN)
-    long, short = _shapes([(128, 258)], [(128, 258, 2)]), _shapes([(32, 130)], [(32, 66, 2)])
+    long = _shapes([(128, 258)], [(128, 258, 2)])
     yield Row("gradients", _laws(*PASS, "keep_rate", "no_stretch_twice"), often, long, _less, name)
     once = tuple(p for p in grid if p not in often)
-    yield Row("gradients", _laws(*PASS), once, short, _times(ROWS, None), name)
+    yield Row("gradients", _laws(*PASS), once, SHORT, _times(ROWS, None), name)
     if alone and not recomputed:
         yield Row("reseeding", _laws("seeding"), context=name, dtypes=DTYPES[:1])
     if name in ("compile", "checkpoint"):

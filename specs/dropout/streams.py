@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from keeprate.specs.dropout import reference
-from keeprate.specs.dropout.caller import Caller, Seen
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import call
+from keeprate.specs.dropout.foreign import Seen
 from keeprate.specs.dropout.inputs import filled, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation
 from keeprate.specs.dropout.other_process import two, two_unseeded

@@ -181,3 +181,67 @@ class Lazy(Keyed):
         with np.errstate(all="ignore"):
             values, slope = formula(x, self.numbers(state, shape) >= p, p)
         return Array(values, x.dtype, slope)
+
+
+class Node(Array):
+    """An array of a network, which knows what it was made from, and how a cotangent goes back there."""
+
+    def __init__(self, values, dtype, parents=(), slope=1.0):
+        super().__init__(values, dtype, slope)
+        self.parents = parents
+        self.shape = self.values.shape
+
+    def __add__(self, other):
+        values = rounded(self.values + other.values, self.dtype)
+        return Node(values, self.dtype, ((self, lambda g: g), (other, lambda g: g)))
+
+    def __mul__(self, other):
+        values = rounded(self.values * other.values, self.dtype)
+        return Node(values, self.dtype, ((self, lambda g: g * other.values), (other, lambda g: g * self.values)))
+
+    def __gt__(self, number):
+        return Node(self.values > number, self.dtype)
+
+    def __lt__(self, number):
+        return Node(self.values < number, self.dtype)
+
+    def swapaxes(self, one, other):
+        return Node(self.values.swapaxes(one, other), self.dtype, ((self, lambda g: g.swapaxes(one, other)),))
+
+    def reshape(self, shape):
+        return Node(self.values.reshape(shape), self.dtype, ((self, lambda g: g.reshape(self.shape)),))
+
+    def slope_by(self, leaf, cotangent):
+        """What comes back to `leaf`; a broadcast axis is summed over."""
+        if cotangent.ndim > self.values.ndim:
+            cotangent = cotangent.sum(axis=tuple(range(cotangent.ndim - self.values.ndim)))
+        if self is leaf:
+            return cotangent
+        back = [one.slope_by(leaf, rule(cotangent)) for one, rule in self.parents if one.leads_to(leaf)]
+        return sum(back, np.zeros_like(leaf.values))
+
+    def leads_to(self, leaf):
+        return self is leaf or any(one.leads_to(leaf) for one, _ in self.parents)
+
+
+class Networked(Plain):
+    """Arrays that can be added, multiplied, compared and turned, with gradients back through all of that."""
+
+    dtypes = ("float32", "bfloat16")
+    vmap = checkpoint = None  # they make other arrays
+
+    def asarray(self, x, dtype):
+        made = super().asarray(x, dtype)
+        return Node(made.values, made.dtype)
+
+    def result(self, x, values, slope):
+        parents = ((x, lambda g: g * slope),) if isinstance(x, Node) else ()
+        return Node(values, x.dtype, parents, slope)
+
+    def vjp(self, fn, x, cotangent):
+        leaf = Node(x.values.copy(), x.dtype)
+        out = fn(leaf)
+        if not getattr(out, "parents", ()):
+            return out, self.gradient(out, cotangent)
+        with np.errstate(all="ignore"):
+            return out, Array(rounded(out.slope_by(leaf, cotangent.values), x.dtype), x.dtype)

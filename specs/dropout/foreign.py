@@ -1,0 +1,47 @@
+"""Calls into foreign code, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keeprate.suite import BackendError, NotOffered, briefly, first_line
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An output that was read where it was made: its values, in the backend's layout, and its dtype."""
+
+    values: npt.NDArray[Any]
+    dtype: str
+
+
+def foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What `function` returns.
+
+    Raises:
+        BackendError: it raised, which becomes a finding.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:  # a backend may raise anything
+        raise BackendError(f"{what} raised {briefly(error)}") from error
+
+
+def offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """The same, where `NotImplementedError` says that the framework doesn't have that, or can't combine the two."""
+    try:
+        return foreign(what, function, *arguments)
+    except BackendError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            raise NotOffered(first_line(error.__cause__)) from error
+        raise
+
+
+def brief(value: Any) -> str:
+    """What kind of thing `value` is."""
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
