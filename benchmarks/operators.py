@@ -23,7 +23,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import torch
 
-from keeprate.impl import alpha, dropout, transforms
+from keeprate.impl import alpha, attention, dropout, paths, transforms
 
 P = 0.3
 DTYPES = ("float32", "float16", "bfloat16")
@@ -98,6 +98,25 @@ def contenders(op, dtype, size, mode):
     return calls
 
 
+def of_attention():
+    """At p = 0.1 and in evaluation, beside what MLX has without dropout, by hand and in one piece."""
+    q, k, v = mx.random.normal((3, 4, 8, 512, 64))
+    mx.eval(q, k, v)
+    attend, scale = attention.scaled_dot_product_attention, 1 / 8
+    return {
+        "ours": lambda: mx.eval(attend(q, k, v, 0.1)),
+        "by hand": lambda: mx.eval(mx.softmax((q * scale) @ k.swapaxes(-1, -2), axis=-1) @ v),
+        "in evaluation": lambda: mx.eval(attend(q, k, v, 0.1, False)),
+        "mx.fast": lambda: mx.eval(mx.fast.scaled_dot_product_attention(q, k, v, scale=scale)),
+    }
+
+
+def of_paths(size):
+    x, y = mx.random.normal((2, size // 65536, 65536))
+    mx.eval(x, y)
+    return {"ours": lambda: mx.eval(paths.drop_path(x, P)), "x * y": lambda: mx.eval(x * y)}
+
+
 def measure(calls, rounds, seconds=0.02):
     """Name to the seconds that a call of it took in each round."""
     repeats = {}
@@ -149,6 +168,10 @@ def figures(size, rounds):
     row("alpha_dropout, its time over that of dropout", over(times, "ours", "dropout"))
     row("alpha_dropout, its time over that of mlx.nn.Dropout", over(times, "ours", "mlx.nn"))
     row("torch.nn.functional.alpha_dropout over alpha_dropout", over(times, "torch"))
+    times = measure(of_attention(), rounds)
+    row("attention, (4, 8, 512, 64), over softmax(q k) v by hand", over(times, "ours", "by hand"))
+    row("the same in evaluation over mx.fast's", over(times, "in evaluation", "mx.fast"))
+    row("drop_path, its time over that of x * y", over(measure(of_paths(size), rounds), "ours", "x * y"))
     memory = peak(one["ours"]) / peak(one["mlx.nn"])
     row("peak memory of dropout over that of mlx.nn.Dropout", (memory, memory, memory))
 

@@ -11,7 +11,7 @@ from functools import partial
 import mlx.core as mx
 import numpy as np
 
-from keeprate.impl.mask import channels, entries, masked, shared, unbatched_channels, where_kept
+from keeprate.impl.mask import channels, entries, masked, rows, shared, unbatched_channels, where_kept
 
 
 def dropout(
@@ -33,7 +33,7 @@ def dropout(
         recurrent neural networks.
     """
     mask_shape = partial(shared, axes=shared_axes) if shared_axes else entries
-    return masked(x, p, training, key, mask_shape, _scaled)
+    return masked(x, p, training, key, mask_shape, scaled)
 
 
 def dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
@@ -52,7 +52,7 @@ def feature_dropout(x: mx.array, p: float = 0.5, training: bool = True, *, key: 
         ValueError: x has fewer than 2 dimensions, in training at 0 < p < 1.
     Source: torch.feature_dropout.
     """
-    return masked(x, p, training, key, channels, _scaled)
+    return masked(x, p, training, key, channels, scaled)
 
 
 def feature_dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
@@ -73,7 +73,7 @@ def dropout1d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.arr
     """
     if x.ndim not in (2, 3):
         raise ValueError(f"shape {entries(x)}: dropout1d takes (L, C) or (N, L, C)")
-    return masked(x, p, training, key, channels if x.ndim == 3 else unbatched_channels, _scaled)
+    return masked(x, p, training, key, channels if x.ndim == 3 else unbatched_channels, scaled)
 
 
 def dropout2d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
@@ -85,7 +85,7 @@ def dropout2d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.arr
         ValueError: x has fewer than 2 dimensions, in training at 0 < p < 1.
     Source: torch.nn.functional.dropout2d.
     """
-    return masked(x, p, training, key, channels, _scaled)
+    return masked(x, p, training, key, channels, scaled)
 
 
 def dropout3d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
@@ -97,10 +97,37 @@ def dropout3d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.arr
         ValueError: x has no dimension, in training at 0 < p < 1.
     Source: torch.nn.functional.dropout3d.
     """
-    return masked(x, p, training, key, channels if x.ndim == 5 else unbatched_channels, _scaled)
+    return masked(x, p, training, key, channels if x.ndim == 5 else unbatched_channels, scaled)
 
 
-def _scaled(x: mx.array, kept: mx.array, p: float) -> mx.array:
+def embedding_dropout(
+    table: mx.array,
+    indices: mx.array,
+    p: float = 0.5,
+    training: bool = True,
+    *,
+    key: mx.array | None = None,
+) -> mx.array:
+    """Look rows of an embedding up, of which each drops at probability p, wherever it stands; scale the rest.
+
+    Args:
+        table: (V, …) one row for each word.
+        indices: (…) integers below V; negative ones count from the last.
+    Returns:
+        (…, …) rows of the table, zero for each word that is dropped.
+    Raises:
+        ValueError: the table has no dimension, in training at 0 < p < 1.
+    Source: torch.feature_dropout of the table as (V, 1, …); Merity, Keskar & Socher 2018, Regularizing and optimizing
+        LSTM language models.
+    """
+
+    return masked(
+        table[indices], p, training, key, lambda _: rows(table), lambda x, kept, p: scaled(x, kept[indices], p)
+    )
+
+
+def scaled(x: mx.array, kept: mx.array, p: float) -> mx.array:
+    """x · 1/(1 − p) where kept, x · 0 elsewhere."""
     # PyTorch divides in float32 for the narrower dtypes, and rounds the quotient.
     real = np.float64 if x.dtype == mx.float64 else np.float32
     return x * where_kept(kept, float(real(1) / real(1 - p)), x.dtype)

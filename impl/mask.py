@@ -38,6 +38,17 @@ def shared(x: mx.array, axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def rows(x: mx.array) -> tuple[int, ...]:
+    """Shape (N, 1, …, 1) of a mask with one draw for each row of `x`.
+
+    Raises:
+        ValueError: x has no dimension.
+    """
+    if x.ndim < 1:
+        raise ValueError("shape (): dropping rows takes at least their axis")
+    return (x.shape[0], *[1] * (x.ndim - 1))
+
+
 def channels(x: mx.array) -> tuple[int, ...]:
     """Shape (N, 1, …, 1, C) of a mask with one draw for each channel of the batch `x`.
 

@@ -16,4 +16,4 @@ def test_a_block_of_the_documentation_runs(block):
 
 
 def test_the_page_has_blocks():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
