@@ -102,7 +102,11 @@ class Case(msgspec.Struct, frozen=True, dict=True):  # a dict, for what is compu
 
     def asks(self, law: str) -> bool:
         """True if a finding of this law rests on the case; what no law asks for need not be sampled."""
-        return any(FindingId.parse(text).family == law for text in self.findings)
+        return law in self._laws
+
+    @cached_property
+    def _laws(self) -> set[str]:
+        return {FindingId.parse(text).family for text in self.findings}
 
     def replace(self, **changes: Any) -> Case:
         """The same case with other values of some fields."""

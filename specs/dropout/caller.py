@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,7 @@ class Caller:
     def _call(self, x: Any, p: float, train: bool) -> Any:
         return offered(self._what, self._function(p, train), x)
 
-    @property
+    @cached_property
     def _what(self) -> str:
         context = self.context
         if context.inplace:

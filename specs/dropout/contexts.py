@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 TRANSFORMS = ("compile", "vmap", "checkpoint")
@@ -19,39 +20,39 @@ class Context:
 
     name: str
 
-    @property
+    @cached_property
     def transforms(self) -> tuple[str, ...]:
         """Names of the backend's transforms, the innermost first."""
         if self.fused:
             return ("compile",)
         return tuple(part for part in reversed(self.name.split("+")) if part in TRANSFORMS)
 
-    @property
+    @cached_property
     def fused(self) -> bool:
         """True if several calls are compiled together with what stands beside them in a network."""
         return self.name == "fused"
 
-    @property
+    @cached_property
     def inplace(self) -> bool:
         """True if the operator's in-place form is called in its place."""
         return self.name == "inplace"
 
-    @property
+    @cached_property
     def layered(self) -> bool:
         """True if a layer is called in the operator's place."""
         return self.name.endswith("module")
 
-    @property
+    @cached_property
     def mapped(self) -> bool:
         """True if calls are rows of one call."""
         return self.fused or "vmap" in self.transforms
 
-    @property
+    @cached_property
     def recomputed(self) -> bool:
         """True if the context shows in passes forward and back alone."""
         return "checkpoint" in self.transforms
 
-    @property
+    @cached_property
     def needs(self) -> tuple[str, ...]:
         """What a backend must have to be called so, besides the operator."""
         return (*self.transforms, *["module"] * self.layered)

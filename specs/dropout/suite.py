@@ -52,6 +52,8 @@ class Dropout(Suite):
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, forward and backward passes, or single calls."""
+        import scipy.fft  # noqa: F401 - here, so that workers are forked with it
+
         from keeprate.specs.dropout import arguments, gradients, seeding, single_calls  # a plan does not need PyTorch
         from keeprate.specs.dropout import sample as samples
         from keeprate.specs.dropout import streams as seeds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -136,10 +137,14 @@ def spread(sample: Sample, scope: str) -> Tally:
 @functools.cache
 def _binomial_bins(size: int, q: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """The most that is kept in each bin but the last, and the probability of each bin."""
-    cumulative = scipy.special.bdtr(np.arange(size), size, q)
-    edges = tuple(np.searchsorted(cumulative, QUANTILES).tolist())
+    # The quantiles lie within four standard deviations.
+    middle, reach = size * q, 4 * math.sqrt(size * q * (1 - q)) + 4
+    first = max(0, int(middle - reach))
+    cumulative = scipy.special.bdtr(np.arange(first, min(size, int(middle + reach))), size, q)
+    places = np.searchsorted(cumulative, QUANTILES)
+    edges = tuple((first + places).tolist())
     assert sorted(set(edges)) == [*edges], f"windows of {size} are too small for their quantiles at q = {q}"
-    below = np.concatenate([[0.0], cumulative[list(edges)]])
+    below = np.concatenate([[0.0], cumulative[places]])
     above = float(scipy.special.bdtrc(edges[-1], size, q))  # 1 − cumulative would round
     return edges, (*np.diff(below).tolist(), above)
 
