@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
@@ -26,7 +27,7 @@ from keeprate.specs.dropout.inputs import (
     with_specials,
 )
 from keeprate.specs.dropout.observations import Observation, observe, observe_pass
-from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
+from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly, with_selected
 from keeprate.specs.dropout.rounding import Floats, bounds
 
 # Where kernels change path: hidden sizes of networks, and powers of two, of which blocks and vectors are made.
@@ -108,11 +109,28 @@ def _pass(caller: Caller, what: Call, p: float, train: bool, setting: Setting, s
     """One on an input of probe values."""
     x, ct, out, slope = setting
     which = indices(shape)
-    expected = out.take(which), slope.take(which)
-    *output, gradient = observe_pass(caller, what, p, train, (x[which], ct[which]), expected)
-    yield from output
-    masks = [expected[0].is_kept(one.y) for one in output if one.y is not None and one.y.shape == shape]
-    yield replace(gradient, expected=expected[1].select(masks[0])) if masks else gradient
+    *output, gradient = observe_pass(caller, what, p, train, (x[which], ct[which]), (out, slope))
+    mask = None
+    for one in output:
+        mask, expected = _seen(one.y, out, which)
+        yield replace(one, expected=expected)
+    if mask is None:
+        yield replace(gradient, expected=slope.take(which))
+        return
+    chosen = np.where(mask, slope.kept[which], slope.dropped[which])
+    right = gradient.y is not None and np.array_equal(gradient.y, chosen)
+    yield replace(gradient, expected=exactly(chosen) if right else slope.take(which).select(mask))
+
+
+def _seen(y: Floats | None, outcomes: Outcomes, which: npt.NDArray[np.uint8]) -> tuple[Mask | None, Outcomes]:
+    """What was kept, if that can be read, and what each may be: what it is, where that is right as it stands."""
+    if y is None or y.shape != which.shape:
+        return None, outcomes.take(which)
+    mask = y == outcomes.kept[which]
+    if mask.all() or (mask | (y == outcomes.dropped[which])).all():
+        return mask, exactly(y)
+    expected = outcomes.take(which)
+    return expected.is_kept(y), expected
 
 
 def _shapes(contract: Contract, dtype: str, *, masked: bool) -> list[Shape]:
