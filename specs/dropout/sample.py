@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from keeprate.suite import Case, Check, failed, passed
 HELD = 1 << 18  # elements of outputs that are made before the first of them is read
 BLOCK = 1 << 17  # elements that are compared at once where equality fails
 LAZY = 8  # outputs that are made before the first is read
+SMALL = 1 << 12  # elements of an output up to which several are compared at once: NumPy's own steps would cost more
 SPARED = 1 << 16  # mask entries of a plain call from which on its elements cost more than the call itself
 SPARING = 8  # of so many such calls one has all elements of the case, the others one in each channel
 
@@ -75,8 +76,9 @@ class Reader:
         spared = case.context == "eager" and not case.strides and SPARED <= self.entries < which.size
         one = which[tuple(slice(None if axis < len(self._mask_shape) else 1) for axis in range(which.ndim))]
         self._thin = _Input(caller, case, one) if spared else self._input
-        self._repeats = Repeats()
+        self._repeats = Repeats() if case.asks("no_mask_twice") else None
         self._sums_wanted = case.asks("moments")
+        self._together = self._input.right.checked <= SMALL and not self._sums_wanted
 
     def call(self) -> Any:
         """One output, not yet read."""
@@ -90,26 +92,34 @@ class Reader:
         bits = PackedMasks.empty(calls, self._mask_shape)
         outcomes, constancy, repeats = Check(0, 0), Check(0, 0), Check(0, 0)
         sums = self._input.summing() if self._sums_wanted else None
-        unreadable = ""
-        for number, (given, y) in enumerate(self._outputs(calls, outputs)):
-            mask, outcome = given.mask(y)
-            outcomes += outcome
-            if mask is None:
-                unreadable = "no mask could be read: outcomes is broken here"
-            elif given is not self._input:
-                mask = mask[given.front]  # all that there is
-            elif self.caller.contract.by_channel:
-                mask, constant = given.by_channel(mask)
-                constancy += constant
-                if constant.broken:
-                    unreadable = "no mask could be read: constancy is broken here"
-            if sums is not None and mask is not None and outcome is given.right:
-                sums.add_exact(mask)
-            elif sums is not None and y.shape == given.shape:
-                sums.add(y[given.front])
-            if mask is not None:
-                bits.put(number, mask)
-                repeats += self._repeats.look(bits, number)
+        unreadable, several = "", max(1, HELD // self._input.right.checked)
+        for start in range(0, calls, several):
+            made = self._made(range(start, min(calls, start + several)), outputs)
+            if self._together and (masks := self._input.masks([y for _, y in made])) is not None:
+                bits.put_all(start, masks)
+                outcomes += passed(len(made) * self._input.right.checked)
+                constancy += passed(masks.size)
+                repeats += self._looked(bits, range(start, start + len(made)))
+                continue
+            for number, (given, y) in enumerate(made, start):
+                mask, outcome = given.mask(y)
+                outcomes += outcome
+                if mask is None:
+                    unreadable = "no mask could be read: outcomes is broken here"
+                elif given is not self._input:
+                    mask = mask[given.front]  # all that there is
+                elif self.caller.contract.by_channel:
+                    mask, constant = given.by_channel(mask)
+                    constancy += constant
+                    if constant.broken:
+                        unreadable = "no mask could be read: constancy is broken here"
+                if sums is not None and mask is not None and outcome is given.right:
+                    sums.add_exact(mask)
+                elif sums is not None and y.shape == given.shape:
+                    sums.add(y[given.front])
+                if mask is not None:
+                    bits.put(number, mask)
+                    repeats += self._looked(bits, [number])
         purity = None if self.caller.writes else self._input.purity()
         if purity is not None and self._thin is not self._input:
             purity += self._thin.purity()
@@ -126,16 +136,18 @@ class Reader:
             unreadable=unreadable,
         )
 
-    def _outputs(self, calls: int, outputs: Sequence[Any] | None) -> Iterator[tuple[_Input, npt.NDArray[Any]]]:
-        """What `calls` calls give, or `outputs`, and the input: several before one is looked at, as caches forget."""
-        several = max(1, HELD // self._input.right.checked)
-        for start in range(0, calls, several):
-            some = range(start, min(calls, start + several))
-            if outputs is not None:
-                yield from [(self._input, self.caller.raw(outputs[number])) for number in some]
-                continue
-            inputs = [self._thin if number % SPARING else self._input for number in some]
-            yield from [(one, self.caller.raw(self._call(one))) for one in inputs]
+    def _made(self, some: range, outputs: Sequence[Any] | None) -> list[tuple[_Input, npt.NDArray[Any]]]:
+        """What some calls give, or `outputs`, and the input: several before one is looked at, as caches forget."""
+        if outputs is not None:
+            return [(self._input, self.caller.raw(outputs[number])) for number in some]
+        inputs = [self._thin if number % SPARING else self._input for number in some]
+        return [(one, self.caller.raw(self._call(one))) for one in inputs]
+
+    def _looked(self, bits: PackedMasks, calls: Iterable[int]) -> Check:
+        """Whether the masks of `calls` are others than all before them, if a law asks for it."""
+        if self._repeats is None:
+            return Check(0, 0)
+        return sum((self._repeats.look(bits, call) for call in calls), Check(0, 0))
 
 
 class _Input:
@@ -191,6 +203,26 @@ class _Input:
         if np.array_equal(*self._as_words):  # each element is one outcome, and not the other
             return self._is_kept, self.right
         return self._within_bounds(y)
+
+    def masks(self, outputs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.bool_] | None:
+        """The masks of several outputs that are PyTorch's, bit for bit; None unless all are, and each channel is whole.
+
+        Returns:
+            (outputs, …) of the channels or elements, in the backend's layout.
+        """
+        dtype = outputs[0].dtype
+        if any(y.shape != self.shape or y.dtype != dtype for y in outputs):
+            return None
+        if self._dtype != dtype:
+            self._learn(dtype)
+        y = fast(np.stack(outputs))
+        kept: npt.NDArray[np.bool_] = y == self._kept
+        if not np.array_equal(kept, y != self._dropped):
+            return None
+        if not self._spatial:
+            return kept
+        whole = np.equal(kept, kept[:, *self._fronts]).all()
+        return kept[:, *self.front] if whole else None
 
     def _learn(self, dtype: np.dtype[Any]) -> None:
         """Both outcomes as they are compared with outputs of `dtype`."""

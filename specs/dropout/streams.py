@@ -22,6 +22,7 @@ from keeprate.specs.masks.sample import CHUNK, chunks
 from keeprate.suite import Case
 
 TOGETHER = 16  # calls that another process makes at a time
+SEEDED = 512  # seeds after which small calls are made before the laws look
 UNSEEDED = 0.5  # the p of calls without a seed
 HIGH = 1 << 31  # seeds this far apart differ in their highest of 32 bits
 
@@ -150,7 +151,7 @@ def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """The first call after each of many seeds, anywhere among those of 31 bits."""
     reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype), case)
     values = np.unique(np.random.default_rng(seed).integers(0, HIGH, -(-case.draws // reader.entries)))
-    for some in np.array_split(values, -(-len(values) // TOGETHER)):
+    for some in np.array_split(values, -(-len(values) // SEEDED)):
         outputs = []
         for value in some.tolist():
             reader.caller.seed(value)

@@ -47,8 +47,7 @@ class PackedMasks:
     def of(cls, masks: npt.NDArray[np.bool_]) -> PackedMasks:
         """Masks (calls, …), packed."""
         packed = cls.empty(len(masks), masks.shape[1:])
-        for call, mask in enumerate(masks):
-            packed.put(call, mask)
+        packed.put_all(0, masks)
         return packed
 
     @property
@@ -70,6 +69,11 @@ class PackedMasks:
         """Packs one mask (of `shape`) into its place."""
         packed = np.packbits(mask.reshape(-1), bitorder="little")
         self._octets[call, : packed.size] = packed
+
+    def put_all(self, first: int, masks: npt.NDArray[np.bool_]) -> None:
+        """The same of masks (calls, …) of calls in a row, from call `first` on."""
+        packed = np.packbits(masks.reshape(len(masks), -1), axis=1, bitorder="little")
+        self._octets[first : first + len(masks), : packed.shape[1]] = packed
 
     @cached_property
     def _octets(self) -> npt.NDArray[np.uint8]:

@@ -43,15 +43,16 @@ def collected(made, **where) -> list[Masks]:
     return list(masks(case(**where), made, 1))
 
 
+@pytest.mark.parametrize("findings", [(FINDING.format(op="dropout"),), ()], ids=["one by one", "together"])
 @pytest.mark.parametrize("strides", ["", "step2", "transposed", "stride0"])
-def test_masks_are_read_as_they_were_drawn(strides, fresh_seed):
+def test_masks_are_read_as_they_were_drawn(strides, findings, fresh_seed):
     drawn = []
 
     def operator(x, random):
         drawn.append(random.random(x.shape) < 0.7)
         return x * np.where(drawn[-1], np.float32(1) / np.float32(0.7), np.float32(0))
 
-    samples = list(masks(case().replace(strides=strides), backend(operator), fresh_seed))
+    samples = list(masks(case().replace(strides=strides, findings=findings), backend(operator), fresh_seed))
     read = np.concatenate([sample.mask.unpack() for sample in samples])
     assert np.array_equal(read, np.reshape(drawn, (len(drawn), -1)))
     assert sum(sample.mask.entries * sample.mask.calls for sample in samples) >= 4096
@@ -248,12 +249,36 @@ def test_what_is_written_to_memory_that_an_adapter_shares_is_not_written_to_the_
     assert right or first.purity.broken
 
 
+def test_one_wrong_output_among_many_small_ones_is_seen():
+    def operator(x, random):
+        y = scaled(x, random)
+        y.flat[9] += random.random() < 0.2
+        return y
+
+    samples = list(masks(case().replace(findings=()), backend(operator), 1))
+    assert sum(one.outcomes.wrong for one in samples) > 0
+    assert sum(one.outcomes.checked for one in samples) == 4096
+    assert samples[0].unreadable
+
+
+def test_one_torn_channel_among_many_small_outputs_is_seen():
+    def operator(x, random):
+        kept = np.broadcast_to(random.random((*x.shape[:2], 1, 1)) < 0.7, x.shape).copy()
+        kept[0, 0, 0, 0] ^= random.random() < 0.2
+        return x * np.where(kept, np.float32(1) / np.float32(0.7), np.float32(0))
+
+    asked = case("dropout2d", (4, 8, 2, 2)).replace(findings=())
+    torn = sum(one.constancy.wrong for one in masks(asked, backend(operator, op="dropout2d"), 1))
+    assert 0 < torn < 128
+
+
 def test_a_repeated_mask_is_seen_across_chunks():
     def operator(x, random):
         return scaled(x, np.random.default_rng(len(calls.append(0) or calls) % 6))
 
     calls = []
-    assert sum(one.repeats.wrong for one in collected(backend(operator))) == 2
+    asked = case().replace(findings=("dropout/no_mask_twice/-/-/-/eager",))
+    assert sum(one.repeats.wrong for one in masks(asked, backend(operator), 1)) == 2
 
 
 def test_masks_that_are_read_in_reverse_come_from_the_same_calls():
