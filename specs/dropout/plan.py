@@ -250,7 +250,7 @@ def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
         yield Row("masks", _laws(*EXACT) + _laws(*MIXED, at=MAIN), grid, OBLONG, _at_least(2 * ROWS), name)
         yield Row("masks", _laws("keep_rate"), RARE, OBLONG, lambda at: (_rare(at)[1], None), name)
         small, calls = _shapes([ODD], [ODD_CHANNELS]), lambda at: (at.lesser.calls * at.entries, None)
-        yield Row("masks", _laws("calls:0", "all_shifts"), ONE, small, calls, name)
+        yield Row("masks", _laws("calls:0", "calls_by_position", "all_shifts"), ONE, small, calls, name)
     if name == "vmap":
         yield Row("unmapped", _laws(*EXACT, *MIXED), ONE, OBLONG, _less, name)
     often = tuple(p for p in grid if recomputed and p in MAIN)

@@ -227,6 +227,35 @@ class OneForAllRows(Plain):
         return mapped
 
 
+class RowsBeginAlike(Plain):
+    """Mapped, the first four entries of all rows are the first row's. B1."""
+
+    meant_for = "calls_by_position"
+    ops = ("dropout",)
+    where = "vmap"
+    profile = "gate"
+    begun = None
+
+    def vmap(self, fn):
+        def row(begun, x):
+            self.begun = begun
+            try:
+                return fn(x)
+            finally:
+                self.begun = None
+
+        return lambda x: super(RowsBeginAlike, self).vmap(functools.partial(row, []))(x)
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        if self.begun is not None:
+            entries = mask.reshape(-1)
+            if not self.begun:
+                self.begun.append(entries[:4].copy())
+            entries[:4] = self.begun[0]
+        return mask
+
+
 class OneForUnmappedRows(Plain):
     """Mapped over something else, one input has one mask for all rows. B2."""
 
