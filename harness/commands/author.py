@@ -49,7 +49,7 @@ def init(path: Path, suite: str) -> None:
     if os.path.lexists(path):  # False for a name that is too long: `write` says so
         raise UsageError(f"'{path}' exists already, and was left as it is")
     if path.suffix != ".py":
-        raise UsageError(f"'{path}' is no name of a Python file: it should end in .py")
+        raise UsageError(f"'{path}' is not the name of a Python file: it should end in .py")
     if template is None:
         raise UsageError(f"suite {load_suite(suite).name} has no template of a backend")
     write(path, template.read_text(encoding="utf-8").replace("FILE.py", str(path)))

@@ -120,7 +120,7 @@ def plan(**options: Any) -> None:
 @click.argument("finding", metavar="ID")
 @judging
 @json_option
-@click.option("--dtypes", type=NAMES, help="Dtypes that the finding was judged in, where it is of several.")
+@click.option("--dtypes", type=NAMES, help="Dtypes in which the finding was judged, if there were several.")
 @click.option("--fresh", is_flag=True, help="Ask again with new draws, and say what both say together.")
 @click.option(
     "--shrink", is_flag=True, help="Find the plainest context, dtype and p and the smallest shape that break."
@@ -201,8 +201,8 @@ def matrix(
 ) -> None:
     """Judge several backends, and write a table of frameworks × operators × promises.
 
-    One that can't be loaded is said so and passed by; the exit code is 3 if it was named. Each is judged with the
-    known deviations that lie beside it.
+    A backend that can't be loaded is reported and skipped; if you named it, the exit code is 3. Each is judged with
+    the known deviations that lie beside it.
 
     \b
       keeprate matrix --backends all --out matrix.md

@@ -47,7 +47,7 @@ def seconds(text: str) -> float:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
     if not found or not 0 < float(found[1]) * UNITS[found[2]] < 1e7:
-        raise UsageError(f"budget '{text}' is no time, as in 90s, 20m or 8h")
+        raise UsageError(f"budget '{text}' is not a duration: write 90s, 20m or 8h")
     return float(found[1]) * UNITS[found[2]]
 
 

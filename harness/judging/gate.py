@@ -198,7 +198,7 @@ def open_runner(request: Request, resources: Resources | None = None) -> closing
     if not re.fullmatch(rf"{SCHEME}[^\s/]+:\d+", resources.executor):
         raise UsageError(f"executor '{resources.executor}' is neither local nor dask://HOST:PORT")
     if resources.workers is not None:
-        raise UsageError("-n is for --executor local: a cluster has the workers that it has")
+        raise UsageError("-n applies to --executor local only: a cluster decides how many workers it has")
     limits(1, resources)  # refused here, and not by each of the cluster's machines
     return closing(Cluster(request.backend, request.suite_name, request.names, resources))
 

@@ -234,7 +234,9 @@ def ask(
     if not isinstance(alpha, int | float):
         raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is no number")
     if 0 < alpha < SMALLEST:
-        raise UsageError(f"alpha = {alpha!r} is below {SMALLEST}: a share of it is no number any more")
+        raise UsageError(
+            f"alpha = {alpha!r} is below {SMALLEST}: smaller values underflow when they are divided among findings"
+        )
     if not 0 < alpha < 1:
         raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is the chance that a faithful backend fails")
     if seed is not None and not (is_whole(seed) and 0 <= seed < 2**63):

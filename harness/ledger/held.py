@@ -106,4 +106,4 @@ class Held:
         try:
             return {finding: checked(json.loads(row["text"])) for finding, row in rows}
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"{self._ledger.path}: one of its pictures is none: {error}") from None
+            raise UsageError(f"{self._ledger.path}: a picture in it can't be read: {error}") from None

@@ -123,7 +123,7 @@ def _offer(ledger: Ledger, text: str) -> Offer:
     try:
         return msgspec.json.decode(text, type=Offer)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{ledger.path}: what a backend offered is not to be read: {error}") from None
+        raise UsageError(f"{ledger.path}: the record of what a backend offers can't be read: {error}") from None
 
 
 def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from keeprate.harness.workers.limits import Limits
 from keeprate.harness.workers.monitor import LimitError, line_of
 from keeprate.harness.workers.process_tree import end_all
 
-NO_ANSWER = "the worker process gave an answer that is none"  # the backend has written to its pipe
+NO_ANSWER = "the worker process sent a malformed reply"  # the backend has written to its pipe
 THREADS = 1000  # that a process may gather: a machine often has room for 32,768, a container for fewer
 Answer = TypeVar("Answer")
 OFTEN = 16  # cases between two looks at how many it has, which take a tenth of a millisecond

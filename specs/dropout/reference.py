@@ -107,7 +107,7 @@ def replay(
     expected = 1 if train and 0 < p < 1 and x.size else 0
     if mode.calls != expected:
         raise NoVerdictError(
-            f"the reference can't be told its mask: {contract.reference} at p = {p} drew {mode.calls} masks with "
+            f"the reference can't be given a mask: {contract.reference} at p = {p} drew {mode.calls} masks with "
             f"aten.bernoulli_, not {expected} (torch {torch.__version__})"
         )
     if cotangent is None:

@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 from fair import Fair
 
-NO_ANSWER = "the worker process gave an answer that is none"
+NO_ANSWER = "the worker process sent a malformed reply"
 
 
 def written(text):

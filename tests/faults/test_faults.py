@@ -186,7 +186,7 @@ def test_an_adapter_that_meddles_while_it_is_looked_at_is_refused(left_behind):
 @pytest.mark.parametrize("label", ["AnswersAtOnce", "AnswersNumbersAtOnce"])
 def test_an_adapter_that_answers_while_it_is_looked_at_is_refused(label, left_behind):
     request = ask(f"{HERE}/at_once.py:{label}", profile="quick")
-    with pytest.raises(NoVerdictError, match="can't be checked: the worker process gave an answer that is none"):
+    with pytest.raises(NoVerdictError, match="can't be checked: the worker process sent a malformed reply"):
         answered(request)
     assert left_behind() == ([], [])
 

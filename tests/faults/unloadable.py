@@ -37,7 +37,7 @@ class PatchesAtOnce(Fair):
 
 
 class WritesAtOnce(Fair):
-    says = "can't be loaded: the worker process gave an answer that is none"
+    says = "can't be loaded: the worker process sent a malformed reply"
 
     def __init__(self):
         for number in range(3, 20):

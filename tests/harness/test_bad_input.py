@@ -184,7 +184,7 @@ NIGHTLY = ["nightly", "--backend", "mlx"]
         (["init", "folder"], "folder"),
         (["init", "nowhere/mine.py"], "there is no folder"),
         (["init", "latin1.txt/mine.py"], "there is no folder"),
-        (["init", "mine.txt"], "'mine.txt' is no name of a Python file"),
+        (["init", "mine.txt"], "'mine.txt' is not the name of a Python file"),
         (["init", f"{LONG}.py"], "File name too long"),
         (["init", "latin1.py"], "latin1.py' exists already, and was left as it is"),
         (["init", "mine.py", "--suite", "nix"], "no suite named 'nix'"),
@@ -197,7 +197,7 @@ NIGHTLY = ["nightly", "--backend", "mlx"]
         *of_new_ledgers(*NIGHTLY, "--ledger"),
         *of_folders(*NIGHTLY, "--ledger", "night.db", "--out"),
         *(
-            ([*NIGHTLY, "--ledger", "night.db", "--budget", budget], f"budget '{budget}' is no time, as in 90s")
+            ([*NIGHTLY, "--ledger", "night.db", "--budget", budget], f"budget '{budget}' is not a duration: write 90s")
             for budget in ("", "20", "0m", "-5m", "9" * 400 + "h", "nanm")
         ),
         *of_ledgers("merge", "--into", "all.db"),

@@ -109,8 +109,8 @@ REPORTED = [
     (["UPDATE look SET total = NULL"], ["the ledger is damaged", "look"]),
     (["UPDATE look SET total = x'00'"], ["is no evidence", "cut off"]),
     (["UPDATE form SET text = '{}' || id"], ["is no evidence"]),
-    (["UPDATE subject SET offer = '{\"name\": 7}'"], ["what a backend offered is not to be read"]),
-    (["UPDATE subject SET offer = '[]'"], ["what a backend offered is not to be read"]),
+    (["UPDATE subject SET offer = '{\"name\": 7}'"], ["the record of what a backend offers can't be read"]),
+    (["UPDATE subject SET offer = '[]'"], ["the record of what a backend offers can't be read"]),
     (["UPDATE subject SET suite = './evil.py'"], ["its evidence is that of suite './evil.py', not of", "--suite"]),
     (["DELETE FROM recent", "DELETE FROM run"], ["nothing was ever judged"]),
 ]
@@ -175,7 +175,7 @@ def test_evidence_of_another_law_is_not_used(command, bad, tmp_path, statement, 
 def test_a_picture_that_is_none_is_refused(command, bad, tmp_path, text):
     path = bad("INSERT INTO picture VALUES (1, ?)", parameters=(text,))
     run = command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out")
-    assert_refused(run, "bad.db: one of its pictures is none")
+    assert_refused(run, "bad.db: a picture in it can't be read")
 
 
 @pytest.mark.parametrize("keep", [0, 10, 100, 5000, -4096])
