@@ -60,6 +60,20 @@ def seed(value: int) -> None:
     _here.apart, _root = True, _Root(value)
 
 
+def get_state() -> int:
+    """Return the random state of this thread, as a number."""
+    if not _here.apart:
+        _part()
+    high, low = _state().tolist()
+    return int(high << 32 | low)
+
+
+def set_state(value: int) -> None:
+    """Go back to a state that `get_state` gave, in this thread."""
+    mx.random.seed(value)  # a key is a seed in two words
+    _here.apart = True
+
+
 def next_key() -> mx.array:
     """Return a key, (2,) uint32, that nothing else draws from; the state moves on."""
     if _here.keys is not None:

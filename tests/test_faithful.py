@@ -28,7 +28,9 @@ def test_a_faithful_backend_passes(name):
     passes(name, ask("", profile="quick").alone())
 
 
-@pytest.mark.parametrize("name", ["Plain", "Philox", "MersenneTwister", "Keyed"])  # seeded and counted in other ways
+@pytest.mark.parametrize(
+    "name", ["Plain", "Philox", "MersenneTwister", "Keyed", "Stateful"]
+)  # seeded and counted in other ways
 def test_what_a_faithful_backend_draws_elsewhere_passes(name):
     request = ask(mutation.address(FAITHFUL[name]), profile="quick").alone()
     in_processes = {text: one for text, one in request.promises.items() if "process" in one.id.context}

@@ -17,7 +17,7 @@ HARNESS = Path(__file__).parents[1] / "harness"
 ENGLISH = {
     *("arguments", "blocks", "calls", "concurrency", "data", "endpoints", "evaluation", "modes", "moments", "outcomes"),
     *("positions", "rank", "runs", "seeding", "segments", "shape", "spread", "streams", "strides", "dtype"),
-    *("checkpoint", "compile", "module", "process", "thread"),
+    *("checkpoint", "compile", "module", "process", "state", "thread"),
 }
 ALLOWED = {
     "dtype": "a part of a finding's id, and a key of the public JSON",

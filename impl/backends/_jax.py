@@ -56,6 +56,16 @@ def seed(value: int) -> None:
     _outside.key = jax.random.key(value)
 
 
+def get_state() -> Any:
+    """Return the key that the next ones are split from."""
+    return _outside.key
+
+
+def set_state(key: Any) -> None:
+    """Go on from a key."""
+    _outside.key = key
+
+
 def next_key() -> Any:
     """A fresh key: of the function that is being transformed, or else of the backend."""
     return (_inside.get() or _outside).next()

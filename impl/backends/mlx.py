@@ -16,7 +16,7 @@ from keeprate.impl import transforms as _transforms
 name, version, device = "mlx", metadata.version("mlx"), str(mx.default_device())
 layout = "channels_last"
 dtypes = ("float32", "float16", "bfloat16")
-seed = _random.seed
+seed, get_state, set_state = _random.seed, _random.get_state, _random.set_state
 compile, vmap, checkpoint = _transforms.compile, _transforms.vmap, _transforms.checkpoint
 _layers: dict[str, Callable[[float], _modules.Layer]] = {
     "dropout": _modules.Dropout,

@@ -3,8 +3,11 @@
 NumPy has no gradients, no compiler and no layers, so none are offered.
 """
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +23,25 @@ _generator = np.random.default_rng()
 _lock = threading.Lock()  # threads share the generator
 
 
-def seed(value: int) -> None:
-    """Begin again, from `value`."""
+def seed(value: int | None) -> None:
+    """Begin again, from `value`, or anywhere."""
     global _generator
     _generator = np.random.default_rng(value)
+
+
+def get_state() -> Mapping[str, Any]:
+    """Return a copy of the generator's state."""
+    return _generator.bit_generator.state
+
+
+def set_state(state: Mapping[str, Any]) -> None:
+    """Go back to a state."""
+    _generator.bit_generator.state = state
+
+
+forks = hasattr(os, "fork")
+if forks:
+    os.register_at_fork(after_in_child=partial(seed, None))
 
 
 def asarray(x: Array, dtype: str) -> Array:

@@ -16,6 +16,7 @@ layout = "channels_first"
 dtypes = ("float32", "float64", "float16", "bfloat16")
 inplace = True
 seed = torch.default_generator.manual_seed  # torch.manual_seed of the CPU alone: a hundredth of its time
+get_state, set_state = torch.get_rng_state, torch.set_rng_state
 _cpuinfo = Path("/proc/cpuinfo")
 _cpu = _cpuinfo.read_text(encoding="utf-8") if _cpuinfo.exists() else platform.processor()
 # Where `bernoulli_` draws from streams of MKL: see torch.known.

@@ -34,6 +34,7 @@ def check(backend: Any) -> Iterator[AdapterCheck]:
     yield _look("seed and operators take what they are called with", _callable, backend)
     yield _look("seed repeats a mask", _seeds, backend, law="seeding")
     for name, does, look in (
+        ("get_state", "gives what set_state puts back", _restores),
         ("vjp", "differentiates a square", _differentiates),
         ("compile", "leaves a square alone, in every call", _compiles),
         ("vmap", "leaves a square alone, row by row", _maps),
@@ -41,7 +42,7 @@ def check(backend: Any) -> Iterator[AdapterCheck]:
         ("module", "gives a layer that can be called and switched", _layer),
     ):
         if callable(getattr(backend, name, None)):
-            yield _look(f"{name} {does}", look, backend)
+            yield _look(f"{name} {does}", look, backend, law="state" if look is _restores else "")
         else:
             yield AdapterCheck(name, "", skipped="not offered")
 
@@ -115,7 +116,8 @@ def _uncallable(backend: Any, name: str) -> str:
     return ""
 
 
-def _seeds(backend: Any) -> str:
+def _drawing(backend: Any) -> tuple[str, Callable[[], npt.NDArray[Any]]]:
+    """An operator, and a call of it that draws."""
     op = next((name for name in _operators(backend) if not _uncallable(backend, name)), None)
     if op is None or _uncallable(backend, "seed"):
         raise _Skipped("no seed and operator to call")
@@ -123,15 +125,35 @@ def _seeds(backend: Any) -> str:
     x = filled(CONTRACTS[op], dtype, thousand(CONTRACTS[op])).astype(np.float64 if dtype == "float64" else np.float32)
     if backend.layout == "channels_last":
         x = np.moveaxis(x, 1, -1)
+
+    def draw() -> npt.NDArray[Any]:
+        native = backend.asarray(x.copy(), dtype)  # for the operator may write to it
+        return np.array(backend.asnumpy(getattr(backend, op)(native, 0.5, True)))
+
+    return op, draw
+
+
+def _seeds(backend: Any) -> str:
+    op, draw = _drawing(backend)
     outputs = []
     for value in (1, 1, 2):
         backend.seed(value)
-        native = backend.asarray(x.copy(), dtype)  # for the operator may write to it
-        outputs.append(np.array(backend.asnumpy(getattr(backend, op)(native, 0.5, True))))
+        outputs.append(draw())
     if not np.array_equal(outputs[0], outputs[1], equal_nan=True):
         return f"after seed(1) {op} gives one mask, after seed(1) again another{EITHER}"
     if np.array_equal(outputs[0], outputs[2], equal_nan=True):
         return f"after seed(1) and after seed(2) {op} gives the same mask{EITHER}"
+    return ""
+
+
+def _restores(backend: Any) -> str:
+    op, draw = _drawing(backend)
+    backend.seed(1)
+    state = backend.get_state()
+    output = draw()
+    backend.set_state(state)
+    if not np.array_equal(output, draw(), equal_nan=True):
+        return f"after get_state() {op} gives one mask, after set_state() another{EITHER.replace('seed', 'state')}"
     return ""
 
 

@@ -104,6 +104,15 @@ class Caller:
             raise BackendError(f"seed raised {briefly(error)}") from error
         return True
 
+    def get_state(self) -> Any:
+        """The backend's random state."""
+        return foreign("get_state", self._backend.get_state)
+
+    def set_state(self, state: Any) -> None:
+        """Puts a random state back."""
+        self._rows = []
+        foreign("set_state", self._backend.set_state, state)
+
     def native(self, x: Floats, *, strided: bool = False) -> Any:
         """A native array of `x` (channels first); in row-major order of the backend's layout, or `strided` like `x`."""
         moved = self.to_layout(x)

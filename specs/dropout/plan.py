@@ -226,6 +226,10 @@ def _table(profile: str) -> Iterator[Row]:
         yield Row(study, _laws(study), context="inplace")
     yield Row("reseeding", _laws("seeding"), context="inplace", dtypes=float32)
 
+    # A random state that is put back.
+    for name in ("eager",) if profile == "smoke" else ("eager", "compile"):
+        yield Row("states", _laws("state"), context=name, dtypes=float32)
+
     # Where a mode can change between two calls; fresh threads, threads at the same time, other processes.
     for name in ("eager", "module") if profile == "smoke" else ("eager", "compile", "module", "compile+module"):
         yield Row("modes", _laws("modes"), context=name)
@@ -236,6 +240,7 @@ def _table(profile: str) -> Iterator[Row]:
         return
     yield Row("processes", _laws("streams:process", "no_stretch_twice"), ONE, OBLONG, _less, "process")
     yield Row("between_processes", _laws("seeding"), context="process")
+    yield Row("forked", _laws("state"), context="process", dtypes=float32)
 
     # Compiled together with its neighbours. Each function is compiled for itself, which takes some compilers seconds.
     yield Row("masks", _laws(*EXACT) + _laws(*MIXED, at=MAIN), ONE, OBLONG, _at_least(2 * ROWS), "fused")

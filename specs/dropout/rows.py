@@ -14,6 +14,7 @@ from keeprate.suite import ANY, Case, FindingId, shape_text
 
 # Studies that read masks.
 READ = ("masks", "unmapped", "lazy", "streams", "mixed", "sizes", "after_seeds", "processes", "gradients")
+NEEDS = {"states": ("get_state", "set_state"), "forked": ("forks",)}  # of a study, besides those of its context
 Shape = tuple[int, ...]
 
 
@@ -100,7 +101,7 @@ class Row(NamedTuple):
                     reference_draws=reference if self.context in ("eager", "grad") else None,
                     findings=tuple(map(str, self._findings(contract, dtype, p, shape))),
                     strides=self.strides,
-                    needs=(*context.needs, *[contract.inplace] * inplace, *["vjp"] * vjp),
+                    needs=(*context.needs, *[contract.inplace] * inplace, *["vjp"] * vjp, *NEEDS.get(self.study, ())),
                 )
 
     def _findings(self, contract: Contract, dtype: str, p: float | None, shape: Shape) -> list[FindingId]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import Call, call
+from keeprate.specs.dropout.foreign import foreign
 from keeprate.specs.dropout.inputs import EVEN, filled, indices, many_thousands, probes, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes
@@ -86,6 +88,38 @@ def _reseeded(caller: Caller, function: Callable[[Any], Any]) -> Iterator[Observ
         yield observed("same", 1, " again, of a function made anew", number)
 
 
+def states(caller: Caller) -> Iterator[Observation]:
+    """Calls after a state was put back: at once, later, after another seed, more than once; and of a copy."""
+    x = filled(caller.contract, caller.dtype, thousand(caller.contract))
+    few = filled(caller.contract, caller.dtype, (3, 1, *x.shape[2:]))  # of a vector of four, or of two words
+    expected = reference.outcomes(caller.contract, caller.dtype, EVEN, x)
+
+    def drawn(relation: Relation, words: str, state: Any = None) -> Observation:
+        if state is not None:
+            caller.set_state(state)
+        return observe(caller, call(words), x, expected, partial(caller.call, p=EVEN), relation=relation)
+
+    caller.seed(1)
+    saved = caller.get_state()
+    copied = foreign("a copy of the state", copy.deepcopy, saved)
+    yield drawn("", "after a state was saved")
+    yield drawn("same", "after it was put back", saved)
+    yield drawn("same", "after it was put back again", saved)
+    caller.seed(2)
+    yield drawn("same", "after another seed, and the state put back", saved)
+    yield drawn("other", "in the call after that")
+    yield drawn("same", "after a copy of it was put back", copied)
+    for rest in ("", " again"):  # the state of a call later, while copies of the first one are drawn from
+        caller.set_state(saved)
+        observe(caller, call("between"), few, None, partial(caller.call, p=EVEN))
+        later = caller.get_state()
+        yield drawn("" if not rest else "same", f"after the state and a small call{rest}")
+        caller.set_state(copied)
+        observe(caller, call("between"), few, None, partial(caller.call, p=EVEN))
+        yield drawn("same", f"after the copy and a small call{rest}")
+        yield drawn("same", f"after the state that the small call had left{rest}", later)
+
+
 def bounds(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     """The first mask after each seed at which states and words of seeds have their bounds."""
     caller = Caller(backend, CONTRACTS[case.op], case.dtype)
@@ -113,4 +147,4 @@ def _outcomes(caller: Caller, large: Floats) -> Outcomes:
     return reference.table(caller.contract, caller.dtype, EVEN, values).take(indices(large.shape))
 
 
-STUDIES = seeding, reseeding, reseeding_of_gradient
+STUDIES = seeding, reseeding, reseeding_of_gradient, states

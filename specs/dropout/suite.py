@@ -32,7 +32,7 @@ class Dropout(Suite):
     weights = aims.WEIGHTS
     attributes = ("layout", "dtypes")
     functions = ("seed", "asarray", "asnumpy", "dtype_of")
-    capabilities = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace")
+    capabilities = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace", "get_state", "set_state", "forks")
     dtypes = DTYPES
     template = HERE / "template.py"
     # Read from public threads, as stored excerpts: open a thread before quoting it elsewhere.
@@ -54,7 +54,8 @@ class Dropout(Suite):
         """The samples of a case: masks, forward and backward passes, or single calls."""
         import scipy.fft  # noqa: F401 - here, so that workers are forked with it
 
-        from keeprate.specs.dropout import arguments, gradients, seeding, single_calls  # a plan does not need PyTorch
+        # A plan does not need PyTorch.
+        from keeprate.specs.dropout import arguments, forked, gradients, seeding, single_calls
         from keeprate.specs.dropout import sample as samples
         from keeprate.specs.dropout import streams as seeds
 
@@ -71,6 +72,7 @@ class Dropout(Suite):
             "gradients": gradients.gradients,
             "many": single_calls.many,
             "bounds": seeding.bounds,
+            "forked": forked.forked,
             "arguments": arguments.arguments,
             "probabilities": arguments.probabilities,
         }

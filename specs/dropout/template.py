@@ -81,5 +81,8 @@ def _dropped(x, p, train, shape_of_mask):
 # def vjp(fn, x, cotangent):         one pass forward and back through fn: (output, gradient)
 # def compile(fn):                   the framework's compiler, as its documentation tells people to use it
 # def vmap(fn):                      maps fn over the first axis
+# def get_state():                   the random state; copy.deepcopy can copy it
+# def set_state(state):              puts it back
+# forks = True                       os.fork gives a process that draws otherwise than its parent
 # def checkpoint(fn):                computes fn again in the backward pass
 # def module(op, p):                 a layer: __call__(x), train(), eval(); NotImplementedError where there is none

@@ -44,6 +44,12 @@ class Adapter:
     def vmap(self, fn):
         return lambda x: np.stack([fn(row) for row in x])
 
+    def get_state(self):
+        return self.random.bit_generator.state
+
+    def set_state(self, state):
+        self.random.bit_generator.state = state
+
 
 def wrong(adapter):
     return [f"{look.what}: {look.wrong}" for look in check(adapter) if look.wrong]
@@ -59,6 +65,7 @@ FAULTS = {
     "asnumpy": lambda self, x: x.astype(np.float16),
     "dtype_of": lambda self, x: "float32",
     "seed": lambda self, value: setattr(self, "random", np.random.default_rng(0)),
+    "set_state": lambda self, state: None,
     "vjp": lambda self, fn, x, cotangent: (fn(x), cotangent),
     "compile": lambda self, fn: (lambda first: lambda x: first.setdefault("y", fn(x)))({}),
     "vmap": lambda self, fn: lambda x: fn(x[:1]),

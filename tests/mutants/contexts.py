@@ -8,6 +8,7 @@ import threading
 import time
 
 import numpy as np
+from faithful import Stateful
 from plain import Array, Layer, Plain, Recomputed
 from weak import pool
 
@@ -583,6 +584,17 @@ class RanksAlike(Plain):
     def generator(self, seed):
         started = sys.argv[0].endswith("other_process.py")
         return super().generator(seed // 2 if started and seed is not None else seed)
+
+
+class ForkedAlike(Stateful):
+    """A process that is forked draws what its parent draws, though it says otherwise. B5."""
+
+    meant_for = "state"
+    ops = ("dropout",)
+    where = "process"
+
+    def uniform(self, size):
+        return self.random.random(size)
 
 
 class Owned(Plain):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 import threading
 
 import numpy as np
@@ -181,6 +182,28 @@ class Lazy(Keyed):
         with np.errstate(all="ignore"):
             values, slope = formula(x, self.numbers(state, shape) >= p, p)
         return Array(values, x.dtype, slope)
+
+
+class Stateful(Plain):
+    """Has a state that can be saved, and draws anew where its process is forked."""
+
+    dtypes = ("float32",)
+    forks = True
+
+    def __init__(self):
+        self.process = os.getpid()
+        super().__init__()
+
+    def get_state(self):
+        return self.random.bit_generator.state
+
+    def set_state(self, state):
+        self.random.bit_generator.state = state
+
+    def uniform(self, size):
+        if os.getpid() != self.process:
+            self.process, self.random = os.getpid(), self.generator(None)
+        return super().uniform(size)
 
 
 class Node(Array):

@@ -25,4 +25,5 @@ LAWS = (
     outcomes.shape,
     outcomes.strides,
     streams.seeding,
+    streams.state,
 )

@@ -41,6 +41,11 @@ def seeding(sample: Calls) -> Check:
     The masks after seeds 0, 1, 2³² − 1, 2³², 2⁴⁸ and 2⁶³ − 1 are half kept, and no two of them are the same. Where
     high bits of a seed don't count, as in PyTorch, that is remarked and nothing is broken.
     """
+    return _related(sample)
+
+
+def _related(sample: Calls) -> Check:
+    """Whether each mask is the same as the one that it is compared with, or another one."""
     check = Check(0, 0, remark=sample.remark)
     reference: Mask | None = None
     masks: dict[int, Mask] = {}
@@ -61,6 +66,26 @@ def seeding(sample: Calls) -> Check:
             else:
                 check += failed(1, 1, wrong_mask(what, "the same mask as" if equal else "another mask than", name))
     return check
+
+
+@law(
+    promise="A random state that is put back gives its masks again; copies, and forked processes, go on apart.",
+    catches=(
+        "a state that is the generator itself, and moves on with it",
+        "numbers drawn ahead that no state holds",
+        "a compiled function with a state of its own",
+        "a forked process that draws what its parent draws",
+    ),
+    blind_to=("states of other threads",),
+    source="torch.get_rng_state, torch.set_rng_state; torch.utils.data: workers that are forked are seeded apart",
+)
+def state(sample: Calls) -> Check:
+    """Saves the state, draws, puts it back and draws again, in eager calls and across those of a compiled function.
+
+    Masks have 1,024 entries. Where the backend says that it can be forked, those of two forked processes and of their
+    parent are compared.
+    """
+    return _related(sample)
 
 
 def _of_seed(what: Call, seed: int, mask: Mask, masks: dict[int, Mask]) -> Check:

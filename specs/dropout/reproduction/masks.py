@@ -270,6 +270,17 @@ def seeding(backend: Any) -> None:
     print("a call in evaluation between changes nothing:", (masks(backend, 1) == first).all(), "(True)")
 
 
+def state(backend: Any) -> None:
+    if not hasattr(backend, "get_state"):
+        print("a random state can't be had (get_state, set_state)")
+        return
+    function = FUNCTION(backend)
+    saved = backend.get_state()
+    first = CALL(backend, function, 1.0)
+    backend.set_state(saved)
+    print("a state that is put back gives the same mask:", (CALL(backend, function, 1.0) == first).all(), "(True)")
+
+
 def constancy(backend: Any) -> None:
     y = outputs(backend, 1.0, CALLS)
     seen = (abs(y - KEPT) < abs(y - DROPPED)).reshape(CALLS, ENTRIES, -1)
