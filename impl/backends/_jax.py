@@ -107,8 +107,20 @@ def checkpoint(fn: Function) -> Function:
 
 def vjp(fn: Function, x: Any, cotangent: Any) -> tuple[Any, Any]:
     """Return fn(x) and the gradient at x."""
+    out, pull = linearize(fn, x)
+    return out, pull(cotangent)
+
+
+def linearize(fn: Function, x: Any) -> tuple[Any, Function]:
+    """Return fn(x), and a function from cotangents to gradients at x."""
     out, pull = jax.vjp(fn, x)
-    return out, pull(cotangent)[0]
+    return out, lambda cotangent: pull(cotangent)[0]
+
+
+def jvp(fn: Function, x: Any, tangent: Any) -> tuple[Any, Any]:
+    """Return fn(x) and its derivative along `tangent`."""
+    out, along = jax.jvp(fn, (x,), (tangent,))
+    return out, along
 
 
 def asarray(x: NDArray[np.floating], dtype: str) -> Any:

@@ -12,6 +12,7 @@ from keeprate.impl.backends import _jax
 name, version, device = "equinox", _jax.version_of("equinox"), _jax.device
 layout, dtypes = "channels_first", _jax.dtypes
 seed, asarray, asnumpy, dtype_of, vjp = _jax.seed, _jax.asarray, _jax.asnumpy, _jax.dtype_of, _jax.vjp
+linearize, jvp = _jax.linearize, _jax.jvp
 get_state, set_state = _jax.get_state, _jax.set_state
 compile, vmap, checkpoint = _jax.compile, _jax.vmap, _jax.checkpoint
 

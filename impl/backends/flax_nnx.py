@@ -102,8 +102,14 @@ def checkpoint(fn: Function) -> Function:
 
 def vjp(fn: Function, x: Any, cotangent: Any) -> tuple[Any, Any]:
     """Return fn(x) and the gradient at x."""
+    out, pull = linearize(fn, x)
+    return out, pull(cotangent)
+
+
+def linearize(fn: Function, x: Any) -> tuple[Any, Function]:
+    """Return fn(x), and a function from cotangents to gradients at x."""
     out, pull = nnx.vjp(_pure(fn), _state(fn), x, graph=False)
-    return out, pull(cotangent)[1]
+    return out, lambda cotangent: pull(cotangent)[1]
 
 
 def module(op: str, p: float) -> Any:

@@ -74,6 +74,12 @@ def vjp(fn: Callable[[mx.array], mx.array], x: mx.array, cotangent: mx.array) ->
     return out, grad
 
 
+def jvp(fn: Callable[[mx.array], mx.array], x: mx.array, tangent: mx.array) -> tuple[mx.array, mx.array]:
+    """Return fn(x) and its derivative along `tangent`."""
+    (out,), (along,) = mx.jvp(fn, [x], [tangent])
+    return out, along
+
+
 def module(op: str, p: float) -> _modules.Layer:
     """Return a fresh layer that calls the operator.
 

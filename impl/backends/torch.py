@@ -74,6 +74,19 @@ def vjp(fn: Callable[[Tensor], Tensor], x: Tensor, cotangent: Tensor) -> tuple[T
     return out, grad
 
 
+def linearize(fn: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return fn(x), and a function from cotangents to gradients at x."""
+    leaf = x.detach().requires_grad_()
+    out = fn(leaf.clone())
+    return out, lambda cotangent: torch.autograd.grad((out * cotangent).sum(), leaf, retain_graph=True)[0]
+
+
+def jvp(fn: Callable[[Tensor], Tensor], x: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    """Return fn(x) and its derivative along `tangent`."""
+    out, along, *_ = torch.func.jvp(lambda x: fn(x.clone()), (x,), (tangent,))
+    return out, along
+
+
 def vmap(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Map fn over the rows of its first argument, each with masks of its own."""
     return lambda x, *train: torch.func.vmap(lambda row: fn(row, *train), randomness="different")(x)

@@ -36,6 +36,8 @@ def check(backend: Any) -> Iterator[AdapterCheck]:
     for name, does, look in (
         ("get_state", "gives what set_state puts back", _restores),
         ("vjp", "differentiates a square", _differentiates),
+        ("linearize", "differentiates a square, twice", _linearizes),
+        ("jvp", "gives the tangent of a square", _pushes),
         ("compile", "leaves a square alone, in every call", _compiles),
         ("vmap", "leaves a square alone, row by row", _maps),
         ("checkpoint", "leaves a square and its gradient alone", _recomputes),
@@ -185,6 +187,24 @@ def _differentiates(backend: Any) -> str:
     out, gradient = backend.vjp(_square, _array(backend, x), backend.asarray(ct, backend.dtypes[0]))
     return _differs(backend, out, x * x, "the square of [1, 2, 3]") or _differs(
         backend, gradient, 2 * x * ct, "its gradient times [3, 6, 9]"
+    )
+
+
+def _linearizes(backend: Any) -> str:
+    x, native = _numbers(3), _array(backend, _numbers(3))
+    out, pullback = backend.linearize(_square, native)
+    for ct in (3 * x, x):
+        gradient = pullback(backend.asarray(ct, backend.dtypes[0]))
+        if wrong := _differs(backend, gradient, 2 * x * ct, f"its gradient times {ct.tolist()}"):
+            return wrong
+    return _differs(backend, out, x * x, "the square of [1, 2, 3]")
+
+
+def _pushes(backend: Any) -> str:
+    x, tangent = _numbers(3), 3 * _numbers(3)
+    out, pushed = backend.jvp(_square, _array(backend, x), backend.asarray(tangent, backend.dtypes[0]))
+    return _differs(backend, out, x * x, "the square of [1, 2, 3]") or _differs(
+        backend, pushed, 2 * x * tangent, "its tangent along [3, 6, 9]"
     )
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.contexts import ROWS, Context
 from keeprate.specs.dropout.contracts import Contract
-from keeprate.specs.dropout.foreign import Seen, brief, foreign, offered
+from keeprate.specs.dropout.foreign import Seen, apart, brief, foreign, offered
 from keeprate.specs.dropout.neighbours import Network, turned_array
 from keeprate.specs.dropout.rounding import Floats
 from keeprate.suite import BackendError, NotOffered, briefly
@@ -117,7 +117,7 @@ class Caller:
         """A native array of `x` (channels first); in row-major order of the backend's layout, or `strided` like `x`."""
         moved = self.to_layout(x)
         if not self.context.mapped:
-            array = self._array(_apart(moved) if strided else np.array(moved, dtype=self.wide, order="C"))
+            array = self._array(apart(moved) if strided else np.array(moved, dtype=self.wide, order="C"))
             if self.context.name == "thread":
                 self.raw(array)  # a lazy array is made in this thread, not in the one that calls
             return array
@@ -266,10 +266,20 @@ class Caller:
 
     def _vjp(self, function: Function, x: Any, cotangent: Any) -> tuple[Any, Any]:
         what = f"vjp of {self._what}" if self.context.needs else "vjp"
-        pair = offered(what, self._backend.vjp, function, x, cotangent)
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise BackendError(f"vjp gave {brief(pair)}, not a pair of output and gradient")
-        return pair
+        return _pair("vjp", "gradient", offered(what, self._backend.vjp, function, x, cotangent))
+
+    def linearize(self, x: Any, p: float, train: bool) -> tuple[Any, Function]:
+        """Output of the operator, and what makes gradients of cotangents."""
+        made = offered("linearize", self._backend.linearize, self._function(p, train), x)
+        return _pair("linearize", "pullback", made)
+
+    def pulled_back(self, pullback: Function, cotangent: Any) -> Any:
+        """What a pullback makes of a cotangent."""
+        return foreign("a pullback", pullback, cotangent)
+
+    def jvp(self, x: Any, p: float, train: bool, tangent: Any) -> tuple[Any, Any]:
+        """Output and tangent of the operator in forward-mode differentiation."""
+        return _pair("jvp", "tangent", offered("jvp", self._backend.jvp, self._function(p, train), x, tangent))
 
     def gradient(self, x: Any, p: float, train: bool, cotangent: Any) -> Any:
         """The gradient alone."""
@@ -316,13 +326,10 @@ class Caller:
         return function
 
 
-def _apart(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A copy of `x` that lies in memory as `x` does: an adapter may share its memory, and an operator write to it."""
-    whole = x if x.base is None else x.base
-    offset = x.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
-    copy: npt.NDArray[Any] = np.ndarray(x.shape, x.dtype, whole.copy(order="C"), offset, x.strides)
-    copy.flags.writeable = x.flags.writeable
-    return copy
+def _pair(what: str, second: str, made: Any) -> tuple[Any, Any]:
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise BackendError(f"{what} gave {brief(made)}, not a pair of output and {second}")
+    return made
 
 
 def _in_thread(function: Callable[[], Any]) -> Any:

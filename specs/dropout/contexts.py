@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+DERIVED = ("linearize", "jvp")  # how derivatives are had, besides by `vjp`
 PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 TRANSFORMS = ("compile", "vmap", "checkpoint")
 ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
@@ -55,7 +56,7 @@ class Context:
     @cached_property
     def needs(self) -> tuple[str, ...]:
         """What a backend must have to be called so, besides the operator."""
-        return (*self.transforms, *["module"] * self.layered)
+        return (*self.transforms, *["module"] * self.layered, *[self.name] * (self.name in DERIVED))
 
 
 def plainness(context: str) -> int:

@@ -45,3 +45,12 @@ def offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
 def brief(value: Any) -> str:
     """What kind of thing `value` is."""
     return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+def apart(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy of `x` that lies in memory as `x` does: an adapter may share its memory, and an operator write to it."""
+    whole = x if x.base is None else x.base
+    offset = x.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    copy: npt.NDArray[Any] = np.ndarray(x.shape, x.dtype, whole.copy(order="C"), offset, x.strides)
+    copy.flags.writeable = x.flags.writeable
+    return copy

@@ -226,6 +226,10 @@ def _table(profile: str) -> Iterator[Row]:
         yield Row(study, _laws(study), context="inplace")
     yield Row("reseeding", _laws("seeding"), context="inplace", dtypes=float32)
 
+    # Gradients that are asked for later, and again; forward mode.
+    yield Row("pullbacks", _laws("gradient"), context="linearize")
+    yield Row("tangents", _laws("gradient"), context="jvp")
+
     # A random state that is put back.
     for name in ("eager",) if profile == "smoke" else ("eager", "compile"):
         yield Row("states", _laws("state"), context=name, dtypes=float32)

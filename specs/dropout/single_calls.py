@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keeprate.specs.dropout import reference, seeding, single_passes
+from keeprate.specs.dropout import derivatives, reference, seeding, single_passes
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import identical
 from keeprate.specs.dropout.contracts import CONTRACTS
@@ -196,5 +196,6 @@ def concurrency(caller: Caller) -> Iterator[Observation]:
 
 OF_VALUES = evaluation, endpoints, specials, strides, shape, inplace, dtype
 STUDIES: dict[str, Callable[[Caller], Iterator[Observation]]] = {
-    study.__name__: study for study in (*OF_VALUES, modes, concurrency, *seeding.STUDIES, *single_passes.STUDIES)
+    study.__name__: study
+    for study in (*OF_VALUES, modes, concurrency, *seeding.STUDIES, *single_passes.STUDIES, *derivatives.STUDIES)
 }

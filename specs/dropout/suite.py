@@ -32,7 +32,19 @@ class Dropout(Suite):
     weights = aims.WEIGHTS
     attributes = ("layout", "dtypes")
     functions = ("seed", "asarray", "asnumpy", "dtype_of")
-    capabilities = ("vjp", "compile", "vmap", "checkpoint", "module", "inplace", "get_state", "set_state", "forks")
+    capabilities = (
+        "linearize",
+        "jvp",
+        "vjp",
+        "compile",
+        "vmap",
+        "checkpoint",
+        "module",
+        "inplace",
+        "get_state",
+        "set_state",
+        "forks",
+    )
     dtypes = DTYPES
     template = HERE / "template.py"
     # Read from public threads, as stored excerpts: open a thread before quoting it elsewhere.

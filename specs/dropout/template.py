@@ -79,6 +79,8 @@ def _dropped(x, p, train, shape_of_mask):
 #
 # inplace = True                     operators also take inplace=True, and write to x
 # def vjp(fn, x, cotangent):         one pass forward and back through fn: (output, gradient)
+# def linearize(fn, x):               (output, pullback), of which pullback(cotangent) is a gradient, later and again
+# def jvp(fn, x, tangent):           forward mode: (output, tangent of the output)
 # def compile(fn):                   the framework's compiler, as its documentation tells people to use it
 # def vmap(fn):                      maps fn over the first axis
 # def get_state():                   the random state; copy.deepcopy can copy it

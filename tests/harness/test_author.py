@@ -44,6 +44,11 @@ class Adapter:
     def vmap(self, fn):
         return lambda x: np.stack([fn(row) for row in x])
 
+    def linearize(self, fn, x):
+        return fn(x), lambda cotangent: self.vjp(fn, x, cotangent)[1]
+
+    jvp = vjp
+
     def get_state(self):
         return self.random.bit_generator.state
 
@@ -65,6 +70,8 @@ FAULTS = {
     "asnumpy": lambda self, x: x.astype(np.float16),
     "dtype_of": lambda self, x: "float32",
     "seed": lambda self, value: setattr(self, "random", np.random.default_rng(0)),
+    "linearize": lambda self, fn, x: (fn(x), lambda cotangent: cotangent),
+    "jvp": lambda self, fn, x, tangent: (fn(x), tangent),
     "set_state": lambda self, state: None,
     "vjp": lambda self, fn, x, cotangent: (fn(x), cotangent),
     "compile": lambda self, fn: (lambda first: lambda x: first.setdefault("y", fn(x)))({}),

@@ -206,6 +206,20 @@ class Stateful(Plain):
         return super().uniform(size)
 
 
+class Pullbacks(Plain):
+    """Gradients that can be asked for later, and again, and tangents."""
+
+    dtypes = ("float32", "float16")
+
+    def linearize(self, fn, x):
+        out = fn(Array(x.values.copy(), x.dtype))
+        return out, functools.partial(self.gradient, out)
+
+    def jvp(self, fn, x, tangent):
+        out = fn(Array(x.values.copy(), x.dtype))
+        return out, self.gradient(out, tangent)
+
+
 class Node(Array):
     """An array of a network, which knows what it was made from, and how a cotangent goes back there."""
 

@@ -38,6 +38,7 @@ def constancy(sample: Masks) -> Check:
         "a mask drawn again in the backward pass",
         "a mask read off the output where the input is zero",
         "a backward pass that scales by p or not at all",
+        "a mask that is kept for the last of several passes alone, or for one gradient",
     ),
     blind_to=("how often an entry is kept",),
     source="torch.nn.functional.dropout: the derivative of the operator for its own mask",
@@ -47,6 +48,7 @@ def gradient(sample: Gradients | Calls) -> Check:
 
     A pass that departs by more than rounding is replayed through PyTorch before anything counts as wrong. The cotangent
     is random; inputs hold zeros, −0, infinities and NaN. Where an input is 0, and no output tells what was kept, the
-    mask is also that of another input after the same seed.
+    mask is also that of another input after the same seed. Under `linearize` two passes forward come before both
+    gradients, in either order, and each is asked for again; under `jvp` it is the tangent of forward mode.
     """
     return sample.gradient
