@@ -35,6 +35,7 @@ class Request:
         reference: the backend that is judged first; empty for none.
         known_of_reference: its known deviations.
         dtypes: those that were chosen; empty for all.
+        again: the line of Python that runs it again, where the backend is an object; empty for `judge`'s own.
         resources: what was granted; no verdict depends on it, but the command that runs a finding again repeats it.
     """
 
@@ -51,6 +52,7 @@ class Request:
     known_of_reference: Known = field(default_factory=Known)
     dtypes: tuple[str, ...] = ()
     resources: Resources = USUAL
+    again: str = ""
 
     @property
     def names(self) -> set[str]:
@@ -85,6 +87,8 @@ class Request:
         """The command line that runs `finding` again, exactly."""
         pooled = finding in self.plan and len(self.promises[finding].cases) < len(self.plan[finding].cases)
         dtypes = self.dtypes if pooled else ()  # elsewhere the id says which
+        if self.again:
+            return self.again
         if not self.backend:
             more = f", alpha={self.alpha!r}" if self.alpha != ALPHA else ""
             more += f", dtypes={dtypes!r}" if dtypes else ""

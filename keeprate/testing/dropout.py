@@ -1,0 +1,232 @@
+"""`assert_dropout` and `score`: one function, judged in this process as a backend is in a gate."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.testing.names import name_of
+
+if TYPE_CHECKING:  # what judges is loaded when it is first asked
+    from keeprate.harness.judging.request import Request
+    from keeprate.harness.judging.verdict import Verdict
+
+Function = Callable[..., Any]
+Maybe = Function | Literal[False] | None
+LENDABLE = ("asarray", "asnumpy", "dtype_of", "layout", "vjp", "compile", "vmap", "checkpoint")
+
+
+class Options(TypedDict, total=False):
+    """What both functions take, as `assert_dropout` tells."""
+
+    on: Any
+    dtypes: Iterable[str]
+    profile: str
+    alpha: float
+    seed: int | Function | None
+    repeat: int | None
+    context: Any
+    leave_out: Iterable[str]
+    layout: str | None
+    asarray: Function | None
+    asnumpy: Function | None
+    dtype_of: Function | None
+    vjp: Maybe
+    compile: Maybe
+    vmap: Maybe
+    checkpoint: Maybe
+
+
+def assert_dropout(fn: Function, like: str | Function | None = None, **options: Unpack[Options]) -> None:
+    """Passes in silence if `fn` keeps what PyTorch's operator promises; a sound one fails once in a million times.
+
+    Args:
+        fn: called as `fn(x, p, train)`, with p the probability of dropping; `fn(x, p)` has no evaluation. Or a layer's
+            class, or a function that makes a layer of p.
+        like: the operator, by its name ("dropout2d") or PyTorch's ("torch.nn.functional.dropout2d", `nn.Dropout2d`);
+            unless given, that of fn's own name, or "dropout".
+
+    Options:
+        on: whose arrays fn takes: "torch", "numpy", "mlx", "jax", an installed backend, a module of the array API;
+            unless given, told from what fn returns.
+        dtypes: names of those that are judged; "float32" unless given.
+        profile: "smoke" (about two seconds), "quick" or "gate".
+        alpha: how often, at most, a sound function fails.
+        seed: a number repeats a run; a function of a number sets what fn draws from, where that isn't the framework's.
+        repeat: the number, where `seed` is that function.
+        context: a context manager around each call, or a function that makes one.
+        leave_out: names of laws that aren't asked of fn.
+        layout: "channels_first" or "channels_last"; the framework's unless given.
+        asarray, asnumpy, dtype_of, vjp, compile, vmap, checkpoint: as in a backend, in place of what the framework
+            lends; the last four may be False, for a function that doesn't have them.
+
+    Raises:
+        AssertionError: a promise is broken; says which, why, and how to repeat it.
+        UsageError: an option names what doesn't exist, or fn can't be called so.
+        NoVerdictError: fn couldn't be judged at all: its first call raised, or gave back no such array.
+    """
+    __tracebackhide__ = True
+    try:
+        verdict, notes = _judged(fn, like, options)
+    except KeeprateError as error:
+        raise type(error)(str(error)) from error.__cause__
+    if verdict.verdict == "none":
+        raise NoVerdictError(_text(verdict, notes))
+    if not verdict.conforms:
+        raise AssertionError(_text(verdict, notes))
+
+
+def score(fn: Function, like: str | Function | None = None, **options: Unpack[Options]) -> dict[str, Any]:
+    """The same as data; never raises for what `fn` does.
+
+    Args:
+        fn, like, options: as in `assert_dropout`.
+
+    Returns:
+        `verdict` ("conforms", "broken" or "none") and `sentence`; `kept` and `broken`, as numbers of findings by law;
+        `failing`, the ids of these in the order of telling; `known` and `not_offered`, numbers by the reason;
+        `detectable`, the smallest departure of the keep rate that would have been caught, or None; `causes`; `text`,
+        as an AssertionError has it; `seed`, `profile`, `seconds`.
+
+    Raises:
+        UsageError: an option names what doesn't exist, or fn can't be called so.
+    """
+    try:
+        verdict, notes = _judged(fn, like, options)
+    except NoVerdictError as error:
+        empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "known", "not_offered")}
+        nothing: dict[str, Any] = {"failing": [], "detectable": None, "causes": [], "text": str(error)}
+        return {"verdict": "none", "sentence": str(error), **empty, **nothing}
+    public = verdict.public()
+    known = [finding.known for finding in verdict if finding.known and finding.status in ("broken", "error")]
+    rates = [
+        finding.effect.detectable
+        for finding in verdict
+        if finding.law == verdict.suite.headline and finding.parameters and finding.effect
+    ]
+    reasons = Counter(
+        (finding.detail or {}).get("reason", "")
+        for finding in verdict
+        if finding.status in ("not_offered", "unreadable")
+    )
+    return {
+        "verdict": verdict.verdict,
+        "sentence": verdict.sentence,
+        "kept": dict(Counter(finding.family for finding in verdict if finding.status == "kept")),
+        "broken": dict(Counter(finding.family for finding in verdict.failing)),
+        "known": dict(Counter(known)),
+        "failing": [finding.id for finding in verdict.failing],
+        "not_offered": dict(reasons),
+        "detectable": max(rates, default=None),
+        "causes": public["causes"],
+        "text": "" if verdict.conforms else _text(verdict, notes),
+        "seed": verdict.seed,
+        "profile": verdict.profile,
+        "seconds": verdict.run["seconds"],
+    }
+
+
+def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdict, list[str]]:
+    from keeprate.harness.judging.gate import answer
+    from keeprate.harness.judging.known import Known
+    from keeprate.harness.protocol.lookup import similar
+    from keeprate.harness.workers.pool import InProcess
+    from keeprate.testing.calls import called
+    from keeprate.testing.kernel import backend_of
+    from keeprate.testing.names import operator
+
+    for name in options:
+        if name not in Options.__annotations__:
+            raise UsageError(f"assert_dropout has no option '{name}'.{similar(name, Options.__annotations__)}")
+    seed = options.get("seed")
+    if seed is not None and not callable(seed) and options.get("repeat") is not None:
+        raise UsageError(f"seed = {seed!r} and repeat = {options['repeat']!r}: both are the number that repeats a run")
+    given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
+    op, call = operator(like, fn), called(fn, options.get("context"))
+    request = _asked(op, options, options.get("repeat") if callable(seed) or seed is None else seed)
+    with _apart():
+        backend = backend_of(fn, call, op, options.get("on"), given, request.names)
+        lines = getattr(backend, "deviations", ())
+        request = replace(request, known=Known(lines), again=_again(backend.name, like, options, request.seed))
+        verdict = answer(request, InProcess(backend, request.suite, request.names))
+    return verdict, list(_notes(verdict, backend, callable(seed), options))
+
+
+def _text(verdict: Verdict, notes: Iterable[str]) -> str:
+    """What a failure says: the verdict's text, and what else there is to say."""
+    from keeprate.harness.judging.text import filled
+
+    return "\n".join([str(verdict).rstrip(), *map(filled, notes)])
+
+
+def _asked(op: str, options: Mapping[str, Any], seed: Any) -> Request:
+    """The request, without what was left out."""
+    from keeprate.harness.judging.request import ALPHA, ask
+    from keeprate.harness.protocol.lookup import similar
+
+    dtypes = options.get("dtypes") or ("float32",)
+    request = ask(
+        "",
+        profile=options.get("profile", "quick"),
+        alpha=options.get("alpha", ALPHA),
+        seed=secrets.randbits(31) if seed is None else seed,
+        ops=[op],
+        dtypes=dtypes if isinstance(dtypes, str) else [str(one).rpartition(".")[2] for one in dtypes],
+    )
+    left = options.get("leave_out") or ()
+    left = {left} if isinstance(left, str) else set(left)
+    for law in left - request.suite.by_name.keys():
+        raise UsageError(f"leave_out: no law named '{law}'.{similar(law, request.suite.by_name)}")
+    return request.among({text: one for text, one in request.promises.items() if one.id.family not in left})
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Puts back the random state of whatever framework is there: tests that follow draw as they would have.
+
+    PyTorch, the reference too, computes in one thread, as in the workers of a gate: threads that wait take time too.
+    """
+    import torch
+
+    from keeprate.testing.arrays import imported
+
+    threads = torch.get_num_threads()
+    states = [(glue["set_state"], glue["get_state"]()) for glue in imported().values() if "set_state" in glue]
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for set_state, state in states:
+            set_state(state)
+
+
+def _again(name: str, like: Any, options: Mapping[str, Any], seed: int) -> str:
+    """The line that repeats a run."""
+    told = {name: value for name, value in options.items() if value is not None and name not in ("seed", "repeat")}
+    own = options.get("seed")
+    last = {"seed": own, "repeat": seed} if callable(own) else {"seed": seed}
+    words = [name] + ([] if like is None else [f"like={_shown(like)}"])
+    return f"assert_dropout({', '.join(words + [f'{key}={_shown(value)}' for key, value in (told | last).items()])})"
+
+
+def _shown(value: Any) -> str:
+    return name_of(value) if callable(value) or isinstance(value, ModuleType) else repr(value)
+
+
+def _notes(verdict: Verdict, backend: SimpleNamespace, seeded: bool, options: Mapping[str, Any]) -> Iterator[str]:
+    """What may be the caller's doing, and how to say so."""
+    seeding = [(finding.detail or {}).get("counterexample", {}) for finding in verdict.families.get("seeding", ())]
+    if any("mask" in one.get("gave", "") for one in seeding) and not seeded:
+        yield f"{backend.name} was seeded as its framework is. If it draws from elsewhere, give what sets that: seed="
+    details = {(finding.detail or {}).get("reason", "") for finding in verdict.failing}
+    if any(text.startswith("vjp raised") for text in details):
+        yield f"If {backend.name} has no gradient by intent, say so: vjp=False"
+    if left := options.get("leave_out"):
+        yield f"Left out, as asked: {left if isinstance(left, str) else ', '.join(left)}"

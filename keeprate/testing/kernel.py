@@ -1,0 +1,182 @@
+"""A backend of one function: what is its own, and what its framework lends it. Tried by one small call."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Collection, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.untrusted_text import briefly, shown
+from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.inputs import filled, ordinary
+from keeprate.testing.arrays import GLUE, TRANSFORMS, Glue, framework_of, glue_of, imported
+from keeprate.testing.calls import RATE, Called, refused
+from keeprate.testing.names import name_of
+
+OPTIONAL = ("vjp", *TRANSFORMS)
+
+
+def backend_of(
+    fn: Callable[..., Any], called: Called, op: str, on: Any, given: Mapping[str, Any], asked: Collection[str]
+) -> SimpleNamespace:
+    """What is judged.
+
+    Args:
+        op: the operator's name.
+        on: whose arrays it takes; None to find out.
+        given: names of the protocol in place of what is lent; False for what it doesn't have.
+        asked: the names that a plan may need: a transform that it doesn't isn't loaded.
+
+    Raises:
+        UsageError: something of the protocol is missing.
+        NoVerdictError: the function can't be called, or gives no array for an array.
+    """
+    name, contract = name_of(fn), CONTRACTS[op]
+    own = {key: value for key, value in given.items() if value is not None}
+    lent = (
+        glue_of(on) if on is not None else {} if {"asarray", "asnumpy"} <= own.keys() else _told(name, called, contract)
+    )
+    glue = {"layout": "channels_first", "dtype_of": lambda x: str(x.dtype).rpartition(".")[2], **lent, **own}
+    unasked = {key for key in OPTIONAL if key not in asked}
+    glue = {key: value for key, value in glue.items() if value is not False and key not in unasked}
+    if missing := [key for key in GLUE if key not in glue and key != "dtypes"]:
+        raise UsageError(f"{', '.join(missing)}: nothing lends {'them' if missing[1:] else 'it'}; give {missing[0]}=")
+    _try(name, called, contract, glue, checked=not own.keys() & set(GLUE))
+    seed = glue["seed"]
+
+    def seeded(value: int) -> None:
+        called.forget()
+        seed(value)
+
+    backend = SimpleNamespace(**glue)
+    backend.name, backend.seed = name, seeded
+    setattr(backend, op, called.operator)
+    if called.inplace and not contract.writes:
+        form = lambda x, p, train: called.operator(x, p, train, inplace=True)  # noqa: E731
+        setattr(backend, contract.inplace, contract.inplace == "inplace" or form)
+    if (layer := called.layer) is not None:
+        backend.module = lambda _, p: layer(p)
+    for key in OPTIONAL:
+        if key in glue:
+            setattr(backend, key, _as_far_as_it_goes(backend, key, contract))
+    return backend
+
+
+def _small(contract: Contract, glue: Glue) -> Any:
+    """A native array of the operator's rank."""
+    x = filled(contract, "float32", ordinary(contract)).astype(np.float32)
+    if contract.by_channel and glue["layout"] == "channels_last":
+        x = np.moveaxis(x, contract.channel_axis(x.ndim) or 0, -1)
+    dtypes = glue.get("dtypes", ("float32",))
+    return glue["asarray"](np.ascontiguousarray(x), "float32" if "float32" in dtypes else dtypes[0])
+
+
+def _told(name: str, called: Called, contract: Contract) -> Glue:
+    """Whose arrays a function takes: those that it returns, tried on NumPy's first, then on what is imported."""
+    tried = []
+    for framework, glue in imported().items():
+        try:
+            y = _call(called, _small(contract, glue))
+        except Exception as error:  # noqa: BLE001 - it is of another framework, or wrong
+            tried.append(f"{framework}: {briefly(error)}")
+            continue
+        if (found := framework_of(y)) is not None:
+            return glue if found == framework else _of_another(name, called, contract, glue, y)
+        if y is None:
+            raise NoVerdictError(
+                f"{name} returned None, not an array; one that writes to x and returns it is like='dropout_'"
+            )
+        raise NoVerdictError(
+            f"{name} returned {_kind(y)}, of which nothing tells the framework: say on=, or asarray= and asnumpy="
+        )
+    needs = _device(" ".join(tried))
+    hint = f"it needs {needs}, and there is none here" if needs else "say whose arrays it takes: on="
+    takers = ", ".join(one.partition(":")[0] for one in tried)
+    raise NoVerdictError(f"{name} took no array of {takers}; {hint}. It raised, of {'; of '.join(tried)}")
+
+
+def _of_another(name: str, called: Called, contract: Contract, tried: Glue, y: Any) -> Glue:
+    """Of the framework that y is of, if arrays of it come back as such; NumPy's are taken by many."""
+    glue = glue_of(framework_of(y))
+    with contextlib.suppress(Exception):  # of another framework's function
+        if framework_of(_call(called, _small(contract, glue))) == framework_of(y):
+            return glue
+    raise _mixed(name, y, _small(contract, tried))
+
+
+def _mixed(name: str, y: Any, x: Any) -> NoVerdictError:
+    return NoVerdictError(
+        f"{name} returned {_kind(y)} for {_kind(x)}: an operator gives back the framework's own arrays"
+    )
+
+
+def _device(said: str) -> str:
+    """The device that an error asks for; empty if none, or if it is there."""
+    import torch
+
+    return "CUDA" if ("CUDA" in said or "cuda" in said or "NVIDIA" in said) and not torch.cuda.is_available() else ""
+
+
+def _call(called: Called, x: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return called.operator(x, RATE, True)
+
+
+def _try(name: str, called: Called, contract: Contract, glue: Glue, *, checked: bool) -> None:
+    """One call, before any other."""
+    x = _small(contract, glue)
+    shape, whose = tuple(x.shape), framework_of(x) or _kind(x)
+    try:
+        y = _call(called, x)
+    except NotImplementedError:
+        return  # every finding will say so
+    except Exception as error:
+        if needs := _device(str(error)):
+            raise NoVerdictError(f"{name} needs {needs}, and there is none here: it raised {briefly(error)}") from error
+        raise refused(name, error, str(whose), shape) from error
+    if checked and framework_of(y) != framework_of(x):
+        raise _mixed(name, y, x)
+    got = tuple(getattr(y, "shape", ()))
+    if got != shape:
+        raise NoVerdictError(f"{name} returned shape {got} for an input of shape {shape}")
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return f"a {kind.__module__.partition('.')[0]}.{kind.__name__}" if kind.__module__ != "builtins" else shown(value)
+
+
+def _as_far_as_it_goes(backend: SimpleNamespace, key: str, contract: Contract) -> Callable[..., Any]:
+    """A transform; what the operator can't stand under it, as one call shows, is not offered, and not wrong."""
+    lent: Callable[..., Any] = getattr(backend, key)
+    operator, x = getattr(backend, contract.name), _small(contract, vars(backend))
+    if key == "vmap":
+        x = backend.asarray(np.stack([backend.asnumpy(x)] * 2), backend.dtype_of(x))
+    function = lambda x: operator(x, RATE, True)  # noqa: E731
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            lent(function, x, x) if key == "vjp" else lent(function)(x)
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        if key != "vjp" or isinstance(error, NotImplementedError):
+            return _unless_it_raises(lent, key, f"under {key} it raises {briefly(error)}")
+    return lent
+
+
+def _unless_it_raises(lent: Callable[..., Any], key: str, reason: str) -> Callable[..., Any]:
+    def offered(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            try:
+                return function(*arguments)
+            except Exception as error:
+                raise NotImplementedError(reason) from error
+
+        return called
+
+    return offered(lent) if key == "vjp" else lambda function: offered(lent(function))

@@ -1,0 +1,153 @@
+"""Bad use gets one sentence: what was given, the rule, the way out."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import keeprate
+from keeprate.testing import assert_dropout, score
+
+
+def with_seed(x, p, seed):
+    return F.dropout(x, p)
+
+
+def with_much(x, p, train, scale):
+    return F.dropout(x, p, train)
+
+
+def of_x(x):
+    return x
+
+
+def keeping(x, keep_prob, train):
+    return F.dropout(x, 1 - keep_prob, train)
+
+
+def my_dropout2d(x, p, train):
+    return F.dropout2d(x, p, train)
+
+
+def gives_numpy(x, p, train):
+    return F.dropout(x, p, train).detach().numpy()
+
+
+def gives_less(x, p, train):
+    return F.dropout(x, p, train)[:1]
+
+
+def gives_nothing(x, p, train):
+    x.numel()
+    F.dropout(x, p, train)
+
+
+def gives_a_list(x, p, train):
+    return x.tolist()
+
+
+def on_cuda(x, p, train):
+    return F.dropout(x.cuda(), p, train)
+
+
+def broken(x, p, train):
+    x.numel()
+    raise RuntimeError("boom\nand more")
+
+
+@contextlib.contextmanager
+def once():
+    yield
+
+
+USAGE = [
+    (with_seed, {}, "with_seed(x, p, seed) can't be called as with_seed(x, p, train); wrap it"),
+    (with_much, {}, "with_much(x, p, train, scale) can't be called as with_much(x, p, train); wrap it"),
+    (of_x, {}, "of_x(x) takes no p: it is called as of_x(x, p, train)"),
+    (keeping, {}, "p is the probability of dropping, not of keeping"),
+    (my_dropout2d, {}, "is it like='dropout2d' or like='dropout'?"),
+    (F.dropout, {"like": "dropot2d"}, "no operator named 'dropot2d'. Did you mean dropout2d?"),
+    (F.dropout, {"like": "torch.nn.functional.alpha_dropot"}, "Did you mean alpha_dropout?"),
+    (F.dropout, {"like": 3}, "like = 3 is no operator's name"),
+    (F.dropout, {"on": "torhc"}, "on = 'torhc' is no framework. Did you mean torch?"),
+    (F.dropout, {"on": 3}, "on = 3 is neither a framework's name nor an adapter"),
+    (F.dropout, {"dtype": "float16"}, "assert_dropout has no option 'dtype'. Did you mean dtypes?"),
+    (F.dropout, {"dtypes": ("float61",)}, "no dtype named 'float61'. Did you mean float64?"),
+    (F.dropout, {"profile": "smok"}, "profile 'smok' is not one of smoke, quick, gate, deep"),
+    (F.dropout, {"alpha": 2}, "alpha = 2 is not between 0 and 1"),
+    (F.dropout, {"seed": 1, "repeat": 2}, "seed = 1 and repeat = 2: both are the number that repeats a run"),
+    (F.dropout, {"leave_out": ("sedding",)}, "leave_out: no law named 'sedding'. Did you mean seeding?"),
+    (F.dropout, {"context": once()}, "context is used up after one call"),
+    (F.dropout, {"context": 3}, "context = 3 is no context manager"),
+    (nn.Dropout(0.3), {}, "is a layer with a p of its own: give its class, Dropout"),
+    (nn.Linear, {}, "Linear(0.5) makes no layer: it raised TypeError"),
+    (3, {}, "3 can't be called"),
+]
+NO_VERDICT = [
+    (gives_numpy, {}, "gives_numpy returned a numpy.ndarray for a torch.Tensor"),
+    (gives_less, {}, "gives_less returned shape (1, 3, 2, 3, 2) for an input of shape (2, 3, 2, 3, 2)"),
+    (gives_nothing, {}, "gives_nothing returned None, not an array"),
+    (gives_a_list, {}, "of which nothing tells the framework: say on=, or asarray= and asnumpy="),
+    (on_cuda, {}, "on_cuda"),
+    (broken, {"on": "torch"}, "broken raised RuntimeError: boom, called with an array of torch"),
+    (broken, {}, "broken took no array of numpy, torch"),
+]
+
+
+def said(error, fn, options):
+    with pytest.raises(error) as caught:
+        assert_dropout(fn, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("fn", "options", "words"), USAGE)
+def test_what_does_not_exist_or_can_not_be_called_is_named_with_the_way_out(fn, options, words):
+    text = said(keeprate.UsageError, fn, options)
+    assert words in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(("fn", "options", "words"), NO_VERDICT)
+def test_a_function_that_gives_no_such_array_is_told_in_one_sentence_and_scored_as_not_judged(fn, options, words):
+    text = said(keeprate.NoVerdictError, fn, options)
+    assert words in text
+    assert "\n" not in text
+    found = score(fn, **options)
+    assert (found["verdict"], found["sentence"]) == ("none", text)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_a_function_that_needs_cuda_is_told_that_there_is_none():
+    assert "it needs CUDA, and there is none here" in said(keeprate.NoVerdictError, on_cuda, {})
+    assert "on_cuda needs CUDA, and there is none here" in said(keeprate.NoVerdictError, on_cuda, {"on": "torch"})
+
+
+def test_a_seed_that_has_no_effect_is_a_broken_promise_with_the_way_out(fresh_seed):
+    own = np.random.default_rng()
+
+    def dropout(x, p, train):
+        if not train or p == 0:
+            return x * 1
+        mask = torch.from_numpy(own.random(tuple(x.shape)) >= p)
+        return torch.where(mask, x * torch.tensor(1 / (1 - p) if p < 1 else 0, dtype=x.dtype), torch.zeros_like(x))
+
+    text = score(dropout, profile="smoke", seed=fresh_seed)["text"]
+    assert "dropout was seeded as its framework is. If it draws from elsewhere, give what sets that: seed=" in " ".join(
+        text.split()
+    )
+
+
+def test_what_was_left_out_is_said(fresh_seed):
+    def takes_any_p(x, p, train):
+        return F.dropout(x, min(max(float(p), 0.0), 1.0), train)
+
+    options = {"profile": "smoke", "seed": fresh_seed}
+    with pytest.raises(AssertionError, match="arguments"):
+        assert_dropout(takes_any_p, **options)
+    assert_dropout(takes_any_p, leave_out="arguments", **options)
+    wrong = score(lambda x, p, train: x, leave_out=["arguments"], **options)
+    assert wrong["text"].endswith("Left out, as asked: arguments")
+    assert "arguments" not in wrong["broken"]
