@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keeprate.impl import alpha as _alpha
+from keeprate.impl import attention as _attention
 from keeprate.impl import dropout as _dropout
 from keeprate.impl import modules as _modules
 from keeprate.impl import random as _random
@@ -37,6 +38,11 @@ feature_alpha_dropout, feature_alpha_dropout_ = _alpha.feature_alpha_dropout, _a
 def variational_dropout(x: mx.array, p: float, train: bool) -> mx.array:
     """Call `dropout` with one mask for all time steps of (N, T, C)."""
     return dropout(x, p, train, shared_axes=(1,))
+
+
+def attention(q: mx.array, k: mx.array, v: mx.array, p: float, causal: bool, train: bool) -> mx.array:
+    """Call `scaled_dot_product_attention`."""
+    return _attention.scaled_dot_product_attention(q, k, v, p, train, mask="causal" if causal else None)
 
 
 def asarray(x: NDArray[np.floating], dtype: str) -> mx.array:

@@ -43,6 +43,12 @@ def feature_dropout(x: Tensor, p: float, train: bool, inplace: bool = False) -> 
     return (torch.feature_dropout_ if inplace else torch.feature_dropout)(x, p, train)
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor, p: float, causal: bool, train: bool) -> Tensor:
+    """Call `scaled_dot_product_attention`, which is told p = 0 in evaluation, as it knows no modes."""
+    grouped = q.shape[-3] != k.shape[-3]
+    return F.scaled_dot_product_attention(q, k, v, None, p if train else 0.0, causal, enable_gqa=grouped)
+
+
 def asarray(x: NDArray[np.floating], dtype: str) -> Tensor:
     """Return a fresh tensor of x's values with x's strides, or in row-major order where one is negative."""
     if x.size == 0 or min(x.strides, default=0) < 0:

@@ -1,0 +1,153 @@
+"""Calls a backend's attention, plainly or in a context, and reads what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keeprate.specs.attention.place import Floats, Place
+from keeprate.suite import BackendError, NotOffered, briefly, first_line
+
+TRANSFORMS = ("compile", "vmap", "checkpoint")
+ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
+
+
+class Caller:
+    """Attention of one backend, in one place and context.
+
+    In a context with a transform, and where gradients are asked for, queries, keys and values are one array, with their
+    heads one after another: that is what transforms and a vjp of one argument take.
+    """
+
+    def __init__(self, backend: Any, place: Place, context: str = "eager") -> None:
+        self.place = place
+        self._backend, self._context = backend, context
+        self._transforms = [part for part in reversed(context.split("+")) if part in TRANSFORMS]
+        self.dtypes: set[str] = set()  # of all that came back
+        self._functions: dict[tuple[float, bool, bool], Callable[..., Any]] = {}
+
+    @property
+    def mapped(self) -> bool:
+        """True if calls are rows of one mapped call."""
+        return "vmap" in self._transforms
+
+    def seed(self, value: int) -> None:
+        """Seeds the backend."""
+        _foreign("seed", self._backend.seed, value)
+
+    def given(self, *inputs: Floats) -> list[Any]:
+        """Native arrays to call with: of queries, keys and values, or of all together in a context with a transform."""
+        return [self._array(np.concatenate(inputs, axis=1))] if self._transforms else [*map(self._array, inputs)]
+
+    def _array(self, x: Floats, *, apart: bool = True) -> Any:
+        wide = np.array(np.stack([x] * ROWS) if self.mapped and apart else x, dtype=self._wide, order="C")
+        return _foreign("asarray", self._backend.asarray, wide, self.place.dtype)
+
+    @property
+    def _wide(self) -> type[np.floating]:
+        return np.float64 if self.place.dtype == "float64" else np.float32
+
+    def outputs(self, given: Sequence[Any], p: float, train: bool = True) -> Iterator[npt.NDArray[Any]]:
+        """Outputs of call after call, without end."""
+        function = self._function(p, train)
+        while True:
+            if self._context == "thread":
+                with ThreadPoolExecutor(1) as pool:  # a thread for each call, in which its output is read
+                    out = pool.submit(lambda: self.values(self.called(function, given))).result()
+            else:
+                out = self.values(self.called(function, given))
+            yield from self._rows(out)
+
+    def output(self, given: Sequence[Any], p: float, train: bool = True) -> npt.NDArray[Any]:
+        """One output."""
+        return next(self.outputs(given, p, train))
+
+    def lazily(self, given: Sequence[Any], p: float) -> Any:
+        """A native output, not yet read."""
+        return self.called(self._function(p, True), given)
+
+    def called(self, function: Callable[..., Any], given: Sequence[Any]) -> Any:
+        """What comes back, or why nothing did."""
+        return _foreign(f"attention under {self._context}" if self._transforms else "attention", function, *given)
+
+    def passes(self, inputs: Sequence[Floats], p: float, cotangent: Floats) -> Iterator[list[npt.NDArray[Any]]]:
+        """Output and gradients of queries, keys and values, pass after pass."""
+        x, ct = self._array(np.concatenate(inputs, axis=1)), self._array(cotangent)
+        function = self._function(p, True, together=True)
+        heads = self.place.shape[1]
+        while True:
+            pair = _foreign("vjp", self._backend.vjp, function, x, ct)
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                raise BackendError(f"vjp gave a {type(pair).__name__}, not a pair of output and gradient")
+            for out, gradient in zip(*(self._rows(self.values(one)) for one in pair), strict=True):
+                if gradient.ndim != 4:
+                    raise BackendError(f"vjp gave a gradient of shape {gradient.shape}")
+                yield [out, *np.split(gradient, [heads, heads + self.place.groups], axis=1)]
+
+    def _rows(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        if not self.mapped:
+            return [values]
+        return [*values] if values.ndim and len(values) == ROWS else [values[None]] * ROWS  # in a wrong shape
+
+    def values(self, y: Any) -> npt.NDArray[Any]:
+        """The values of a native array.
+
+        Raises:
+            BackendError: what came back is no array of floating-point numbers.
+        """
+        array = _foreign("asnumpy", self._backend.asnumpy, y)
+        self.dtypes.add(_foreign("dtype_of", lambda: str(self._backend.dtype_of(y))))
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            raise BackendError(f"asnumpy gave a {type(array).__name__} for what attention returned, not floats")
+        return np.asarray(array)  # a subclass may compare as it likes
+
+    def _function(self, p: float, train: bool, *, together: bool = False) -> Callable[..., Any]:
+        """Attention at p, transformed when first asked for."""
+        asked = p, train, together or bool(self._transforms)
+        if asked not in self._functions:
+            self._functions[asked] = self._made(*asked)
+        return self._functions[asked]
+
+    def _made(self, p: float, train: bool, together: bool) -> Callable[..., Any]:
+        attention, causal, heads = self._backend.attention, self.place.causal, self.place.shape[1]
+        ends = heads + self.place.groups
+
+        def apart(q: Any, k: Any, v: Any) -> Any:
+            return attention(q, k, v, p, causal, train)
+
+        if self._context == "module":
+            apart = self._layer(p, train)
+
+        def packed(x: Any) -> Any:
+            return apart(x[:, :heads], x[:, heads:ends], x[:, ends:])
+
+        function: Callable[..., Any] = packed if together else apart
+        for name in self._transforms:
+            function = _offered(name, getattr(self._backend, name), function)
+        return function
+
+    def _layer(self, p: float, train: bool) -> Callable[..., Any]:
+        layer = _offered("module", self._backend.module, "attention", p)
+        name = "train" if train else "eval"
+        _foreign(name, lambda: getattr(layer, name)())
+        return layer  # type: ignore[no-any-return]
+
+
+def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except Exception as error:  # a backend may raise anything, and that becomes a finding
+        raise BackendError(f"{what} raised {briefly(error)}") from error
+
+
+def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return _foreign(what, function, *arguments)
+    except BackendError as error:
+        if isinstance(error.__cause__, NotImplementedError):
+            raise NotOffered(first_line(error.__cause__)) from error
+        raise

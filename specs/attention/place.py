@@ -1,0 +1,121 @@
+"""Where attention is looked at, how its mask is written into inputs, and how it is read off what comes back.
+
+Scores are zero, so that all keys of a query weigh the same, and a dropped key is missing from its output. Key j is
+written to a channel as the power 2^(j mod BITS): one output is the mask of BITS keys, as a whole number. Gradients show
+the masks that a backward pass used in the same way: see `passes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keeprate.suite import Case
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+DTYPES = ("float32", "float64", "float16", "bfloat16")  # the plainest first
+HALF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # half a step at 1
+BITS = {"float32": 8, "float64": 8, "float16": 4, "bfloat16": 4}  # keys in a channel
+# Roundings that an output may have: of the weight, the scale, their product and the sum; where nothing sums in a wider
+# dtype, one for each key of a channel as well.
+ROUNDINGS = {"float32": 24, "float64": 24, "float16": 4, "bfloat16": 4}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Shapes of one call of attention.
+
+    Args:
+        shape: of the mask: batch, heads, queries, keys.
+        groups: heads of keys and values, of which each serves as many heads of queries.
+        causal: query i sees the keys up to i.
+    """
+
+    shape: tuple[int, int, int, int]
+    dtype: str
+    groups: int
+    causal: bool = False
+
+    @classmethod
+    def of(cls, case: Case) -> Place:
+        """Where a case looks."""
+        batch, heads, queries, keys = case.shape
+        groups = int(case.parameters.get("kv", heads))
+        return cls((batch, heads, queries, keys), case.dtype, groups, bool(case.parameters.get("causal", 0)))
+
+    @property
+    def shared(self) -> int:
+        """Heads of queries that share a head of keys."""
+        return self.shape[1] // self.groups
+
+    @cached_property
+    def seen(self) -> Mask:
+        """(queries, keys) the keys that a query sees."""
+        every = np.ones(self.shape[2:], dtype=np.bool_)
+        return np.tril(every) if self.causal else every
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(queries, 1) one over the number of keys that it sees: what each weighs."""
+        weights: Floats = 1 / self.seen.sum(axis=1, keepdims=True, dtype=np.float64)
+        return weights
+
+    @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """Of the entries that show: all, or for each head those of the keys that are seen, one after another."""
+        return (*self.shape[:2], int(self.seen.sum())) if self.causal else self.shape
+
+    def entries(self, mask: Mask) -> Mask:
+        """`mask`, (batch, heads, queries, keys), as `mask_shape` has it."""
+        return mask[:, :, self.seen] if self.causal else mask
+
+    def queries_of(self, rows: Floats) -> Floats:
+        """(B, H, L, D) the same (L, D) for each head."""
+        return np.broadcast_to(rows, (*self.shape[:2], *rows.shape))
+
+    def keys_of(self, rows: Floats) -> Floats:
+        """(B, H', S, D) the same (S, D) for each head of keys."""
+        return np.broadcast_to(rows, (self.shape[0], self.groups, *rows.shape))
+
+    def whole(self, code: Floats, bits: int, size: float = 1) -> tuple[npt.NDArray[np.uint8], Mask]:
+        """The whole numbers of some bits that `code` rounds to, and where it is none: further off than by roundings.
+
+        Args:
+            size: of what was added up to the number, at least.
+        """
+        finite = np.where(np.isfinite(code), code, -1)
+        numbers = np.clip(np.rint(finite), 0, (1 << bits) - 1)
+        off = np.abs(finite - numbers) > ROUNDINGS[self.dtype] * HALF[self.dtype] * np.maximum(numbers, size)
+        return numbers.astype(np.uint8), off
+
+    def read(self, out: npt.NDArray[Any], p: float, bits: int) -> tuple[Mask, Mask, Floats]:
+        """The mask in an output, (B, H, L, S), where in the output there is none, and what stands there.
+
+        Args:
+            out: (B, H, L, channels) for values as `coded` writes them.
+        """
+        code = out.astype(np.float64) * ((1 - p) / self.weights)
+        numbers, off = self.whole(code, bits)
+        mask = unpacked(numbers, bits)[..., : self.shape[3]]
+        if self.causal:  # a key that isn't seen is neither kept nor dropped
+            off |= np.logical_or.reduceat(mask & ~self.seen, np.arange(0, self.shape[3], bits), axis=-1)
+        return mask, off, code
+
+
+def unpacked(numbers: npt.NDArray[np.uint8], bits: int) -> Mask:
+    """(…, n) numbers as (…, n·bits) their lowest bits, the lowest first."""
+    each = np.unpackbits(numbers, axis=-1, bitorder="little").reshape(*numbers.shape, 8)[..., :bits]
+    return each.reshape(*numbers.shape[:-1], -1).view(np.bool_)
+
+
+def coded(keys: int, bits: int) -> Floats:
+    """(keys, channels) each key as a power of 2 in its channel."""
+    values = np.zeros((keys, -(-keys // bits)))
+    every = np.arange(keys)
+    values[every, every // bits] = 2.0 ** (every % bits)
+    return values

@@ -1,0 +1,125 @@
+"""Single calls: scores that differ, evaluation, p = 0 and p = 1, what is refused, and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from keeprate.specs.attention import reference
+from keeprate.specs.attention.caller import Caller
+from keeprate.specs.attention.place import Floats, Place
+from keeprate.specs.attention.sample import Book, Reader, Seen, near, turns_of
+from keeprate.specs.masks.sample import Repeats
+from keeprate.suite import BackendError, Case, Check, Counterexample, Unreadable, failed, passed
+
+WHAT = ("output", "gradient of queries", "gradient of keys", "gradient of values")
+
+
+def _random(place: Place, seed: int, size: int) -> tuple[list[Floats], Floats]:
+    """Queries, keys, values and a cotangent, rounded to the dtype."""
+    rng, (batch, heads, queries, keys) = np.random.default_rng(seed), place.shape
+    shapes = [(batch, heads, queries, size), *[(batch, place.groups, keys, size)] * 2, (batch, heads, queries, size)]
+    *inputs, cotangent = (reference.rounded(rng.normal(size=shape), place.dtype) for shape in shapes)
+    return inputs, cotangent
+
+
+def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
+    """After a seed a pass that shows its mask; after it again one on random numbers, which PyTorch has to repeat."""
+    place, p = Place.of(case), case.parameters["p"]
+    caller, repeats = Caller(backend, place, case.context), Repeats()
+    inputs, cotangent = turns_of(place)["values"]
+    for number in range(max(1, case.draws // int(np.prod(place.mask_shape)))):
+        caller.seed(seed + number >> 1)
+        book = Book(place, p, 1, repeats)
+        mask = book.enter(next(caller.passes(inputs, p, cotangent))[0], 1)
+        if mask is None:
+            yield book.result()
+            continue
+        given = _random(place, seed + number, inputs[0].shape[-1])
+        caller.seed(seed + number >> 1)
+        yield book.result(replayed=_as_pytorch(caller, place, given, p, mask))
+
+
+def _as_pytorch(caller: Caller, place: Place, given: tuple[list[Floats], Floats], p: float, mask: Any) -> Check:
+    got = next(caller.passes(given[0], p, given[1]))
+    exact, theirs = (reference.replay(place, dtype, given[0], p, mask, given[1]) for dtype in ("float64", place.dtype))
+    parts = zip(got, exact, theirs, WHAT, strict=True)
+    return sum((near(one, true, other, place.dtype, what) for one, true, other, what in parts), Check(0, 0))
+
+
+def evaluation(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
+    """Outputs in evaluation, at several p, and in training at p = 0 and p = 1."""
+    place = Place.of(case)
+    caller = Caller(backend, place, case.context)
+    inputs, cotangent = _random(place, seed, 16)
+    native = caller.given(*inputs)
+    checks = {"evaluation": Check(0, 0), "endpoints": Check(0, 0)}
+    for law, p, train in (*(("evaluation", p, False) for p in (0.0, 0.1, 0.5, 1.0)),
+                          ("endpoints", 0.0, True), ("endpoints", 1.0, True)):  # fmt: skip
+        same = p if train else 0.0
+        exact, theirs = (reference.replay(place, d, inputs, same, None, cotangent)[0] for d in ("float64", case.dtype))
+        try:
+            checks[law] += near(caller.output(native, p, train), exact, theirs, case.dtype, f"output at p = {p}")
+        except BackendError as error:
+            checks[law] += failed(1, 1, Counterexample({"first": f"p = {p}: {error}"}))
+    yield Seen(p=0.0, bits=None, checks={**checks, "dtype": _dtypes(caller)})
+
+
+def endpoints_of_gradient(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
+    """Passes at p = 0 and p = 1."""
+    place = Place.of(case)
+    caller = Caller(backend, place, case.context)
+    given = _random(place, seed, 16)
+    check = sum((_as_pytorch(caller, place, given, p, None) for p in (0.0, 1.0)), Check(0, 0))
+    yield Seen(p=0.0, bits=None, checks={"endpoints": check, "dtype": _dtypes(caller)})
+
+
+def _dtypes(caller: Caller) -> Check:
+    others = sorted(caller.dtypes - {caller.place.dtype})
+    told = Counterexample({"first": f"{', '.join(others)} came back, not {caller.place.dtype}"})
+    return failed(1, 1, told) if others else passed()
+
+
+def arguments(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
+    """Probabilities that are none, which PyTorch refuses."""
+    place = Place.of(case)
+    caller = Caller(backend, place)
+    native, check = caller.given(*_random(place, seed, 16)[0]), Check(0, 0)
+    for p in (-0.1, 1.1, float("nan")):
+        try:
+            caller.output(native, p)
+        except BackendError:
+            check += passed()
+        else:
+            check += failed(1, 1, Counterexample({"first": f"p = {p} is taken; PyTorch refuses it"}))
+    yield Seen(p=0.0, bits=None, checks={"arguments": check})
+
+
+def seeding(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
+    """What seeds decide, and which calls draw nothing."""
+    reader = Reader(case, backend)
+    first, second = seed >> 1, (seed >> 1) + 1
+    one, two = reader.after(first)
+    between = {
+        "a call in evaluation": (0.5, False),
+        "a call at p = 0": (0.0, True),
+    }
+    check = _alike(reader, one, reader.after(first)[0], True, "the same seed gives another mask")
+    check += _alike(reader, one, reader.after(second)[0], False, "another seed gives the same mask")
+    check += _alike(reader, one, two, False, "the second call has the first one's mask")
+    for what, (p, train) in between.items():
+        reader.caller.seed(first)
+        reader.caller.output(reader.given, p, train)
+        again = reader.caller.output(reader.given, reader.p)
+        check += _alike(reader, one, again, True, f"{what} moves the generator on")
+    yield Seen(p=reader.p, bits=None, checks={"seeding": check})
+
+
+def _alike(reader: Reader, one: Any, other: Any, same: bool, wrong: str) -> Check:
+    masks = [reader.seen([out]).bits for out in (one, other)]
+    if masks[0] is None or masks[1] is None:
+        raise Unreadable("no mask could be read: outcomes is broken here")
+    right = np.array_equal(masks[0].words, masks[1].words) == same
+    return passed() if right else failed(1, 1, Counterexample({"first": wrong}))

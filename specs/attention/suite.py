@@ -1,0 +1,70 @@
+"""The suite of attention dropout: whether the weights of softmax(q·kᵀ)·v drop as PyTorch's do, forward and back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from keeprate.specs.attention.laws import LAWS
+from keeprate.specs.attention.place import DTYPES
+from keeprate.specs.attention.plan import WEIGHTS, detects, plan
+from keeprate.specs.masks.sample import picture_of
+from keeprate.specs.masks.search import searched
+from keeprate.suite import Case, Picture, Suite, shown
+
+
+class Attention(Suite):
+    """A backend's `attention(q, k, v, p, causal, train)`, judged against PyTorch's."""
+
+    name = "attention"
+    reference = "torch"
+    headline = "keep_rate"
+    weights = WEIGHTS
+    attributes = ("dtypes",)
+    functions = ("seed", "asarray", "asnumpy", "dtype_of", "attention")
+    capabilities = ("vjp", "compile", "vmap", "checkpoint", "module")
+    dtypes = DTYPES
+    laws = LAWS
+    plan = staticmethod(plan)
+    detects = staticmethod(detects)
+
+    def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
+        """The samples of a case: masks, passes, or single calls."""
+        from keeprate.specs.attention import sample, single_calls  # a plan does not need PyTorch
+
+        of_masks = {
+            "masks": sample.masks,
+            "lazy": sample.lazily,
+            "streams": sample.streams,
+            "after_seeds": sample.after_seeds,
+            "passes": sample.passes,
+        }
+        if case.study in of_masks:
+            return searched(of_masks[case.study](case, backend, seed), case.asks)
+        return getattr(single_calls, case.study)(case, backend, seed)  # type: ignore[no-any-return]
+
+    def forked(self) -> None:
+        """Seeds PyTorch's generator, if there is one."""
+        if torch := sys.modules.get("torch"):
+            torch.default_generator.seed()
+
+    def refusal(self, backend: Any) -> str:
+        """What is wrong with `dtypes`."""
+        dtypes = backend.dtypes
+        listed = isinstance(dtypes, Sequence) and not isinstance(dtypes, str)
+        if not (listed and dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in dtypes)):
+            return f"dtypes = {shown(dtypes)} is not a list of some of {', '.join(DTYPES)}"
+        return ""
+
+    def rank(self, context: str) -> int:
+        """0 for a plain call, 1 for a pass forward and back, then the more, the more is combined."""
+        return ("eager", "grad").index(context) if context in ("eager", "grad") else 2 + context.count("+")
+
+    def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
+        """The first masks of a case; None for studies of single calls."""
+        first = next(self.sample(case, backend, seed))
+        return picture_of(first.mask) if first.bits is not None or first.unreadable else None
+
+
+suite = Attention()

@@ -1,0 +1,471 @@
+"""Attention with one fault each, and the law that is meant for it."""
+
+import copy
+import threading
+
+import numpy as np
+from attention_in_numpy import Array, Plain, Stacked, rounded
+
+# The backward pass
+
+
+class KeyedTheOtherWay(Plain):
+    """The backward kernel asks its generator for (key, query) in place of (query, key)."""
+
+    meant_for = ("gradient:values", "gradient:queries", "gradient:keys")
+
+    def for_gradient(self, noise, of):
+        return noise.swapaxes(-1, -2) if noise.shape[-1] == noise.shape[-2] else noise
+
+
+class QueriesWithoutMask(Plain):
+    """The gradient of queries leaves the mask out."""
+
+    meant_for = ("gradient:queries",)
+
+    def for_gradient(self, noise, of):
+        return np.ones_like(noise) if of == "queries" else noise
+
+
+class KeysWithoutMask(Plain):
+    """The gradient of keys leaves the mask out."""
+
+    meant_for = ("gradient:keys",)
+
+    def for_gradient(self, noise, of):
+        return np.ones_like(noise) if of == "keys" else noise
+
+
+class ValuesWithoutMask(Plain):
+    """The gradient of values leaves the mask out."""
+
+    meant_for = ("gradient:values",)
+
+    def for_gradient(self, noise, of):
+        return np.ones_like(noise) if of == "values" else noise
+
+
+class ValuesWithoutScale(Plain):
+    """The gradient of values has the mask and not the scale."""
+
+    meant_for = ("gradient:values",)
+
+    def for_gradient(self, noise, of):
+        return (noise > 0) * 1.0 if of == "values" else noise
+
+
+class DrawnAgain(Plain):
+    """The backward pass draws a mask of its own."""
+
+    meant_for = ("gradient:values", "gradient:queries", "gradient:keys")
+
+    def for_gradient(self, noise, of):
+        return noise.max() * (np.random.default_rng().random(noise.shape) < (noise > 0).mean())
+
+
+class LastQueryForgotten(Plain):
+    """The backward kernel's last tile of queries has one row of the mask too few."""
+
+    meant_for = ("gradient:keys", "gradient:values")
+
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[:, :, -1] = 1
+        return noise
+
+
+# Who shares a mask
+
+
+class HeadsShare(Plain):
+    """One mask for all heads."""
+
+    meant_for = ("neighbours:4096",)
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw((shape[0], 1, *shape[2:]), p), shape)
+
+
+class QueriesShare(Plain):
+    """One mask for all queries."""
+
+    meant_for = ("neighbours:128",)
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw((*shape[:2], 1, shape[3]), p), shape)
+
+
+class BatchShares(Plain):
+    """One mask for the batch."""
+
+    meant_for = ("neighbours:half",)
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw((1, *shape[1:]), p), shape)
+
+
+class KeysInPairs(Plain):
+    """One draw for two neighbouring keys."""
+
+    meant_for = ("neighbours:1", "blocks:2")
+
+    def draw(self, shape, p):
+        half = super().draw((*shape[:3], -(-shape[3] // 2)), p)
+        return np.repeat(half, 2, axis=-1)[..., : shape[3]]
+
+
+class GroupsShare(Plain):
+    """Heads that share keys share a mask."""
+
+    meant_for = ("neighbours:1024",)
+
+    def mask(self, shape, p, q, k):
+        drawn = self.draw((shape[0], k.shape[1], *shape[2:]), p)
+        return np.repeat(drawn, shape[1] // k.shape[1], axis=1)
+
+
+class TilesRepeat(Plain):
+    """Each tile of 64 keys has the first one's mask."""
+
+    meant_for = ("neighbours:64",)
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        return np.concatenate([mask[..., :64]] * -(-shape[3] // 64), axis=-1)[..., : shape[3]]
+
+
+class Diagonals(Plain):
+    """Numbers are counted by query + key: each diagonal has one draw."""
+
+    meant_for = ("all_lags", "neighbours")
+
+    def draw(self, shape, p):
+        each = super().draw((*shape[:2], shape[2] + shape[3]), p)
+        return each[:, :, np.arange(shape[2])[:, None] + np.arange(shape[3])]
+
+
+# Rates
+
+
+class Sixteenths(Plain):
+    """p is rounded to a sixteenth."""
+
+    meant_for = ("keep_rate",)
+
+    def draw(self, shape, p):
+        return super().draw(shape, round(p * 16) / 16)
+
+
+class Bytes(Plain):
+    """p is rounded down to 1/256."""
+
+    meant_for = ("keep_rate",)
+
+    def draw(self, shape, p):
+        return super().draw(shape, int(p * 256) / 256)
+
+
+class Exchanged(Plain):
+    """p is the probability of keeping."""
+
+    meant_for = ("keep_rate",)
+
+    def draw(self, shape, p):
+        return super().draw(shape, 1 - p)
+
+
+class DrawnNarrow(Plain):
+    """Uniform numbers in the dtype's half: those of bfloat16 that round to 1 are never kept below it."""
+
+    meant_for = ("keep_rate",)
+
+    def uniform(self, shape):
+        return rounded(super().uniform(shape), "bfloat16")
+
+
+class LastKeysStay(Plain):
+    """Beyond a multiple of 32 keys a query's last ones are kept: a tail loop without dropout."""
+
+    meant_for = ("positions", "keep_rate")
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        mask.reshape(-1)[-32:] = True
+        return mask
+
+
+# Seeds, calls and modes
+
+
+class AddressForSeed(Plain):
+    """The seed is ignored: a pointer is read in its place."""
+
+    meant_for = ("seeding",)
+
+    def generator(self, seed):
+        return super().generator(None)
+
+
+class OneMaskEver(Plain):
+    """Each call begins with the state of the first one."""
+
+    meant_for = ("calls:0", "no_mask_twice")
+
+    def draw(self, shape, p):
+        before = copy.deepcopy(self.random)
+        mask = super().draw(shape, p)
+        self.random = before
+        return mask
+
+
+class OffsetBehind(Plain):
+    """Each call moves its counter on by half of what it took."""
+
+    meant_for = ("all_shifts", "no_stretch_twice")
+
+    def draw(self, shape, p):
+        size = int(np.prod(shape))
+        super().uniform(size // 2)
+        before = copy.deepcopy(self.random)
+        mask = super().draw(shape, p)
+        self.random = before
+        return mask
+
+
+class SeedsOverlap(Plain):
+    """Seed s + 1 continues a query behind seed s."""
+
+    meant_for = ("streams",)
+
+    def draw(self, shape, p):
+        if self.fresh:
+            self.fresh = False
+            self.random = super().generator(1)
+            super().uniform((self.value % 1000) * shape[3])
+        return super().draw(shape, p)
+
+    def generator(self, seed):
+        self.value, self.fresh = seed or 0, True
+        return super().generator(seed)
+
+
+class MovesAtZero(Plain):
+    """A call at p = 0 moves the generator on."""
+
+    meant_for = ("seeding",)
+
+    def training_at_0(self, shape):
+        self.uniform(shape)
+        return super().training_at_0(shape)
+
+
+class OnInEvaluation(Plain):
+    """Dropout stays on in evaluation."""
+
+    meant_for = ("evaluation",)
+
+    def noise_in_evaluation(self, shape, p):
+        return self.noise(self.draw(shape, p), p, "float32")
+
+
+class ScaledInEvaluation(Plain):
+    """Weights are scaled by 1 − p in evaluation, as if they hadn't been in training."""
+
+    meant_for = ("evaluation",)
+
+    def noise_in_evaluation(self, shape, p):
+        return np.full(shape, 1 - p)
+
+
+class OneIsIdentity(Plain):
+    """At p = 1 nothing is dropped."""
+
+    meant_for = ("endpoints",)
+
+    def training_at_1(self, shape):
+        return np.ones(shape, bool)
+
+    def factor(self, p, dtype):
+        return super().factor(p, dtype) or 1.0
+
+
+class Clipped(Plain):
+    """p below 0 and above 1 is clipped."""
+
+    meant_for = ("arguments",)
+
+    def check(self, p):
+        pass
+
+    def draw(self, shape, p):
+        return super().draw(shape, min(max(p, 0), 1))
+
+
+# Values
+
+
+class NoScale(Plain):
+    """What is kept is not scaled."""
+
+    meant_for = ("outcomes",)
+
+    def factor(self, p, dtype):
+        return 1.0
+
+
+class ScaledNarrow(Plain):
+    """1 − p is formed in bfloat16."""
+
+    meant_for = ("outcomes",)
+
+    def factor(self, p, dtype):
+        return 1 / rounded(np.array(1 - p), "bfloat16").item()
+
+
+class Renormalised(Plain):
+    """Weights are normalised again after some were dropped."""
+
+    meant_for = ("outcomes",)
+
+    def dropped(self, weights, noise):
+        left = weights * (noise > 0)
+        return left / np.maximum(left.sum(axis=-1, keepdims=True), 1e-30)
+
+
+class ScoresDrop(Plain):
+    """Scores are dropped before the softmax, to 0."""
+
+    meant_for = ("outcomes",)
+
+    def dropped(self, weights, noise):
+        scores = np.log(np.maximum(weights, 1e-30)) * noise
+        return self.softmax(scores, weights > 0)
+
+
+class CausalAfterwards(Plain):
+    """The causal mask hides weights after they were normalised over all keys."""
+
+    meant_for = ("outcomes",)
+
+    def softmax(self, scores, seen):
+        return super().softmax(scores, np.ones_like(seen)) * seen
+
+
+class Leaks(Plain):
+    """Under a causal mask dropout scales what is hidden as well: the key after a query shows."""
+
+    meant_for = ("outcomes",)
+
+    def seen(self, queries, keys, causal):
+        return np.tril(np.ones((queries, keys), bool), 1) if causal else super().seen(queries, keys, causal)
+
+
+class DependsOnScores(Plain):
+    """The generator is keyed by the scores: queries other than zero get another mask."""
+
+    meant_for = ("replayed",)
+
+    def mask(self, shape, p, q, k):
+        mask = self.draw(shape, p)
+        return ~mask if (q * q).sum() * (k * k).sum() else mask
+
+
+class WrongScale(Plain):
+    """Scores are divided by the number of channels, not by its root."""
+
+    meant_for = ("replayed",)
+
+    def score_scale(self, channels):
+        return 1 / channels
+
+
+class Promotes(Plain):
+    """The output is float32, whatever was given."""
+
+    meant_for = ("dtype",)
+
+    def result(self, out, dtype, back):
+        return Array(rounded(out, dtype), "float32", back)
+
+
+class Writes(Plain):
+    """Values are scaled in place."""
+
+    meant_for = ("purity",)
+
+    def attention(self, q, k, v, p, causal, train):
+        out = super().attention(q, k, v, p, causal, train)
+        if train:
+            v.values *= 1.5
+        return out
+
+
+# Contexts
+
+
+class FrozenWhenCompiled(Plain):
+    """A compiled function keeps its first mask."""
+
+    meant_for, where = ("calls:0", "no_mask_twice"), "compile"
+
+    def compile(self, fn):
+        state = copy.deepcopy(self.random)
+
+        def compiled(x):
+            after, self.random = self.random, copy.deepcopy(state)
+            out = fn(x)
+            self.random = after
+            return out
+
+        return compiled
+
+
+class RowsShare(Plain):
+    """One mask for all rows of a mapped call."""
+
+    meant_for, where = ("calls:0", "no_mask_twice"), "vmap"
+
+    def vmap(self, fn):
+        def mapped(x):
+            before, rows = self.random, []
+            for row in x.values:
+                self.random = copy.deepcopy(before)
+                rows.append(fn(Array(row, x.dtype)))
+            return Stacked(rows)
+
+        return mapped
+
+
+class CheckpointDraws(Plain):
+    """A checkpoint draws again for its backward pass."""
+
+    meant_for, where = ("gradient:values", "gradient:queries", "gradient:keys"), "checkpoint"
+
+    def before_again(self, before):
+        return super().generator(None)
+
+
+class ThreadsAlike(Plain):
+    """Each thread begins with the same numbers."""
+
+    meant_for, where = ("streams:thread", "no_mask_twice"), "thread"
+
+    def seed(self, value):
+        super().seed(value)
+        self.home, self.value = threading.get_ident(), value
+
+    def draw(self, shape, p):
+        if threading.get_ident() == self.home:
+            return super().draw(shape, p)
+        return self.generator(self.value).random(shape) >= p
+
+
+class LayerStaysOn(Plain):
+    """A layer drops in evaluation."""
+
+    meant_for, where = ("evaluation",), "module"
+
+    def module(self, op, p):
+        layer = super().module(op, p)
+        layer.eval = layer.train
+        return layer

@@ -1,0 +1,77 @@
+"""The suite of attention: sound backends conform, and each mutant is failed by the law that is meant for it."""
+
+import inspect
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from keeprate.harness.judging.gate import answer
+from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.case import FindingId
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import PROFILES, load_suite
+from keeprate.harness.workers.pool import InProcess
+from keeprate.specs.attention.plan import DEPARTURES, MAIN, WEIGHTS, detects
+
+HERE = Path(__file__).parent
+NUMPY, FAULTY = (find(str(HERE / f"{name}.py"), group="", kind="module") for name in ("attention_in_numpy", "faulty"))
+SOUND = (NUMPY.Plain, NUMPY.Philox, NUMPY.Thresholds)
+MUTANTS = [item for item in vars(FAULTY).values() if isinstance(item, type) and "meant_for" in vars(item)]
+SUITE = load_suite("attention")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def judged(backend, wanted=lambda finding: True, **asked):
+    request = ask("", profile="quick", suite="attention", **asked).alone()
+    request = request.among({text: one for text, one in request.promises.items() if wanted(one.id)})
+    verdict = answer(request, InProcess(backend, request.suite, request.names))
+    print(f"seed = {verdict.seed}")
+    return verdict
+
+
+@pytest.mark.parametrize("backend", SOUND)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_sound_backend_conforms(backend, dtype):
+    """Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee."""
+    verdict = judged(backend(), dtypes=[dtype])
+    assert verdict.conforms, str(verdict)
+    assert {finding.status for finding in verdict} == {"kept"}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_is_failed_by_the_law_meant_for_it(mutant):
+    dtypes = ["float16"] if "dtype" in mutant.meant_for else ["float32"]
+    where, families = getattr(mutant, "where", ""), {law.partition(":")[0] for law in mutant.meant_for}
+    contexts = {where} if where else {"eager", "grad"}
+    verdict = judged(mutant(), lambda one: one.family in families and one.context in contexts, dtypes=dtypes)
+    broken = {finding.law for finding in verdict if finding.status == "broken"}
+    broken |= {law.partition(":")[0] for law in broken}
+    assert broken.intersection(mutant.meant_for), str(verdict)
+
+
+def test_there_are_mutants_enough_and_each_says_what_is_wrong():
+    assert len(MUTANTS) >= 25
+    assert all(inspect.getdoc(mutant) != inspect.getdoc(mutant.__base__) for mutant in MUTANTS)
+    assert {law.partition(":")[0] for mutant in MUTANTS for law in mutant.meant_for} <= set(SUITE.by_name)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_catches_the_departure_that_it_promises(profile):
+    for promise in SUITE.promises(profile).values():
+        if promise.id.law == "keep_rate" and promise.id.parameters != "-" and promise.cases[0].parameters["p"] in MAIN:
+            for case in promise.cases:
+                assert detects(case, 1e-6 * promise.share) <= DEPARTURES[profile]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_shares_stay_within_the_budget_and_a_case_is_one_place(profile):
+    assert sum(promise.share for promise in SUITE.promises(profile).values()) <= 1
+    assert sum(WEIGHTS.values()) <= 0.9 + 1e-12
+    assert max(Counter(case.id for case in SUITE.plan(profile)).values()) == 1
+
+
+def test_every_law_is_planned_and_every_planned_law_exists():
+    families = {FindingId.parse(text).family for case in SUITE.plan("quick") for text in case.findings}
+    assert families == set(SUITE.by_name)
+    assert set(WEIGHTS) <= families
