@@ -62,16 +62,25 @@ def searched(samples: Iterable[AnySample], asks: Callable[[str], bool]) -> Itera
     if not (seen or asks("all_lags") or asks("all_shifts")):
         yield from samples
         return
-    for number, sample in enumerate(samples):
+    before: AnySample | None = None
+    for number, sample in enumerate(samples):  # what none comes after need not be searched
+        if before is not None and number == 1:
+            lags, shifts = named_by(before, lags=asks("all_lags"), shifts=asks("all_shifts"))
+        elif before is not None and number == 2:
+            lags, shifts = _worst_first(before, lags, shifts)
         lag, shift = lags[0] if lags else None, shifts[0] if shifts else None
         yield replace(sample, lag=lag, shift=shift, stretches=seen.look(sample) if seen else None)
-        if sample.bits is None:
-            continue
-        if number == 0:
-            lags, shifts = named_by(sample, lags=asks("all_lags"), shifts=asks("all_shifts"))
-        elif number == 1:
-            lags.sort(key=lambda lag: _deviation(sample.mask.pairs(lag), sample.p), reverse=True)
-            shifts.sort(key=lambda shift: _deviation(_shifted(sample, shift), sample.p), reverse=True)
+        before = sample if number < 2 and sample.bits is not None else None
+
+
+def _worst_first(sample: Sample, lags: list[int], shifts: list[Shift]) -> tuple[list[int], list[Shift]]:
+    def of_lag(lag: int) -> float:
+        return _deviation(sample.mask.pairs(lag), sample.p)
+
+    def of_shift(shift: Shift) -> float:
+        return _deviation(_shifted(sample, shift), sample.p)
+
+    return sorted(lags, key=of_lag, reverse=True), sorted(shifts, key=of_shift, reverse=True)
 
 
 def named_by(sample: Sample, *, lags: bool, shifts: bool) -> tuple[list[int], list[Shift]]:
