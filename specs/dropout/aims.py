@@ -28,6 +28,7 @@ class Aim:
         seeds: that are looked at. Of 12,000 nine pairs give one mask if there are 2²³ in all: none with probability
             0.0002.
         grid: the rates at which contexts besides `eager` and `grad` are looked at.
+        narrow: the same in other dtypes than float32.
     """
 
     departure: float
@@ -36,15 +37,16 @@ class Aim:
     unchanged: int
     seeds: int = 12_000
     grid: tuple[float, ...] = (*MAIN, *ENDS)
+    narrow: tuple[float, ...] = (*MAIN, *ENDS)
 
     def at(self, p: float) -> float:
         """The departure of the keep rate that is caught at `p`."""
         return self.departure if p in MAIN else min(self.departure, self.part * min(p, 1 - p))
 
 
-_QUICK = Aim(0.005, 0.5, 300, 10**7, grid=(0.1, 0.9, 0.999))
+_QUICK = Aim(0.005, 0.5, 300, 10**7, grid=(0.1, 0.9, 0.999), narrow=(0.9, 0.999))
 AIMS = {
-    "smoke": Aim(0.02, 1.0, 300, 10**6, 1000, (0.1, 0.9, 0.999)),
+    "smoke": Aim(0.02, 1.0, 300, 10**6, 1000, (0.1, 0.9, 0.999), (0.9, 0.999)),
     "quick": _QUICK,
     "gate": Aim(0.001, 0.2, 4000, 2 * 10**8),
     "deep": Aim(0.0003, 0.03, 20000, 2 * 10**9),

@@ -13,6 +13,7 @@ from keeprate.suite import Case
 
 ONE, FEW = (0.3,), (0.1, 0.3)  # rates; laws with many groups look at few
 BOTH = "shape dtype"
+Grid = tuple[tuple[str, ...], tuple[float, ...]]  # dtypes, and the rates at which contexts are looked at in them
 POOLED = (
     *(f"neighbours:{lag}" for lag in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024, "half")),
     *(f"blocks:{size}" for size in (2, 4, 8, 9)),
@@ -30,7 +31,8 @@ PASS = ("outcomes", "gradient")
 MIXED = ("blocks:4", "calls:0", "all_shifts", "no_stretch_twice")  # laws of independence in the other contexts
 OF_GRADIENTS = ("evaluation", "endpoints", "dtype")  # studies of single calls that look at gradients too
 WIDE_PASSES = (("masks", "gradient", ""), ("evaluation", "evaluation", "dtype"), ("endpoints", "endpoints", "dtype"))
-PAIRS = 24  # of masks of unlike calls in each dtype: what they share, if they do, is much
+PAIRS = 12  # of masks of unlike calls in each dtype: what they share, if they do, is much
+FEWEST = 2048  # draws of a size, at least: a tail of two that is always kept among six is then off by 10 deviations
 RANKED = {0: (), 1: (1031,), 2: (32, 64), 3: (32, 64, 2), 4: (32, 64, 2, 3), 5: (16, 64, 2, 3, 2)}  # batched
 # Where kernels change path: around powers of two, and with each remainder by 4, which vectors of 4 and of 2 leave.
 SIZES = (6, 7, 63, 65, 127, 129, 1023, 1025, 1026, 1028, 4095, 4097, 4098, 65537)
@@ -56,9 +58,9 @@ def _shapes(elements: Sequence[Shape], channels: Sequence[tuple[int, int, int]])
     return shapes
 
 
-def _of_one(contract: Contract) -> Sequence[Shape]:
-    """128 mask entries of one operator: what a seed does is not the operator's."""
-    return [(8, 16)] if contract.name == "dropout" else []
+def _of_one(shape: Shape) -> Shapes:
+    """A shape of `dropout` alone: what a seed does, and how entries are numbered, is seldom the operator's doing."""
+    return lambda contract: [shape] if contract.name == "dropout" else []
 
 
 def _of_rank(rank: int, *, also_main: bool) -> Shapes:
@@ -113,7 +115,7 @@ def _unchanged(at: Place) -> tuple[int, int]:
 
 def _calls(at: Place) -> int:
     """How many small ones; what one call does to the next is seldom the dtype's doing: a quarter where not float32."""
-    return max(_shared(at, at.aim.calls), AIMS["quick"].calls)
+    return max(_shared(at, at.aim.calls), at.lesser.calls)
 
 
 def _small(at: Place) -> tuple[int, int]:
@@ -121,7 +123,7 @@ def _small(at: Place) -> tuple[int, int]:
 
 
 def _by_size(at: Place) -> tuple[int, int]:
-    calls = max(2, 4096 // at.entries, min(_calls(at) // 20, (1 << 19) // at.entries))
+    calls = max(2, FEWEST // at.entries, min(_calls(at) // 20, (1 << 19) // at.entries))
     return calls * at.entries, at.entries
 
 
@@ -131,7 +133,8 @@ def _by_plane(at: Place) -> tuple[int, int]:
 
 def _table(profile: str) -> Iterator[Row]:
     """The rows of an operator; findings pool what isn't told apart."""
-    grid, float32, narrow = AIMS[profile].grid, DTYPES[:1], DTYPES[1:]
+    aim, float32, narrow = AIMS[profile], DTYPES[:1], DTYPES[1:]
+    grids = (float32, aim.grid), (narrow, aim.narrow)
 
     # Every rate; then rates at which drops are rare.
     every = _laws("outcomes", "keep_rate", apart="p shape dtype")
@@ -174,7 +177,7 @@ def _table(profile: str) -> Iterator[Row]:
     unlike = _laws("streams:shape", "streams:dtype", "streams:op") + _laws("streams:grad", context="grad")
     yield Row("mixed", unlike, ONE, SQUARE, _times(PAIRS, None))
     seeded = _laws("no_mask_twice", "first_positions")
-    yield Row("after_seeds", seeded, ONE, _of_one, _after_seeds, dtypes=float32)
+    yield Row("after_seeds", seeded, ONE, _of_one((8, 16)), _after_seeds, dtypes=float32)
     yield Row("streams", _laws(*STREAMS, apart=BOTH), ONE, SQUARE, _less)
     yield Row("lazy", _laws("reading_order", apart=BOTH), ONE, SQUARE, _less)
 
@@ -217,11 +220,11 @@ def _table(profile: str) -> Iterator[Row]:
 
     # Transforms and layers; the in-place form.
     for context in CONTEXTS if profile != "smoke" else ():  # which is of the operator alone
-        yield from _transformed(context, grid)
+        yield from _transformed(context, grids, rare=RARE[:1] if profile == "quick" else RARE)
     written = _laws("outcomes", "keep_rate") + _laws(*MIXED, at=MAIN)
-    for p in grid:
-        yield Row("masks", written, (p,), OBLONG, _at_least(2), "inplace")
-        yield Row("gradients", _laws(*PASS), (p,), OBLONG, _times(1, None), "inplace")
+    for dtypes, grid in grids:
+        yield Row("masks", written, grid, OBLONG, _at_least(2), "inplace", dtypes=dtypes)
+        yield Row("gradients", _laws(*PASS), grid, OBLONG, _times(1, None), "inplace", dtypes=dtypes)
     for study in ("endpoints", "arguments"):
         yield Row(study, _laws(study), context="inplace")
     yield Row("reseeding", _laws("seeding"), context="inplace", dtypes=float32)
@@ -238,7 +241,8 @@ def _table(profile: str) -> Iterator[Row]:
     for name in ("eager", "module") if profile == "smoke" else ("eager", "compile", "module", "compile+module"):
         yield Row("modes", _laws("modes"), context=name)
     fresh = _laws(*EXACT) + _laws("streams:thread", "all_shifts", "no_stretch_twice", at=MAIN)
-    yield Row("masks", fresh, grid, OBLONG, _at_least(2 * ROWS), "thread")
+    for dtypes, grid in grids:
+        yield Row("masks", fresh, grid, OBLONG, _at_least(2 * ROWS), "thread", dtypes=dtypes)
     yield Row("concurrency", _laws("concurrency"), context="thread")
     if profile == "smoke":
         return
@@ -252,21 +256,26 @@ def _table(profile: str) -> Iterator[Row]:
     yield Row("reseeding", _laws("seeding"), context="fused", dtypes=DTYPES[:1])
 
 
-def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
+def _transformed(context: Context, grids: Sequence[Grid], rare: tuple[float, ...]) -> Iterator[Row]:
     """One transform or layer, or two together; passes alone show masks that are drawn again for them."""
     name, alone, recomputed = context.name, "+" not in context.name, context.recomputed
     if not recomputed:
-        yield Row("masks", _laws(*EXACT) + _laws(*MIXED, at=MAIN), grid, OBLONG, _at_least(2 * ROWS), name)
-        yield Row("masks", _laws("keep_rate"), RARE, OBLONG, lambda at: (_rare(at)[1], None), name)
+        laws = _laws(*EXACT) + _laws(*MIXED, at=MAIN)
+        for dtypes, grid in grids:
+            yield Row("masks", laws, grid, OBLONG, _at_least(2 * ROWS), name, dtypes=dtypes)
+        yield Row("masks", _laws("keep_rate"), rare, OBLONG, lambda at: (_rare(at)[1], None), name)
         small, calls = _shapes([ODD], [ODD_CHANNELS]), lambda at: (at.lesser.calls * at.entries, None)
-        yield Row("masks", _laws("calls:0", "calls_by_position", "all_shifts"), ONE, small, calls, name)
+        laws = _laws("calls:0", "calls_by_position", "all_shifts")
+        yield Row("masks", laws, ONE, small, calls, name, dtypes=DTYPES[:1])
     if name == "vmap":
         yield Row("unmapped", _laws(*EXACT, *MIXED), ONE, OBLONG, _less, name)
-    often = tuple(p for p in grid if recomputed and p in MAIN)
     long = _shapes([(128, 258)], [(128, 258, 2)])
-    yield Row("gradients", _laws(*PASS, "keep_rate", "no_stretch_twice"), often, long, _less, name)
-    once = tuple(p for p in grid if p not in often)
-    yield Row("gradients", _laws(*PASS), once, SHORT, _times(ROWS, None), name)
+    for dtypes, grid in grids:
+        often = tuple(p for p in grid if recomputed and p in MAIN)
+        once = tuple(p for p in grid if p not in often)
+        laws = _laws(*PASS, "keep_rate", "no_stretch_twice")
+        yield Row("gradients", laws, often, long, _less, name, dtypes=dtypes)
+        yield Row("gradients", _laws(*PASS), once, SHORT, _times(ROWS, None), name, dtypes=dtypes)
     if alone and not recomputed:
         yield Row("reseeding", _laws("seeding"), context=name, dtypes=DTYPES[:1])
     if name in ("compile", "checkpoint"):
@@ -275,7 +284,7 @@ def _transformed(context: Context, grid: tuple[float, ...]) -> Iterator[Row]:
         yield Row("retracing_of_gradient", _laws("gradient"), context=name, dtypes=DTYPES[:1])
     yield Row("zeros_of_gradient", _laws("gradient"), shapes=_shapes([()], []), context=name, dtypes=DTYPES[:1])
     if name in ("compile", "module"):
-        yield Row("mixed", _laws("streams:twin"), ONE, SQUARE, _times(PAIRS, None), name)
+        yield Row("mixed", _laws("streams:twin"), ONE, SQUARE, _times(PAIRS, None), name, dtypes=DTYPES[:1])
     for study in OF_GRADIENTS if alone else ("endpoints",):
         if not recomputed:
             yield Row(study, _laws(study), context=name)
