@@ -7,6 +7,7 @@ nothing of the judge.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.metadata.version("keeprate")
     if name not in _MODULES:
         raise AttributeError(f"module 'keeprate' has no attribute '{name}'")
     return getattr(importlib.import_module(f"keeprate.harness.{_MODULES[name]}"), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -47,6 +48,10 @@ def check(backend: Any) -> Iterator[AdapterCheck]:
             yield _look(f"{name} {does}", look, backend, law="state" if look is _restores else "")
         else:
             yield AdapterCheck(name, "", skipped="not offered")
+    if callable(getattr(backend, "compile", None)):
+        # What a framework can't do is the framework's: the law says so, and a gate judges on.
+        what = "compile goes on to another shape and to gradients, with checkpoint where there is one"
+        yield _look(what, _compiles_again, backend, law="gradient")
 
 
 class _Skipped(Exception):  # noqa: N818 - no error: there is nothing to look at
@@ -56,7 +61,7 @@ class _Skipped(Exception):  # noqa: N818 - no error: there is nothing to look at
 def _look(what: str, function: Callable[..., str], *arguments: Any, law: str = "") -> AdapterCheck:
     try:
         return AdapterCheck(what, function(*arguments), law=law)
-    except _Skipped as reason:
+    except (_Skipped, NotImplementedError) as reason:
         return AdapterCheck(what, "", skipped=str(reason), law=law)
     except Exception as error:  # noqa: BLE001 - an adapter may raise anything, and that is what is looked for
         return AdapterCheck(what, f"raised {briefly(error)}", law=law)
@@ -164,13 +169,13 @@ def _square(x: Any) -> Any:
 
 
 def _array(backend: Any, values: npt.NDArray[np.float32]) -> Any:
-    """A native array that can be multiplied."""
-    native = backend.asarray(values, backend.dtypes[0])
-    try:
-        _square(native)
-    except TypeError:
-        raise _Skipped("its arrays can't be multiplied") from None
-    return native
+    """A native array that can be multiplied, as a framework may not do in every dtype."""
+    for dtype in backend.dtypes:
+        native = backend.asarray(values, dtype)
+        with contextlib.suppress(Exception):
+            backend.asnumpy(_square(native))
+            return native
+    raise _Skipped("its arrays can't be multiplied")
 
 
 def _numbers(*shape: int) -> npt.NDArray[np.float32]:
@@ -183,8 +188,14 @@ def _differs(backend: Any, native: Any, expected: npt.NDArray[Any], what: str) -
 
 
 def _differentiates(backend: Any) -> str:
+    return _passes(backend, _square)
+
+
+def _passes(backend: Any, square: Callable[[Any], Any]) -> str:
+    """What is wrong with a square and its gradient, however it was transformed."""
     x, ct = _numbers(3), 3 * _numbers(3)
-    out, gradient = backend.vjp(_square, _array(backend, x), backend.asarray(ct, backend.dtypes[0]))
+    native = _array(backend, x)
+    out, gradient = backend.vjp(square, native, backend.asarray(ct, backend.dtype_of(native)))
     return _differs(backend, out, x * x, "the square of [1, 2, 3]") or _differs(
         backend, gradient, 2 * x * ct, "its gradient times [3, 6, 9]"
     )
@@ -217,6 +228,16 @@ def _compiles(backend: Any) -> str:
     return ""
 
 
+def _compiles_again(backend: Any) -> str:
+    """One function without a gradient on two shapes, and then with one: what was traced first may be taken for all."""
+    checkpointed = callable(getattr(backend, "checkpoint", None))
+    function = backend.compile(backend.checkpoint(_square) if checkpointed else _square)
+    for x in (_numbers(3), _numbers(2, 4)):
+        if wrong := _differs(backend, function(_array(backend, x)), x * x, f"the square of {x.tolist()}"):
+            return wrong
+    return _passes(backend, function) if callable(getattr(backend, "vjp", None)) else ""
+
+
 def _maps(backend: Any) -> str:
     x = _numbers(ROWS, 2)
     return _differs(backend, backend.vmap(_square)(_array(backend, x)), x * x, f"the square of {x.tolist()}")
@@ -227,11 +248,7 @@ def _recomputes(backend: Any) -> str:
     native = _array(backend, x)
     if wrong := _differs(backend, backend.checkpoint(_square)(native), x * x, "the square of [1, 2, 3]"):
         return wrong
-    if not callable(getattr(backend, "vjp", None)):
-        return ""
-    ones = backend.asarray(np.ones(3, dtype=np.float32), backend.dtypes[0])
-    _, gradient = backend.vjp(backend.checkpoint(_square), native, ones)
-    return _differs(backend, gradient, 2 * x, "its gradient")
+    return _passes(backend, backend.checkpoint(_square)) if callable(getattr(backend, "vjp", None)) else ""
 
 
 def _layer(backend: Any) -> str:

@@ -85,7 +85,7 @@ FAULTS = {
 def test_each_fault_of_an_adapter_is_found(name):
     adapter = type("Faulty", (Adapter,), {name: FAULTS[name], "dtypes": ("float32", "float16")})()
     found = wrong(adapter)
-    assert len(found) == 1 or name in ("asarray", "asnumpy")
+    assert len(found) == 1 or name in ("asarray", "asnumpy", "vjp", "compile", "checkpoint")
     assert found
 
 
@@ -117,6 +117,41 @@ def test_an_adapter_that_raises_what_can_not_be_told_is_at_fault(error, says):
 
 
 NONE = "there is an operator to judge: none of dropout, dropout_, "
+
+
+def first_shape_alone(self, fn):
+    """What was compiled for one shape is taken for all."""
+    shapes = []
+
+    def compiled(x):
+        shapes.append(x.shape)
+        return fn(x) if x.shape == shapes[0] else fn(np.zeros(shapes[0], x.dtype))
+
+    return compiled
+
+
+def test_a_function_that_was_compiled_for_one_shape_is_tried_on_another_and_blamed_on_the_framework():
+    adapter = type("FirstShape", (Adapter,), {"compile": first_shape_alone})()
+    (look,) = [look for look in check(adapter) if look.wrong]
+    assert look.what.startswith("compile goes on to another shape")
+    assert look.law == "gradient"
+
+
+class Unmultiplied(np.ndarray):
+    """Half-precision arrays of a framework that multiplies no such numbers."""
+
+    def __mul__(self, other):
+        if self.dtype == np.float16:
+            raise RuntimeError("no product of halves")
+        return super().__mul__(other)
+
+
+def test_transforms_are_tried_in_a_dtype_that_the_framework_multiplies():
+    asarray = lambda self, x, dtype: np.array(x, dtype).view(Unmultiplied)  # noqa: E731
+    names = {"dtypes": ("float16", "float32"), "asarray": asarray, "dropout": lambda self, x, p, train: x}
+    looks = list(check(type("Halves", (Adapter,), names)()))
+    assert not [look for look in looks if look.wrong and not look.law]
+    assert not any(look.skipped for look in looks if look.what.startswith(("vjp", "compile", "vmap")))
 
 
 @pytest.mark.parametrize(
