@@ -5,6 +5,8 @@ from importlib import metadata
 
 import mlx.core as mx
 import numpy as np
+from mlx.nn.layers.base import Module
+from mlx.nn.layers.linear import Identity
 from numpy.typing import NDArray
 
 from keeprate.impl import alpha as _alpha
@@ -19,7 +21,25 @@ layout = "channels_last"
 dtypes = ("float32", "float16", "bfloat16")
 seed, get_state, set_state = _random.seed, _random.get_state, _random.set_state
 compile, vmap, checkpoint = _transforms.compile, _transforms.vmap, _transforms.checkpoint
-_layers: dict[str, Callable[[float], _modules.Layer]] = {
+
+
+class _Attention(_attention.MultiHeadAttention):
+    """Without projections, and called with heads apart, (B, H, L, D)."""
+
+    def __init__(self, p: float) -> None:
+        Module.__init__(self)  # type: ignore[no-untyped-call]  # the other one draws weights
+        self.dropout = p
+        for part in ("query_proj", "key_proj", "value_proj", "out_proj"):
+            setattr(self, part, Identity())
+
+    def __call__(self, q: mx.array, k: mx.array, v: mx.array, mask: mx.array | str | None = None) -> mx.array:
+        self.num_heads = q.shape[1]
+        out = super().__call__(*(x.swapaxes(1, 2).flatten(-2, -1) for x in (q, k, v)))
+        return mx.unflatten(out, -1, (q.shape[1], -1)).swapaxes(1, 2)
+
+
+_layers: dict[str, Callable[[float], Module]] = {
+    "attention": _Attention,
     "dropout": _modules.Dropout,
     "dropout1d": _modules.Dropout1d,
     "dropout2d": _modules.Dropout2d,
@@ -86,7 +106,7 @@ def jvp(fn: Callable[[mx.array], mx.array], x: mx.array, tangent: mx.array) -> t
     return out, along
 
 
-def module(op: str, p: float) -> _modules.Layer:
+def module(op: str, p: float) -> Module:
     """Return a fresh layer that calls the operator.
 
     Raises:

@@ -27,7 +27,29 @@ variational_dropout = F.dropout1d  # one mask for all steps of a sequence (N, C,
 alpha_dropout, feature_alpha_dropout = F.alpha_dropout, F.feature_alpha_dropout
 dropout_, feature_dropout_ = torch.dropout_, torch.feature_dropout_
 alpha_dropout_, feature_alpha_dropout_ = torch.alpha_dropout_, torch.feature_alpha_dropout_
+
+
+class _Attention(nn.Module):
+    """A `MultiheadAttention` without projections, called with heads apart, (B, H, L, D)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        size = q.shape[1] * q.shape[3]
+        with torch.random.fork_rng(devices=[]), torch.no_grad():  # its weights are drawn first
+            layer = nn.MultiheadAttention(size, q.shape[1], self.p, bias=False, batch_first=True, dtype=q.dtype)
+            layer.in_proj_weight.copy_(torch.eye(size).repeat(3, 1))
+            layer.out_proj.weight.copy_(torch.eye(size))
+        together = (x.transpose(1, 2).flatten(-2) for x in (q, k, v))
+        out, _ = layer.train(self.training)(*together, need_weights=False)
+        heads: Tensor = out.unflatten(-1, (q.shape[1], -1)).transpose(1, 2)
+        return heads
+
+
 _layers: dict[str, Callable[[float], nn.Module]] = {
+    "attention": _Attention,
     "dropout": nn.Dropout,
     "dropout_": partial(nn.Dropout, inplace=True),
     "dropout1d": nn.Dropout1d,

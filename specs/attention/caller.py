@@ -72,7 +72,7 @@ class Caller:
 
     def called(self, function: Callable[..., Any], given: Sequence[Any]) -> Any:
         """What comes back, or why nothing did."""
-        return _foreign(f"attention under {self._context}" if self._transforms else "attention", function, *given)
+        return _offered(f"attention under {self._context}" if self._transforms else "attention", function, *given)
 
     def passes(self, inputs: Sequence[Floats], p: float, cotangent: Floats) -> Iterator[list[npt.NDArray[Any]]]:
         """Output and gradients of queries, keys and values, pass after pass."""
@@ -80,7 +80,7 @@ class Caller:
         function = self._function(p, True, together=True)
         heads = self.place.shape[1]
         while True:
-            pair = _foreign("vjp", self._backend.vjp, function, x, ct)
+            pair = _offered("vjp", self._backend.vjp, function, x, ct)
             if not isinstance(pair, tuple) or len(pair) != 2:
                 raise BackendError(f"vjp gave a {type(pair).__name__}, not a pair of output and gradient")
             for out, gradient in zip(*(self._rows(self.values(one)) for one in pair), strict=True):

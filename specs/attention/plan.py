@@ -10,8 +10,13 @@ from keeprate.specs.attention.place import DTYPES, Place
 from keeprate.suite import ANY, Case, FindingId, Tally, draws_to_detect, shape_text
 
 MAIN, ENDS = (0.1, 0.3, 0.5, 0.9), (0.001, 0.99, 0.999)  # rates; rounding hides at the ends
-DEPARTURES = {"quick": 0.005, "gate": 0.001, "deep": 0.0005}  # of the keep rate, caught with probability 0.99
-ENDED = {"quick": 0.5, "gate": 0.2, "deep": 0.05}  # at the ends a part of the rarer outcome's probability
+DEPARTURES = {
+    "smoke": 0.02,
+    "quick": 0.005,
+    "gate": 0.001,
+    "deep": 0.0005,
+}  # of the keep rate, caught with probability 0.99
+ENDED = {"smoke": 1.0, "quick": 0.5, "gate": 0.2, "deep": 0.05}  # at the ends a part of the rarer outcome's probability
 OTHERS = (
     *("positions", "spread", "segments", "first_positions", "neighbours", "blocks", "runs", "rank", "calls"),
     *("calls_by_position", "streams", "reading_order", "no_mask_twice", "no_stretch_twice", "all_lags", "all_shifts"),
@@ -110,13 +115,13 @@ def _exact(dtype: str) -> Iterator[Case]:
 
 def _drawn(dtype: str, profile: str) -> Iterator[Case]:
     """Masks of plain calls."""
-    less = "quick" if profile != "quick" else profile
+    less = "quick" if profile in ("gate", "deep") else profile
     for p in (*MAIN, *ENDS):
         pooled = (*POOLED, *["positions"] * (p < 0.5), *["rank:192"] * (p == 0.5)) if p in MAIN else ()
         laws: Laws = {"p dtype": ("outcomes", "keep_rate"), "dtype": pooled}
         yield _case("masks", laws, dtype, p, WIDE, draws(p, profile), draws(p, less) // 10)
 
-    few = draws(0.3, "quick")
+    few = draws(0.3, less)
     small: tuple[str, ...] = (
         "outcomes",
         "keep_rate",
@@ -176,9 +181,9 @@ def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:
     """Transforms, layers, and fresh threads."""
     less, often = draws(0.3, "quick") // 10, 18 * prod(SQUARE)
     laws = {"": ("outcomes", "keep_rate", "blocks:4", "calls:0", "no_mask_twice", "all_shifts", "no_stretch_twice")}
-    for context in (*CONTEXTS, "module", "thread"):
+    for context in (*(() if profile == "smoke" else CONTEXTS), "module", "thread"):
         alike = ("streams:thread",) if context == "thread" else ()
-        for p in MAIN if profile != "quick" else (0.1, 0.9):
+        for p in MAIN if profile in ("gate", "deep") else (0.1, 0.9):
             if "checkpoint" not in context:
                 yield _case("masks", {"": (*laws[""], *alike)}, dtype, p, SQUARE, less, None, context)
             if context in CONTEXTS:
