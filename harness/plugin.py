@@ -22,7 +22,7 @@ from keeprate.harness.commands import github
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.finding import Finding, Status
-from keeprate.harness.judging.gate import Docket, conclude, explained, no_verdict, refuse_faulty, run_of
+from keeprate.harness.judging.gate import Docket, conclude, diagnosed, explained, no_verdict, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import ALPHA, Given, Request, ask, choice
 from keeprate.harness.judging.text import failure_text, verdict_text
@@ -231,7 +231,9 @@ class Controller(Gate):
             docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
         verdict = conclude(docket, run_of(self._started, workers), isolated=True)
-        shown = pictures(docket.given, verdict.leads, docket.results["backend"], self._runner.picture)
+        mine = docket.results["backend"]
+        verdict = diagnosed(verdict, docket.given, mine, self._runner)
+        shown = pictures(docket.given, verdict.leads, mine, self._runner.picture)
         self._verdict = replace(verdict, pictures=shown, findings=tuple(map(self._unless_lost, verdict)))
         self._write(self._verdict)
         self._try(github.add_summary, self._verdict)

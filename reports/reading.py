@@ -239,13 +239,19 @@ class Reading:
 
     @property
     def causes(self) -> Sequence[Mapping[str, Any]]:
-        """Known faults that break the same laws, most alike first."""
+        """What was found to lie behind what failed, that which explains most first."""
         found: Sequence[Mapping[str, Any]] = self.data.get("causes", ())
         return found
 
+    @property
+    def resembles(self) -> Sequence[Mapping[str, Any]]:
+        """Known faults that break the same laws, most alike first."""
+        found: Sequence[Mapping[str, Any]] = self.data.get("resembles", ())
+        return found
+
     def cause(self, finding: Finding) -> Mapping[str, Any] | None:
-        """The likeliest cause that breaks the law of a finding; None if none is known."""
-        return next((cause for cause in self.causes if family(finding) in cause["laws"]), None)
+        """What explains a finding; None if nothing does."""
+        return next((cause for cause in self.causes if finding["id"] in cause["explains"]), None)
 
     @property
     def faults(self) -> Mapping[str, int]:
@@ -276,7 +282,9 @@ class Reading:
 
     @property
     def first_of_all(self) -> str:
-        """What broke first, and where; empty if nothing did."""
+        """The first cause; else what broke first, and where; empty if nothing did."""
+        if self.causes:
+            return str(self.causes[0]["sentence"])
         if not self.leading:
             return ""
         law = family(self.leading[0][0])

@@ -1,4 +1,4 @@
-"""What GitHub Actions shows of a verdict: an annotation for each broken law, and the job's summary."""
+"""What GitHub Actions shows of a verdict: an annotation for each cause, and the job's summary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.text import failure_text, remarks, rows, sentence
+from keeprate.harness.judging.text import cause_text, failure_text, remarks, rows, sentence
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.untrusted_text import code_block, for_html, for_markdown, github_error, table_row
 
@@ -16,7 +16,7 @@ SHOWN = 10  # annotations of one step that GitHub shows
 
 
 def annotated(verdict: Verdict) -> list[str]:
-    """A workflow command for each law that is broken, the likeliest cause first; none outside GitHub Actions."""
+    """A workflow command for each cause, and each law that is broken without one; none outside GitHub Actions."""
     return list(commands(verdict)) if os.environ.get("GITHUB_ACTIONS") else []
 
 
@@ -38,8 +38,15 @@ def add_summary(verdict: Verdict) -> None:
 
 def commands(verdict: Verdict) -> Iterator[str]:
     """The annotations, as GitHub reads them from the output."""
-    for finding in verdict.leads[:SHOWN]:
-        yield github_error(f"keeprate: {finding.id}", _text(finding, verdict))
+    told = [(f"keeprate: {cause.id}", cause_text(cause, verdict)) for cause in verdict.causes]
+    told += [(f"keeprate: {finding.id}", _text(finding, verdict)) for finding in _unexplained(verdict)]
+    for title, text in told[:SHOWN]:
+        yield github_error(title, text)
+
+
+def _unexplained(verdict: Verdict) -> list[Finding]:
+    """Of each law that failed without a cause the first finding."""
+    return [group[0] for group in verdict.unexplained.values()]
 
 
 def markdown(verdict: Verdict) -> str:
@@ -54,7 +61,9 @@ def markdown(verdict: Verdict) -> str:
         *map(table_row, table),
         "",
     ]
-    for finding in verdict.leads:
+    for cause in verdict.causes:
+        lines += [f"**{for_markdown(cause.sentence)}**", "", code_block(cause_text(cause, verdict)), ""]
+    for finding in _unexplained(verdict):
         summary = f"<details><summary><code>{for_html(finding.id)}</code></summary>"
         lines += [summary, "", code_block(_text(finding, verdict)), "", "</details>", ""]
     lines += [f"> {for_markdown(line)}  " for line in remarks(verdict) if line]

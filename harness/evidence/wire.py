@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keeprate.harness.evidence import check, moments, tally  # noqa: F401 - the kinds that every process knows
+from keeprate.harness.evidence import account, check, moments, tally  # noqa: F401 - the kinds that every process knows
 from keeprate.harness.evidence.kinds import KINDS, Evidence
 
 

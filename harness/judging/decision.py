@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.known import no_longer_seen
 from keeprate.harness.protocol.law import Law
-from keeprate.harness.protocol.suite import Cause, Suite
+from keeprate.harness.protocol.suite import Cause as Fault
+from keeprate.harness.protocol.suite import Suite
 
 WATCHED = 5  # kept promises, at most, that are worth watching
 
@@ -29,6 +31,7 @@ class Decision:
         pictures: what broken findings look like, by id, as `keeprate.harness.judging.pictures` makes them.
         run: what differs between two runs of one seed: times, workers, host.
         lasting: whether it is over all that a ledger holds of this version.
+        causes: what was found to lie behind what failed, that which explains most first.
     """
 
     backend: dict[str, Any]
@@ -42,6 +45,7 @@ class Decision:
     run: dict[str, Any] = field(default_factory=dict)
     pictures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     lasting: bool = False
+    causes: tuple[Cause, ...] = ()
 
     @property
     def laws(self) -> Mapping[str, Law]:
@@ -79,10 +83,24 @@ class Decision:
             families.setdefault(finding.family, []).append(finding)
         return families
 
+    @cached_property
+    def explained_by(self) -> dict[str, Cause]:
+        """The cause of each finding that has one, by id."""
+        return {text: cause for cause in self.causes for text in cause.explains}
+
     @property
     def failing(self) -> list[Finding]:
         """The same, law by law."""
         return [finding for group in self.families.values() for finding in group]
+
+    @property
+    def unexplained(self) -> dict[str, list[Finding]]:
+        """What fails and has no cause that was found, law by law."""
+        left = {
+            law: [finding for finding in group if finding.id not in self.explained_by]
+            for law, group in self.families.items()
+        }
+        return {law: group for law, group in left.items() if group}
 
     @property
     def leads(self) -> list[Finding]:
@@ -112,11 +130,13 @@ class Decision:
         return f"{self.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}."
 
     @property
-    def likely_causes(self) -> list[tuple[float, Cause]]:
+    def likely_causes(self) -> list[tuple[float, Fault]]:
         """Known faults that break the same laws, most alike first, and how alike they are; a guess.
 
-        None where errors, or calls that raised, are all there is: each says what happened.
+        None where a cause was found, and where errors, or calls that raised, are all there is: each says what happened.
         """
+        if self.causes:
+            return []
         return self.suite.likely_causes([finding for finding in self.findings if finding.known is None])
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.judging.diagnosis import causes_of
 from keeprate.harness.judging.durations import by_study
 from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
 from keeprate.harness.judging.pictures import pictures
@@ -231,8 +232,15 @@ def answer_in_full(
         if progress:
             progress(number, len(todo))
     verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated)
-    shown = pictures(given, verdict.leads, docket.results["backend"], runner.picture)
-    return replace(verdict, pictures=shown), docket
+    mine = docket.results["backend"]
+    verdict = diagnosed(verdict, given, mine, runner)
+    return replace(verdict, pictures=pictures(given, verdict.leads, mine, runner.picture)), docket
+
+
+def diagnosed(verdict: Verdict, given: Given, results: Mapping[str, Result], runner: Runner) -> Verdict:
+    """The same verdict with the causes of what failed, for which more is drawn; nothing where all is kept."""
+    causes = causes_of(given, verdict.findings, verdict.failing, results, runner.aside, verdict.backend["name"])
+    return replace(verdict, causes=causes)
 
 
 def refuse_faulty(looks: Sequence[AdapterCheck], backend: str) -> None:

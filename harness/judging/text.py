@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keeprate.harness.judging.decision import Decision
+from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.engine import GIVEN_UP
@@ -21,6 +22,7 @@ from keeprate.harness.untrusted_text import for_terminal
 
 WIDTH = 80
 FAILURES = 5  # of the reference that are named
+BLOCKS = {"11": "█", "10": "▌", "01": "▐", "00": " "}  # two entries in a place: dark is kept
 SHOWN = 3  # failures printed in full; the others are counted
 
 
@@ -37,7 +39,8 @@ def show(verdict: Decision, console: Console, *, failures: bool = True, above: I
     Args:
         above: lines that stand between the failures and the table.
     """
-    for text in failure_texts(verdict) if failures else ():
+    told = failure_texts(verdict) if failures else (f"{cause_text(one, verdict)}\n" for one in verdict.causes[:SHOWN])
+    for text in told:
         console.print(escape(text), highlight=False, soft_wrap=True)
     for line in (*_causes(verdict), *above):
         console.print(escape(line), highlight=False, soft_wrap=True)
@@ -50,18 +53,42 @@ def show(verdict: Decision, console: Console, *, failures: bool = True, above: I
 
 
 def failure_texts(verdict: Decision) -> Iterator[str]:
-    """A text for each of the first laws that failed, one for all others, and one that says how to see the rest."""
-    families = list(verdict.families.items())
-    for law, group in families[:SHOWN]:
+    """A text for each of the first causes, for each of the first laws that failed without one, and one for the rest."""
+    for cause in verdict.causes[:SHOWN]:
+        yield cause_text(cause, verdict) + "\n"
+    for cause in verdict.causes[SHOWN:]:
+        yield filled(f"Broken as well: {cause.sentence}") + "\n"
+    families = list(verdict.unexplained.items())
+    shown = max(0, SHOWN - len(verdict.causes))
+    for law, group in families[:shown]:
         yield failure_text(group[0], verdict.findings, verdict.laws[law]) + _others(group) + "\n"
-    if rest := dict(families[SHOWN:]):
-        yield "\n".join(["Broken as well:", *_briefly(rest)]) + "\n"
-    told = len(verdict.failing) <= min(SHOWN, len(families))
+    if rest := dict(families[shown:]):
+        what = "Broken as well, and not explained:" if verdict.causes else "Broken as well:"
+        yield "\n".join([what, *_briefly(rest)]) + "\n"
+    left = sum(len(group) for _, group in families)
+    told = left <= min(shown, len(families))
     if not told and all(finding.passes == 1 for finding in verdict.failing):  # for nights there is a report in any case
         again = f"add --seed {verdict.seed} --json verdict.json to the gate"
         how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
         words = filled(f"To see all {len(verdict.failing):,}, {how}, then")
         yield f"{words}\n  keeprate report --json verdict.json --out report\n"
+
+
+def cause_text(cause: Cause, verdict: Decision) -> str:
+    """A cause: what is wrong, what was seen, what it explains, a picture, and how to run the first of that again."""
+    broken = len(verdict.failing)
+    rows = [
+        ("seen", cause.seen),
+        ("explains", f"{len(cause.explains):,} of {plural(broken, 'broken finding')}"),
+    ]
+    lines = [textwrap.fill(f"BROKEN  {cause.sentence}", WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False), ""]
+    lines += [_row(label, text) for label, text in rows]
+    for number, row in enumerate(cause.picture):
+        drawn = "".join(BLOCKS[row[at : at + 2].ljust(2, "0")] for at in range(0, len(row), 2))
+        note = f"   ({len(cause.picture)} rows of {plural(len(row), 'entry').replace('entrys', 'entries')})"
+        lines.append(f"  {'picture' if not number else '':<9}  {drawn}{note if not number else ''}".rstrip())
+    first = next(finding for finding in verdict.findings if finding.id == cause.explains[0])
+    return "\n".join([*lines, "", _command(first.replay)])
 
 
 def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
@@ -78,10 +105,10 @@ def _causes(verdict: Decision) -> Iterable[str]:
     alike = verdict.likely_causes
     if not alike:
         return
-    yield "Looks like one of these; a guess, from what known faults break:"
-    for likeness, cause in alike:
+    yield "Resembles one of these known faults; none was tested:"
+    for _, cause in alike:
         real = f" Shipped by {cause.defect}." if cause.defect else ""
-        text = f"{cause.says}. {likeness:.0%} alike.{real}"
+        text = f"{cause.says}.{real}"
         yield textwrap.fill(text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
     yield ""
 

@@ -52,17 +52,24 @@ class Verdict(Decision):
                 for law in self.laws.values()
             },
             "faults": dict(Counter(cause.kind for cause in self.suite.causes)),
-            "causes": [
+            "causes": [cause.to_json() for cause in self.causes],
+            "resembles": [
                 {
-                    "likeness": round(likeness, 2),
                     "kind": cause.kind,
                     "says": cause.says,
                     "defect": cause.defect,
                     "laws": sorted(cause.laws & self.laws.keys()),
                 }
-                for likeness, cause in self.likely_causes
+                for _, cause in self.likely_causes
             ],
             "pictures": dict(self.pictures),
-            "findings": [{**finding.to_json(), "rank": ranks.get(finding.id)} for finding in self.findings],
+            "findings": [
+                {
+                    **finding.to_json(),
+                    "rank": ranks.get(finding.id),
+                    "explained_by": cause.id if (cause := self.explained_by.get(finding.id)) else None,
+                }
+                for finding in self.findings
+            ],
             "run": self.run,
         }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
-from keeprate.harness.judging.gate import refuse_faulty, run_of
+from keeprate.harness.judging.gate import diagnosed, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
@@ -123,6 +123,8 @@ def _end(
             note_night(ledger, run, stand.verdict)
             if pictured:
                 _picture(given, ledger, run, stand.verdict, runner)
+                results = Held(ledger, run.subjects["backend"], run.digests).results()
+                stand = replace(stand, verdict=diagnosed(stand.verdict, given.whole(results), results, runner))
     except UsageError as failure:
         return stand, failure
     return stand, None
@@ -171,6 +173,10 @@ class Recording:
             yield result
         if run is not None and self.failure is None:
             _, self.failure = _end(given, self._ledger, run, started, self._runner, pictured=True)
+
+    def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Results that the ledger doesn't get."""
+        return self._runner.aside(jobs)
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""

@@ -98,7 +98,8 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
     not_offered: dict[str, str] = {}
     error = kind = ""
     ids = {text: FindingId.parse(text) for text in job.thresholds}
-    looks = [(text, suite.by_name[id.family], id.parameter) for text, id in ids.items()]
+    asked = suite.asked
+    looks = [(text, asked[id.family], id.parameter) for text, id in ids.items()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:

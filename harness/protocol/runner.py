@@ -25,5 +25,8 @@ class Runner(Protocol):
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in whatever order they come."""
 
+    def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """The same of jobs that are no part of the plan: no ledger gets them."""
+
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""

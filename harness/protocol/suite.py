@@ -17,6 +17,7 @@ import msgspec
 
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.protocol.case import Case, FindingId, Promise
+from keeprate.harness.protocol.hypothesis import Hypothesis
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.lookup import find, installed
 from keeprate.harness.untrusted_text import clean, shown, told
@@ -111,6 +112,7 @@ class Suite:
         template: the path of a backend to begin with; FILE.py in it becomes its name.
         defects: real ones that the laws would have caught.
         causes: known faults that a verdict may be compared with.
+        hypotheses: faults that may lie behind broken promises; of two that explain as much, the earlier is named.
         forkable: whether a process may be forked once it has loaded the suite and the reference, as workers are on
             Linux; False where that starts threads or a device.
     """
@@ -127,6 +129,7 @@ class Suite:
     template: Path | None = None
     defects: Sequence[Defect] = ()
     causes: Sequence[Cause] = ()
+    hypotheses: Sequence[Hypothesis] = ()
     forkable: bool = True
 
     def plan(self, profile: str) -> Iterable[Case]:
@@ -195,12 +198,46 @@ class Suite:
         """Known faults that resemble what the findings show, most alike first, and how alike they are, from 0 to 1."""
         return []
 
+    def accounts(self, seen: Sequence[Any], broken: frozenset[str]) -> Iterable[Any]:
+        """How hypotheses fare on the evidence that there is.
+
+        Args:
+            seen: all findings, each with what its cases gave, as `Seen` has it.
+            broken: the ids of those that failed.
+
+        Returns:
+            Each of them as a `Told`.
+        """
+        return ()
+
+    def questions(self, seen: Sequence[Any], can: Callable[[Case], bool]) -> Iterable[Case]:
+        """Cases to draw for a diagnosis; what each has for `findings` are ids that name a hypothesis for a law.
+
+        Args:
+            seen: findings that failed, each with what its cases gave.
+            can: whether the backend can be asked a case.
+        """
+        return ()
+
+    def explains(self, hypothesis: Hypothesis, account: Any, seen: Any) -> bool:
+        """Whether a hypothesis, accepted with this account in the same operator and context, explains a finding."""
+        return seen.finding.family in hypothesis.laws
+
+    def where(self, findings: Sequence[Any], places: Sequence[Any]) -> str:
+        """How a sentence about a cause goes on: where it is so, from what it explains and where it was tested."""
+        return f", in {' and '.join(dict.fromkeys(finding.op for finding in findings))}"
+
     # What follows is the harness's own.
 
     @property
     def by_name(self) -> dict[str, Law]:
         """The laws by their names, in the suite's order."""
         return {law.name: law for law in self.laws}
+
+    @property
+    def asked(self) -> dict[str, Law | Hypothesis]:
+        """What may look at a sample, by name."""
+        return {**self.by_name, **{one.name: one for one in self.hypotheses}}
 
     def weight(self, law: str) -> float:
         """A law's share of the error budget."""

@@ -122,6 +122,10 @@ class Cluster:
             future.release()
         return results
 
+    def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """The same: there is no ledger."""
+        return self.map(jobs)
+
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown, or it takes its process down."""
         return self._told(Children.picture, job)

@@ -155,6 +155,10 @@ class Children:
             for _ in self._workers:
                 todo.put(None)
 
+    def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """The same: there is no ledger."""
+        return self.map(jobs)
+
     def _work(self, worker: _Worker, todo: SimpleQueue[Job | None], done: SimpleQueue[Result | BaseException]) -> None:
         """In a thread of its own: has `worker` run jobs until there are none, or it is found to be one too many."""
         while (job := todo.get()) is not None:
@@ -271,6 +275,10 @@ class InProcess:
         for job in jobs:
             interrupts.check()
             yield run(self._suite, self._backends[job.role], job)
+
+    def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """The same: there is no ledger."""
+        return self.map(jobs)
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""

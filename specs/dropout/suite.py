@@ -10,6 +10,8 @@ from typing import Any
 
 from keeprate.specs.dropout import adapter, aims, likeness, shrinking
 from keeprate.specs.dropout.contexts import plainness
+from keeprate.specs.dropout.hypotheses import every
+from keeprate.specs.dropout.hypotheses.clues import clues
 from keeprate.specs.dropout.laws.every import LAWS
 from keeprate.specs.dropout.observations import Calls
 from keeprate.specs.dropout.plan import plan
@@ -55,6 +57,11 @@ class Dropout(Suite):
     # Made by `make mutants`: what each mutant breaks.
     causes = tuple(likeness.cause(**row) for row in json.loads((HERE / "causes.json").read_text(encoding="utf-8")))
     laws = LAWS
+    hypotheses = every.HYPOTHESES
+    accounts = staticmethod(every.accounts)
+    questions = staticmethod(every.questions)
+    explains = staticmethod(every.explains)
+    where = staticmethod(every.where)
     plan = staticmethod(plan)
     check = staticmethod(adapter.check)
     detects = staticmethod(aims.detects)
@@ -88,6 +95,8 @@ class Dropout(Suite):
             "arguments": arguments.arguments,
             "probabilities": arguments.probabilities,
         }
+        if case.study.startswith("clues"):
+            return clues(case, backend, seed)
         drawn = studies.get(case.study, single_calls.calls)(case, backend, seed)
         return searched(drawn, case.asks) if case.study in READ else drawn
 

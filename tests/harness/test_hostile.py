@@ -267,7 +267,8 @@ def verdict_file(sound, tmp_path):
         ("laws.$\\frac$", {"promise": "a", "catches": ["b"], "blind_to": ["c"], "source": "d"}),
         ("pictures", {"toss/fair/float32/p0.5/-/eager": {}}),
         ("pictures", {SCRIPT: {"case": "", "width": 4, "backend": ["f"], "reference": []}}),
-        ("causes", [{"likeness": 2, "kind": "a", "says": "b", "defect": "", "laws": []}]),
+        ("resembles", [{"likeness": 2, "kind": "a", "says": "b", "defect": "", "laws": []}]),
+        ("causes", [{"id": "a", "kind": "b", "sentence": "", "seen": "", "explains": [], "picture": []}]),
         ("faults", {SCRIPT: 1}),
     ],
 )

@@ -121,4 +121,4 @@ def test_a_name_is_taken_once_however_often_its_file_is_loaded():
 def test_a_kind_is_known_wherever_evidence_is_read():
     code = "from keeprate.harness.evidence.wire import KINDS; print(*sorted(KINDS))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["check", "moments", "tally"]
+    assert done.stdout.split() == ["account", "check", "moments", "tally"]

@@ -1,0 +1,148 @@
+"""What lies behind broken promises: hypotheses that were tested, and what each explains.
+
+Once a verdict is broken, the suite's hypotheses are tested: on the evidence that broke the promises, and on fresh
+draws of some cases that the suite asks for. So a backend that keeps its promises pays nothing for it. A hypothesis is
+accepted where the promise is broken and it is not, on the same draws, and is a cause if it explains what broke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keeprate.harness.evidence.account import Account
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.request import Given
+from keeprate.harness.judging.seen import Seen, Told
+from keeprate.harness.protocol.case import ANY, FindingId
+from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.protocol.hypothesis import Hypothesis
+from keeprate.harness.protocol.suite import Suite
+
+ASKED = 96  # cases that are drawn for a diagnosis, at most
+
+
+@dataclass(frozen=True)
+class Cause:
+    """An accepted hypothesis that explains broken findings.
+
+    Args:
+        id: the hypothesis, with its parameter.
+        sentence: what is wrong, and where.
+        seen: what was counted.
+        explains: ids of findings, the most telling first.
+        picture: rows of 1 and 0; empty where none show it.
+    """
+
+    id: str
+    kind: str
+    sentence: str
+    seen: str
+    explains: tuple[str, ...]
+    picture: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "sentence": self.sentence,
+            "seen": self.seen,
+            "explains": list(self.explains),
+            "picture": list(self.picture),
+        }
+
+
+def causes_of(
+    given: Given,
+    findings: Sequence[Finding],
+    failing: Sequence[Finding],
+    results: Mapping[str, Result],
+    run: Callable[[Iterable[Job]], Iterator[Result]],
+    backend: str,
+) -> tuple[Cause, ...]:
+    """The causes of what failed, that which explains most first.
+
+    Args:
+        findings: all.
+        failing: those of them that failed, in the order of telling.
+        results: of the backend, by case.
+        run: jobs.
+        backend: its name, for the sentences.
+    """
+    suite, seed = given.request.suite, given.request.seed
+    if not failing or not suite.hypotheses:
+        return ()
+    seen = [_seen(given, finding, results) for finding in failing]
+    judged = [_seen(given, finding, results) for finding in findings if finding.evidence is not None]
+    told = list(suite.accounts(judged, frozenset(finding.id for finding in failing)))
+    cases = {case.id: case for case in suite.questions(seen, given.can)}
+    asked = list(cases.values())[:ASKED]
+    for result in run([Job("backend", case, seed, dict.fromkeys(case.findings)) for case in asked]):
+        case = cases[result.case]
+        for text, account in result.evidence.items():
+            if isinstance(account, Account):
+                told.append(Told(FindingId.parse(text).law, case.op, case.dtype, case.context, account, case.shape))
+    return tuple(_causes(suite, seen, told, backend))
+
+
+def _seen(given: Given, finding: Finding, results: Mapping[str, Result]) -> Seen:
+    cases = given.promises[finding.id].cases
+    found = (results[case.id].evidence.get(finding.id) if case.id in results else None for case in cases)
+    return Seen(finding, tuple(zip(cases, found, strict=True)))
+
+
+def _causes(suite: Suite, seen: Sequence[Seen], told: Sequence[Told], backend: str) -> Iterator[Cause]:
+    """Causes one after another, each of which explains most of what is left; none of two that explain the same."""
+    known = {one.name: (number, one) for number, one in enumerate(suite.hypotheses)}
+    by_id: dict[str, list[Told]] = {}
+    for one in told:
+        if one.name.partition(":")[0] in known:
+            by_id.setdefault(one.name, []).append(one)
+    explains = {}
+    for name, ones in by_id.items():
+        number, hypothesis = known[name.partition(":")[0]]
+        found = {
+            one.finding.id: places
+            for one in seen
+            if (places := [at for at in ones if _covers(suite, hypothesis, at, ones, one)])
+        }
+        if found:
+            explains[name] = (hypothesis, number, found)
+    left = {one.finding.id for one in seen}
+    while True:
+        worth = {
+            name: (not hypothesis.vague, len(found.keys() & left), -number)
+            for name, (hypothesis, number, found) in explains.items()
+            if found.keys() & left
+        }
+        if not worth:
+            return
+        best = max(worth, key=worth.__getitem__)
+        hypothesis, _, found = explains.pop(best)
+        mine = [one for one in seen if one.finding.id in found.keys() & left]
+        left -= found.keys()
+        places = [at for one in mine for at in found[one.finding.id]]
+        account = max((at.account for at in places), key=lambda account: account.promise)
+        says = hypothesis.says.format_map(account.given)
+        where = suite.where([one.finding for one in mine], places)
+        ids = tuple(one.finding.id for one in mine)
+        yield Cause(best, hypothesis.kind, f"{backend} {says}{where}.", account.seen, ids, account.picture)
+
+
+def _covers(suite: Suite, hypothesis: Hypothesis, at: Told, all: Sequence[Told], seen: Seen) -> bool:
+    """Whether a hypothesis that was tested `at` a place explains a finding; not where it was found to be otherwise."""
+    finding = seen.finding
+    if not at.account.accepted or at.op != finding.op:
+        return False
+    if suite.rank(at.context) > suite.rank(finding.context):
+        return False  # what is so in a plain call is taken to be so in others, and not the other way round
+    there = [
+        one.account
+        for one in all
+        if one.op == at.op and one.context == finding.context and finding.dtype in (ANY, one.dtype)
+    ]
+    if any(account.contradicted for account in there):
+        return False
+    return suite.explains(hypothesis, at.account, seen)

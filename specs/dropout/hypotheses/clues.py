@@ -1,0 +1,200 @@
+"""What hypotheses look at: fresh calls of an operator in one context, each kind of them made when first asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from math import prod
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from keeprate.specs.dropout.caller import Caller
+from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.inputs import EVEN, cotangent, filled, indices, probes, thousand
+from keeprate.specs.dropout.outcome import Mask, Outcomes
+from keeprate.specs.dropout.rounding import Floats
+from keeprate.suite import BackendError, Case, Unreadable
+
+CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries
+MOST = 1 << 21  # entries of all calls together, but for two
+RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
+SMALL = 1 << 15  # elements of an output of which every value is looked at
+Value = TypeVar("Value")
+
+
+class Output(NamedTuple):
+    """An input, what came of it, and both outcomes of PyTorch's; channels first."""
+
+    p: float
+    x: Floats
+    y: Floats
+    expected: Outcomes
+
+
+class Pass(NamedTuple):
+    """A pass forward and back: input, output, cotangent, gradient, and the mask that the output shows."""
+
+    p: float
+    x: Floats
+    y: Floats
+    ct: Floats
+    g: Floats
+    kept: Mask
+
+
+def told(function: Callable[..., Value]) -> Callable[..., Value]:
+    """The same, where a call that raises leaves nothing to read."""
+
+    @functools.wraps(function)
+    def tried(*arguments: Any) -> Value:
+        try:
+            return function(*arguments)
+        except BackendError as error:
+            raise Unreadable(str(error)) from error
+
+    return tried
+
+
+def standard(contract: Contract) -> tuple[int, ...]:
+    """A shape that no power of two divides."""
+    return (23, 41, *(3, 2, 2)[: max(contract.ranks) - 2]) if contract.by_channel else (23, 41, 19)
+
+
+class Clues:
+    """One operator in one dtype, context and shape."""
+
+    def __init__(self, case: Case, backend: Any, seed: int) -> None:
+        self.case, self.backend, self._seed = case, backend, seed
+        self.contract = CONTRACTS[case.op]
+        self.shape = case.shape or standard(self.contract)
+        self.context = case.context
+
+    def caller(self, seed: int | None = None, context: str = "") -> Caller:
+        """A fresh one, seeded; seeds that are not given follow from the case's."""
+        caller = Caller(self.backend, self.contract, self.case.dtype, context or self.context)
+        self._seed = (self._seed * 1103515245 + 12345) % 2**31  # Knuth: any will do, as long as each is another
+        caller.seed(self._seed if seed is None else seed)
+        return caller
+
+    def output(self, caller: Caller, native: Any, p: float) -> Any:
+        """What a call gives in this context, off a pass where calls alone don't show it."""
+        if caller.context.recomputed or self.context == "grad":
+            return caller.vjp(native, p, True, native)[0]
+        return caller.call(native, p)
+
+    def kept(self, y: Floats, expected: Outcomes) -> Mask:
+        """Which elements are kept: those that are not the dropped outcome, whatever they are scaled by."""
+        if y.shape != expected.kept.shape:
+            raise Unreadable("an output of another shape")
+        if self.contract.preserves_moments and not expected.allows(y).all():
+            nearer: Mask = np.abs(y - expected.kept) < np.abs(y - expected.dropped)
+            return nearer
+        return ~expected.is_dropped(y)
+
+    def expected(self, p: float, shape: tuple[int, ...]) -> Outcomes:
+        """Both outcomes of an input of probe values."""
+        from keeprate.specs.dropout import reference  # here, for a plan and a verdict need no PyTorch
+
+        return reference.table(self.contract, self.case.dtype, p, probes(self.contract, self.case.dtype)).take(
+            indices(shape)
+        )
+
+    def drawn(self, caller: Caller, number: int, shape: tuple[int, ...], p: float = EVEN) -> Mask:
+        """(calls, …) which elements are kept in so many calls."""
+        x, expected = filled(self.contract, self.case.dtype, shape), self.expected(p, shape)
+        native, masks = caller.native(x), []
+        for _ in range(number):
+            y = caller.values(self.output(caller, native, p))
+            masks.append(self.kept(y, expected))
+            if caller.writes:
+                native = caller.native(x)
+        return np.array(masks)
+
+    @cached_property
+    def elements(self) -> Mask:
+        """(calls, …) which elements are kept, in calls of the shape that was asked for."""
+        number = max(2, min(CALLS, MOST // prod(self.shape)))
+        return told(self.drawn)(self.caller(), number, self.shape)
+
+    @cached_property
+    def masks(self) -> Mask:
+        """(calls, …) the same as masks of the operator's own shape."""
+        return self.of_channels(self.elements)
+
+    def of_channels(self, elements: Mask) -> Mask:
+        """Masks of elements, one entry a channel."""
+        rank = len(self.contract.mask_shape(elements.shape[1:]))
+        fronts = elements[(slice(None),) * (rank + 1) + (slice(0, 1),) * (elements.ndim - rank - 1)]
+        if (elements != fronts).any():
+            raise Unreadable("channels are not kept or dropped whole")
+        return fronts.reshape(elements.shape[: rank + 1])
+
+    @cached_property
+    def many(self) -> Mask:
+        """(64, entries) masks of 1,024 entries of calls one after another."""
+        masks = told(self.drawn)(self.caller(), MANY, thousand(self.contract))
+        return masks.reshape(MANY, -1)
+
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """Calls at several p."""
+        shape = self.shape if prod(self.shape) <= SMALL else standard(self.contract)
+        return tuple(self._outputs(self.caller(), shape))
+
+    @told
+    def _outputs(self, caller: Caller, shape: tuple[int, ...]) -> list[Output]:
+        x = filled(self.contract, self.case.dtype, shape)
+        found = []
+        for p in (*RATES, 0.99, 1e-5):
+            y = caller.values(self.output(caller, caller.native(x), p))
+            if y.shape != x.shape:
+                raise Unreadable("an output of another shape")
+            found.append(Output(p, x, y, self.expected(p, shape)))
+        return found
+
+    @cached_property
+    def passes(self) -> tuple[Pass, ...]:
+        """Passes forward and back at several p, three at each."""
+        return tuple(self._passes(self.caller()))
+
+    @told
+    def _passes(self, caller: Caller) -> list[Pass]:
+        shape = self.shape if prod(self.shape) <= MOST else standard(self.contract)
+        x, ct = filled(self.contract, self.case.dtype, shape), cotangent(shape, self.case.dtype, seed=2)
+        found = []
+        given, native_ct = caller.native(x), caller.native(ct)
+        large = prod(shape) > SMALL * 4
+        for p in RATES[1:2] if large else RATES:
+            for _ in range(1 if large and not caller.context.mapped else 3):  # of which a mapped call makes all
+                given = caller.native(x) if caller.writes else given
+                out, slope = caller.vjp(given, p, True, native_ct)
+                y, g = caller.values(out), caller.values(slope)
+                if not y.shape == g.shape == x.shape:
+                    raise Unreadable("an output or gradient of another shape")
+                found.append(Pass(p, x, y, ct, g, self.kept(y, self.expected(p, shape))))
+        return found
+
+    @cached_property
+    def evaluated(self) -> tuple[tuple[float, Floats, Floats], ...]:
+        """p, input and output of calls in evaluation."""
+        return tuple(self._evaluated(self.caller()))
+
+    @told
+    def _evaluated(self, caller: Caller) -> list[tuple[float, Floats, Floats]]:
+        x = filled(self.contract, self.case.dtype, standard(self.contract))
+        return [(p, x, caller.values(caller.call(caller.native(x), p, train=False))) for p in RATES]
+
+    @told
+    def after(self, value: int, number: int = 1, before: Callable[[Caller], Any] | None = None) -> Mask:
+        """(calls, entries) the masks of the first calls after a seed, and after something else that is done first."""
+        caller = self.caller(value)
+        if before is not None:
+            before(caller)
+        return self.drawn(caller, number, thousand(self.contract)).reshape(number, -1)
+
+
+def clues(case: Case, backend: Any, seed: int) -> Iterator[Clues]:
+    """One sample: all that hypotheses may ask for."""
+    yield Clues(case, backend, seed)

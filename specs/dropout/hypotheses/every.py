@@ -1,0 +1,144 @@
+"""All hypotheses, what is drawn to test them, and what an accepted one explains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import prod
+
+import numpy as np
+
+from keeprate.specs.dropout.contexts import Context, plainness
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.hypotheses import facts, gradients, masks, modes, rates, seeds, values
+from keeprate.specs.dropout.hypotheses.clues import standard
+from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Tally, Told, shape_text
+
+HYPOTHESES = tuple(one for part in (masks, values, gradients, modes, rates, seeds, facts) for one in part.HYPOTHESES)
+PARAMETERS: dict[str, Iterable[object]] = {
+    "shared_axis": range(5),
+    "shared_groups": (64, 32, 16, 8, 4, 3, 2),
+    "period": ("call", "calls"),
+    "fixed_number": ("row", "call"),
+    "copied_tail": (1024, 256, 64, 32, 16),
+    "lane": (64, 32, 16, 8, 4),
+    "correlated": ("call", "calls"),
+    "scale": values.SCALES,
+    "alpha": values.ALPHAS,
+    "narrow": values.NARROW,
+    "slope": gradients.GRADIENTS,
+    **seeds.PARAMETERS,
+}
+OF_A_SHAPE = ("sharing", "repetition", "number", "gradient")  # kinds that may show in some shape alone
+LARGEST = 1 << 22  # elements of a shape that is drawn again
+ELSEWHERE = ("process",)  # contexts in which a case can't look around
+WORDS = {
+    "fused": "compiled together with what stands beside it",
+    "inplace": "in place",
+    "thread": "in fresh threads",
+    "grad": "where a gradient is asked for",
+}
+Place = tuple[str, str, str]  # operator, dtype and context
+
+
+def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Case]:
+    """For each operator every dtype in which plain calls are broken, and every context, in its plainest dtype."""
+    clearest = [(one, case) for one in seen if (case := _clearest(one)).context not in ELSEWHERE]
+    places: dict[Place, list[tuple[Seen, Case]]] = {}
+    for one, case in clearest:
+        places.setdefault((case.op, case.dtype, case.context), []).append((one, case))
+    for (op, dtype, context), found in sorted(places.items(), key=lambda item: plainness(item[0][2])):
+        others = [each for each in places if each[0] == op]
+        plainest = min(plainness(each[2]) for each in others)
+        first = min(DTYPES.index(each[1]) for each in others if each[2] == context)
+        if plainness(context) == plainest or DTYPES.index(dtype) == first:
+            yield from filter(can, _cases(op, dtype, context, found))
+
+
+def _clearest(one: Seen) -> Case:
+    def weight(part: tuple[Case, Evidence | None]) -> float:
+        evidence = part[1]
+        return -math.inf if evidence is None else evidence.strength
+
+    return max(one.parts, key=weight)[0]
+
+
+def _cases(op: str, dtype: str, context: str, found: Sequence[tuple[Seen, Case]]) -> Iterator[Case]:
+    broken = {one.finding.family for one, _ in found}
+    asked = [one for one in HYPOTHESES if one.function is not None and one.laws & broken and one.name != "fact"]
+    backward = [one for one in asked if one.kind == "gradient"]
+    plain = [one for one in asked if one.kind != "gradient"]
+    usual = standard(CONTRACTS[op])
+    strongest: dict[tuple[int, ...], float] = {}
+    for one, case in found:
+        if case.shape and prod(case.shape) <= LARGEST and not case.strides and one.finding.evidence is not None:
+            strongest[case.shape] = max(strongest.get(case.shape, 0.0), one.finding.evidence.strength)
+    others = sorted(strongest, key=lambda shape: -strongest[shape])[:2]
+    for shape in (usual, *others):
+        for study, hypotheses in (("clues", plain), ("clues_of_gradient", backward)):
+            some = [one for one in hypotheses if shape == usual or one.kind in OF_A_SHAPE]
+            if some:
+                yield _case(op, dtype, context, study, shape, [name for one in some for name in _names(one)])
+    parts = [part for one, _ in found for part in one.parts if part[0].dtype == dtype and part[0].context == context]
+    broken_in = (case.study for case, evidence in parts if evidence is not None and evidence.strength > 0)
+    studies = dict.fromkeys(study for study in broken_in if study in facts.STUDIES)
+    for study in studies:
+        yield _case(op, dtype, context, f"clues_of_{study}", (), [f"fact:{study}"])
+
+
+def _names(one: Hypothesis) -> list[str]:
+    return [f"{one.name}:{parameter}" for parameter in PARAMETERS[one.name]] if one.name in PARAMETERS else [one.name]
+
+
+def _case(op: str, dtype: str, context: str, study: str, shape: tuple[int, ...], names: Sequence[str]) -> Case:
+    contract, how = CONTRACTS[op], Context(context)
+    ids = (FindingId(op, name, dtype, ANY, shape_text(shape) if shape else ANY, context) for name in names)
+    back = study.endswith("_of_gradient") or context == "grad" or how.recomputed
+    inplace = [contract.inplace] if (how.inplace or study == "clues_of_inplace") and not contract.writes else []
+    return Case(
+        op, dtype, {}, shape, context, study, 1 << 20, None, tuple(map(str, ids)),
+        needs=(*how.needs, *inplace, *["vjp"] * back),
+    )  # fmt: skip
+
+
+def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
+    """By its law; what counts entries, if it holds once those that depend on one another are counted as one."""
+    finding = seen.finding
+    if finding.family in hypothesis.laws:
+        return True
+    if finding.family not in hypothesis.diluted:
+        return False
+    threshold = -math.log10(finding.level) if finding.level else math.inf
+    return not any(_diluted(account, case, evidence).reaches(threshold) for case, evidence in seen.parts if evidence)
+
+
+def _diluted(account: Account, case: Case, evidence: Evidence) -> Evidence:
+    """Counts of as many draws as are independent of one another; evidence of another kind stays as it is."""
+    if not isinstance(evidence, Tally):
+        return evidence
+    axis = account.given.get("axis")
+    design = case.shape[axis] if isinstance(axis, int) and axis < len(case.shape) else account.design
+    thin = np.rint(evidence.counts / design).astype(np.int64)
+    return Tally(evidence.cells, thin, evidence.probabilities, within=evidence.within)
+
+
+def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
+    """Contexts, if none is a plain call; the dtype, if it is one that is not the usual; operators."""
+    contexts = dict.fromkeys(finding.context for finding in findings)
+    simplest = min(map(plainness, contexts))
+    backward = {finding.family for finding in findings} <= gradients.BACKWARD
+    plain = "eager" in contexts or (backward and "grad" in contexts)
+    named = [] if plain else [one for one in contexts if plainness(one) == simplest]
+    dtypes = {finding.dtype for finding in findings} - {ANY}
+    narrow = f" in {min(dtypes)}" if len(dtypes) == 1 and dtypes != {DTYPES[0]} else ""
+    usual = {standard(CONTRACTS[at.op]) for at in places} | {()}
+    shapes = {at.shape for at in places} if places and not any(at.shape in usual for at in places) else set()
+    on = f" on shape {shape_text(min(shapes))}" if shapes else ""
+    how = "".join(f" {WORDS.get(one, f'under {one}')}" for one in named[:1])
+    ops = [*dict.fromkeys(finding.op for finding in findings)]
+    listed = f"{', '.join(ops[:-1])} and {ops[-1]}" if len(ops) > 1 else ops[0]
+    return f"{narrow}{how}{on}, in {listed}"
+
+
+accounts = rates.accounts

@@ -1,0 +1,178 @@
+"""Hypotheses about single calls: in what one way some are wrong, and what these have in common and no others.
+
+The study of an exact law is made once more, and all of its calls are looked at, not the first wrong one alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from keeprate.specs.dropout.compare import compare, same
+from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.observations import Observation
+from keeprate.specs.dropout.outcome import exactly, far_off
+from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable
+
+OF_ARGUMENTS = ("arguments", "probabilities")
+STUDIES = frozenset(
+    {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "specials", *OF_ARGUMENTS}
+    | {f"{name}_of_gradient" for name in ("evaluation", "endpoints", "dtype", "retracing", "zeros")}
+    | {f"wide_{name}_of_gradient" for name in ("masks", "evaluation", "endpoints")}
+)
+OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
+LONG = 8  # axes that are told by their length
+NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
+LAWS = frozenset(
+    {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "arguments", "outcomes", "purity", "modes"}
+    | {"seeding", "gradient", "constancy", "keep_rate", "positions", "segments", "concurrency", "moments"}
+)
+
+
+def fact(clues: Clues, study: str) -> Account:
+    """What is wrong with calls of a study, if it is one thing, and one or two features tell them from the others."""
+    from keeprate.specs.dropout import arguments, single_calls  # here, for a plan and a verdict need no PyTorch
+
+    case = clues.case.replace(study=study, shape=())
+    try:
+        if study in OF_ARGUMENTS:
+            (sample,) = getattr(arguments, study)(case, clues.backend, 1)
+            observations = sample.observations
+        else:
+            observations = tuple(single_calls.STUDIES[study](clues.caller()))
+    except BackendError as error:
+        raise Unreadable(str(error)) from error
+    how = [_how(one, study, clues) for one in observations]
+    wrong = {number for number, text in enumerate(how) if text}
+    ways = {how[number] for number in wrong}
+    if len(ways) == 2:
+        ways = {way.replace(OUTPUT, BOTH).replace(GRADIENT, BOTH) for way in ways}
+    if len(ways) != 1:
+        return Account(len(how), NEVER, NEVER if wrong else 0.0)
+    (way,) = ways
+    if GRADIENT in way and OUTPUT not in way:  # outputs needn't be told from gradients
+        some = [number for number, one in enumerate(observations) if _of(one) == GRADIENT]
+        observations = tuple(observations[number] for number in some)
+        wrong = {some.index(number) for number in wrong}
+    where = _told_apart([dict(_features(one)) for one in observations], wrong)
+    if where is None:
+        return Account(len(how), NEVER, NEVER)
+    seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
+    return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}"})
+
+
+def _how(one: Observation, study: str, clues: Clues) -> str:
+    """What is wrong with one call, in words; empty if nothing is."""
+    contract, dtype = clues.contract, clues.case.dtype
+    of = _of(one)
+    if isinstance(one.raised, NotOffered):
+        return ""
+    if one.expected is None and study == "arguments":
+        return "" if one.raised is not None else "raises nothing, where PyTorch does,"
+    if one.raised is not None:
+        kind = one.raised.kind
+        return f"refuses with {kind}" if study == "arguments" else f"raises {kind}"
+    assert one.y is not None
+    if study in OF_ARGUMENTS and one.p is not None and one.y.shape == one.x.shape and one.expected is not None:
+        kept = one.expected.is_kept(one.y)
+        if far_off(kept, one.p):
+            return (
+                "drops nothing" if kept.all() else "drops everything" if not kept.any() else "drops too many or too few"
+            )
+    if study == "arguments":
+        return ""
+    if one.y.shape != one.x.shape:
+        return f"gives {of} of another shape than its input's"
+    if study.partition("_")[0] in ("dtype", "probabilities") and one.dtype != dtype:
+        return f"gives {of} of {one.dtype}, not of its input's dtype"
+    if one.expected is not None and one.y.size and one.compared().broken:
+        return f"gives {of} {_value(one)}"
+    if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
+        return "doesn't write its result to the input, in place"
+    if not contract.writes and study in ("evaluation", "endpoints", "strides") and not same(one.after, one.x).all():
+        return "writes to its input"
+    return ""
+
+
+def _of(one: Observation) -> str:
+    return GRADIENT if one.what.text.startswith("gradient") else OUTPUT
+
+
+def _value(one: Observation) -> str:
+    """What is wrong in a word or two, of all wrong elements."""
+    assert one.expected is not None and one.y is not None
+    finite = np.isfinite(one.x)
+    right = same(one.y, one.expected.kept) | same(one.y, one.expected.dropped) | one.expected.allows(one.y)
+    y, x = one.y[~right & finite], one.x[~right & finite]
+    if not y.size:
+        return "that is wrong where the input is not finite"
+    if np.isnan(y).all():
+        return "of NaN"
+    if (y == 0).all():
+        return "of 0"
+    if (y == x).all() and "gradient" not in one.what.text:
+        return "that is its input"
+    return "that is wrong"
+
+
+def _features(one: Observation) -> Iterator[tuple[str, Any]]:
+    """What may tell a call from others, by the words for it."""
+    text, given = one.what.text, one.what.given
+    yield "in evaluation", "evaluation" in text or given.get("mode") == "evaluation"
+    yield "in training", "training" in text or given.get("mode") == "training"
+    yield "on empty inputs", not one.x.size
+    yield "on scalars", one.x.ndim == 0
+    for rank in range(1, 6):
+        yield f"on inputs of rank {rank}", one.x.ndim == rank
+    for length in {length for length in one.x.shape if length >= LONG}:
+        yield f"on inputs with an axis of {length:,}", True
+    yield "on axes of length 1", one.x.ndim > 0 and 1 in one.x.shape
+    yield "on inputs with NaN or infinities", bool((~np.isfinite(one.x)).any())
+    if "layout" in given:
+        yield f"on inputs that lie in memory as {given['layout']}", True
+    yield "on inputs that are not contiguous", given.get("layout") in ("step2", "transposed", "stride0", "reversed")
+    if "dtype" in given:
+        integer = str(given["dtype"]).startswith(("int", "uint"))
+        yield f"on inputs of {given['dtype']}", True
+        yield "on inputs of integers", integer
+        yield "on inputs of signed integers", str(given["dtype"]).startswith("int")
+        yield "on inputs of integers and bools", integer or given["dtype"] == "bool"
+    yield "on ranks that PyTorch refuses", "rank" in given
+    if (kind := given.get("type")) is not None:
+        yield f"where p is a {kind}", True
+    yield "where p is NumPy's", "type" in given
+    if (p := given.get("p")) is not None:
+        number = float(p)  # type: ignore[arg-type]
+        yield "where p is NaN", math.isnan(number)
+        yield "where p is outside 0 to 1", number < 0 or number > 1
+        yield "where p is just outside 0 to 1", -NEAR < number < 0 or 1 < number < 1 + NEAR
+        yield "where p is just above 1", 1 < number < 1 + NEAR
+        yield "where p is no number from 0 to 1", not 0 <= number <= 1
+        yield "at p = 0", number == 0
+        yield "at p = 1", number == 1
+        yield "where 0 < p < 1", 0 < number < 1
+        yield "where p > 0", number > 0
+        yield "where p is so near 1 that the scale overflows", 0.9999 < number < 1
+        yield "where p is a whole number of Python", isinstance(p, int)
+
+
+def _told_apart(features: list[dict[str, Any]], wrong: set[int]) -> str | None:
+    """Words for what all wrong calls have and no other has: one thing or two; None if nothing does."""
+    if len(wrong) == len(features):
+        return ""
+    names = list(dict.fromkeys(name for one in features for name in one))
+    having = {name: {number for number, one in enumerate(features) if one.get(name)} for name in names}
+    for name, found in having.items():
+        if found == wrong:
+            return f" {name}"
+    for one, other in combinations(having, 2):
+        if having[one] & having[other] == wrong:
+            return f" {one} {other}"
+    return None
+
+
+HYPOTHESES = (Hypothesis("fact", "single calls", "{what}", fact, LAWS),)

@@ -1,0 +1,180 @@
+"""Hypotheses about gradients: what each element is of its cotangent and of the output's mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from keeprate.specs.dropout.caller import Caller
+from keeprate.specs.dropout.contexts import ROWS
+from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Pass, told
+from keeprate.specs.dropout.hypotheses.values import affine
+from keeprate.specs.dropout.inputs import cotangent, filled
+from keeprate.specs.dropout.outcome import Mask
+from keeprate.specs.dropout.rounding import Floats, bounds
+from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+
+BACKWARD = frozenset({"gradient", "keep_rate", "data", "shape"})  # laws that look at passes
+
+
+def _slope(clues: Clues, p: float) -> float:
+    return affine(p)[0] if clues.contract.preserves_moments else 1 / (1 - p)
+
+
+Predict = Callable[[Clues, Pass], Floats]
+GRADIENTS: dict[str, tuple[str, Predict]] = {
+    "zero": ("gives a gradient of 0", lambda c, one: np.zeros_like(one.ct)),
+    "ones": ("gives a gradient of 1, whatever the cotangent", lambda c, one: np.ones_like(one.ct)),
+    "cotangent": ("gives the cotangent for the gradient: neither mask nor scale", lambda c, one: one.ct),
+    "unmasked": ("scales the gradient and forgets the mask", lambda c, one: one.ct * _slope(c, one.p)),
+    "unscaled": ("masks the gradient and doesn't scale it", lambda c, one: one.ct * one.kept),
+    "by_p": ("multiplies the gradient by p, not by 1/(1 − p)", lambda c, one: one.ct * one.kept * one.p),
+    "twice": ("scales the gradient twice", lambda c, one: one.ct * one.kept * _slope(c, one.p) ** 2),
+    "negative": ("flips the sign of the gradient", lambda c, one: -one.ct * one.kept * _slope(c, one.p)),
+    "plain": (
+        "scales alpha dropout's gradient by 1/(1 − p), as dropout's",
+        lambda c, one: one.ct * one.kept / (1 - one.p),
+    ),
+    "turned": (
+        "masks the gradient with the output's mask turned round",
+        lambda c, one: one.ct * np.flip(one.kept) * _slope(c, one.p),
+    ),
+}  # fmt: skip
+
+
+def _fits(g: Floats, predicted: Floats, dtype: str) -> Mask:
+    low, high = bounds(predicted, np.zeros_like(predicted), dtype)
+    fits: Mask = (g >= low) & (g <= high)
+    return fits
+
+
+def _right(clues: Clues, one: Pass) -> Mask:
+    return _fits(one.g, one.ct * one.kept * _slope(clues, one.p), clues.case.dtype)
+
+
+def slope(clues: Clues, name: str) -> Account:
+    """Whether the gradient is this of the cotangent and the output's mask."""
+    words, predict = GRADIENTS[name]
+    wrong = against = looked = 0
+    for one in clues.passes:
+        looked += one.g.size
+        wrong += int(np.count_nonzero(~_right(clues, one)))
+        against += int(np.count_nonzero(~_fits(one.g, predict(clues, one), clues.case.dtype)))
+    return _of_gradient(words, looked, wrong, 0.0 if not against else NEVER)
+
+
+def _of_gradient(words: str, looked: int, wrong: int, against: float) -> Account:
+    seen = f"{wrong:,} of {looked:,} elements of gradients are not those of the output's mask; all are as this predicts"
+    return Account(looked, against, NEVER if wrong else 0.0, seen, {"what": words})
+
+
+def own_mask(clues: Clues) -> Account:
+    """Whether the gradient has a mask that is independent of the output's."""
+    agree = looked = wrong = 0
+    cells, q, strange = [], [], 0
+    for one in clues.passes:
+        whole = one.ct * _slope(clues, one.p)
+        kept, dropped = _fits(one.g, whole, clues.case.dtype), one.g == 0
+        strange += int(np.count_nonzero(~(kept | dropped)))
+        wrong += int(np.count_nonzero(~_right(clues, one)))
+        front = _front(clues, one.g)
+        one_mask, other = one.kept[front], kept[front]
+        agree = int(np.count_nonzero(one_mask == other))
+        looked += one_mask.size
+        cells.append((agree, one_mask.size - agree))
+        q.append((one.p**2 + (1 - one.p) ** 2, 2 * one.p * (1 - one.p)))
+    log10_e = Tally(("alike", "unlike"), cells, np.array(q)).log10_e
+    total = np.sum(cells, axis=0)
+    seen = f"its mask agrees with the output's in {total[0]:,} of {looked:,} entries, as of two independent masks"
+    return Account(looked, NEVER if strange else log10_e, NEVER if wrong else 0.0, seen)
+
+
+def _front(clues: Clues, g: Floats) -> tuple[slice | int, ...]:
+    rank = len(clues.contract.mask_shape(g.shape))
+    return (slice(None),) * rank + (0,) * (g.ndim - rank)
+
+
+def of_first_row(clues: Clues) -> Account:
+    """Whether, mapped, each row's gradient has the mask of the first row's output."""
+    if not clues.caller().context.mapped:
+        raise Unreadable("nothing is mapped")
+    wrong = against = looked = 0
+    for start in range(0, len(clues.passes), ROWS):
+        rows = clues.passes[start : start + ROWS]
+        for one in rows:
+            predicted = one.ct * rows[0].kept * _slope(clues, one.p)
+            against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
+            wrong += int(np.count_nonzero(~_right(clues, one)))
+            looked += one.g.size
+    words = "gives the gradients of all rows of a mapped call the mask of the first row"
+    return _of_gradient(words, looked, wrong, 0.0 if not against else NEVER)
+
+
+def zero_past(clues: Clues) -> Account:
+    """Whether the gradient is 0 from some element on, of all or of each channel."""
+    passes = clues.passes
+    spatial = len(clues.contract.mask_shape(passes[0].g.shape)) if clues.contract.by_channel else 0
+    for whole in (True, False):
+        first, wrong, against, looked = None, 0, 0, 0
+        if not whole and not spatial:
+            break
+        lead = () if whole else passes[0].g.shape[:spatial]
+        wide = math.prod(lead), -1
+        flats = [(_right(clues, one).reshape(wide), one.g.reshape(wide)) for one in passes]
+        wrong_at = [np.flatnonzero(~right.all(axis=0)) for right, _ in flats]
+        first = min((int(at[0]) for at in wrong_at if at.size), default=None)
+        if first is None or first == 0:
+            continue
+        for right, g in flats:
+            looked += g.size
+            wrong += int(np.count_nonzero(~right))
+            against += int(np.count_nonzero(g[:, first:])) + int(np.count_nonzero(~right[:, :first]))
+        if not against and flats[0][1].shape[1] - first >= 8:
+            words = f"gives a gradient of 0 from element {first:,} on" + ("" if whole else " of a channel")
+            return _of_gradient(words, looked, wrong, 0.0)
+    raise Unreadable("it is not zero from some place on")
+
+
+def at_zeros(clues: Clues) -> Iterator[tuple[float, Pass, Mask]]:
+    """Passes on inputs with zeros, and where these are."""
+    shape = (40, 30) if not clues.contract.by_channel else (40, 30, *(1,) * (max(clues.contract.ranks) - 2))
+    x, ct = filled(clues.contract, clues.case.dtype, shape).copy(), cotangent(shape, clues.case.dtype, seed=2)
+    zeros = np.zeros(x.shape, bool)
+    zeros.reshape(-1)[3::7] = True
+    x[zeros] = 0
+    caller: Caller = clues.caller()
+    for p in RATES:
+        for _ in range(4):
+            y, g = map(caller.values, caller.vjp(caller.native(x), p, True, caller.native(ct)))
+            kept = clues.kept(y, clues.expected(p, shape)) if not clues.contract.preserves_moments else np.abs(g) > 0
+            yield p, Pass(p, x, y, ct, g, kept), zeros
+
+
+def read_off(clues: Clues) -> Account:
+    """Whether the gradient takes for kept what is not zero in the output."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("a dropped entry is not zero")
+    wrong = against = looked = 0
+    dropped = False  # everything: which is another fault
+    for p, one, zeros in told(lambda: list(at_zeros(clues)))():
+        predicted = one.ct * (one.y != 0) * _slope(clues, p)
+        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
+        looked += int(np.count_nonzero(zeros))
+        wrong += int(np.count_nonzero(one.g[zeros] == 0))
+        dropped |= not one.g.any()
+    seen = f"where the input is 0, so are {wrong:,} of {looked:,} elements of the gradient, and elsewhere all are right"
+    promise = NEVER if wrong == looked and not dropped else 0.0
+    return Account(looked, NEVER if against else 0.0, promise, seen)
+
+
+HYPOTHESES = (
+    Hypothesis("slope", "gradient", "{what}", slope, BACKWARD),
+    Hypothesis("of_first_row", "gradient", "{what}", of_first_row, BACKWARD),
+    Hypothesis("zero_past", "gradient", "{what}", zero_past, BACKWARD),
+    Hypothesis("own_mask", "gradient", "draws a mask of its own for the gradient", own_mask, BACKWARD),
+    Hypothesis(
+        "read_off", "gradient", "takes for kept, in the gradient, what is not 0 in the output", read_off, BACKWARD
+    ),
+)

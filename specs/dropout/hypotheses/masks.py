@@ -1,0 +1,348 @@
+"""Hypotheses about masks: entries that share a draw, draws that come again, a number that is fixed."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import scipy
+
+from keeprate.specs.dropout.contexts import ROWS
+from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.outcome import Mask
+from keeprate.specs.masks import independence, linear, rate, search, stretches
+from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+
+BIT = math.log10(2)  # evidence of one more pair that is alike, where half should be
+LEAST = 0.02  # of pairs that are alike beside the half, from which on a lag is named
+ENOUGH = 3.0  # log10 e against independence
+SHORT = 8  # entries that are left over, at least
+FEW = 30  # draws that must be left, or masks agree by chance
+WIDTH, HEIGHT = 40, 4  # of a picture
+HEAD = 96  # entries by which a place in a stream is known again
+COUNTED = frozenset({law.name for law in rate.laws} - {"spread"} | {"data", "moments"})
+DEPENDENCE = frozenset(
+    {law.name for part in (independence, linear, search, stretches) for law in part.laws}
+    | {"spread", "seeding", "concurrency", "arguments"}
+)
+AXES = {0: "the rows of a batch (axis 0)"}
+
+
+def _alike(unlike: int, pairs: int) -> tuple[float, float]:
+    """Log10 e against pairs that are always alike, and against pairs half of which are."""
+    if not unlike:
+        return 0.0, pairs * BIT
+    return NEVER, Tally(("alike", "unlike"), (pairs - unlike, unlike), (0.5, 0.5)).log10_e
+
+
+def _together(unlike: int, pairs: int, what: str, rows: Mask, design: float, **given: int | str) -> Account:
+    against, promise = _alike(unlike, pairs)
+    seen = f"{what} are always kept or dropped together: {unlike:,} of {pairs:,} pairs differ, 50 % should"
+    return Account(pairs, against, promise, seen, {**given}, picture(rows), design)
+
+
+def picture(rows: Mask) -> tuple[str, ...]:
+    """The first rows of a mask as 1 and 0."""
+    return tuple("".join("1" if kept else "0" for kept in row[:WIDTH]) for row in rows[:HEIGHT])
+
+
+def _varied(masks: Mask) -> Mask:
+    share = masks.mean()
+    if not 0.05 < share < 0.95:
+        raise Unreadable("nearly all is kept, or dropped")
+    return masks
+
+
+def shared_axis(clues: Clues, axis: str) -> Account:
+    """Whether all entries along one axis are one draw."""
+    masks, number = _varied(clues.masks), int(axis)
+    if number + 1 >= masks.ndim or masks.shape[number + 1] < 2 or masks.size // masks.shape[number + 1] < FEW:
+        raise Unreadable("no such axis, or too short")
+    along = np.moveaxis(masks, number + 1, 1)
+    unlike = int(np.count_nonzero(along[:, 1:] != along[:, :1]))
+    length, rows = along.shape[1], along[0].reshape(along.shape[1], -1)
+    if clues.contract.by_channel:
+        channels = clues.contract.channel_axis(len(clues.shape)) == number
+        name = "the channels of a sample" if channels else "the samples of a batch"
+    else:
+        name = AXES.get(number, f"all entries along axis {number}")
+    return _together(
+        unlike, along[:, 1:].size, "entries one step apart along it", rows, length, among=name, axis=number
+    )
+
+
+def shared_call(clues: Clues) -> Account:
+    """Whether all entries of a call are one draw."""
+    masks = clues.many
+    if len(set(masks[:, 0].tolist())) < 2:
+        raise Unreadable("nearly all is kept, or dropped")
+    unlike = int(np.count_nonzero(masks[:, 1:] != masks[:, :1]))
+    return _together(unlike, masks[:, 1:].size, "the entries of a call", masks, masks.shape[1])
+
+
+def shared_groups(clues: Clues, size: str) -> Account:
+    """Whether each so many neighbours are one draw."""
+    masks, number = _varied(clues.masks), int(size)
+    flat = masks.reshape(len(masks), -1)
+    groups = flat[:, : flat.shape[1] // number * number].reshape(len(masks), -1, number)
+    if groups.shape[0] * groups.shape[1] < FEW:
+        raise Unreadable("too few groups")
+    unlike = int(np.count_nonzero(groups[:, :, 1:] != groups[:, :, :1]))
+    return _together(unlike, groups[:, :, 1:].size, "they", flat[:1], number, size=number)
+
+
+def alike(clues: Clues, pattern: str) -> Account:
+    """Whether masks of calls come again, in a pattern."""
+    masks = _varied(clues.many)
+    seen: dict[bytes, int] = {}
+    first = np.array([seen.setdefault(mask.tobytes(), number) for number, mask in enumerate(masks)])
+    number = np.arange(len(masks))
+    again = np.flatnonzero(first != number)
+    if not again.size:
+        return Account(len(masks), NEVER, 0.0)
+    match pattern:
+        case "first":
+            fits = not first.any()
+        case "rows":
+            fits = clues.caller().context.mapped and bool((first == number // ROWS * ROWS).all())
+        case "pairs":
+            fits = bool((first == number // 2 * 2).all())
+        case "later":
+            fits = True
+    words = f"{again.size} of {len(masks)} calls have a mask that an earlier one had; none should"
+    back = sorted({int(number[one] - first[one]) for one in again})
+    which = f"call {again[0] + 1} that of call {first[again[0]] + 1}"
+    which += f", call {again[1] + 1} that of call {first[again[1]] + 1}" if again.size > 1 else ""
+    given: dict[str, int | str] = {"which": which, "back": back[0]}
+    rows = masks[[first[again[0]], again[0]]]
+    design = max(1.0, len(masks) / (len(masks) - again.size))
+    return Account(len(masks), 0.0 if fits else NEVER, NEVER, words, dict(given), picture(rows), design)
+
+
+def moved(clues: Clues) -> Account:
+    """Whether each call is the one before, moved."""
+    flat = _varied(clues.masks).reshape(len(clues.masks), -1)
+    if flat.shape[1] <= 2 * HEAD:
+        raise Unreadable("too few entries")
+    for one, sign in ((0, 1), (1, -1)):
+        step = flat[one].tobytes().find(flat[1 - one, :HEAD].tobytes())
+        if step > 0:
+            still, later = (flat[:-1], flat[1:]) if sign > 0 else (flat[1:], flat[:-1])
+            unlike = int(np.count_nonzero(still[:, step:] != later[:, : flat.shape[1] - step]))
+            against, promise = _alike(unlike, still[:, step:].size)
+            row = math.prod(clues.masks.shape[2:])
+            far = "one entry" if step == 1 else "a row" if step == row else f"{step:,} entries"
+            words = f"entry i of a call and entry i + {step:,} of the one before: {unlike} of {still[:, step:].size:,}"
+            rows = np.array([flat[one][step : step + WIDTH], flat[1 - one][:WIDTH]])
+            return Account(
+                flat.size, against, promise, f"{words} pairs differ, 50 % should", {"far": far}, picture(rows), 2
+            )
+    return Account(flat.size, NEVER, 0.0)
+
+
+def complements(clues: Clues) -> Account:
+    """Whether each second call is the complement of the one before."""
+    masks = _varied(clues.many)
+    unlike = int(np.count_nonzero(masks[::2] == masks[1::2]))
+    against, promise = _alike(unlike, masks[::2].size)
+    return Account(masks.size, against, promise, "no entry is kept in both, or dropped in both", {}, picture(masks[:2]))
+
+
+def period(clues: Clues, of: str) -> Account:
+    """Whether the stream of draws repeats, within each call or over calls."""
+    masks = _varied(clues.masks).reshape(len(clues.masks), -1)
+    streams = masks if of == "call" else masks.reshape(1, -1)
+    if len(set(streams[0, :HEAD].tolist())) < 2:
+        raise Unreadable("it begins with many alike")
+    length = streams[0].tobytes().find(streams[0, :HEAD].tobytes(), 1) if streams.shape[1] > HEAD else -1
+    if length < 0 or length > streams.shape[1] - FEW:
+        return Account(streams.size, NEVER, 0.0)
+    unlike = int(np.count_nonzero(streams[:, length:] != streams[:, :-length]))
+    pairs = streams[:, length:].size
+    against, promise = _alike(unlike, pairs)
+    words = f"entries {length:,} apart: {unlike} of {pairs:,} pairs differ, 50 % should"
+    rows = np.array([streams[0, :WIDTH], streams[0, length : length + WIDTH]]) if pairs >= WIDTH else streams[:0]
+    design = streams.shape[1] / length
+    return Account(pairs, against, promise, words, {"length": f"{length:,}"}, picture(rows), design)
+
+
+def copied_tail(clues: Clues, block: str) -> Account:
+    """Whether what is left after the last whole block is copied from the beginning."""
+    flat, number = _varied(clues.masks).reshape(len(clues.masks), -1), int(block)
+    start = flat.shape[1] // number * number
+    if not start or flat.shape[1] - start < SHORT:
+        raise Unreadable("nothing is left over, or too little")
+    tail, head = flat[:, start:], flat[:, : flat.shape[1] - start]
+    unlike = int(np.count_nonzero(tail != head))
+    against, promise = _alike(unlike, tail.size)
+    words = f"the last {tail.shape[1]:,} entries and the first: {unlike} of {tail.size:,} pairs differ, 50 % should"
+    return Account(tail.size, against, promise, words, {"block": f"{number:,}"}, picture(np.array([head[0], tail[0]])))
+
+
+def kept_tail(clues: Clues) -> Account:
+    """Whether all entries from some place on are kept."""
+    flat = clues.masks.reshape(len(clues.masks), -1)
+    drops = np.flatnonzero(~flat.all(axis=0))
+    if not drops.size:
+        raise Unreadable("nothing is dropped")
+    start = int(drops[-1]) + 1
+    tail = flat[:, start:]
+    promise = max(0.0, tail.size * BIT - math.log10(flat.shape[1]))
+    words = f"of the last {tail.shape[1]:,} of {flat.shape[1]:,} entries none is dropped, in {len(flat)} calls"
+    return Account(tail.size, 0.0, promise, words, {"first": f"{start:,}"})
+
+
+def fixed_number(clues: Clues, of: str) -> Account:
+    """Whether the number of drops in each call, or row, is fixed."""
+    masks = _varied(clues.masks)
+    counts = masks.reshape(len(masks), -1).sum(axis=1) if of == "call" else masks.sum(axis=-1).ravel()
+    size = masks[0].size if of == "call" else masks.shape[-1]
+    if counts.size < 2 or size < 8:
+        raise Unreadable("too few")
+    off = int(np.count_nonzero(counts != counts[0]))
+    each = -math.log10(float(scipy.special.comb(size, int(counts[0]))) / 2.0**size) if size < 1000 else None
+    each = math.log10(math.sqrt(math.pi * size / 2)) if each is None else each
+    spread = size / 4 / max(float(counts.var()), 1e-9)
+    promise = each * (counts.size - 1) if not off else 0.0 if spread < 4 else NEVER
+    words = f"{size - int(counts[0]):,} of {size:,} entries are dropped, in each of {counts.size:,}"
+    given: dict[str, int | str] = {"number": f"{size - int(counts[0]):,}", "of": of}
+    return Account(counts.size, NEVER if off else 0.0, promise, words, {**given})
+
+
+def lane(clues: Clues, width: str) -> Account:
+    """Whether one place in each so many has a rate of its own; which one is found in half of the calls."""
+    masks, number = _varied(clues.masks).reshape(len(clues.masks), -1), int(width)
+    whole = masks[:, : masks.shape[1] // number * number].reshape(len(masks), -1, number)
+    if len({mask.tobytes() for mask in masks}) < max(4, len(masks)) or not whole.shape[1]:
+        raise Unreadable("too few calls, or entries, that are apart")
+    fit, test = (part.reshape(-1, number) for part in (whole[::2], whole[1::2]))
+    share = fit.mean(axis=0)
+    place = int(np.argmax(np.abs(share - np.median(share))))
+    if abs(share[place] - np.median(share)) < LEAST:
+        raise Unreadable("too little to be named")
+    kept = test.sum(axis=0)
+    counts = np.stack([kept, len(test) - kept], axis=1)
+    promise = Tally(("kept", "dropped"), counts, (0.5, 0.5)).log10_e
+    predicted = np.full(number, np.delete(share, place).mean())
+    predicted[place] = share[place]
+    against = Tally(("kept", "dropped"), counts, np.stack([predicted, 1 - predicted], axis=1)).log10_e
+    often = "more often" if share[place] < 0.5 else "less often"
+    words = (
+        f"{kept[place] / len(test):.2%} are kept there and {np.delete(kept, place).mean() / len(test):.2%} elsewhere"
+    )
+    text = f"{words}, where 50 % should be"
+    return Account(test.size, against, promise, text, {"place": place + 1, "width": number, "often": often})
+
+
+def by_element(clues: Clues, axes: str) -> Account:
+    """Whether the mask of a channel operator varies along these axes of the input, and along no others."""
+    elements, contract = _varied(clues.elements), clues.contract
+    rank = elements.ndim - 1
+    inner = tuple(range(len(contract.mask_shape(clues.shape)), rank))
+    varying = tuple(
+        axis for axis in inner if elements.shape[axis + 1] > 1
+        and (elements != elements.take([0], axis=axis + 1)).any()
+    )  # fmt: skip
+    long = tuple(axis for axis in inner if elements.shape[axis + 1] > 1)
+    if not varying:
+        return Account(elements.size, NEVER, 0.0)
+    apart = sum(_unlike_neighbours(elements, axis + 1) for axis in varying)
+    pairs = sum(elements.size - elements.size // elements.shape[axis + 1] for axis in varying)
+    each = varying == long and Tally(("alike", "unlike"), (pairs - apart, apart), (0.5, 0.5)).log10_e < ENOUGH
+    if axes != "all" and each and len(long) == 1:
+        raise Unreadable("there is one such axis alone")
+    fits = each if axes == "all" else not each
+    channels = contract.channel_axis(rank)
+    assert channels is not None
+    same = not (elements != elements.take([0], axis=channels + 1)).any()
+    along = " and ".join(f"axis {axis}" for axis in varying)
+    torn = int(np.count_nonzero((elements != elements.take([0], axis=varying[0] + 1)).any(axis=varying[0] + 1)))
+    words = f"{torn:,} of {elements[..., 0].size:,} channels are torn along {along}; none should be"
+    given = {"along": along, "channels": ", and is the same for all channels" if same else ""}
+    rows = elements[0].reshape(-1, elements.shape[-1])
+    return Account(elements.size, 0.0 if fits else NEVER, NEVER, words, dict(given), picture(rows))
+
+
+def _unlike_neighbours(elements: Mask, axis: int) -> int:
+    """How many neighbours along an axis are not alike."""
+    return int(np.count_nonzero(np.diff(elements.view(np.int8), axis=axis)))
+
+
+def correlated(clues: Clues, of: str) -> Account:
+    """Whether entries some way apart, in one call or in two in a row, agree more often: the lag that looks worst."""
+    flat = _varied(clues.masks).reshape(len(clues.masks), -1).astype(np.float32)
+    flat -= flat.mean()
+    if len({mask.tobytes() for mask in flat}) < max(8, len(flat)):
+        raise Unreadable("too few calls that are apart")
+    fit, test = flat[: len(flat) // 2], flat[len(flat) // 2 :]
+    lag, strength = _worst(fit, of)
+    one, other = _lagged(test, lag, of)
+    agree = int(np.count_nonzero((one > 0) == (other > 0)))
+    promise = Tally(("alike", "unlike"), (agree, one.size - agree), (0.5, 0.5)).log10_e
+    if abs(agree / one.size - 0.5) < LEAST:
+        raise Unreadable("too little to be named")
+    fitted = min(max(0.5 + strength / 2, 0.01), 0.99)
+    against = Tally(("alike", "unlike"), (agree, one.size - agree), (fitted, 1 - fitted)).log10_e
+    words = f"{agree / one.size:.2%} of {one.size:,} pairs are kept or dropped together, 50 % should"
+    far = (
+        f"{abs(lag):,} apart"
+        if of == "call"
+        else f"of two calls in a row, {abs(lag):,} apart"
+        if lag
+        else "of two calls in a row"
+    )
+    return Account(one.size, against, promise, words, {"far": far})
+
+
+def _worst(flat: npt.NDArray[np.float32], of: str) -> tuple[int, float]:
+    size = 2 * flat.shape[1]
+    spectra = scipy.fft.rfft(flat, n=size, axis=1)
+    products = np.abs(spectra) ** 2 if of == "call" else spectra[1:] * np.conj(spectra[:-1])
+    sums = scipy.fft.irfft(products.sum(axis=0), n=size)
+    lags = np.arange(size)
+    lags[size // 2 :] -= size
+    number = np.maximum(1, (flat.shape[1] - np.abs(lags))) * len(products)
+    score = sums / np.sqrt(number)
+    score[np.abs(lags) > flat.shape[1] - FEW] = 0
+    if of == "call":
+        score[lags <= 0] = 0
+    at = int(np.argmax(np.abs(score)))
+    return int(lags[at]), float(4 * sums[at] / number[at])
+
+
+def _lagged(
+    flat: npt.NDArray[np.float32], lag: int, of: str
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    one, other = (flat, flat) if of == "call" else (flat[:-1], flat[1:])
+    return (one[:, : flat.shape[1] - lag], other[:, lag:]) if lag >= 0 else (one[:, -lag:], other[:, :lag])
+
+
+def _h(name: str, kind: str, says: str, function: object, *more: str, vague: bool = False) -> Hypothesis:
+    return Hypothesis(name, kind, says, function, DEPENDENCE | {*more}, COUNTED, vague)  # type: ignore[arg-type]
+
+
+HYPOTHESES = (
+    _h("shared_call", "sharing", "draws once for all entries of a call", shared_call),
+    _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
+    _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
+    _h("alike_first", "repetition", "uses the mask of the first call for all later ones", lambda c: alike(c, "first")),
+    _h("alike_rows", "sharing", "gives all rows of a mapped call one mask", lambda c: alike(c, "rows")),
+    _h("alike_pairs", "repetition", "uses each mask for two calls in a row", lambda c: alike(c, "pairs")),
+    _h("copied_tail", "repetition", "copies what is left over after the last whole {block} entries from the first",
+       copied_tail),
+    _h("period", "repetition", "draws random numbers that repeat after {length}", period),
+    _h("moved", "repetition", "makes each mask of the one before, moved by {far}", moved),
+    _h("complements", "repetition", "makes every second mask the complement of the one before", complements),
+    _h("alike_later", "repetition", "uses masks of earlier calls again: {which}", lambda c: alike(c, "later")),
+    Hypothesis("kept_tail", "number", "keeps every entry of a call from entry {first} on", kept_tail,
+               DEPENDENCE | COUNTED),
+    _h("fixed_number", "number", "drops exactly {number} entries in each {of}, not each on its own", fixed_number),
+    Hypothesis("lane", "number", "drops entry {place} of each {width} {often} than the others", lane,
+               COUNTED | {"blocks", "runs"}),
+    Hypothesis("by_element", "sharing", "draws a mask for each element, where channels are dropped whole",
+               lambda c: by_element(c, "all"), frozenset({"constancy", "shape", "strides", "gradient", "outcomes"})),
+    Hypothesis("by_axis", "sharing", "draws a mask that varies along {along}, within channels{channels}",
+               lambda c: by_element(c, "some"), frozenset({"constancy", "shape", "strides", "gradient", "outcomes"})),
+    _h("correlated", "repetition", "makes entries {far} depend on one another", correlated, vague=True),
+)  # fmt: skip

@@ -1,0 +1,87 @@
+"""Hypotheses about modes: what is done in evaluation, and when a change of the mode has no effect."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keeprate.specs.dropout.hypotheses.clues import Clues, told
+from keeprate.specs.dropout.inputs import EVEN, filled
+from keeprate.specs.dropout.rounding import bounds
+from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
+
+EVALUATED = frozenset({"evaluation", "modes", "strides", "shape", "seeding", "inplace"})
+MODES = frozenset({"modes", "seeding", "evaluation", "strides", "shape", "endpoints", "keep_rate"})
+
+
+def evaluation(clues: Clues, name: str) -> Account:
+    """What is done in evaluation, where nothing should be."""
+    against = wrong = looked = 0
+    for p, x, y in clues.evaluated:
+        if y.shape != x.shape:
+            raise Unreadable("an output of another shape")
+        expected = clues.expected(p, x.shape)
+        match name:
+            case "drops":
+                fits = expected.allows(y) if expected.is_dropped(y).any() else np.zeros(y.shape, bool)
+            case "scales":
+                low, high = bounds(x * (1 - p), np.zeros_like(x), clues.case.dtype)
+                fits = (y >= low) & (y <= high)
+            case "divides":
+                low, high = bounds(x / (1 - p), np.zeros_like(x), clues.case.dtype)
+                fits = (y >= low) & (y <= high)
+        against += int(np.count_nonzero(~fits))
+        wrong += int(np.count_nonzero(y != x))
+        looked += x.size
+    seen = f"{wrong:,} of {looked:,} outputs in evaluation are not the input"
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen)
+
+
+def _mode(clues: Clues, *wanted: str) -> Account:
+    """Whether one function that is switched drops (d) or not (-) as in `wanted`, from either mode on."""
+    patterns = told(lambda: [_switched(clues, train) for train in (True, False)])()
+    seen = f"training, evaluation, training: {_say(patterns[0])} drops; from evaluation on: {_say(patterns[1])}"
+    right = patterns == ["d-d", "-d-"] or "?" in "".join(patterns)
+    return Account(6, 0.0 if tuple(patterns) == wanted else NEVER, 0.0 if right else NEVER, seen)
+
+
+def _say(pattern: str) -> str:
+    calls = [f"call {number}" for number, one in enumerate(pattern, 1) if one == "d"]
+    return " and ".join(calls) or "no call"
+
+
+def _switched(clues: Clues, first: bool) -> str:
+    caller = clues.caller()
+    x = filled(clues.contract, clues.case.dtype, clues.shape)
+    expected = clues.expected(EVEN, clues.shape)
+    call, pattern = caller.switch(EVEN), ""
+    for train in (first, not first, first):
+        y = caller.values(call(caller.native(x), train))
+        fits = y.shape == x.shape and expected.allows(y).all() and expected.is_dropped(y).any()
+        pattern += "-" if np.array_equal(y, x) else "d" if fits else "?"
+    return pattern
+
+
+HYPOTHESES = (
+    Hypothesis("evaluation_drops", "mode", "drops in evaluation", lambda c: evaluation(c, "drops"), EVALUATED),
+    Hypothesis(
+        "evaluation_scales", "mode", "multiplies by 1 − p in evaluation", lambda c: evaluation(c, "scales"), EVALUATED
+    ),
+    Hypothesis(
+        "evaluation_divides", "mode", "divides by 1 − p in evaluation", lambda c: evaluation(c, "divides"), EVALUATED
+    ),
+    Hypothesis("mode_of_first", "mode", "stays in the mode of its first call", lambda c: _mode(c, "ddd", "---"), MODES),
+    Hypothesis(
+        "mode_evaluation",
+        "mode",
+        "never drops again after a call in evaluation",
+        lambda c: _mode(c, "d--", "---"),
+        MODES,
+    ),
+    Hypothesis(
+        "mode_training",
+        "mode",
+        "ignores its mode: it drops in evaluation too",
+        lambda c: _mode(c, "ddd", "ddd"),
+        EVALUATED,
+    ),
+)

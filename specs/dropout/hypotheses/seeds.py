@@ -1,0 +1,240 @@
+"""Hypotheses about seeds: ignored, cut, related, or of no effect somewhere; and draws that begin alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from keeprate.specs.dropout.caller import Caller
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.hypotheses.clues import Clues, told
+from keeprate.specs.dropout.inputs import EVEN, filled, thousand
+from keeprate.specs.dropout.outcome import Mask, far_off
+from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
+
+BITS = (8, 16, 24, 30, 31)
+NARROW = 1 << 31  # seeds from here on a narrow framework may refuse
+BOUNDS = (0, 1, 2**32 - 1, 2**32, 2**48, 2**63 - 1)
+LAWS = frozenset({"seeding", "streams", "no_mask_twice"})
+
+
+def _account(fits: bool, broken: bool, looked: int, seen: str, **given: int | str) -> Account:
+    return Account(looked, 0.0 if fits else NEVER, NEVER if broken else 0.0, seen, dict(given))
+
+
+def _same(one: Mask, other: Mask) -> bool:
+    return bool(np.array_equal(one, other))
+
+
+def ignored(clues: Clues) -> Account:
+    """Whether no seed has an effect."""
+    pairs = [(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
+    other = [not _same(*pair) for pair in pairs]
+    fits = all(other) and not _same(*told(_twice)(clues))
+    return _account(fits, any(other), 3, "the same seed twice gave two masks, for each of three seeds")
+
+
+def _twice(clues: Clues) -> tuple[Mask, Mask]:
+    """The first masks of one function, or layer, after one seed twice."""
+    caller, shape = clues.caller(7), thousand(clues.contract)
+    one = clues.drawn(caller, 1, shape)
+    caller.seed(7)
+    return one, clues.drawn(caller, 1, shape)
+
+
+def made_anew(clues: Clues) -> Account:
+    """Whether a function, or layer, that is made anew draws otherwise after one seed."""
+    other = [not _same(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
+    seen = "after one seed a second function gave another mask than the first, and the first its own again"
+    return _account(all(other) and _same(*told(_twice)(clues)), any(other), 3, seen)
+
+
+def one_seed(clues: Clues) -> Account:
+    """Whether all seeds give one mask."""
+    masks = [clues.after(seed) for seed in (1, 2, 1000, 123456, 2**30 + 5)]
+    same = [_same(masks[0], mask) for mask in masks[1:]]
+    return _account(all(same), any(same), 5, "five seeds far apart gave one mask")
+
+
+def cut(clues: Clues, bits: str) -> Account:
+    """Whether only the low bits of a seed count, so many and no fewer."""
+    number, seeds = int(bits), (3, 77, 200)
+    same = [_same(clues.after(seed), clues.after(seed + 2**number)) for seed in seeds]
+    fewer = [_same(clues.after(seed), clues.after(seed + 2 ** (number - 1))) for seed in seeds]
+    seen = f"seeds s and s + 2^{number} gave one mask, for each of three s; s and s + 2^{number - 1} did not"
+    return _account(all(same) and not any(fewer), any(same), 3, seen, bits=number)
+
+
+def in_pairs(clues: Clues) -> Account:
+    """Whether the lowest bit of a seed is lost."""
+    even = [_same(clues.after(seed), clues.after(seed + 1)) for seed in (2, 80, 1000)]
+    odd = [_same(clues.after(seed), clues.after(seed + 1)) for seed in (3, 81, 1001)]
+    return _account(
+        all(even) and not any(odd), any(even + odd), 6, "seeds 2n and 2n + 1 gave one mask, 2n + 1 and 2n + 2 two"
+    )
+
+
+def ahead(clues: Clues) -> Account:
+    """Whether the next seed's first call is the second call of this one."""
+    same = [_same(clues.after(seed, 2)[1], clues.after(seed + 1)[0]) for seed in (5, 90, 1000)]
+    return _account(
+        all(same), any(same), 3, "call 2 after seed s and call 1 after s + 1 gave one mask, for each of three s"
+    )
+
+
+def a_row_ahead(clues: Clues) -> Account:
+    """Whether the next seed's mask is this one's, moved by a row."""
+    row = thousand(clues.contract)[1]
+    same = [_same(clues.after(s)[0, row:], clues.after(s + 1)[0, :-row]) for s in (5, 90, 1000)]
+    return _account(all(same), any(same), 3, "row r + 1 after seed s is row r after seed s + 1, for each of three s")
+
+
+def zero(clues: Clues, how: str) -> Account:
+    """Whether seed 0 is taken for none, or stops the generator."""
+    if how == "none":
+        other = not _same(clues.after(0), clues.after(0))
+        return _account(
+            _same(clues.after(1), clues.after(1)), other, 2, "seed 0 twice gave two masks, seed 1 twice one"
+        )
+    mask, usual = clues.after(0), clues.after(1)
+    stuck = bool(mask.all() or not mask.any())
+    seen = f"after seed 0 {'all' if mask.all() else 'none'} of {mask.size:,} entries are kept"
+    return _account(0.1 < usual.mean() < 0.9, stuck, mask.size, seen, how="keeps" if mask.all() else "drops")
+
+
+def at_bounds(clues: Clues) -> Account:
+    """What is wrong after seeds at which states and words of seeds have their bounds."""
+    seen: dict[int, Mask] = {}
+    wrong = []
+    for value in BOUNDS:
+        if value >= NARROW and not clues.caller().takes_seed(value):
+            continue
+        try:
+            mask = clues.after(value)
+        except Unreadable as error:
+            wrong.append(f"fails after seed {value:,}: {error}")
+            continue
+        bits = [(value ^ other) & -(value ^ other) for other in seen]
+        same = [o for o, bit in zip(seen, bits, strict=True) if bit < 1 << 32 and _same(seen[o], mask)]
+        if same:
+            wrong.append(f"gives seed {value:,} the mask of seed {same[0]:,}")
+        elif far_off(mask, EVEN):
+            wrong.append(f"keeps {mask.mean():.0%} of entries after seed {value:,} at p = 0.5")
+        seen[value] = mask
+    given = {"what": wrong[0]} if len(wrong) == 1 else {"what": ""}
+    return _account(len(wrong) == 1, bool(wrong), len(BOUNDS), f"so it was after one of {len(BOUNDS)} seeds", **given)
+
+
+def second_call(clues: Clues) -> Account:
+    """Whether seeding reaches the first call alone."""
+    one, other = clues.after(3, 2), clues.after(3, 2)
+    second = not _same(one[1], other[1])
+    return _account(
+        _same(one[0], other[0]), second, 2, "after one seed, twice, the first masks are one, and the second are two"
+    )
+
+
+def not_renewed(clues: Clues) -> Account:
+    """Whether what was drawn before a seed goes on after it, for a while."""
+
+    def drawn_before(number: int) -> Mask:
+        caller = clues.caller(9)
+        clues.drawn(caller, number, thousand(clues.contract))
+        caller.seed(4)
+        return clues.drawn(caller, 1, thousand(clues.contract)).ravel()
+
+    one, other = told(drawn_before)(1), told(drawn_before)(3)
+    again = _same(told(drawn_before)(1), one)
+    broken = not _same(one, other)
+    return _account(again, broken, one.size, "the first mask after a seed depends on how many were drawn before it")
+
+
+def draws_in(clues: Clues, mode: str) -> Account:
+    """Whether calls draw random numbers where they need none."""
+    x = filled(clues.contract, clues.case.dtype, thousand(clues.contract))
+
+    def before(caller: Caller) -> None:
+        p, train = (0.5, False) if mode == "evaluation" else (0.0, True)
+        caller.values(caller.call(caller.native(x), p, train))
+
+    plain, after, second = clues.after(6)[0], clues.after(6, 1, before)[0], clues.after(6, 2)[1]
+    moved, same = not _same(plain, after), _same(clues.after(6)[0], plain)
+    where = "a call in evaluation" if mode == "evaluation" else "a call at p = 0"
+    says = "that of the second call" if _same(after, second) else "another mask"
+    given = {"where": "in evaluation" if mode == "evaluation" else "at p = 0, where all is kept"}
+    return _account(
+        same and (after.mean() < 0.9), moved, 2, f"after a seed and {where} the first mask is {says}", **given
+    )
+
+
+def begins_alike(clues: Clues, kind: str) -> Account:
+    """Whether a second kind of call begins with the same draws as the first, after one seed."""
+    shape = thousand(clues.contract)
+
+    def both(seed: int) -> tuple[Mask, Mask]:
+        caller = clues.caller(seed)
+        one = clues.drawn(caller, 1, shape)
+        return clues.of_channels(one).ravel(), _other(clues, caller, kind).ravel()
+
+    pairs = [told(both)(seed) for seed in (11, 12, 13)]
+    same = [_same(one[: other.size], other[: one.size]) for one, other in pairs]
+    seen = f"after one seed the first mask of either kind is the same, in {sum(same)} of 3 seeds"
+    names = {"shape": "each shape", "dtype": "each dtype", "op": "each operator", "grad": "calls with a gradient"}
+    given = {"each": names.get(kind, "each layer or compiled function")}
+    return _account(all(same), any(same), 3, seen, **given)
+
+
+def _other(clues: Clues, caller: Caller, kind: str) -> Mask:
+    """The mask of the second kind of call; nothing is seeded."""
+    case, shape = clues.case, thousand(clues.contract)
+    contract, dtype, context = clues.contract, case.dtype, case.context
+    match kind:
+        case "shape":
+            shape = (shape[0] // 2, shape[1] * 2, *shape[2:])
+        case "dtype":
+            dtype = next((one for one in clues.backend.dtypes if one != dtype), dtype)
+        case "grad":
+            context = "grad"
+        case "op":
+            alike = [c for c in CONTRACTS.values() if c.granularity == contract.granularity and not c.writes]
+            alike.sort(key=lambda c: c.preserves_moments == contract.preserves_moments)
+            offered = [c for c in alike if c is not contract and callable(getattr(clues.backend, c.name, None))]
+            if not offered:
+                raise Unreadable("no other operator")
+            contract = offered[0]
+            shape = thousand(contract)
+    if kind == "dtype" and dtype == case.dtype:
+        raise Unreadable("no other dtype")
+    other = Clues(case.replace(op=contract.name, dtype=dtype, context=context), clues.backend, 0)
+    fresh = Caller(clues.backend, contract, dtype, context)
+    return other.of_channels(other.drawn(fresh, 1, shape))
+
+
+def _h(name: str, says: str, function: Callable[..., Account], *laws: str) -> Hypothesis:
+    return Hypothesis(name, "seed", says, function, LAWS | {*laws})
+
+
+HYPOTHESES = (
+    _h("seed_one", "gives one mask after every seed", one_seed),
+    _h("seed_ignored", "ignores its seed", ignored),
+    _h("made_anew", "draws otherwise, after one seed, in a function that is made anew", made_anew),
+    _h("seed_cut", "reads the low {bits} bits of a seed alone", cut),
+    _h("seed_pairs", "loses the lowest bit of a seed", in_pairs),
+    _h("seed_ahead", "gives seed s + 1 the draws of seed s, a call later", ahead, "calls"),
+    _h("seed_row", "gives seed s + 1 the draws of seed s, a row later", a_row_ahead, "neighbours", "calls"),
+    _h("seed_second", "is seeded for the first call alone", second_call),
+    _h("seed_zero", "takes seed 0 for none", partial(zero, how="none")),
+    _h("seed_stuck", "{how} everything after seed 0", partial(zero, how="stuck")),
+    _h("seed_bounds", "{what}", at_bounds),
+    _h("begins_alike", "begins alike for {each}, after one seed", begins_alike),
+    _h("not_renewed", "isn't set by a seed: what comes after it depends on what was drawn before", not_renewed),
+    _h("draws_in", "draws random numbers {where}", draws_in),
+)
+PARAMETERS: dict[str, Iterable[Any]] = {
+    "seed_cut": BITS,
+    "begins_alike": ("twin", "shape", "dtype", "op", "grad"),
+    "draws_in": ("evaluation", "zero"),
+}

@@ -1,0 +1,202 @@
+"""Hypotheses about values: what a kept entry, and a dropped one of alpha dropout, is made into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
+from keeprate.specs.dropout.rounding import Floats, bounds, representable
+from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+
+LIMIT = 1.7580993408473766  # SELU(x) → −LIMIT as x → −∞ (Klambauer et al. 2017)
+NARROW = ("bfloat16", "float16", "float32")
+VALUES = frozenset(
+    {"outcomes", "moments", "strides", "shape", "inplace", "modes", "concurrency", "arguments", "gradient"}
+)
+FOLLOWS = frozenset({"keep_rate", "data", "seeding"})  # where a wrong value is read as another mask
+Pair = tuple[Floats, Floats]  # what a kept element becomes, and a dropped one
+
+
+def affine(p: float, limit: float = LIMIT) -> tuple[float, float]:
+    """Alpha dropout's a and b: x becomes a·x + b."""
+    a = 1 / math.sqrt((limit**2 * p + 1) * (1 - p))
+    return a, limit * a * p
+
+
+def _scaled(scale: float, x: Floats) -> Pair:
+    return x * scale, np.zeros_like(x)
+
+
+def _line(a: float, b: float, d: float, x: Floats) -> Pair:
+    return a * x + b, np.full_like(x, a * d + b)
+
+
+def _narrow(value: float, dtype: str) -> float:
+    return float(representable(value, dtype))
+
+
+SCALES: dict[str, Callable[[float, str], float]] = {
+    "none": lambda p, _: 1.0,
+    "by_p": lambda p, _: 1 / p,
+    "twice": lambda p, _: (1 - p) ** -2,
+    "by_keep": lambda p, _: 1 - p,
+    **{f"guarded{n}": lambda p, _, n=n: 1 / (1 - p + 10.0**-n) for n in range(4, 13)},  # type: ignore[misc]
+    **{f"rounded_{d}": lambda p, _, d=d: _narrow(1 / (1 - p), d) for d in NARROW},  # type: ignore[misc]
+    **{f"of_{d}": lambda p, _, d=d: 1 / _narrow(1 - _narrow(p, d), d) for d in NARROW},  # type: ignore[misc]
+}
+ALPHAS: dict[str, Callable[[float, Floats], Pair]] = {
+    "exchanged": lambda p, x: _line(*affine(1 - p), -LIMIT, x),
+    "no_limit": lambda p, x: _line(*affine(p), 0.0, x),
+    "minus_shift": lambda p, x: _line(affine(p)[0], -affine(p)[1], -LIMIT, x),
+    "no_shift": lambda p, x: _line(affine(p)[0], 0.0, -LIMIT, x),
+    "no_scale": lambda p, x: _line(1.0, p * LIMIT, -LIMIT, x),
+    "three_digits": lambda p, x: _line(*affine(p, 1.76), -1.76, x),
+    "plain": lambda p, x: _scaled(1 / (1 - p), x),
+}
+
+
+def _tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
+    """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right."""
+    wrong = against = looked = 0
+    at, right, example = [], [], ""
+    for one in clues.outputs:
+        allowed = one.expected.allows(one.y)
+        kept, dropped = predict(one)
+        zero = predict(one._replace(x=np.zeros_like(one.x)))[0]
+        fits = np.zeros(one.y.shape, bool)
+        for values in (kept, dropped):
+            low, high = bounds(values, zero, clues.case.dtype)
+            fits |= (one.y >= low) & (one.y <= high)
+        looked += one.y.size
+        if allowed.all():
+            right += [one.p] if not fits.all() else []
+            continue
+        wrong += int(np.count_nonzero(~allowed))
+        against += int(np.count_nonzero(~fits))
+        at.append(one.p)
+        if not example:
+            place = np.unravel_index(int(np.argmin(allowed)), one.y.shape)
+            digits = _digits(one.y[place], one.expected.kept[place])
+            example = f"at p = {one.p:g} input {one.x[place]:.6g} gave {digits[0]}, PyTorch {digits[1]}"
+    where = f" at p = {', '.join(f'{p:g}' for p in at)}" if right else ""
+    seen = f"all {looked:,} outputs are as this predicts: {example}"
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"at": where, "what": words})
+
+
+def _digits(one: float, other: float) -> tuple[str, str]:
+    """Two numbers with as many digits as tell them apart."""
+    for digits in range(4, 18):
+        texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def scale(clues: Clues, name: str) -> Account:
+    """Whether kept entries are scaled so."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("it is no scale alone")
+    eps = f"1/(1 − p + 1e-{name.removeprefix('guarded')})" if name.startswith("guarded") else ""
+    dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "of_")) else ""
+    words = {
+        "none": "doesn't scale kept entries by 1/(1 − p)",
+        "by_p": "scales kept entries by 1/p, not by 1/(1 − p)",
+        "twice": "scales kept entries by 1/(1 − p) twice",
+        "by_keep": "multiplies kept entries by 1 − p, and doesn't divide by it",
+        eps: f"scales kept entries by {eps}, not by 1/(1 − p)",
+        f"rounded_{dtype}": f"rounds the scale 1/(1 − p) to {dtype}",
+        f"of_{dtype}": f"rounds 1 − p to {dtype} before it divides by it",
+    }[eps or name]
+    if name == "by_p" and _keeps_with_p(clues):
+        words = "takes p for the probability of keeping: it keeps with p, and scales by 1/p"
+    return _tested(clues, lambda one: _scaled(SCALES[name](one.p, clues.case.dtype), one.x), words)
+
+
+def _keeps_with_p(clues: Clues) -> bool:
+    """Whether entries are kept with probability p; one of each channel is looked at."""
+    shape = clues.contract.mask_shape(clues.outputs[0].y.shape)
+    counts, q = [], []
+    for one in clues.outputs[: len(RATES)]:
+        channels = one.y.reshape(*shape, -1)[..., 0]
+        kept = int(np.count_nonzero(channels))
+        counts.append((kept, channels.size - kept))
+        q.append((one.p, 1 - one.p))
+    return Tally(("kept", "dropped"), counts, np.array(q)).log10_e < 3
+
+
+def alpha(clues: Clues, name: str) -> Account:
+    """Whether alpha dropout's constants are these."""
+    if not clues.contract.preserves_moments:
+        raise Unreadable("it is no alpha dropout")
+    words = {
+        "exchanged": "exchanges p and 1 − p in alpha dropout's constants",
+        "no_limit": "sets dropped entries to 0 in place of −1.758, before alpha dropout's scale and shift",
+        "minus_shift": "shifts by −b, not by b: the mean is not kept",
+        "no_shift": "scales and doesn't shift: the mean is not kept",
+        "no_scale": "shifts and doesn't scale: the variance is not kept",
+        "three_digits": "takes 1.76 for alpha dropout's constant 1.7580993",
+        "plain": "does ordinary dropout in place of alpha dropout",
+    }[name]
+    return _tested(clues, lambda one: ALPHAS[name](one.p, one.x), words)
+
+
+def narrow(clues: Clues, dtype: str) -> Account:
+    """Whether inputs, or results, are rounded to a narrower dtype."""
+    if clues.contract.preserves_moments or dtype == clues.case.dtype:
+        raise Unreadable("not narrower")
+
+    def of_input(one: Output) -> Pair:
+        return _scaled(1 / (1 - one.p), representable(one.x, dtype))
+
+    def of_result(one: Output) -> Pair:
+        return representable(_scaled(1 / (1 - one.p), one.x)[0], dtype), np.zeros_like(one.x)
+
+    first = _tested(clues, of_input, f"rounds its input to {dtype}")
+    return first if first.accepted else _tested(clues, of_result, f"rounds its result to {dtype}")
+
+
+def by_count(clues: Clues) -> Account:
+    """Whether each call divides by the part that it happens to keep."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("it is no scale alone")
+
+    def predict(one: Output) -> Pair:
+        kept = float((one.y != 0).mean())
+        return _scaled(1 / max(kept, 1e-9), one.x)
+
+    return _tested(clues, predict, "divides kept entries by the part that the call happens to keep, not by 1 − p")
+
+
+def nearly(clues: Clues) -> Account:
+    """Whether outputs are PyTorch's but for more than rounding: by up to a hundredth."""
+    off, wrong, looked = 0.0, 0, 0
+    for one in clues.outputs:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            size = np.maximum(np.abs(one.expected.kept), 1e-30)
+            each = np.minimum(np.abs(one.y - one.expected.kept), np.abs(one.y - one.expected.dropped)) / size
+        far = each[~one.expected.allows(one.y)]
+        looked += one.y.size
+        wrong += far.size
+        off = max(off, float(np.nanmax(far, initial=0.0)), 1.0 * bool(np.isnan(far).any()))
+    seen = f"{wrong:,} of {looked:,} outputs are off by more than rounding allows in {clues.case.dtype}"
+    against = 0.0 if off < 0.01 else NEVER
+    return Account(looked, against, NEVER if wrong else 0.0, seen, {"off": f"{off:.1e}"})
+
+
+HYPOTHESES = (
+    Hypothesis("scale", "value", "{what}{at}", scale, VALUES | FOLLOWS),
+    Hypothesis("alpha", "value", "{what}{at}", alpha, VALUES | FOLLOWS),
+    Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | FOLLOWS | {"evaluation"}),
+    Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES | FOLLOWS),
+    Hypothesis(
+        "nearly",
+        "value",
+        "computes outputs that are off by up to {off}, relatively",
+        nearly,
+        VALUES | FOLLOWS,
+        vague=True,
+    ),
+)

@@ -1,0 +1,91 @@
+"""Hypotheses: each is accepted of a backend that has its fault, and of none of the others."""
+
+from pathlib import Path
+
+import pytest
+
+from keeprate.harness.protocol.engine import Job, run
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.hypotheses import every, facts
+from keeprate.specs.dropout.hypotheses.clues import standard
+
+MUTANTS = Path(__file__).parents[1] / "mutants"
+SUITE = load_suite("dropout")
+DRAWN = [one for one in every.HYPOTHESES if one.function is not None and one.name != "fact"]
+# Of each of these what is true of it at the usual shape, the first of which is named; of what is vague nothing is said.
+BEGINS = {f"begins_alike:{kind}" for kind in ("op", "dtype", "grad", "twin", "shape")}
+ACCEPTED = {
+    ("shared", "OneForTheBatch", "dropout", "eager"): ("shared_axis:0", {"period:call"}),
+    ("shared", "WholeSamples", "feature_dropout", "eager"): ("shared_axis:1", set()),
+    ("correlated", "FourTogether", "dropout", "eager"): ("shared_groups:4", {"shared_groups:2"}),
+    ("shared", "SeededInEachCall", "dropout", "eager"): (
+        "alike_first", {"alike_later", "period:calls", "fixed_number:call"} | BEGINS),
+    ("shared", "CallsInPairs", "dropout", "eager"): ("alike_pairs", {"alike_later"} | BEGINS),
+    ("shared", "CallsOfOneStream", "dropout", "eager"): ("moved", set()),
+    ("correlated", "PeriodOfAThousand", "dropout", "eager"): ("period:call", {"period:calls", "moved"}),
+    ("rate", "FixedCount", "dropout", "eager"): ("fixed_number:call", set()),
+    ("rate", "FavouredLane", "dropout", "eager"): ("lane:8", {"lane:4"}),
+    ("rate", "TailKept", "dropout", "eager"): ("kept_tail", set()),
+    ("scale", "NotScaled", "dropout1d", "eager"): ("scale:none", {"slope:unscaled"}),
+    ("scale", "ScaledByOneOverP", "dropout", "eager"): ("scale:by_p", set()),
+    ("dtypes", "ThroughBrain", "dropout2d", "eager"): ("narrow:bfloat16", set()),
+    ("alpha", "RatesExchanged", "alpha_dropout", "eager"): ("alpha:exchanged", set()),
+    ("alpha", "PlainDropout", "alpha_dropout", "eager"): ("alpha:plain", {"slope:plain"}),
+    ("gradients", "Redrawn", "dropout2d", "grad"): ("own_mask", set()),
+    ("gradients", "NotMasked", "dropout_", "grad"): ("slope:unmasked", set()),
+    ("gradients", "ScaledByP", "dropout", "grad"): ("slope:by_p", set()),
+    ("gradients", "ReadOffTheOutput", "dropout", "grad"): ("read_off", set()),
+    ("contexts", "OneForAllRows", "dropout", "vmap"): ("alike_rows", {"alike_later"}),
+    ("modes", "DropsInEvaluation", "dropout", "eager"): ("evaluation_drops", {"mode_training", "draws_in:evaluation"}),
+    ("seeds", "SeedIgnored", "dropout", "eager"): ("seed_ignored", set()),
+    ("seeds", "AlwaysOneSeed", "dropout2d", "eager"): ("seed_one", set()),
+    ("seeds", "ThirtyOneBitSeed", "dropout", "eager"): ("seed_cut:31", set()),
+    ("seeds", "WordsAdded", "dropout", "eager"): ("seed_bounds", set()),
+    ("channels", "ElementMask", "dropout2d", "eager"): ("by_element", set()),
+    ("channels", "MiddleAxis", "dropout3d", "eager"): ("by_axis", set()),
+    ("plain", "Plain", "dropout", "eager"): ("", set()),
+    ("plain", "Plain", "feature_alpha_dropout", "grad"): ("", set()),
+    ("faithful", "Selecting", "dropout", "eager"): ("", set()),
+}  # fmt: skip
+
+
+def accounts(file, name, op, context, seed):
+    """How every hypothesis fares at the usual shape, by name; those that have nothing to look at left out."""
+    backend = getattr(find(str(MUTANTS / f"{file}.py"), group="", kind="module"), name)()
+    dtype = backend.dtypes[0]
+    names = [name for one in DRAWN for name in every._names(one)]
+    case = every._case(op, dtype, context, "clues", standard(CONTRACTS[op]), names)
+    result = run(SUITE, backend, Job("backend", case, seed, dict.fromkeys(case.findings)))
+    assert not result.error
+    return {text.split("/")[1]: account for text, account in result.evidence.items()}
+
+
+@pytest.mark.parametrize("place", ACCEPTED, ids=lambda place: f"{place[1]}-{place[2]}-{place[3]}")
+def test_of_a_fault_the_hypothesis_that_is_true_is_accepted_and_no_other(place, fresh_seed):
+    """A statistical hypothesis that is false is accepted of these with a probability below 10⁻⁹."""
+    vague = {one.name for one in DRAWN if one.vague}
+    found = [name for name, one in accounts(*place, fresh_seed).items() if one.accepted]
+    named = [name for name in found if name.partition(":")[0] not in vague]
+    true, as_well = ACCEPTED[place]
+    assert (named[0] if named else "") == true
+    assert set(named) <= {true} | as_well
+
+
+def test_no_hypothesis_has_the_name_of_a_law():
+    assert {one.name for one in every.HYPOTHESES}.isdisjoint(SUITE.by_name)
+    assert len({one.name for one in every.HYPOTHESES}) == len(every.HYPOTHESES)
+
+
+def test_what_a_hypothesis_explains_are_laws():
+    for one in every.HYPOTHESES:
+        assert one.laws | one.diluted <= SUITE.by_name.keys(), one.name
+
+
+def test_single_calls_are_told_apart_by_one_feature_or_two():
+    calls = [{"at p = 1": one, "in evaluation": two} for one in (True, False) for two in (True, False)]
+    assert facts._told_apart(calls, {0, 1}) == " at p = 1"
+    assert facts._told_apart(calls, {0}) == " at p = 1 in evaluation"
+    assert facts._told_apart(calls, {0, 1, 2, 3}) == ""
+    assert facts._told_apart(calls, {0, 3}) is None
