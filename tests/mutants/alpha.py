@@ -11,6 +11,7 @@ class RatesExchanged(Plain):
     """a is computed with p and 1 − p exchanged: right at 1/2 alone. H1."""
 
     meant_for = "outcomes"
+    cause = "alpha:exchanged"
     ops = ("alpha_dropout", "feature_alpha_dropout")
 
     def affine(self, p, dtype):
@@ -21,6 +22,7 @@ class ZeroForTheLimit(Plain):
     """A dropped entry becomes 0 in place of −1.758. H1."""
 
     meant_for = ("outcomes", "moments:mean")
+    cause = "alpha:no_limit"
     ops = ("alpha_dropout",)
 
     def affine(self, p, dtype):
@@ -32,6 +34,7 @@ class ShiftedTheOtherWay(Plain):
     """b has the wrong sign: the mean is not kept. H1."""
 
     meant_for = "moments:mean"
+    cause = "alpha:minus_shift"
     ops = ("alpha_dropout",)
 
     def affine(self, p, dtype):
@@ -43,6 +46,7 @@ class VarianceNotKept(Plain):
     """a is 1, and b keeps the mean alone. H1."""
 
     meant_for = "moments:variance"
+    cause = "alpha:no_scale"
     ops = ("feature_alpha_dropout",)
 
     def affine(self, p, dtype):
@@ -53,6 +57,7 @@ class ThreeDigits(Plain):
     """The limit is 1.76. H1."""
 
     meant_for = "outcomes"
+    cause = "alpha:three_digits"
     ops = ("alpha_dropout",)
 
     def affine(self, p, dtype):
@@ -64,6 +69,7 @@ class NarrowConstants(Plain):
     """a and b are computed in float16. H1, K2."""
 
     meant_for = "outcomes"
+    cause = "nearly"
     ops = ("alpha_dropout",)
     dtypes = ("float16",)
 
@@ -77,6 +83,7 @@ class PlainDropout(Plain):
     """Alpha dropout is dropout. H1."""
 
     meant_for = ("outcomes", "moments:variance")
+    cause = "alpha:plain"
     ops = ("alpha_dropout",)
 
     def mapped(self, x, mask, p):

@@ -10,6 +10,7 @@ class ElementMask(Plain):
     """A channel operator draws for each element. M1."""
 
     meant_for = "constancy"
+    cause = "by_element"
     ops = ("dropout2d", "feature_alpha_dropout")
 
     def channels(self, x):
@@ -21,6 +22,7 @@ class LastAxis(Plain):
     """Takes the last axis for the channels. M1."""
 
     meant_for = "constancy"
+    cause = "by_axis"
     ops = ("dropout3d",)
 
     def channels(self, x):
@@ -32,6 +34,7 @@ class UnbatchedAsBatched(Plain):
     """An input without a batch axis is read as a batch: its rows are dropped singly. M1."""
 
     meant_for = ("constancy", "shape")
+    cause = "by_element"
     ops = ("dropout1d", "dropout3d")
 
     def channels_of_one(self, x):
@@ -42,6 +45,7 @@ class StepByStep(Plain):
     """Variational dropout draws a mask for each step. No row: the reference's note on reuse of masks."""
 
     meant_for = "constancy"
+    cause = "by_element"
     ops = ("variational_dropout",)
 
     def variational_dropout(self, x, p, train):
@@ -52,6 +56,7 @@ class BatchedAsUnbatched(Plain):
     """Rank 3 in `dropout2d` is read as one sample: (N, C, L) drops whole samples. M2."""
 
     meant_for = ("constancy", "shape", "neighbours")
+    cause = "shared_axis:1"
     ops = ("dropout2d",)
 
     def channels(self, x):
@@ -62,6 +67,7 @@ class NoRankRefused(Plain):
     """A vector is taken for a batch of channels. M1, J4."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("feature_dropout",)
 
     def channels(self, x):
@@ -72,6 +78,7 @@ class PlanesInBlocks(Plain):
     """Planes of more than 1,024 elements are drawn in blocks of 1,024. N3, M1."""
 
     meant_for = "constancy"
+    cause = "by_axis"
     ops = ("dropout2d",)
 
     def mask(self, x, shape, p):
@@ -96,6 +103,7 @@ class OneChannelByElement(Plain):
     """An input with one channel is taken for one without: its elements are dropped. M1."""
 
     meant_for = "constancy"
+    cause = "by_element"
     ops = ("dropout2d",)
 
     def channels(self, x):
@@ -107,6 +115,7 @@ class MiddleAxis(Plain):
     """The mask varies along the second of three spatial axes. M1."""
 
     meant_for = "outcomes"
+    cause = "by_axis"
     ops = ("dropout3d",)
 
     def channels(self, x):

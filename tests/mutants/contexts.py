@@ -33,6 +33,7 @@ class Frozen(Plain):
     """A compiled function keeps the mask of its first call: the key is made when it is traced. A4, A5."""
 
     meant_for = ("calls", "no_stretch_twice")
+    cause = "alike_first"
     ops = ("dropout", "feature_dropout")
     where = "compile"
 
@@ -62,6 +63,7 @@ class Captured(Plain):
     """A compiled function draws anew once, then replays: the first call looks right, and so does the second. A6."""
 
     meant_for = "no_stretch_twice"
+    cause = "alike_later"
     ops = ("dropout2d",)
     where = "compile"
 
@@ -81,6 +83,7 @@ class CompiledInFours(Compiled):
     """Compiled, four neighbours share a draw. C1."""
 
     meant_for = "blocks"
+    cause = "shared_groups:4"
     ops = ("dropout", "dropout2d")
     where = "compile"
 
@@ -97,6 +100,7 @@ class CompiledInBytes(Compiled):
     """Compiled, the keep rate is rounded to 1/256. E7."""
 
     meant_for = "keep_rate"
+    cause = "rate:256_up"
     ops = ("dropout",)
     where = "compile"
 
@@ -108,6 +112,7 @@ class CompiledReservesBlocks(Compiled):
     """Compiled, a call reserves whole blocks of 1,024 numbers, rounded down: the next begins with its tail. C2."""
 
     meant_for = "all_shifts"
+    cause = "moved"
     ops = ("dropout", "dropout2d")
     where = "compile"
 
@@ -127,6 +132,7 @@ class CompiledAtZero(Compiled):
     """Compiled, p = 0 drops everything: a comparison was rewritten. E3, E4."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("alpha_dropout",)
     where = "compile"
 
@@ -138,6 +144,7 @@ class CompiledScale(Compiled):
     """Compiled, the scale is formed in half precision. G5."""
 
     meant_for = "outcomes"
+    cause = "scale:rounded_float16"
     ops = ("dropout",)
     where = "compile"
 
@@ -150,6 +157,7 @@ class CompiledWide(Compiled):
     """Compiled, the result is float64. K1."""
 
     meant_for = "dtype"
+    cause = "fact"
     ops = ("dropout3d",)
     where = "compile"
 
@@ -161,6 +169,7 @@ class CompiledBackward(Compiled):
     """Compiled, the backward pass draws a mask of its own: the saved state was optimised away. D3."""
 
     meant_for = "gradient"
+    cause = "own_mask"
     ops = ("dropout", "feature_alpha_dropout")
     where = "compile"
 
@@ -177,6 +186,7 @@ class ModeOfTheTrace(Plain):
     """A compiled function has the mode in which it was first called, for ever. I4, I5."""
 
     meant_for = "modes"
+    cause = "mode_of_first"
     ops = ("dropout", "alpha_dropout")
     where = "compile"
 
@@ -194,6 +204,7 @@ class LayerOfTheTrace(Plain):
     """A layer compiled in training goes on dropping in evaluation. I4."""
 
     meant_for = "modes"
+    cause = "mode_of_first"
     ops = ("dropout",)
     where = "compile+module"
 
@@ -213,6 +224,7 @@ class OneForAllRows(Plain):
     """Mapped, all rows have one mask. B1."""
 
     meant_for = ("calls", "no_stretch_twice")
+    cause = "alike_rows"
     ops = ("dropout", "dropout1d")
     where = "vmap"
 
@@ -294,6 +306,7 @@ class MappedBackward(Plain):
     """Mapped, the gradient of each row has the mask of the first. B1, D1."""
 
     meant_for = "gradient"
+    cause = "of_first_row"
     ops = ("dropout",)
     where = "vmap"
 
@@ -310,6 +323,7 @@ class Redone(Plain):
     """A checkpoint draws another mask when it runs again. D1, D2."""
 
     meant_for = "gradient"
+    cause = "own_mask"
     ops = ("dropout", "dropout2d", "alpha_dropout")
     where = "checkpoint"
 
@@ -325,6 +339,7 @@ class Redone(Plain):
 class RedoneWhereCompiled(Redone):
     """A checkpoint inside a compiled function draws another mask when it runs again. D3."""
 
+    cause = "own_mask"
     where = "compile+checkpoint"
     ops = ("dropout",)
     compiling = False
@@ -348,6 +363,7 @@ class RateOfACheckpoint(Plain):
     """In a checkpoint the keep rate is 1 − p²: dropped entries are drawn again. E8."""
 
     meant_for = "keep_rate"
+    cause = "rate:again"
     ops = ("dropout", "feature_dropout")
     where = "checkpoint"
     inside = False
@@ -371,6 +387,7 @@ class LayerForgetsEvaluation(Plain):
     """A layer ignores its mode. I1."""
 
     meant_for = ("evaluation", "modes")
+    cause = "evaluation_drops"
     ops = ("dropout2d",)
     where = "module"
 
@@ -384,6 +401,7 @@ class NeverDropsAgain(Plain):
     """A layer that was once in evaluation stays there. I2."""
 
     meant_for = "modes"
+    cause = "mode_evaluation"
     ops = ("dropout", "feature_alpha_dropout")
     where = "module"
 
@@ -401,6 +419,7 @@ class LayerKeepsP(Plain):
     """A layer takes p for the probability of keeping. F1, F2."""
 
     meant_for = ("keep_rate", "outcomes")
+    cause = "scale:by_p"
     ops = ("dropout",)
     where = "module"
 
@@ -412,6 +431,7 @@ class LayerRefusesOne(Plain):
     """A layer refuses p = 1. J2."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("dropout3d",)
     where = "module"
 
@@ -425,6 +445,7 @@ class LayerOfOneMask(Plain):
     """A layer draws its mask when it is made. A1, A4."""
 
     meant_for = ("calls", "no_stretch_twice")
+    cause = "alike_first"
     ops = ("alpha_dropout",)
     where = "module"
 
@@ -447,6 +468,7 @@ class ThreadsAlike(Plain):
     """Every fresh thread begins where seeding did. B8."""
 
     meant_for = ("streams", "no_stretch_twice")
+    cause = "alike_first"
     ops = ("dropout", "dropout1d")
     where = "thread"
 
@@ -496,6 +518,7 @@ class ThreadsTakeOver(Plain):
     """A fresh thread repeats half of what the thread before drew. B3, C2."""
 
     meant_for = "streams"
+    cause = "correlated:calls"
     ops = ("dropout",)
     where = "thread"
 
@@ -622,6 +645,7 @@ class LayersAlike(Owned):
     """Each layer has a generator of its own, begun with the seed: two layers drop alike. A4, B4."""
 
     meant_for = "streams:twin"
+    cause = "begins_alike:twin"
     ops = ("dropout",)
     where = "module"
 
@@ -633,6 +657,7 @@ class CompiledAlike(Owned):
     """Each compiled function has a generator of its own, begun with the seed. A5, A6."""
 
     meant_for = "streams:twin"
+    cause = "begins_alike:twin"
     ops = ("alpha_dropout",)
     where = "compile"
 
@@ -669,6 +694,7 @@ class CompiledUnseeded(Unseeded):
     """A compiled function draws from a generator that no seed reaches. O10."""
 
     meant_for = "seeding"
+    cause = "seed_ignored"
     ops = ("dropout", "feature_dropout")
     where = "compile"
 
@@ -680,6 +706,7 @@ class MappedUnseeded(Unseeded):
     """Mapped, rows are drawn from a generator that no seed reaches. O10."""
 
     meant_for = "seeding"
+    cause = "seed_ignored"
     ops = ("dropout1d",)
     where = "vmap"
 
@@ -691,6 +718,7 @@ class RecomputedUnseeded(Unseeded):
     """In a checkpoint masks come from a generator that no seed reaches. O10."""
 
     meant_for = "seeding"
+    cause = "seed_ignored"
     ops = ("alpha_dropout",)
     where = "checkpoint"
 
@@ -702,6 +730,7 @@ class WrittenUnseeded(Unseeded):
     """The in-place form draws from a generator that no seed reaches. O8."""
 
     meant_for = "seeding"
+    cause = "seed_ignored"
     ops = ("dropout",)
     where = "inplace"
 
@@ -714,6 +743,7 @@ class LayerSeededOnce(Plain):
     """A layer has a generator of its own, begun when the layer is made: later seeds don't reach it. O3."""
 
     meant_for = "seeding"
+    cause = "not_renewed"
     ops = ("dropout", "dropout2d")
     where = "module"
 
@@ -734,6 +764,7 @@ class CompiledInOrder(Owned):
     """The key of a compiled function follows from how many were compiled before: made anew, it draws otherwise. O7."""
 
     meant_for = "seeding"
+    cause = "made_anew"
     ops = ("dropout",)
     where = "compile"
     made = 0

@@ -10,6 +10,7 @@ class FourTogether(Plain):
     """Each draw is used for four neighbours. C1."""
 
     meant_for = ("neighbours", "blocks")
+    cause = "shared_groups:4"
     ops = ("dropout", "dropout2d")
 
     def uniform(self, size):
@@ -89,6 +90,7 @@ class PeriodOfAThousand(Plain):
     """The stream repeats after 1,009 draws, a prime that no fixed lag is near. C4, C5."""
 
     meant_for = "all_lags"
+    cause = "period:call"
     ops = ("dropout",)
     period = 1009
 
@@ -106,6 +108,7 @@ class PeriodOfEightCalls(PeriodOfAThousand):
     """The stream repeats after 2¹⁹ draws. C4."""
 
     meant_for = "no_mask_twice"
+    cause = "period:calls"
     period = 1 << 19
 
 
@@ -113,6 +116,7 @@ class LaggedEcho(Plain):
     """One entry in eight repeats the one 777 before it. C5."""
 
     meant_for = "all_lags"
+    cause = "correlated:call"
     ops = ("dropout",)
 
     def uniform(self, size):
@@ -126,6 +130,7 @@ class BlocksOverlap(Plain):
     """Each block of 256 threads begins with the last four numbers of the block before. C2."""
 
     meant_for = "neighbours:4"
+    cause = "correlated:call"
     ops = ("dropout", "dropout2d")
 
     def uniform(self, size):
@@ -139,6 +144,7 @@ class RowsOverlap(Plain):
     """Row 2k + 1 of 1,024 entries begins with the last sixteenth of row 2k's, row 2k + 2 with none of 2k + 1's. C2."""
 
     meant_for = "neighbours:64"
+    cause = "correlated:call"
     ops = ("dropout",)
 
     def uniform(self, size):
@@ -152,6 +158,7 @@ class CounterWraps(Plain):
     """The counter has fifteen bits: entries 32,768 apart are one draw. C4, N4."""
 
     meant_for = "neighbours"
+    cause = "period:call"
     ops = ("dropout",)
 
     def uniform(self, size):
@@ -162,6 +169,7 @@ class ThreadNumberWraps(Plain):
     """The number of a thread has twenty bits: entries 2²⁰ apart are one draw. C4, N4."""
 
     meant_for = "no_stretch_twice"
+    cause = ("correlated:call", "period:call")
     ops = ("dropout", "dropout2d")
 
     def uniform(self, size):
@@ -172,6 +180,7 @@ class TailFromHead(Plain):
     """What is left over after the last whole 1,024 entries is copied from the head. C4, N3."""
 
     meant_for = ("neighbours", "all_lags", "blocks")
+    cause = "copied_tail:1024"
     ops = ("dropout",)
 
     def uniform(self, size):
@@ -186,6 +195,7 @@ class ColumnsAlike(Plain):
     """One entry in four of a row is taken from the row above. B1."""
 
     meant_for = "neighbours"
+    cause = "correlated:call"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -214,6 +224,7 @@ class LanesOfTwo(Plain):
     """Sizes that 2 divides and 4 doesn't go by twos, and both take one draw. C1."""
 
     meant_for = "blocks"
+    cause = "shared_groups:2"
     ops = ("dropout",)
 
     def uniform(self, size):

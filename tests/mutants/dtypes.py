@@ -8,6 +8,7 @@ class Promoted(Plain):
     """A Python float times a boolean mask is float32, and so is the result. K1."""
 
     meant_for = "dtype"
+    cause = "fact"
     ops = ("dropout",)
     dtypes = ("float16",)
 
@@ -19,6 +20,7 @@ class PromotedAtOne(Plain):
     """Zeros at p = 1 are float32, whatever the input is. K1, J1."""
 
     meant_for = "dtype"
+    cause = "fact"
     ops = ("dropout",)
     dtypes = ("float64",)
 
@@ -32,6 +34,7 @@ class PromotedInEvaluation(Plain):
     """Evaluation returns float32. K1."""
 
     meant_for = "dtype"
+    cause = "fact"
     ops = ("alpha_dropout",)
     dtypes = ("bfloat16",)
 
@@ -43,6 +46,7 @@ class ThroughSingle(Plain):
     """A float64 input is made float32 before the product, which is float64. K1."""
 
     meant_for = "outcomes"
+    cause = "narrow:float32"
     ops = ("dropout",)
     dtypes = ("float64",)
 
@@ -54,6 +58,7 @@ class EvaluatedThroughSingle(Plain):
     """In evaluation a float64 input goes through float32. K1."""
 
     meant_for = "evaluation"
+    cause = "fact"
     ops = ("dropout",)
     dtypes = ("float64",)
 
@@ -65,6 +70,7 @@ class ThroughBrain(Plain):
     """A float32 input is rounded to bfloat16 before the product, as on units for matrices. K1."""
 
     meant_for = "outcomes"
+    cause = "narrow:bfloat16"
     ops = ("dropout2d",)
     dtypes = ("float32",)
 
@@ -76,6 +82,7 @@ class TakesIntegers(Plain):
     """Integers are scaled and rounded down. No row: nobody has reported it yet."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout", "dropout_", "feature_alpha_dropout")
 
     def check_dtype(self, x):
@@ -87,6 +94,7 @@ class TakesComplex(Plain):
     """Complex numbers are taken for pairs of floats. No row: nobody has reported it yet."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout2d",)
 
     def check_dtype(self, x):
@@ -98,6 +106,7 @@ class PromotedByP(Plain):
     """A NumPy scalar for p is stronger than the input: the result is float64. K1."""
 
     meant_for = "dtype"
+    cause = "fact"
     ops = ("dropout", "dropout3d")
     promotes = False
 
@@ -113,6 +122,7 @@ class TakesFloatsAlone(Plain):
     """p must be a Python number: numpy.float32 is none. J1."""
 
     meant_for = ("outcomes", "arguments")
+    cause = "fact"
     ops = ("dropout",)
 
     def check(self, p, train):
@@ -125,6 +135,7 @@ class ThresholdOfHalf(Plain):
     """A threshold is formed in p's own type: in half precision it overflows, and every word is above it. E1."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout", "alpha_dropout", "dropout1d")
     half = False
 
@@ -140,6 +151,7 @@ class CastToAnInteger(Plain):
     """What is no Python float is taken for a whole number: p as an array is 0. J1, K2."""
 
     meant_for = "outcomes"
+    cause = "fact"
     ops = ("dropout2d",)
 
     def apply(self, x, p, *others):
@@ -150,6 +162,7 @@ class ScaleOutOfRange(Plain):
     """Near p = 1 the scale can't be packed into half precision, and raises. J1."""
 
     meant_for = "outcomes"
+    cause = "fact"
     ops = ("dropout",)
     dtypes = ("float16",)
 
@@ -163,6 +176,7 @@ class WidenedWhereTheScaleOverflows(Plain):
     """Where the scale overflows in half precision, the result is float32. K1."""
 
     meant_for = "dtype"
+    cause = "fact"
     ops = ("dropout1d",)
     dtypes = ("float16",)
 

@@ -8,6 +8,7 @@ class RarelyAtZero(Plain):
     """Goes through the random path at p = 0, and drops one entry in 10⁵. E2, E3, E4."""
 
     meant_for = "endpoints"
+    cause = "seldom"
     ops = ("dropout",)
 
     def all_kept(self, x):
@@ -19,6 +20,7 @@ class OftenAtZero(Plain):
     """A bfloat16 number is 0 in 0.2 % of draws, and kept entries are above p. E2."""
 
     meant_for = "endpoints"
+    cause = "seldom"
     ops = ("dropout2d",)
     dtypes = ("bfloat16",)
 
@@ -31,6 +33,7 @@ class SometimesAtOne(Plain):
     """Goes through the random path at p = 1, and keeps one entry in 10⁵ as it is. E4."""
 
     meant_for = "endpoints"
+    cause = "seldom"
     ops = ("dropout",)
 
     def all_dropped(self, x):
@@ -42,6 +45,7 @@ class NaNAtOne(Plain):
     """Divides by 1 − p = 0 at p = 1. J1."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("dropout1d",)
 
     def all_dropped(self, x):
@@ -52,6 +56,7 @@ class RefusesOne(Plain):
     """p = 1 is refused. J1."""
 
     meant_for = ("endpoints", "arguments")
+    cause = "fact"
     ops = ("dropout",)
 
     def check(self, p, train):
@@ -63,6 +68,7 @@ class OneIsIdentity(Plain):
     """p = 1 means no dropout. J2."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("dropout2d",)
 
     def all_dropped(self, x):
@@ -73,6 +79,7 @@ class AffineAtOne(Plain):
     """Alpha dropout at p = 1 gives its shift in place of zeros. H2."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("alpha_dropout",)
 
     def all_dropped(self, x):
@@ -83,6 +90,7 @@ class Clips(Plain):
     """p is clipped to [0, 1] in silence. J4."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout",)
 
     def apply(self, x, p, train, inplace, shape_of_mask, formula):
@@ -94,6 +102,7 @@ class TakesNaN(Plain):
     """NaN passes for a probability: p < 0 and p > 1 are both false. J4."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout2d",)
 
     def check(self, p, train):
@@ -105,6 +114,7 @@ class RoundsBeforeItChecks(Plain):
     """p is rounded to float32 before it is checked: 1 + 1e-9 passes. J4, K2."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout",)
 
     def check(self, p, train):
@@ -115,6 +125,7 @@ class ChecksInTrainingAlone(Plain):
     """p is not checked in evaluation. J4."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout",)
 
     def check(self, p, train):
@@ -126,6 +137,7 @@ class RefusesWholeNumbers(Plain):
     """p = 0 and p = 1 must be floats. J1."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout",)
 
     def check(self, p, train):

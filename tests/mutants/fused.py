@@ -26,6 +26,7 @@ class OneDrawForAll(Together):
     """In a compiled function draws of one shape are one expression: its calls share a mask. A5."""
 
     meant_for = ("calls", "no_stretch_twice")
+    cause = "alike_rows"
     ops = ("dropout", "feature_dropout")
     where = "fused"
 
@@ -41,6 +42,7 @@ class OneCallForTwo(Together):
     """In a compiled function two calls on the same array are taken for one. A5."""
 
     meant_for = ("calls", "no_stretch_twice")
+    cause = "alike_later"
     ops = ("alpha_dropout",)
     where = "fused"
 

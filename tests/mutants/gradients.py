@@ -10,6 +10,7 @@ class Redrawn(Plain):
     """The backward pass draws a mask of its own. D1, D2, D3."""
 
     meant_for = "gradient"
+    cause = "own_mask"
     ops = ("dropout2d", "alpha_dropout")
 
     def scaled(self, x, mask, p):
@@ -25,6 +26,7 @@ class ReadOffTheOutput(Plain):
     """The gradient takes for kept what is not zero in the output. D4."""
 
     meant_for = ("gradient", "keep_rate")
+    cause = "read_off"
     ops = ("dropout", "dropout1d")
 
     def scaled(self, x, mask, p):
@@ -36,6 +38,7 @@ class ScaledByP(Plain):
     """The backward pass multiplies by p. D5."""
 
     meant_for = "gradient"
+    cause = "slope:by_p"
     ops = ("dropout",)
 
     def scaled(self, x, mask, p):
@@ -46,6 +49,7 @@ class NotMasked(Plain):
     """The backward pass scales and forgets the mask. D5."""
 
     meant_for = "gradient"
+    cause = "slope:unmasked"
     ops = ("dropout_",)
 
     def scaled(self, x, mask, p):
@@ -57,6 +61,7 @@ class SlopeOfDropout(Plain):
     """Alpha dropout's backward pass scales by 1/(1 − p), as dropout's does. D5."""
 
     meant_for = "gradient"
+    cause = "slope:plain"
     ops = ("feature_alpha_dropout",)
 
     def mapped(self, x, mask, p):
@@ -67,6 +72,7 @@ class ZeroPastABlock(Plain):
     """The gradient is 0 past the first 1,024 elements. N3."""
 
     meant_for = "gradient"
+    cause = "zero_past"
     ops = ("dropout",)
 
     def gradient(self, out, cotangent):
@@ -79,6 +85,7 @@ class WrongAtRankOne(Plain):
     """The gradient of a vector is the cotangent. M4."""
 
     meant_for = ("gradient", "shape")
+    cause = "slope:cotangent"
     ops = ("dropout",)
 
     def gradient(self, out, cotangent):
@@ -89,6 +96,7 @@ class ZeroInEvaluation(Plain):
     """The gradient in evaluation is 0. D7."""
 
     meant_for = "evaluation"
+    cause = "fact"
     ops = ("alpha_dropout",)
 
     def evaluated(self, x, p):
@@ -99,6 +107,7 @@ class OnesInEvaluation(Plain):
     """The gradient in evaluation is 1, whatever the cotangent. D6."""
 
     meant_for = "evaluation"
+    cause = "fact"
     ops = ("dropout2d",)
 
     def evaluated(self, x, p):
@@ -112,6 +121,7 @@ class NaNAtOne(Plain):
     """The gradient at p = 1 is 0/0. J1."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("dropout",)
 
     def all_dropped(self, x):
@@ -122,6 +132,7 @@ class WideGradient(Plain):
     """The gradient is float64, whatever the input is. K2."""
 
     meant_for = "dtype"
+    cause = "fact"
     ops = ("dropout",)
 
     def gradient(self, out, cotangent):
@@ -132,6 +143,7 @@ class ZeroPastAMillion(Plain):
     """The gradient is 0 past 2²⁰ elements: a grid of 1,024 blocks of 1,024 threads. N3, N4."""
 
     meant_for = "gradient"
+    cause = "zero_past"
     ops = ("dropout", "feature_alpha_dropout")
 
     def gradient(self, out, cotangent):
@@ -157,6 +169,7 @@ class ForwardInFours(Differentiated):
     """Where a gradient is asked for, four neighbours share a draw. C1."""
 
     meant_for = "blocks"
+    cause = "shared_groups:4"
     ops = ("dropout",)
     where = "grad"
 
@@ -168,6 +181,7 @@ class ForwardOfTheFirst(Differentiated):
     """Where a gradient is asked for, every pass has the mask of the first. A4, A5."""
 
     meant_for = "no_mask_twice"
+    cause = "alike_first"
     ops = ("dropout2d", "dropout")
     where = "grad"
 
@@ -187,6 +201,7 @@ class ForwardOfOneSample(Differentiated):
     """Where a gradient is asked for, all samples of a batch share one mask. B7."""
 
     meant_for = "neighbours"
+    cause = "shared_axis:0"
     ops = ("dropout", "feature_dropout")
     where = "grad"
 
@@ -226,6 +241,7 @@ class EmptyHasNoGradient(Plain):
     """The backward pass of an empty input raises. M3."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("dropout",)
 
     def gradient(self, out, cotangent):
@@ -238,6 +254,7 @@ class ZeroPastAPlane(Plain):
     """The gradient is 0 past the first 1,024 elements of a channel. N3."""
 
     meant_for = "gradient"
+    cause = "zero_past"
     ops = ("dropout2d",)
 
     def gradient(self, out, cotangent):
@@ -252,6 +269,7 @@ class ZeroAtWidth1024(Plain):
     """At p = 0 the gradient is 0 where the last axis is 1,024, which has a kernel of its own. D8."""
 
     meant_for = "endpoints"
+    cause = "fact"
     ops = ("dropout", "dropout2d", "alpha_dropout")
 
     def all_kept(self, x):
@@ -276,6 +294,7 @@ class EvaluationOfManyChannels(Plain):
     """In evaluation the gradient is scaled where there are 768 channels. D7."""
 
     meant_for = "evaluation"
+    cause = "fact"
     ops = ("dropout1d",)
 
     def evaluated(self, x, p):
@@ -287,6 +306,7 @@ class EvaluationOfAVolume(Plain):
     """In evaluation the gradient of five dimensions is 0. D7."""
 
     meant_for = "evaluation"
+    cause = "fact"
     ops = ("dropout",)
 
     def evaluated(self, x, p):
@@ -297,6 +317,7 @@ class NotMaskedAtWidth4096(Plain):
     """Where the last axis is 4,096 the backward pass scales and forgets the mask. D8."""
 
     meant_for = "gradient"
+    cause = ("fact", "slope:unmasked")
     ops = ("dropout", "dropout3d")
 
     def scaled(self, x, mask, p):
@@ -324,6 +345,7 @@ class GradientUnseeded(Differentiated):
     """Where a gradient is asked for, numbers come from a generator that no seed reaches. O8."""
 
     meant_for = "seeding"
+    cause = "seed_ignored"
     ops = ("dropout2d",)
     where = "grad"
 

@@ -8,6 +8,7 @@ class ReturnsACopy(Plain):
     """The in-place form returns a new array, and leaves its input as it was. L1, L2."""
 
     meant_for = "inplace"
+    cause = "fact"
     ops = ("dropout_", "dropout2d")
 
     def written(self, x, values, slope):
@@ -18,6 +19,7 @@ class CopyInEvaluation(Plain):
     """In evaluation the in-place form returns a copy: what is written to it later is lost. L1."""
 
     meant_for = "inplace"
+    cause = "fact"
     ops = ("dropout_",)
 
     def evaluated(self, x, p):
@@ -28,6 +30,7 @@ class WritesAnotherMask(Plain):
     """What is written to the input is not what is returned. L2, D1."""
 
     meant_for = "inplace"
+    cause = "fact"
     ops = ("dropout_",)
 
     def written(self, x, values, slope):
@@ -39,6 +42,7 @@ class NotWrittenAtOne(Plain):
     """In place at p = 1, zeros are returned and not written. L1, L3."""
 
     meant_for = "inplace"
+    cause = "fact"
     ops = ("dropout_",)
 
     def written(self, x, values, slope):
@@ -49,6 +53,7 @@ class WritesToItsInput(Plain):
     """The product inside is in place, where a new array was asked for. L3."""
 
     meant_for = "purity"
+    cause = "fact"
     ops = ("alpha_dropout",)
 
     def result(self, x, values, slope):
@@ -72,6 +77,7 @@ class ZeroesItsInput(Plain):
     """At p = 1 the input is set to zero, where a new array was asked for. L3."""
 
     meant_for = "purity"
+    cause = "fact"
     ops = ("dropout", "dropout2d")
 
     def all_dropped(self, x):
@@ -84,6 +90,7 @@ class WritesInEvaluation(Plain):
     """In evaluation NaN in the input is set to zero, once the output was copied. L3."""
 
     meant_for = "purity"
+    cause = "fact"
     ops = ("feature_dropout",)
 
     def apply(self, x, p, train, inplace, shape_of_mask, formula):
@@ -111,6 +118,7 @@ class InPlaceByElement(InPlace):
     """The in-place form of a channel operator draws for each element. L3, M1."""
 
     meant_for = "constancy"
+    cause = "by_element"
     ops = ("dropout2d",)
     where = "inplace"
 
@@ -122,6 +130,7 @@ class InPlaceKeepsWithP(InPlace):
     """The in-place form keeps with p. F1."""
 
     meant_for = "keep_rate"
+    cause = "rate:exchanged"
     ops = ("alpha_dropout",)
     where = "inplace"
 
@@ -133,6 +142,7 @@ class InPlaceGradientFlipped(InPlace):
     """The gradient of the in-place form has the mask turned round. L3."""
 
     meant_for = "gradient"
+    cause = "slope:turned"
     ops = ("dropout",)
     where = "inplace"
 
@@ -144,6 +154,7 @@ class InPlaceUnchecked(InPlace):
     """The in-place form takes any p. J4."""
 
     meant_for = "arguments"
+    cause = "fact"
     ops = ("dropout1d",)
     where = "inplace"
 
@@ -156,6 +167,7 @@ class WritesToACopyWhereStrided(Plain):
     """A strided input is made contiguous first, and that copy is written to. L2, N1."""
 
     meant_for = "strides"
+    cause = "fact"
     ops = ("dropout_",)
 
     def written(self, x, values, slope):

@@ -8,6 +8,7 @@ class ReadAsFlat(Plain):
     """Strided inputs are read in the order of their memory. N1."""
 
     meant_for = "strides"
+    cause = "fact"
     ops = ("dropout", "dropout2d")
 
     def read(self, x):
@@ -22,6 +23,7 @@ class ReadAsFlat(Plain):
 class ReadsOutside(ReadAsFlat):
     """An input with stride 0 is read past its end. N2."""
 
+    cause = "fact"
     ops = ("dropout",)
 
     def read(self, x):
@@ -36,6 +38,7 @@ class LostAxis(Plain):
     """Axes of length 1 are lost. B2."""
 
     meant_for = "shape"
+    cause = "fact"
     ops = ("feature_dropout",)
 
     def result(self, x, values, slope):
@@ -46,6 +49,7 @@ class EmptyRaises(Plain):
     """Empty inputs raise. M3."""
 
     meant_for = "shape"
+    cause = "fact"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -58,6 +62,7 @@ class EmptyGivesOne(Plain):
     """An empty input gives an array of one. M3."""
 
     meant_for = "shape"
+    cause = "fact"
     ops = ("dropout2d",)
 
     def result(self, x, values, slope):
@@ -68,6 +73,7 @@ class ScalarGivesVector(Plain):
     """A scalar gives a vector of one. B2."""
 
     meant_for = "shape"
+    cause = "fact"
     ops = ("alpha_dropout",)
 
     def result(self, x, values, slope):
@@ -77,6 +83,7 @@ class ScalarGivesVector(Plain):
 class SignLost(ReadAsFlat):
     """The sign of a negative stride is lost: the axis is read from its other end. N1."""
 
+    cause = "fact"
     ops = ("dropout",)
 
     def read(self, x):
@@ -88,6 +95,7 @@ class TailOfTwoKept(Plain):
     """Of sizes that 2 divides and 4 doesn't the last two entries are kept. N3."""
 
     meant_for = "keep_rate"
+    cause = "kept_tail"
     ops = ("dropout",)
 
     def uniform(self, size):
@@ -101,6 +109,7 @@ class StridedAtOne(Plain):
     """At p = 1 a strided input keeps all but its first column. N1."""
 
     meant_for = "strides"
+    cause = "fact"
     ops = ("dropout",)
 
     def all_dropped(self, x):
@@ -115,6 +124,7 @@ class EmptyInEvaluationRaises(Plain):
     """Empty inputs raise in evaluation. M3."""
 
     meant_for = "shape"
+    cause = "fact"
     ops = ("dropout2d",)
 
     def evaluated(self, x, p):

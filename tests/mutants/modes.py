@@ -8,6 +8,7 @@ class DropsInEvaluation(Plain):
     """The flag is ignored. I1."""
 
     meant_for = "evaluation"
+    cause = ("evaluation_drops", "mode_training")
     ops = ("dropout", "feature_dropout")
 
     def apply(self, x, p, train, inplace, shape_of_mask, formula):
@@ -18,6 +19,7 @@ class OneBeforeTheFlag(Plain):
     """p = 1 is looked at before the flag: zeros in evaluation. I3."""
 
     meant_for = "evaluation"
+    cause = "fact"
     ops = ("dropout3d",)
 
     def evaluated(self, x, p):
@@ -29,6 +31,7 @@ class StaysInEvaluation(Plain):
     """One call in evaluation, and nothing is dropped any more until the next seed. I2."""
 
     meant_for = "seeding"
+    cause = "mode_evaluation"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -45,6 +48,8 @@ class StaysInEvaluation(Plain):
 
 class StaysInEvaluationForGood(StaysInEvaluation):
     """One call in evaluation, and nothing is ever dropped again. I2."""
+
+    cause = ("mode_evaluation", "rate:none")
 
     def __init__(self):
         super().__init__()

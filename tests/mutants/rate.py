@@ -8,6 +8,7 @@ class OffByTwoThousandths(Plain):
     """Drops with p + 0.002, which `quick` does not promise to see. E7."""
 
     meant_for = "keep_rate"
+    cause = "rate:offset"
     ops = ("dropout",)
     profile = "gate"
 
@@ -19,6 +20,7 @@ class BrainUniform(Plain):
     """Compares numbers that were rounded to bfloat16, the input's dtype. E1, E2, E6."""
 
     meant_for = "keep_rate"
+    cause = "rate:drawn_bfloat16"
     ops = ("dropout",)
     dtypes = ("bfloat16",)
 
@@ -29,6 +31,7 @@ class BrainUniform(Plain):
 class HalfUniform(BrainUniform):
     """Compares numbers that were rounded to float16: at p = 0.999 it keeps 1.22 in a thousand. E1, E6."""
 
+    cause = "rate:drawn_float16"
     ops = ("dropout",)
     dtypes = ("float16",)
     profile = "gate"
@@ -38,6 +41,7 @@ class HalfUniformOfZeros(Plain):
     """The generator gives nothing but zeros in float16. E5."""
 
     meant_for = "keep_rate"
+    cause = "rate:all"
     ops = ("dropout",)
     dtypes = ("float16",)
 
@@ -49,6 +53,7 @@ class EightBits(Plain):
     """One random byte for each entry: the rate is a multiple of 1/256. E7."""
 
     meant_for = "keep_rate"
+    cause = "rate:256_nearest"
     ops = ("dropout2d",)
 
     def draw(self, shape, p):
@@ -59,6 +64,7 @@ class SixteenBits(Plain):
     """Sixteen random bits for each entry: nothing is dropped at p = 1e-6. E1."""
 
     meant_for = "keep_rate"
+    cause = "rate:65536_nearest"
     ops = ("dropout",)
     profile = "gate"
 
@@ -70,6 +76,7 @@ class Exchanged(Plain):
     """Keeps with probability p. F1."""
 
     meant_for = "keep_rate"
+    cause = "rate:exchanged"
     ops = ("dropout1d",)
 
     def draw(self, shape, p):
@@ -80,6 +87,7 @@ class NormalVariate(Plain):
     """Compares a normal variate with a probability. H1."""
 
     meant_for = "keep_rate"
+    cause = "rate:normal"
     ops = ("alpha_dropout",)
 
     def uniform(self, size):
@@ -90,6 +98,7 @@ class NeverFilled(Plain):
     """The mask's memory is allocated and never filled: everything is dropped. G5."""
 
     meant_for = "keep_rate"
+    cause = "rate:all"
     ops = ("dropout3d",)
 
     def draw(self, shape, p):
@@ -100,6 +109,7 @@ class FixedCount(Plain):
     """Drops exactly the expected number of entries in each call. E8 (the reverse of it)."""
 
     meant_for = "spread"
+    cause = "fixed_number:call"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -112,6 +122,8 @@ class FixedCount(Plain):
 
 class FixedCountInRows(FixedCount):
     """Drops exactly the expected number of entries in each row. E8 (the reverse of it)."""
+
+    cause = "fixed_number:row"
 
     def draw(self, shape, p):
         *_, length = shape or (1,)
@@ -134,6 +146,7 @@ class FavouredLane(Plain):
     """The last of each eight entries is dropped more often, the others less; the rate is right. C1, N3."""
 
     meant_for = "positions"
+    cause = "lane:8"
     ops = ("dropout",)
     lanes = 8
     part = 0.2  # of p, or of 1 − p
@@ -148,6 +161,7 @@ class FavouredLane(Plain):
 class FavouredThread(FavouredLane):
     """The last of each 32 entries is dropped more often, the others less. N3."""
 
+    cause = "lane:32"
     ops = ("dropout",)
     lanes = 32
     part = 0.4
@@ -157,6 +171,7 @@ class TailKept(Plain):
     """What is left over after the last whole group of eight entries is kept. N3."""
 
     meant_for = ("positions", "keep_rate")
+    cause = "kept_tail"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -169,6 +184,7 @@ class KeptBeyondAMillion(Plain):
     """Random numbers stop after 2²⁰ entries of a call; what follows is kept. N5."""
 
     meant_for = "segments"
+    cause = "kept_tail"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -215,6 +231,7 @@ class LastKept(Plain):
     """The last entry of each call above 4,098 is kept. N3."""
 
     meant_for = "positions"
+    cause = "kept_tail"
     ops = ("dropout",)
     profile = "gate"
 

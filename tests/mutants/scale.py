@@ -8,6 +8,7 @@ class NotScaled(Plain):
     """Kept entries are left as they are. G1, G4."""
 
     meant_for = "outcomes"
+    cause = "scale:none"
     ops = ("dropout1d",)
 
     def scale(self, p, dtype):
@@ -18,6 +19,7 @@ class ScaledByOneOverP(Plain):
     """Kept entries are divided by p: the same at 1/2 alone. G2, G3."""
 
     meant_for = "outcomes"
+    cause = "scale:by_p"
     ops = ("dropout", "dropout2d")
 
     def scale(self, p, dtype):
@@ -28,6 +30,7 @@ class ScaledTwice(Plain):
     """Kept entries are divided by (1 − p)². G1."""
 
     meant_for = "outcomes"
+    cause = "scale:twice"
     ops = ("feature_dropout",)
 
     def scale(self, p, dtype):
@@ -38,6 +41,7 @@ class GuardedScale(Plain):
     """1e-7 is added to 1 − p, against a division by 0. G2."""
 
     meant_for = "outcomes"
+    cause = "scale:guarded7"
     ops = ("dropout",)
 
     def scale(self, p, dtype):
@@ -48,6 +52,7 @@ class NarrowScale(Plain):
     """1 − p is formed in the input's dtype before it divides. E1, H1."""
 
     meant_for = "outcomes"
+    cause = "scale:of_"
     ops = ("dropout3d",)
     dtypes = ("bfloat16", "float16")
 
@@ -59,6 +64,7 @@ class ScaledByTheCount(Plain):
     """Divides by the part that this mask happens to keep. G1, E8."""
 
     meant_for = "outcomes"
+    cause = "by_count"
     ops = ("dropout",)
 
     def scaled(self, x, mask, p):
@@ -70,6 +76,7 @@ class ScaledInEvaluation(Plain):
     """Multiplies by 1 − p in evaluation as well. G4, P2."""
 
     meant_for = "evaluation"
+    cause = "evaluation_scales"
     ops = ("dropout",)
 
     def evaluated(self, x, p):
@@ -81,6 +88,7 @@ class NotScaledWhereRare(Plain):
     """Below p = 1e-4 kept entries are left as they are, as if nothing were dropped. G1."""
 
     meant_for = "outcomes"
+    cause = "scale:none"
     ops = ("dropout",)
 
     def scale(self, p, dtype):

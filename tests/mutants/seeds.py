@@ -9,6 +9,7 @@ class SeedIgnored(Plain):
     """Seeding has no effect. O1, O8."""
 
     meant_for = "seeding"
+    cause = "seed_ignored"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -19,6 +20,7 @@ class AlwaysOneSeed(Plain):
     """Every seed is seed 0. A7, O8."""
 
     meant_for = ("seeding", "streams")
+    cause = "seed_one"
     ops = ("dropout2d",)
 
     def seed(self, value):
@@ -29,6 +31,7 @@ class SixteenBitSeed(Plain):
     """Only the low 16 bits of a seed count. O5."""
 
     meant_for = "streams"
+    cause = "seed_cut:16"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -39,6 +42,7 @@ class ThirtyOneBitSeed(Plain):
     """Only the low 31 bits of a seed count: s and s + 2³¹ are one. O5."""
 
     meant_for = "streams"
+    cause = "seed_cut:31"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -49,6 +53,7 @@ class SeedsInPairs(Plain):
     """The lowest bit of a seed is lost. O5."""
 
     meant_for = ("streams", "seeding")
+    cause = "seed_pairs"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -59,6 +64,7 @@ class NextSeedIsNextCall(Plain):
     """Call c of seed s is drawn from s + c, so seed s + 1 is seed s a call later. B3, C6."""
 
     meant_for = "streams"
+    cause = "seed_ahead"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -73,6 +79,7 @@ class NextSeedIsARowLater(Plain):
     """Row r is seeded with seed + r: seed s + 1 is seed s moved up by a row. C6."""
 
     meant_for = "streams"
+    cause = "seed_row"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -89,6 +96,7 @@ class NotRenewed(Plain):
     """Numbers drawn ahead are not thrown away by seeding. O3."""
 
     meant_for = "seeding"
+    cause = "not_renewed"
     ops = ("dropout",)
     ahead = np.empty(0)
 
@@ -103,6 +111,7 @@ class DrawsInEvaluation(Plain):
     """A mask is drawn in evaluation, and not used. O2."""
 
     meant_for = "seeding"
+    cause = "draws_in:evaluation"
     ops = ("dropout",)
 
     def evaluated(self, x, p):
@@ -114,6 +123,7 @@ class DrawsAtZero(Plain):
     """A mask is drawn at p = 0, where all is kept. O6."""
 
     meant_for = "seeding"
+    cause = "draws_in:zero"
     ops = ("dropout2d",)
 
     def all_kept(self, x):
@@ -139,6 +149,7 @@ class ZeroIsNone(Plain):
     """Seed 0 is taken for none: `seed or fresh`. O8."""
 
     meant_for = "seeding"
+    cause = "seed_zero"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -189,6 +200,7 @@ class SecondCallUnseeded(Plain):
     """From the second call on numbers come from a generator that seeding doesn't reach. O3."""
 
     meant_for = "seeding"
+    cause = "seed_second"
     ops = ("dropout2d",)
 
     def seed(self, value):
@@ -220,6 +232,7 @@ class GeneratorForEach(Plain):
     """A generator for each shape, begun with the seed: masks of two shapes are one stream. B4."""
 
     meant_for = "streams:shape"
+    cause = "begins_alike:shape"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -239,6 +252,7 @@ class GeneratorForEachDtype(GeneratorForEach):
     """A generator for each dtype, begun with the seed. B4."""
 
     meant_for = "streams:dtype"
+    cause = "begins_alike:dtype"
     dtypes = ("float32", "float64")
 
     def key(self, x, shape):
@@ -249,6 +263,7 @@ class GeneratorForEachOperator(GeneratorForEach):
     """A generator for each operator, begun with the seed. B4."""
 
     meant_for = "streams:op"
+    cause = "begins_alike:op"
     ops = ("alpha_dropout",)
 
     def key(self, x, shape):
@@ -263,6 +278,7 @@ class GeneratorForGradients(Differentiated, GeneratorForEach):
     """A second generator where a gradient is asked for, begun with the same seed. B4, C1."""
 
     meant_for = "streams:grad"
+    cause = "begins_alike:grad"
 
     def key(self, x, shape):
         return self.differentiated
@@ -272,6 +288,7 @@ class NothingAfterZero(Plain):
     """After seed 0 every number is 0, and all is dropped. O9."""
 
     meant_for = "seeding"
+    cause = ("seed_stuck", "seed_bounds")
     ops = ("dropout", "feature_alpha_dropout")
 
     def seed(self, value):
@@ -286,6 +303,7 @@ class RateAfterMinusOne(Plain):
     """Seed 2³² − 1 is −1 in 32 bits, and taken for a state of ones: numbers are a little too large. O9."""
 
     meant_for = "seeding"
+    cause = "seed_bounds"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -300,6 +318,7 @@ class WordsAdded(Plain):
     """The two words of a seed are added: 2³² is seed 1. O5."""
 
     meant_for = "seeding"
+    cause = "seed_bounds"
     ops = ("dropout", "dropout1d")
 
     def seed(self, value):
@@ -310,6 +329,7 @@ class SignedSeed(Plain):
     """A seed is cast to a double: 2⁶³ − 1 can't be cast back, and raises. O5."""
 
     meant_for = "seeding"
+    cause = "seed_bounds"
     ops = ("dropout2d",)
 
     def seed(self, value):

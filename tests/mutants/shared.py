@@ -11,6 +11,7 @@ class OneForTheBatch(Plain):
     """All samples of a batch share one mask. B7, G3."""
 
     meant_for = "neighbours"
+    cause = "shared_axis:0"
     ops = ("dropout", "dropout2d")
 
     def draw(self, shape, p):
@@ -21,6 +22,7 @@ class WholeSamples(Plain):
     """Drops whole samples: all channels of a sample share one draw. M2."""
 
     meant_for = "neighbours"
+    cause = "shared_axis:1"
     ops = ("feature_dropout",)
 
     def draw(self, shape, p):
@@ -31,6 +33,7 @@ class DrawnOnce(Plain):
     """The mask is cached on the first call, and used for ever. A1, A4, A5."""
 
     meant_for = ("calls", "no_mask_twice")
+    cause = "alike_first"
     ops = ("dropout2d",)
 
     def seed(self, value):
@@ -47,6 +50,7 @@ class SeededInEachCall(Plain):
     """Each call begins where seeding began. A1, A2, A3."""
 
     meant_for = ("calls", "calls_by_position", "no_mask_twice")
+    cause = "alike_first"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -62,6 +66,7 @@ class CallsInPairs(Plain):
     """Every second call uses the mask of the call before. A2."""
 
     meant_for = ("calls", "no_mask_twice")
+    cause = "alike_pairs"
     ops = ("dropout",)
     first = 0
 
@@ -80,6 +85,7 @@ class CallsInOddPairs(CallsInPairs):
     """The first call is alone, then come pairs of calls with one mask. A2."""
 
     meant_for = "no_mask_twice"
+    cause = "alike_later"
     first = 1
 
     def seed(self, value):
@@ -108,6 +114,7 @@ class SomeOfTheCallBefore(Plain):
     """One entry in sixteen, another sixteenth in each call, is taken over from the call before. C2."""
 
     meant_for = "calls"
+    cause = "correlated:calls"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -127,6 +134,7 @@ class CallsOfOneStream(Plain):
     """Call s + 1 is call s moved by one entry: a counter step of 1. C2, C3."""
 
     meant_for = "calls"
+    cause = "moved"
     ops = ("dropout",)
 
     def step(self, shape):
@@ -146,6 +154,7 @@ class CallsOfOneStream(Plain):
 class CallsARowApart(CallsOfOneStream):
     """Call s + 1 is call s moved up by a row: row r is seeded with seed + r, and seeds count up. C6."""
 
+    cause = "moved"
     ops = ("dropout",)
 
     def step(self, shape):
@@ -154,6 +163,8 @@ class CallsARowApart(CallsOfOneStream):
 
 class HalfReserved(CallsOfOneStream):
     """A call reserves half of the counters that it uses: the next begins with its second half. C2."""
+
+    cause = "moved"
 
     def step(self, shape):
         return (math.prod(shape) + 1) // 2
@@ -173,6 +184,7 @@ class MovedFromTheCallBefore(Plain):
     """One entry in sixteen, another sixteenth in each call, is the one before it in the call before. C2, C3."""
 
     meant_for = "calls"
+    cause = "correlated:calls"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -193,6 +205,7 @@ class ReplaysThreeBefore(Plain):
     """Each sixteenth call replays the one three before it. C4."""
 
     meant_for = "no_mask_twice"
+    cause = "alike_later"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -228,6 +241,7 @@ class WholeBlocksReserved(CallsOfOneStream):
     """A call reserves whole blocks of 1,024 numbers, rounded down: the next begins with its tail. C2."""
 
     meant_for = "all_shifts"
+    cause = "moved"
     ops = ("dropout",)
 
     def step(self, shape):
@@ -238,6 +252,7 @@ class EighthsReserved(CallsOfOneStream):
     """A call reserves numbers by eights, rounded down: the next begins with the up to seven that are left. C2."""
 
     meant_for = "all_shifts"
+    cause = "moved"
     ops = ("dropout", "dropout1d")
 
     def step(self, shape):

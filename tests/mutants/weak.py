@@ -126,6 +126,7 @@ class Antithetic(Plain):
     """The 3rd, 5th, … mask is drawn from 1 − u of the numbers of the mask before: their sum varies less. C5."""
 
     meant_for = "calls"
+    cause = "complements"
     ops = ("dropout", "dropout2d")
 
     def seed(self, value):

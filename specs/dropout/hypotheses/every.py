@@ -104,7 +104,9 @@ def _case(op: str, dtype: str, context: str, study: str, shape: tuple[int, ...],
 
 def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     """By its law; what counts entries, if it holds once those that depend on one another are counted as one."""
-    finding = seen.finding
+    finding, study = seen.finding, str(account.given.get("study", ""))
+    if study:  # of single calls: what is seen in them, and of the law that is named like them
+        return study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
     if finding.family in hypothesis.laws:
         return True
     if finding.family not in hypothesis.diluted:

@@ -62,7 +62,7 @@ def fact(clues: Clues, study: str) -> Account:
     if where is None:
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
-    return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}"})
+    return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}", "study": study})
 
 
 def _how(one: Observation, study: str, clues: Clues) -> str:

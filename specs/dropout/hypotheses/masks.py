@@ -111,10 +111,10 @@ def alike(clues: Clues, pattern: str) -> Account:
         case "later":
             fits = True
     words = f"{again.size} of {len(masks)} calls have a mask that an earlier one had; none should"
-    back = sorted({int(number[one] - first[one]) for one in again})
     which = f"call {again[0] + 1} that of call {first[again[0]] + 1}"
     which += f", call {again[1] + 1} that of call {first[again[1]] + 1}" if again.size > 1 else ""
-    given: dict[str, int | str] = {"which": which, "back": back[0]}
+    together = "rows of a mapped call" if "vmap" in clues.context else "calls of one compiled function"
+    given: dict[str, int | str] = {"which": which, "rows": together}
     rows = masks[[first[again[0]], again[0]]]
     design = max(1.0, len(masks) / (len(masks) - again.size))
     return Account(len(masks), 0.0 if fits else NEVER, NEVER, words, dict(given), picture(rows), design)
@@ -327,7 +327,7 @@ HYPOTHESES = (
     _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
     _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
     _h("alike_first", "repetition", "uses the mask of the first call for all later ones", lambda c: alike(c, "first")),
-    _h("alike_rows", "sharing", "gives all rows of a mapped call one mask", lambda c: alike(c, "rows")),
+    _h("alike_rows", "sharing", "gives all {rows} one mask", lambda c: alike(c, "rows")),
     _h("alike_pairs", "repetition", "uses each mask for two calls in a row", lambda c: alike(c, "pairs")),
     _h("copied_tail", "repetition", "copies what is left over after the last whole {block} entries from the first",
        copied_tail),

@@ -1,0 +1,84 @@
+"""How often a verdict names the true cause: each mutant is judged with a fresh seed, and its own class says the cause.
+
+    python benchmarks/causes.py [--whole] [--profile P] [MUTANT …]
+
+A mutant's `cause` is the hypothesis that is true of it, with its parameter, or several; none where no hypothesis is.
+The first cause that a verdict names is right if it is among them, and wrong otherwise: also where a mutant has none.
+Judged are the promises of the laws that each mutant is meant for, `--whole` all of its operator, in the profile that
+promises to fail it unless another is given. A seed for one verdict is printed with what it says.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from keeprate.harness.judging.request import Request
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.lookup import find
+
+ROOT = Path(__file__).parents[1]
+mutation = find(str(ROOT / "tests" / "mutation.py"), group="", kind="module")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--whole", action="store_true", help="judge all promises of the operator")
+    parser.add_argument("--profile", help="in place of the quickest that promises to fail it")
+    parser.add_argument("mutants", nargs="*", help="beginnings of names; all unless given")
+    arguments = parser.parse_args()
+    counts: Counter[str] = Counter()
+    for name, mutant in mutation.mutants():
+        if arguments.mutants and not name.startswith(tuple(arguments.mutants)):
+            continue
+        started = time.process_time()
+        verdict = mutation.judged(mutant, asked(mutant, arguments.profile, whole=arguments.whole))
+        answer = answer_of(verdict, true_of(mutant))
+        counts[answer] += 1
+        said = verdict.causes[0].sentence if verdict.causes else ""
+        explained = sum(len(cause.explains) for cause in verdict.causes)
+        print(
+            f"{answer:<8} {name}: {[cause.id for cause in verdict.causes]}, {explained} of {len(verdict.failing)}; "
+            f"{said or mutation.says(mutant)} [seed {verdict.seed}, {time.process_time() - started:.1f} s]"
+        )
+        sys.stdout.flush()
+    known = sum(counts[one] for one in ("right", "wrong", "silent"))
+    judged = known + counts["none"] + counts["invented"]
+    wrong = counts["wrong"] + counts["invented"]
+    right, others = counts["right"], counts["none"] + counts["invented"]
+    print(
+        f"{judged} failed, {known} of a known kind: {right} right ({right / max(1, known):.1%}; of all "
+        f"{right / max(1, judged):.1%}), {counts['silent']} silent; {wrong} wrong ({wrong / max(1, judged):.1%}); "
+        f"of {others} of no known kind {counts['invented']} were given a cause; {counts['kept']} not failed"
+    )
+
+
+def asked(mutant: type, profile: str | None, *, whole: bool) -> Request:
+    """What its first operator is asked."""
+    request = mutation.asked_of(mutant, mutant.ops[0], profile or mutation.profile_of(mutant))
+    families = {law.partition(":")[0] for law in mutation.laws_of(mutant)}
+    chosen = {text: one for text, one in request.promises.items() if whole or one.id.family in families}
+    return request.among(chosen)
+
+
+def true_of(mutant: type) -> tuple[str, ...]:
+    """The hypotheses that are true of it, as its own class says."""
+    cause = vars(mutant).get("cause", ())
+    return (cause,) if isinstance(cause, str) else cause
+
+
+def answer_of(verdict: Verdict, true: tuple[str, ...]) -> str:
+    """Whether the first cause is right; `none` where no cause is known and none is said."""
+    if not verdict.failing:
+        return "kept"
+    if not verdict.causes:
+        return "silent" if true else "none"
+    named = verdict.causes[0].id
+    if any(named == one or named.startswith((f"{one}:", one)) for one in true):
+        return "right"
+    return "wrong" if true else "invented"
+
+
+if __name__ == "__main__":
+    main()
