@@ -20,6 +20,7 @@ from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.hypothesis import Hypothesis
 from keeprate.harness.protocol.suite import Suite
 
+VAGUE = 2  # so many times as much a vague hypothesis must explain to be named before another
 ASKED = 96  # cases that are drawn for a diagnosis, at most
 
 
@@ -113,7 +114,7 @@ def _causes(suite: Suite, seen: Sequence[Seen], told: Sequence[Told], backend: s
     left = {one.finding.id for one in seen}
     while True:
         worth = {
-            name: (not hypothesis.vague, len(found.keys() & left), -number)
+            name: (len(found.keys() & left) / (VAGUE if hypothesis.vague else 1), -number)
             for name, (hypothesis, number, found) in explains.items()
             if found.keys() & left
         }

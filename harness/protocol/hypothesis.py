@@ -21,7 +21,7 @@ class Hypothesis:
             says all, so that nothing more is drawn.
         laws: those whose breaking it explains.
         diluted: those that it explains if they hold once draws are counted as one that depend on one another.
-        vague: it is named only where no other hypothesis explains as much.
+        vague: another hypothesis is named before it, unless that explains less than half as much.
     """
 
     name: str

@@ -1,0 +1,125 @@
+"""Causes: hypotheses are tested once something is broken, accepted if they fit, and named if they explain."""
+
+from pathlib import Path
+
+import pytest
+
+from keeprate.harness.evidence.account import ENOUGH, NEVER, Account
+from keeprate.harness.judging.gate import answer
+from keeprate.harness.judging.request import ask
+from keeprate.harness.judging.seen import Told
+from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.hypothesis import Hypothesis
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.pool import InProcess
+from keeprate.suite import Tally
+
+HERE = Path(__file__).parent
+COINS = find(str(HERE / "coins.py"), group="", kind="module")
+COIN = find(str(HERE / "coin.py"), group="", kind="module")
+PICTURE = ("1010", "1010")
+
+
+def bent(sample, by):
+    sides, chance = sample
+    chance = chance + float(by)
+    counts = (int(sides.sum()), len(sides) - int(sides.sum()))
+    against, promise = (Tally(("heads", "tails"), counts, (q, 1 - q)).log10_e for q in (chance, sample[1]))
+    return Account(len(sides), against, promise, f"{counts[0]:,} heads", {"by": by}, PICTURE)
+
+
+class Diagnosed(COIN.Coin):
+    """Asks each operator that broke for a few more throws."""
+
+    hypotheses = (
+        Hypothesis("bent", "coin", "is bent by {by}", bent, frozenset({"fair"})),
+        Hypothesis("edge", "coin", "stands on its edge", None, frozenset({"lands"})),
+    )
+    questioned = 0
+
+    def questions(self, seen, can):
+        type(self).questioned += 1
+        for op in dict.fromkeys(one.finding.op for one in seen if one.finding.law == "fair"):
+            ids = tuple(f"{op}/bent:{by}/float32/-/-/eager" for by in ("0.05", "0.2"))
+            yield Case(op, "float32", {"p": 0.5}, (), "eager", "more", 20_000, None, ids)
+
+    def accounts(self, seen, broken):
+        for one in seen:
+            if one.finding.id in broken and one.finding.law == "lands":
+                evidence = one.parts[0][1]
+                yield Told("edge", one.finding.op, "float32", "eager", Account(evidence.n, 0.0, NEVER, "so it was"))
+
+
+class Both(COINS.Fair):
+    """Tosses are bent, and spins end on the edge."""
+
+    def toss(self, number, chance):
+        return super().toss(number, chance + 0.05)
+
+    def spin(self, number, chance):
+        sides = super().spin(number, chance)
+        sides[7] = 2
+        return sides
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    monkeypatch.setattr(Diagnosed, "questioned", 0)
+
+    def judge(backend):
+        request = ask("", suite=str(HERE / "coin.py"), profile="quick")
+        suite = Diagnosed()
+        request = type(request)(**{**vars(request), "suite": suite})
+        return answer(request, InProcess(backend, suite, request.names))
+
+    return judge
+
+
+def test_what_conforms_is_asked_nothing(judged):
+    verdict = judged(COINS.Fair())
+    assert (verdict.causes, Diagnosed.questioned) == ((), 0)
+
+
+def test_the_hypothesis_that_fits_is_named_and_the_other_is_not(judged):
+    (cause,) = judged(COINS.Bent()).causes
+    assert cause.id == "bent:0.05"
+    assert cause.sentence == "coin is bent by 0.05, in toss."
+    assert set(cause.explains) == {f"toss/fair/float32/p{p}/-/eager" for p in (0.5, 0.25)}
+
+
+def test_two_faults_are_two_causes_and_each_finding_has_its_own(judged):
+    verdict = judged(Both())
+    assert {cause.id for cause in verdict.causes} == {"bent:0.05", "edge"}
+    public = verdict.public()
+    by = {finding["id"]: finding["explained_by"] for finding in public["findings"]}
+    assert by["toss/fair/float32/p0.5/-/eager"] == "bent:0.05"
+    assert by["spin/lands/float32/-/-/eager"] == "edge"
+    assert by["toss/lands/float32/-/-/eager"] is None
+    assert sum(map(len, (cause["explains"] for cause in public["causes"]))) <= len(verdict.failing)
+
+
+def test_the_first_screen_says_cause_effect_proof_and_command_in_24_lines_of_80(judged):
+    lines = str(judged(COINS.Bent())).splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+    assert lines[0] == "BROKEN  coin is bent by 0.05, in toss."
+    text = "\n".join(lines)
+    assert "explains   2 of 2 broken findings" in text and "picture    ▌▌   (2 rows of 4 entries)" in text
+    assert "keeprate.judge(backend, seed=" in text
+
+
+@pytest.mark.parametrize(
+    ("account", "accepted", "contradicted"),
+    [
+        (Account(9, 0.0, NEVER), True, False),
+        (Account(9, 0.0, ENOUGH - 0.1), False, False),  # nothing is wrong there
+        (Account(9, ENOUGH, NEVER), False, True),
+        (Account(0, 0.0, NEVER), False, False),  # nothing was looked at
+    ],
+)
+def test_an_account_is_accepted_where_the_promise_is_broken_and_it_is_not(account, accepted, contradicted):
+    assert (account.accepted, account.contradicted) == (accepted, contradicted)
+    assert Account.from_json(account.to_json()) == account
+
+
+def test_what_speaks_against_one_part_speaks_against_both():
+    assert not (Account(9, 0.0, NEVER) + Account(9, NEVER, NEVER)).accepted
