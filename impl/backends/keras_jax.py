@@ -10,6 +10,7 @@ _k = _keras.load("jax")
 name, version, device, layout = "keras-jax", _jax.version_of("keras"), _jax.device, _keras.layout
 dtypes = _jax.dtypes
 seed, asarray, asnumpy, dtype_of, vjp = _keras.seed, _jax.asarray, _jax.asnumpy, _keras.dtype_of, _jax.vjp
+linearize = _jax.linearize
 dropout, alpha_dropout = _keras.dropout, _keras.alpha_dropout
 dropout1d, dropout2d, dropout3d = _keras.dropout1d, _keras.dropout2d, _keras.dropout3d
 feature_dropout, feature_alpha_dropout = _keras.feature_dropout, _keras.feature_alpha_dropout

@@ -17,6 +17,7 @@ from keeprate.impl.backends import mlx as _mlx
 name, version, device = "mlx-nn", _mlx.version, _mlx.device
 layout, dtypes = _mlx.layout, _mlx.dtypes
 seed, asarray, asnumpy, dtype_of, vjp = mx.random.seed, _mlx.asarray, _mlx.asnumpy, _mlx.dtype_of, _mlx.vjp
+jvp = _mlx.jvp
 compile = partial(mx.compile, inputs=mx.random.state, outputs=mx.random.state)
 checkpoint = mx.checkpoint
 _layers: dict[str, Callable[[float], Module]] = {"dropout": Dropout, "dropout2d": Dropout2d, "dropout3d": Dropout3d}

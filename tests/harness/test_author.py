@@ -45,7 +45,7 @@ class Adapter:
         return lambda x: np.stack([fn(row) for row in x])
 
     def linearize(self, fn, x):
-        return fn(x), lambda cotangent: self.vjp(fn, x, cotangent)[1]
+        return fn(x), lambda cotangent: Adapter.vjp(self, fn, x, cotangent)[1]
 
     jvp = vjp
 

@@ -159,6 +159,45 @@ def test_vjp_works_through_in_place_operators_and_leaves_x_alone(backend, op):
     assert np.ptp(noise) < 1e-6 * noise.max()  # a quotient of two roundings, each within 2^-24
 
 
+@pytest.mark.parametrize("backend", [mlx, torch], ids=lambda backend: backend.name)
+def test_a_state_that_is_put_back_gives_its_masks_again(backend):
+    x = backend.asarray(np.ones(1024, np.float32), "float32")
+    backend.seed(1)
+    backend.dropout(x, 0.5, True)
+    state = backend.get_state()
+    masks = [kept(backend, backend.dropout(x, 0.5, True)) for _ in range(2)]
+    backend.seed(2)
+    for _ in range(2):
+        backend.set_state(state)
+        for mask in masks:
+            np.testing.assert_array_equal(kept(backend, backend.dropout(x, 0.5, True)), mask)
+
+
+@pytest.mark.parametrize("op", [*EIGHT, *FURTHER])
+@pytest.mark.filterwarnings("ignore:dropout2d", "ignore:`torch.jit.script` is deprecated")
+@pytest.mark.parametrize("backend", [mlx, torch], ids=lambda backend: backend.name)
+def test_tangents_and_later_gradients_are_those_of_one_pass(backend, op):
+    x = backend.asarray(np.ones((4, 1, 64) if op != "dropout3d" else (4, 1, 1, 1, 64), np.float32), "float32")
+    along = 2 * x
+
+    def fn(x):
+        return getattr(backend, op)(x, 0.5, True)
+
+    backend.seed(1)
+    out, gradient = backend.vjp(fn, x, along)
+    backend.seed(1)
+    out_again, tangent = backend.jvp(fn, x, along)
+    np.testing.assert_array_equal(backend.asnumpy(out_again), backend.asnumpy(out))
+    np.testing.assert_array_equal(backend.asnumpy(tangent), backend.asnumpy(gradient))
+    assert (backend.asnumpy(x) == 1).all()
+    if backend is torch:  # MLX wants the cotangent at once
+        backend.seed(1)
+        _, pullback = backend.linearize(fn, x)
+        backend.linearize(fn, x)
+        for _ in range(2):
+            np.testing.assert_array_equal(backend.asnumpy(pullback(along)), backend.asnumpy(gradient))
+
+
 def test_upstreams_layers_are_called_as_they_are():
     x = mx.ones((8, 16, 64))
     for op in (mlx_nn.dropout, mlx_nn.dropout2d):

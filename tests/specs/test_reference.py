@@ -12,7 +12,7 @@ from keeprate.harness.errors import NoVerdictError
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.inputs import PROBES, probes
+from keeprate.specs.dropout.inputs import PROBES, cotangent, probes
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 EVERY = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
@@ -39,6 +39,24 @@ def test_a_mask_that_is_given_is_the_mask_that_is_used(contract, fresh_seed):
         whole = np.broadcast_to(mask.reshape(mask.shape + (1,) * (rank - mask.ndim)), x.shape)
         assert np.array_equal(out, np.where(whole, both.kept, both.dropped))
         assert np.array_equal(gradient != 0, whole)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # which PyTorch itself imports
+def test_a_tangent_of_pytorch_is_what_its_gradient_is(contract, dtype, fresh_seed):
+    """An entry depends on its own input alone: `derivatives` takes one for the other."""
+    random = np.random.default_rng(fresh_seed)
+    x = np.reshape(random.choice(probes(contract, dtype), 3 ** max(contract.ranks)), (3,) * max(contract.ranks))
+    along = cotangent(x.shape, dtype, seed=1)
+    mask = np.asarray(random.random(contract.mask_shape(x.shape)) < 0.5)
+    _, gradient = reference.replay(contract, dtype, 0.3, x, mask, along)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(reference.tensor(x, dtype), reference.tensor(along, dtype))
+        with reference._GivenMask(torch.from_numpy(mask.astype(np.float64))):
+            out = reference.call(contract, dual, 0.3, True)
+        tangent = torch.autograd.forward_ad.unpack_dual(out).tangent
+    assert np.array_equal(reference.values(tangent), gradient)
 
 
 @EVERY
