@@ -284,8 +284,8 @@ def ask(
 
 
 def _elsewhere(finding: str, suite: Suite, promises: Collection[str]) -> str:
-    """Which profile has a finding that this one lacks, or which of its own is most like it."""
-    for profile in PROFILES:
+    """The strongest profile that has a finding which this one lacks, or which of its own is most like it."""
+    for profile in reversed(PROFILES):
         if finding in suite.promises(profile):
             return f" --profile {profile} has it"
     return similar(finding, promises)
