@@ -129,8 +129,11 @@ class Given:
 
     def can(self, case: Case) -> bool:
         """Whether the backend can be asked, or was."""
-        names, dtypes = self.offer.names, (*self.offer.dtypes, ANY)
-        return case.id in self.drawn or (case.op in names and case.dtype in dtypes and set(case.needs) <= set(names))
+        return case.id in self.drawn or (case.op in self.offer.names and not self._lacks(case))
+
+    def _lacks(self, case: Case) -> list[str]:
+        needed = (*case.needs, *([] if case.dtype == ANY else [case.dtype]))
+        return [name for name in needed if not self.offer.has(name, case.op)]
 
     @cached_property
     def known(self) -> Known:
@@ -154,9 +157,8 @@ class Given:
 
     def lacking(self, finding: str) -> str:
         """What the backend would need to be asked for `finding`, in words."""
-        cases = self.request.promises[finding].cases
-        needs = [name for case in cases for name in case.needs if name not in self.offer.names]
-        return f"the backend has no {(needs or [cases[0].dtype])[0]}"
+        case, name = next((case, name) for case in self.request.promises[finding].cases for name in self._lacks(case))
+        return f"the backend has no {name}" + (f" for {case.op}" if name in self.offer.only else "")
 
     def jobs(self, findings: Collection[str] | None = None) -> list[Job]:
         """What is to be run for `findings`, all that were chosen unless given.

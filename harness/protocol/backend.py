@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ class Offer(msgspec.Struct, frozen=True):
         device: the same.
         dtypes: among the suite's; empty if it has none.
         names: which of the names that were asked for (operators, transforms) the backend has.
+        only: of dtypes and names that some operators alone have, which these are.
     """
 
     name: str
@@ -31,6 +32,11 @@ class Offer(msgspec.Struct, frozen=True):
     device: str
     dtypes: tuple[str, ...]
     names: tuple[str, ...]
+    only: dict[str, tuple[str, ...]] = {}
+
+    def has(self, name: str, op: str) -> bool:
+        """Whether it has a dtype, or an optional name, for an operator."""
+        return (name in self.names or name in self.dtypes) and op in self.only.get(name, (op,))
 
 
 def load_backend(name: str, suite: Suite) -> Any:
@@ -79,25 +85,36 @@ def _asked(backend: Any, text: str, name: str) -> Any:
 
 
 def offer(backend: Any, names: Iterable[str]) -> Offer:
-    """What `backend` offers among `names`; a name whose value is None or False is not offered."""
+    """What `backend` offers among `names`; a name whose value is None or False is not offered.
+
+    A list of operators in place of a value says which have it; so does a mapping from operators to dtypes.
+    """
+    there = {text: found for text in sorted(set(names)) if (found := _found(backend, text)) is not None}
+    only = {text: tuple(found) for text, found in there.items() if isinstance(found, list | tuple | set | frozenset)}
+    dtypes = _found(backend, "dtypes") or ()
+    if isinstance(dtypes, Mapping):
+        by_op, dtypes = dtypes, dict.fromkeys(dtype for some in dtypes.values() for dtype in some)
+        only |= {dtype: tuple(op for op, some in by_op.items() if dtype in some) for dtype in dtypes}
     return Offer(
         name=line(backend.name),
         version=_text(backend, "version"),
         device=_text(backend, "device"),
-        dtypes=tuple(_asked(backend, "dtypes", line(backend.name)) or ()),
-        names=tuple(sorted(text for text in set(names) if _has(backend, text))),
+        dtypes=tuple(dtypes),
+        names=tuple(there),
+        only=only,
     )
 
 
 def _text(backend: Any, text: str) -> str:
     """What the backend has under `text`, as text for one line; empty for nothing."""
-    found = _asked(backend, text, line(backend.name))
+    found = _found(backend, text)
     try:
-        return "" if found is None or found is False else line(str(found))
+        return "" if found is None else line(str(found))
     except Exception as error:  # foreign code may raise anything
         raise NoVerdictError(f"backend {line(backend.name)}: its {text} raised {told(error)}") from error
 
 
-def _has(backend: Any, text: str) -> bool:
+def _found(backend: Any, text: str) -> Any:
+    """What the backend has under `text`; None for nothing and for False."""
     found = _asked(backend, text, line(backend.name))
-    return found is not None and found is not False
+    return None if found is False else found

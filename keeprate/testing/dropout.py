@@ -151,7 +151,7 @@ def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdic
     op, call = operator(like, fn), called(fn, options.get("context"))
     request = _asked(op, options, options.get("repeat") if callable(seed) or seed is None else seed)
     with _apart():
-        backend = backend_of(fn, call, op, options.get("on"), given, request.names)
+        backend = backend_of(fn, call, op, options.get("on"), given, request)
         lines = getattr(backend, "deviations", ())
         request = replace(request, known=Known(lines), again=_again(backend.name, like, options, request.seed))
         verdict = answer(request, InProcess(backend, request.suite, request.names))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.judging.request import Request
 from keeprate.harness.untrusted_text import briefly, shown
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import filled, ordinary
@@ -22,7 +23,7 @@ OPTIONAL = ("vjp", *TRANSFORMS)
 
 
 def backend_of(
-    fn: Callable[..., Any], called: Called, op: str, on: Any, given: Mapping[str, Any], asked: Collection[str]
+    fn: Callable[..., Any], called: Called, op: str, on: Any, given: Mapping[str, Any], asked: Request
 ) -> SimpleNamespace:
     """What is judged.
 
@@ -30,7 +31,7 @@ def backend_of(
         op: the operator's name.
         on: whose arrays it takes; None to find out.
         given: names of the protocol in place of what is lent; False for what it doesn't have.
-        asked: the names that a plan may need: a transform that it doesn't isn't loaded.
+        asked: the request: other dtypes aren't tried, and a transform that its plan doesn't need isn't loaded.
 
     Raises:
         UsageError: something of the protocol is missing.
@@ -42,10 +43,13 @@ def backend_of(
         glue_of(on) if on is not None else {} if {"asarray", "asnumpy"} <= own.keys() else _told(name, called, contract)
     )
     glue = {"layout": "channels_first", "dtype_of": lambda x: str(x.dtype).rpartition(".")[2], **lent, **own}
-    unasked = {key for key in OPTIONAL if key not in asked}
+    unasked = {key for key in OPTIONAL if key not in asked.names}
     glue = {key: value for key, value in glue.items() if value is not False and key not in unasked}
     if missing := [key for key in GLUE if key not in glue and key != "dtypes"]:
         raise UsageError(f"{', '.join(missing)}: nothing lends {'them' if missing[1:] else 'it'}; give {missing[0]}=")
+    if other := [dtype for dtype in asked.dtypes if dtype not in glue.get("dtypes", asked.dtypes)]:
+        raise UsageError(f"dtypes: there is no {other[0]} of its framework, but {', '.join(glue['dtypes'])}")
+    glue["dtypes"] = asked.dtypes
     _try(name, called, contract, glue, checked=not own.keys() & set(GLUE))
     seed = glue["seed"]
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.foreign import dtypes_of
 from keeprate.specs.dropout.inputs import SPECIAL, filled, thousand
 from keeprate.suite import AdapterCheck, briefly
 
@@ -29,7 +30,7 @@ EITHER = (
 
 def check(backend: Any) -> Iterator[AdapterCheck]:
     """Looks at everything that the adapter alone is answerable for."""
-    for dtype in backend.dtypes:
+    for dtype in dtypes_of(backend):
         yield _look(f"asarray and asnumpy keep {dtype}", _keeps, backend, dtype)
     yield _look("there is an operator to judge", _there, backend)
     yield _look("seed and operators take what they are called with", _callable, backend)
@@ -128,7 +129,7 @@ def _drawing(backend: Any) -> tuple[str, Callable[[], npt.NDArray[Any]]]:
     op = next((name for name in _operators(backend) if not _uncallable(backend, name)), None)
     if op is None or _uncallable(backend, "seed"):
         raise _Skipped("no seed and operator to call")
-    dtype = backend.dtypes[0]
+    dtype = dtypes_of(backend, op)[0]
     x = filled(CONTRACTS[op], dtype, thousand(CONTRACTS[op])).astype(np.float64 if dtype == "float64" else np.float32)
     if backend.layout == "channels_last":
         x = np.moveaxis(x, 1, -1)
@@ -170,7 +171,7 @@ def _square(x: Any) -> Any:
 
 def _array(backend: Any, values: npt.NDArray[np.float32]) -> Any:
     """A native array that can be multiplied, as a framework may not do in every dtype."""
-    for dtype in backend.dtypes:
+    for dtype in dtypes_of(backend):
         native = backend.asarray(values, dtype)
         with contextlib.suppress(Exception):
             backend.asnumpy(_square(native))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,14 @@ class Seen:
 
     values: npt.NDArray[Any]
     dtype: str
+
+
+def dtypes_of(backend: Any, op: str = "") -> list[str]:
+    """The dtypes of an operator, or of all together."""
+    dtypes = backend.dtypes
+    if not isinstance(dtypes, Mapping):
+        return list(dtypes)
+    return list(dtypes.get(op, ())) if op else list(dict.fromkeys(dtype for some in dtypes.values() for dtype in some))
 
 
 def foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:

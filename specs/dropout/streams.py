@@ -12,7 +12,7 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import call
-from keeprate.specs.dropout.foreign import Seen
+from keeprate.specs.dropout.foreign import Seen, dtypes_of
 from keeprate.specs.dropout.inputs import filled, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation
 from keeprate.specs.dropout.other_process import two, two_unseeded
@@ -110,7 +110,7 @@ def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader | str]]:
     batch, width, *spatial = case.shape
     shaped = case.replace(shape=(batch // 2, width * 2, *spatial))
     yield "shape", Reader(Caller(backend, contract, case.dtype), shaped)
-    other = next((dtype for dtype in backend.dtypes if dtype != case.dtype), None)
+    other = next((dtype for dtype in dtypes_of(backend, case.op) if dtype != case.dtype), None)
     if other is None:
         yield "dtype", "the backend has one dtype alone"
     else:
@@ -118,7 +118,8 @@ def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader | str]]:
     yield "op", f"the backend has no other operator that drops {contract.granularity}s"
     alike = [one for one in CONTRACTS.values() if one.granularity == contract.granularity and not one.writes]
     for one in sorted(alike, key=lambda one: one.preserves_moments == contract.preserves_moments):
-        if one is not contract and not one.optional and callable(getattr(backend, one.name, None)):
+        there = callable(getattr(backend, one.name, None)) and case.dtype in dtypes_of(backend, one.name)
+        if one is not contract and not one.optional and there:
             rank = max(one.ranks) if one.by_channel else len(case.shape)
             shape = (batch, width, *(1,) * (rank - 3), *spatial[-1:])
             yield "op", Reader(Caller(backend, one, case.dtype), case.replace(op=one.name, shape=shape))

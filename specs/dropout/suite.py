@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +110,12 @@ class Dropout(Suite):
         if not (isinstance(backend.layout, str) and backend.layout in LAYOUTS):
             return f"layout = {shown(backend.layout)} is not 'channels_first' or 'channels_last'"
         dtypes = backend.dtypes
-        listed = isinstance(dtypes, Sequence) and not isinstance(dtypes, str)
-        if not (listed and dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in dtypes)):
-            return f"dtypes = {shown(dtypes)} is not a list of some of {', '.join(DTYPES)}"
+        for some in dtypes.values() if isinstance(dtypes, Mapping) and dtypes else [dtypes]:
+            listed = isinstance(some, Sequence) and not isinstance(some, str)
+            if not (listed and some and all(isinstance(dtype, str) and dtype in DTYPES for dtype in some)):
+                return (
+                    f"dtypes = {shown(dtypes)} is not a list of some of {', '.join(DTYPES)}, nor one for each operator"
+                )
         return ""
 
     def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
