@@ -16,6 +16,7 @@ from keeprate.harness.protocol import backend as backends
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, decided, picture, run
 from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite
+from keeprate.harness.untrusted_text import told
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.circuit_breaker import CircuitBreaker
 from keeprate.harness.workers.launch import ForkServer, forks_of, leave
@@ -277,8 +278,13 @@ class InProcess:
             yield run(self._suite, self._backends[job.role], job)
 
     def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
-        """The same: there is no ledger."""
-        return self.map(jobs)
+        """The same of jobs that may cost no verdict, whatever is raised in them."""
+        for job in jobs:
+            interrupts.check()
+            try:
+                yield run(self._suite, self._backends[job.role], job)
+            except Exception as error:  # noqa: BLE001 - as in a child, which says that this case failed
+                yield Result(job.role, job.case.id, error=told(error), error_kind="a fault of keeprate")
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""
