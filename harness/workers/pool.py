@@ -16,7 +16,6 @@ from keeprate.harness.protocol import backend as backends
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, decided, picture, run
 from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite
-from keeprate.harness.untrusted_text import told
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.circuit_breaker import CircuitBreaker
 from keeprate.harness.workers.launch import ForkServer, forks_of, leave
@@ -284,7 +283,7 @@ class InProcess:
             try:
                 yield run(self._suite, self._backends[job.role], job)
             except Exception as error:  # noqa: BLE001 - as in a child, which says that this case failed
-                yield Result(job.role, job.case.id, error=told(error), error_kind="a fault of keeprate")
+                yield Result(job.role, job.case.id, error=type(error).__name__, error_kind="a fault of keeprate")
 
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown."""

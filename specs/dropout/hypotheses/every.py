@@ -10,12 +10,14 @@ import numpy as np
 
 from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.hypotheses import facts, gradients, masks, modes, rates, seeds, values
+from keeprate.specs.dropout.hypotheses import counts, facts, gradients, masks, modes, rates, seeds, values
 from keeprate.specs.dropout.hypotheses.clues import standard
 from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Tally, Told, shape_text
 
-HYPOTHESES = tuple(one for part in (masks, values, gradients, modes, rates, seeds, facts) for one in part.HYPOTHESES)
+HYPOTHESES = tuple(
+    one for part in (masks, counts, values, gradients, modes, rates, seeds, facts) for one in part.HYPOTHESES
+)
 PARAMETERS: dict[str, Iterable[object]] = {
     "shared_axis": range(5),
     "shared_groups": (64, 32, 16, 8, 4, 3, 2),

@@ -47,7 +47,7 @@ def picture(rows: Mask) -> tuple[str, ...]:
     return tuple("".join("1" if kept else "0" for kept in row[:WIDTH]) for row in rows[:HEIGHT])
 
 
-def _varied(masks: Mask) -> Mask:
+def varied(masks: Mask) -> Mask:
     share = masks.mean()
     if not 0.05 < share < 0.95:
         raise Unreadable("nearly all is kept, or dropped")
@@ -56,7 +56,7 @@ def _varied(masks: Mask) -> Mask:
 
 def shared_axis(clues: Clues, axis: str) -> Account:
     """Whether all entries along one axis are one draw."""
-    masks, number = _varied(clues.masks), int(axis)
+    masks, number = varied(clues.masks), int(axis)
     if number + 1 >= masks.ndim or masks.shape[number + 1] < 2 or masks.size // masks.shape[number + 1] < FEW:
         raise Unreadable("no such axis, or too short")
     along = np.moveaxis(masks, number + 1, 1)
@@ -83,7 +83,7 @@ def shared_call(clues: Clues) -> Account:
 
 def shared_groups(clues: Clues, size: str) -> Account:
     """Whether each so many neighbours are one draw."""
-    masks, number = _varied(clues.masks), int(size)
+    masks, number = varied(clues.masks), int(size)
     flat = masks.reshape(len(masks), -1)
     groups = flat[:, : flat.shape[1] // number * number].reshape(len(masks), -1, number)
     if groups.shape[0] * groups.shape[1] < FEW:
@@ -94,7 +94,7 @@ def shared_groups(clues: Clues, size: str) -> Account:
 
 def alike(clues: Clues, pattern: str) -> Account:
     """Whether masks of calls come again, in a pattern."""
-    masks = _varied(clues.many)
+    masks = varied(clues.many)
     seen: dict[bytes, int] = {}
     first = np.array([seen.setdefault(mask.tobytes(), number) for number, mask in enumerate(masks)])
     number = np.arange(len(masks))
@@ -122,7 +122,7 @@ def alike(clues: Clues, pattern: str) -> Account:
 
 def moved(clues: Clues) -> Account:
     """Whether each call is the one before, moved."""
-    flat = _varied(clues.masks).reshape(len(clues.masks), -1)
+    flat = varied(clues.masks).reshape(len(clues.masks), -1)
     if flat.shape[1] <= 2 * HEAD:
         raise Unreadable("too few entries")
     for one, sign in ((0, 1), (1, -1)):
@@ -143,7 +143,7 @@ def moved(clues: Clues) -> Account:
 
 def complements(clues: Clues) -> Account:
     """Whether each second call is the complement of the one before."""
-    masks = _varied(clues.many)
+    masks = varied(clues.many)
     unlike = int(np.count_nonzero(masks[::2] == masks[1::2]))
     against, promise = _alike(unlike, masks[::2].size)
     return Account(masks.size, against, promise, "no entry is kept in both, or dropped in both", {}, picture(masks[:2]))
@@ -151,7 +151,7 @@ def complements(clues: Clues) -> Account:
 
 def period(clues: Clues, of: str) -> Account:
     """Whether the stream of draws repeats, within each call or over calls."""
-    masks = _varied(clues.masks).reshape(len(clues.masks), -1)
+    masks = varied(clues.masks).reshape(len(clues.masks), -1)
     streams = masks if of == "call" else masks.reshape(1, -1)
     if len(set(streams[0, :HEAD].tolist())) < 2:
         raise Unreadable("it begins with many alike")
@@ -169,7 +169,7 @@ def period(clues: Clues, of: str) -> Account:
 
 def copied_tail(clues: Clues, block: str) -> Account:
     """Whether what is left after the last whole block is copied from the beginning."""
-    flat, number = _varied(clues.masks).reshape(len(clues.masks), -1), int(block)
+    flat, number = varied(clues.masks).reshape(len(clues.masks), -1), int(block)
     start = flat.shape[1] // number * number
     if not start or flat.shape[1] - start < SHORT:
         raise Unreadable("nothing is left over, or too little")
@@ -180,64 +180,9 @@ def copied_tail(clues: Clues, block: str) -> Account:
     return Account(tail.size, against, promise, words, {"block": f"{number:,}"}, picture(np.array([head[0], tail[0]])))
 
 
-def kept_tail(clues: Clues) -> Account:
-    """Whether all entries from some place on are kept."""
-    flat = clues.masks.reshape(len(clues.masks), -1)
-    drops = np.flatnonzero(~flat.all(axis=0))
-    if not drops.size:
-        raise Unreadable("nothing is dropped")
-    start = int(drops[-1]) + 1
-    tail = flat[:, start:]
-    promise = max(0.0, tail.size * BIT - math.log10(flat.shape[1]))
-    words = f"of the last {tail.shape[1]:,} of {flat.shape[1]:,} entries none is dropped, in {len(flat)} calls"
-    return Account(tail.size, 0.0, promise, words, {"first": f"{start:,}"})
-
-
-def fixed_number(clues: Clues, of: str) -> Account:
-    """Whether the number of drops in each call, or row, is fixed."""
-    masks = _varied(clues.masks)
-    counts = masks.reshape(len(masks), -1).sum(axis=1) if of == "call" else masks.sum(axis=-1).ravel()
-    size = masks[0].size if of == "call" else masks.shape[-1]
-    if counts.size < 2 or size < 8:
-        raise Unreadable("too few")
-    off = int(np.count_nonzero(counts != counts[0]))
-    each = -math.log10(float(scipy.special.comb(size, int(counts[0]))) / 2.0**size) if size < 1000 else None
-    each = math.log10(math.sqrt(math.pi * size / 2)) if each is None else each
-    spread = size / 4 / max(float(counts.var()), 1e-9)
-    promise = each * (counts.size - 1) if not off else 0.0 if spread < 4 else NEVER
-    words = f"{size - int(counts[0]):,} of {size:,} entries are dropped, in each of {counts.size:,}"
-    given: dict[str, int | str] = {"number": f"{size - int(counts[0]):,}", "of": of}
-    return Account(counts.size, NEVER if off else 0.0, promise, words, {**given})
-
-
-def lane(clues: Clues, width: str) -> Account:
-    """Whether one place in each so many has a rate of its own; which one is found in half of the calls."""
-    masks, number = _varied(clues.masks).reshape(len(clues.masks), -1), int(width)
-    whole = masks[:, : masks.shape[1] // number * number].reshape(len(masks), -1, number)
-    if len({mask.tobytes() for mask in masks}) < max(4, len(masks)) or not whole.shape[1]:
-        raise Unreadable("too few calls, or entries, that are apart")
-    fit, test = (part.reshape(-1, number) for part in (whole[::2], whole[1::2]))
-    share = fit.mean(axis=0)
-    place = int(np.argmax(np.abs(share - np.median(share))))
-    if abs(share[place] - np.median(share)) < LEAST:
-        raise Unreadable("too little to be named")
-    kept = test.sum(axis=0)
-    counts = np.stack([kept, len(test) - kept], axis=1)
-    promise = Tally(("kept", "dropped"), counts, (0.5, 0.5)).log10_e
-    predicted = np.full(number, np.delete(share, place).mean())
-    predicted[place] = share[place]
-    against = Tally(("kept", "dropped"), counts, np.stack([predicted, 1 - predicted], axis=1)).log10_e
-    often = "more often" if share[place] < 0.5 else "less often"
-    words = (
-        f"{kept[place] / len(test):.2%} are kept there and {np.delete(kept, place).mean() / len(test):.2%} elsewhere"
-    )
-    text = f"{words}, where 50 % should be"
-    return Account(test.size, against, promise, text, {"place": place + 1, "width": number, "often": often})
-
-
 def by_element(clues: Clues, axes: str) -> Account:
     """Whether the mask of a channel operator varies along these axes of the input, and along no others."""
-    elements, contract = _varied(clues.elements), clues.contract
+    elements, contract = varied(clues.elements), clues.contract
     rank = elements.ndim - 1
     inner = tuple(range(len(contract.mask_shape(clues.shape)), rank))
     varying = tuple(
@@ -271,20 +216,22 @@ def _unlike_neighbours(elements: Mask, axis: int) -> int:
 
 def correlated(clues: Clues, of: str) -> Account:
     """Whether entries some way apart, in one call or in two in a row, agree more often: the lag that looks worst."""
-    flat = _varied(clues.masks).reshape(len(clues.masks), -1).astype(np.float32)
-    flat -= flat.mean()
+    flat = varied(clues.masks).reshape(len(clues.masks), -1).astype(np.float32)
+    mean = float(flat.mean())
+    flat -= mean
     if len({mask.tobytes() for mask in flat}) < max(8, len(flat)):
         raise Unreadable("too few calls that are apart")
     fit, test = flat[: len(flat) // 2], flat[len(flat) // 2 :]
     lag, strength = _worst(fit, of)
     one, other = _lagged(test, lag, of)
     agree = int(np.count_nonzero((one > 0) == (other > 0)))
-    promise = Tally(("alike", "unlike"), (agree, one.size - agree), (0.5, 0.5)).log10_e
-    if abs(agree / one.size - 0.5) < LEAST:
+    apart = mean**2 + (1 - mean) ** 2  # of independent entries
+    promise = Tally(("alike", "unlike"), (agree, one.size - agree), (apart, 1 - apart)).log10_e
+    if abs(agree / one.size - apart) < LEAST:
         raise Unreadable("too little to be named")
-    fitted = min(max(0.5 + strength / 2, 0.01), 0.99)
+    fitted = min(max(apart + strength / 2, 0.01), 0.99)
     against = Tally(("alike", "unlike"), (agree, one.size - agree), (fitted, 1 - fitted)).log10_e
-    words = f"{agree / one.size:.2%} of {one.size:,} pairs are kept or dropped together, 50 % should"
+    words = f"{agree / one.size:.2%} of {one.size:,} pairs are kept or dropped together, {apart:.0%} should"
     far = (
         f"{abs(lag):,} apart"
         if of == "call"
@@ -335,11 +282,6 @@ HYPOTHESES = (
     _h("moved", "repetition", "makes each mask of the one before, moved by {far}", moved),
     _h("complements", "repetition", "makes every second mask the complement of the one before", complements),
     _h("alike_later", "repetition", "uses masks of earlier calls again: {which}", lambda c: alike(c, "later")),
-    Hypothesis("kept_tail", "number", "keeps every entry of a call from entry {first} on", kept_tail,
-               DEPENDENCE | COUNTED),
-    _h("fixed_number", "number", "drops exactly {number} entries in each {of}, not each on its own", fixed_number),
-    Hypothesis("lane", "number", "drops entry {place} of each {width} {often} than the others", lane,
-               COUNTED | {"blocks", "runs"}),
     Hypothesis("by_element", "sharing", "draws a mask for each element, where channels are dropped whole",
                lambda c: by_element(c, "all"), frozenset({"constancy", "shape", "strides", "gradient", "outcomes"})),
     Hypothesis("by_axis", "sharing", "draws a mask that varies along {along}, within channels{channels}",

@@ -1,0 +1,77 @@
+"""Hypotheses about how many entries are dropped: a number that is fixed, places that have a rate of their own."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy
+
+from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.hypotheses.masks import BIT, COUNTED, DEPENDENCE, LEAST, varied
+from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+
+
+def kept_tail(clues: Clues) -> Account:
+    """Whether all entries from some place on are kept."""
+    flat = clues.masks.reshape(len(clues.masks), -1)
+    drops = np.flatnonzero(~flat.all(axis=0))
+    if not drops.size:
+        raise Unreadable("nothing is dropped")
+    start = int(drops[-1]) + 1
+    tail = flat[:, start:]
+    promise = max(0.0, tail.size * BIT - math.log10(flat.shape[1]))
+    words = f"of the last {tail.shape[1]:,} of {flat.shape[1]:,} entries none is dropped, in {len(flat)} calls"
+    return Account(tail.size, 0.0, promise, words, {"first": f"{start:,}"})
+
+
+def fixed_number(clues: Clues, of: str) -> Account:
+    """Whether the number of drops in each call, or row, is fixed."""
+    masks = varied(clues.masks)
+    counts = masks.reshape(len(masks), -1).sum(axis=1) if of == "call" else masks.sum(axis=-1).ravel()
+    size = masks[0].size if of == "call" else masks.shape[-1]
+    if counts.size < 2 or size < 8:
+        raise Unreadable("too few")
+    off = int(np.count_nonzero(counts != counts[0]))
+    each = -math.log10(float(scipy.special.comb(size, int(counts[0]))) / 2.0**size) if size < 1000 else None
+    each = math.log10(math.sqrt(math.pi * size / 2)) if each is None else each
+    spread = size / 4 / max(float(counts.var()), 1e-9)
+    promise = each * (counts.size - 1) if not off else 0.0 if spread < 4 else NEVER
+    words = f"{size - int(counts[0]):,} of {size:,} entries are dropped, in each of {counts.size:,}"
+    given: dict[str, int | str] = {"number": f"{size - int(counts[0]):,}", "of": of}
+    return Account(counts.size, NEVER if off else 0.0, promise, words, {**given})
+
+
+def lane(clues: Clues, width: str) -> Account:
+    """Whether one place in each so many has a rate of its own; which one is found in half of the calls."""
+    masks, number = varied(clues.masks).reshape(len(clues.masks), -1), int(width)
+    whole = masks[:, : masks.shape[1] // number * number].reshape(len(masks), -1, number)
+    if len({mask.tobytes() for mask in masks}) < max(4, len(masks)) or not whole.shape[1]:
+        raise Unreadable("too few calls, or entries, that are apart")
+    fit, test = (part.reshape(-1, number) for part in (whole[::2], whole[1::2]))
+    share = fit.mean(axis=0)
+    place = int(np.argmax(np.abs(share - np.median(share))))
+    if abs(share[place] - np.median(share)) < LEAST:
+        raise Unreadable("too little to be named")
+    kept = test.sum(axis=0)
+    counts = np.stack([kept, len(test) - kept], axis=1)
+    mean = float(share.mean())  # a rate that is off everywhere is another fault
+    promise = Tally(("kept", "dropped"), counts, (mean, 1 - mean)).log10_e
+    predicted = np.full(number, np.delete(share, place).mean())
+    predicted[place] = share[place]
+    against = Tally(("kept", "dropped"), counts, np.stack([predicted, 1 - predicted], axis=1)).log10_e
+    often = "more often" if share[place] < mean else "less often"
+    words = (
+        f"{kept[place] / len(test):.2%} are kept there and {np.delete(kept, place).mean() / len(test):.2%} elsewhere"
+    )
+    text = f"{words}, at p = 0.5"
+    return Account(test.size, against, promise, text, {"place": place + 1, "width": number, "often": often})
+
+
+HYPOTHESES = (
+    Hypothesis("kept_tail", "number", "keeps every entry of a call from entry {first} on", kept_tail,
+               DEPENDENCE | COUNTED),
+    Hypothesis("fixed_number", "number", "drops exactly {number} entries in each {of}, not each on its own", fixed_number, DEPENDENCE, COUNTED),
+    Hypothesis("lane", "number", "drops entry {place} of each {width} {often} than the others", lane,
+               COUNTED | {"blocks", "runs"}),
+)  # fmt: skip
