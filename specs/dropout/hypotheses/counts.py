@@ -69,9 +69,22 @@ def lane(clues: Clues, width: str) -> Account:
 
 
 HYPOTHESES = (
-    Hypothesis("kept_tail", "number", "keeps every entry of a call from entry {first} on", kept_tail,
-               DEPENDENCE | COUNTED),
-    Hypothesis("fixed_number", "number", "drops exactly {number} entries in each {of}, not each on its own", fixed_number, DEPENDENCE, COUNTED),
-    Hypothesis("lane", "number", "drops entry {place} of each {width} {often} than the others", lane,
-               COUNTED | {"blocks", "runs"}),
-)  # fmt: skip
+    Hypothesis(
+        "kept_tail", "number", "keeps every entry of a call from entry {first} on", kept_tail, DEPENDENCE | COUNTED
+    ),
+    Hypothesis(
+        "fixed_number",
+        "number",
+        "drops exactly {number} entries in each {of}, not each on its own",
+        fixed_number,
+        DEPENDENCE,
+        COUNTED,
+    ),
+    Hypothesis(
+        "lane",
+        "number",
+        "drops entry {place} of each {width} {often} than the others",
+        lane,
+        COUNTED | {"blocks", "runs"},
+    ),
+)

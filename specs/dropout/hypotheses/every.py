@@ -72,19 +72,23 @@ def _cases(op: str, dtype: str, context: str, found: Sequence[tuple[Seen, Case]]
     backward = [one for one in asked if one.kind == "gradient"]
     plain = [one for one in asked if one.kind != "gradient"]
     usual = standard(CONTRACTS[op])
+    parts = [
+        (case, evidence)
+        for one, _ in found
+        for case, evidence in one.parts
+        if (case.dtype, case.context) == (dtype, context) and evidence is not None and evidence.strength > 0
+    ]
     strongest: dict[tuple[int, ...], float] = {}
-    for one, case in found:
-        if case.shape and prod(case.shape) <= LARGEST and not case.strides and one.finding.evidence is not None:
-            strongest[case.shape] = max(strongest.get(case.shape, 0.0), one.finding.evidence.strength)
+    for case, evidence in parts:
+        if case.shape and prod(case.shape) <= LARGEST and not case.strides:
+            strongest[case.shape] = max(strongest.get(case.shape, 0.0), evidence.strength)
     others = sorted(strongest, key=lambda shape: -strongest[shape])[:2]
     for shape in (usual, *others):
         for study, hypotheses in (("clues", plain), ("clues_of_gradient", backward)):
             some = [one for one in hypotheses if shape == usual or one.kind in OF_A_SHAPE]
             if some:
                 yield _case(op, dtype, context, study, shape, [name for one in some for name in _names(one)])
-    parts = [part for one, _ in found for part in one.parts if part[0].dtype == dtype and part[0].context == context]
-    broken_in = (case.study for case, evidence in parts if evidence is not None and evidence.strength > 0)
-    studies = dict.fromkeys(study for study in broken_in if study in facts.STUDIES)
+    studies = dict.fromkeys(case.study for case, _ in parts if case.study in facts.STUDIES)
     for study in studies:
         yield _case(op, dtype, context, f"clues_of_{study}", (), [f"fact:{study}"])
 

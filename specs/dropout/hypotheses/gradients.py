@@ -16,6 +16,7 @@ from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.dropout.rounding import Floats, bounds
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
+SHORT = 4  # elements past which nothing is said
 BACKWARD = frozenset({"gradient", "keep_rate", "data", "shape"})  # laws that look at passes
 
 
@@ -131,7 +132,7 @@ def zero_past(clues: Clues) -> Account:
             looked += g.size
             wrong += int(np.count_nonzero(~right))
             against += int(np.count_nonzero(g[:, first:])) + int(np.count_nonzero(~right[:, :first]))
-        if not against and flats[0][1].shape[1] - first >= 8:
+        if not against and flats[0][1].shape[1] - first >= SHORT:
             words = f"gives a gradient of 0 from element {first:,} on" + ("" if whole else " of a channel")
             return _of_gradient(words, looked, wrong, 0.0)
     raise Unreadable("it is not zero from some place on")

@@ -48,6 +48,7 @@ def picture(rows: Mask) -> tuple[str, ...]:
 
 
 def varied(masks: Mask) -> Mask:
+    """The same masks, if they tell anything."""
     share = masks.mean()
     if not 0.05 < share < 0.95:
         raise Unreadable("nearly all is kept, or dropped")
