@@ -36,6 +36,7 @@ class CutFromAPool(Plain):
     """Every mask is cut from one pool of 2²⁰ numbers, anywhere. C4, C5."""
 
     meant_for = "no_stretch_twice"
+    cause = "period:call"
     ops = ("dropout", "dropout3d")
 
     def uniform(self, size):

@@ -83,7 +83,7 @@ def test_what_a_hypothesis_explains_are_laws():
         assert one.laws | one.diluted <= SUITE.by_name.keys(), one.name
 
 
-def test_single_calls_are_told_apart_by_one_feature_or_two():
+def test_single_calls_are_told_apart_by_as_few_features_as_do():
     calls = [{"at p = 1": one, "in evaluation": two} for one in (True, False) for two in (True, False)]
     assert facts._told_apart(calls, {0, 1}) == " at p = 1"
     assert facts._told_apart(calls, {0}) == " at p = 1 in evaluation"

@@ -21,11 +21,12 @@ from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered,
 OF_ARGUMENTS = ("arguments", "probabilities")
 STUDIES = frozenset(
     {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "specials", *OF_ARGUMENTS}
-    | {f"{name}_of_gradient" for name in ("evaluation", "endpoints", "dtype", "retracing", "zeros")}
+    | {f"{name}_of_gradient" for name in ("evaluation", "endpoints", "dtype", "retracing")}
     | {f"wide_{name}_of_gradient" for name in ("masks", "evaluation", "endpoints")}
 )
 OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
 LONG = 8  # axes that are told by their length
+USUAL = 0.3  # the p of a call that names none
 NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
 LAWS = frozenset(
     {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "arguments", "outcomes", "purity", "modes"}
@@ -34,7 +35,7 @@ LAWS = frozenset(
 
 
 def fact(clues: Clues, study: str) -> Account:
-    """What is wrong with calls of a study, if it is one thing, and one or two features tell them from the others."""
+    """What is wrong with calls of a study, if it is one thing, and one to three features tell them from the others."""
     from keeprate.specs.dropout import arguments, single_calls  # here, for a plan and a verdict need no PyTorch
 
     case = clues.case.replace(study=study, shape=())
@@ -51,7 +52,7 @@ def fact(clues: Clues, study: str) -> Account:
     ways = {how[number] for number in wrong}
     if len(ways) == 2:
         ways = {way.replace(OUTPUT, BOTH).replace(GRADIENT, BOTH) for way in ways}
-    if len(ways) != 1:
+    if len(ways) != 1 or len(how) < 2:
         return Account(len(how), NEVER, NEVER if wrong else 0.0)
     (way,) = ways
     if GRADIENT in way and OUTPUT not in way:  # outputs needn't be told from gradients
@@ -145,7 +146,7 @@ def _features(one: Observation) -> Iterator[tuple[str, Any]]:
     if (kind := given.get("type")) is not None:
         yield f"where p is a {kind}", True
     yield "where p is NumPy's", "type" in given
-    if (p := given.get("p")) is not None:
+    if (p := given.get("p", USUAL)) is not None:
         number = float(p)  # type: ignore[arg-type]
         yield "where p is NaN", math.isnan(number)
         yield "where p is outside 0 to 1", number < 0 or number > 1
@@ -161,7 +162,7 @@ def _features(one: Observation) -> Iterator[tuple[str, Any]]:
 
 
 def _told_apart(features: list[dict[str, Any]], wrong: set[int]) -> str | None:
-    """Words for what all wrong calls have and no other has: one thing or two; None if nothing does."""
+    """Words for what all wrong calls have and no other has: one thing, two or three; None if nothing does."""
     if len(wrong) == len(features):
         return ""
     names = list(dict.fromkeys(name for one in features for name in one))
@@ -169,9 +170,11 @@ def _told_apart(features: list[dict[str, Any]], wrong: set[int]) -> str | None:
     for name, found in having.items():
         if found == wrong:
             return f" {name}"
-    for one, other in combinations(having, 2):
-        if having[one] & having[other] == wrong:
-            return f" {one} {other}"
+    wider = {name: found for name, found in having.items() if found > wrong}  # of no other can they be all
+    for number in (2, 3):
+        for some in combinations(wider, number):
+            if set.intersection(*(wider[name] for name in some)) == wrong:
+                return f" {' '.join(some)}"
     return None
 
 

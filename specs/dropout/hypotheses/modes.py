@@ -56,8 +56,9 @@ def _switched(clues: Clues, first: bool) -> str:
     call, pattern = caller.switch(EVEN), ""
     for train in (first, not first, first):
         y = caller.values(call(caller.native(x), train))
-        fits = y.shape == x.shape and expected.allows(y).all() and expected.is_dropped(y).any()
-        pattern += "-" if np.array_equal(y, x) else "d" if fits else "?"
+        fits = y.shape == x.shape and expected.allows(y).all()
+        drops = fits and expected.is_dropped(y).any()
+        pattern += "d" if drops else "-" if fits or np.array_equal(y, x) else "?"
     return pattern
 
 
