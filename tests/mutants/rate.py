@@ -246,6 +246,7 @@ class StretchKept(Plain):
     """Past 2²¹ entries a stretch of 8,192 is kept: one block of threads does nothing. N5."""
 
     meant_for = "segments"
+    cause = "kept_tail"
     ops = ("dropout",)
 
     def draw(self, shape, p):

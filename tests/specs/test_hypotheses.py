@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keeprate.harness.protocol.engine import Job, run
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.hypotheses import every, facts
+from keeprate.specs.dropout.hypotheses import every, facts, rates
 from keeprate.specs.dropout.hypotheses.clues import standard
 
 MUTANTS = Path(__file__).parents[1] / "mutants"
@@ -89,3 +91,21 @@ def test_single_calls_are_told_apart_by_as_few_features_as_do():
     assert facts._told_apart(calls, {0}) == " at p = 1 in evaluation"
     assert facts._told_apart(calls, {0, 1, 2, 3}) == ""
     assert facts._told_apart(calls, {0, 3}) is None
+
+
+@pytest.mark.parametrize(
+    ("drop", "named"),
+    [
+        (lambda p: p, set()),
+        (lambda p: 1 - p, {"rate:exchanged"}),
+        (lambda p: round(p * 256) / 256, {"rate:256_nearest"}),
+        (lambda p: p * p, {"rate:again"}),
+        (lambda p: p + 5e-4, {"rate:offset"}),
+        (lambda p: 0.002 if p == 0.001 else p, set()),  # one rate that is off says nothing of why
+    ],
+)
+def test_of_rates_the_formula_that_fits_all_is_accepted_and_no_other(drop, named, fresh_seed):
+    """At 10⁷ draws a rate a thousandth off the formula is told apart with a probability above 1 − 10⁻⁹."""
+    random, draws = np.random.default_rng(fresh_seed), 10**7
+    counted = [rates.Rate(p, draws - int(random.binomial(draws, drop(p))), draws) for p in (*MAIN, *ENDS)]
+    assert {name for name, account in rates._accounts(counted) if account.accepted} == named

@@ -70,7 +70,7 @@ def lane(clues: Clues, width: str) -> Account:
 
 HYPOTHESES = (
     Hypothesis(
-        "kept_tail", "number", "keeps every entry of a call from entry {first} on", kept_tail, DEPENDENCE | COUNTED
+        "kept_tail", "number", "keeps all entries of a call past the first {first}", kept_tail, DEPENDENCE | COUNTED
     ),
     Hypothesis(
         "fixed_number",

@@ -16,6 +16,7 @@ from keeprate.specs.masks.rate import GRID, KEPT, RARE
 from keeprate.suite import NEVER, Account, Check, Hypothesis, Seen, Tally, Told
 
 Keep = Callable[[float], float]  # from p to how often an entry is kept
+ENOUGH = 3.0  # log10 e from which on a rate is off
 SELDOM = 0.05  # of the elements
 LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
 
@@ -128,7 +129,8 @@ def _accounts(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         words = f"drops nothing at p = {edge:g}" + (" and below" if len(lowest) > 1 else "")
         yield "rate:rare", _account(found, lambda p: 1.0 if p <= edge else 1 - p, promise, words)
     fit, test = found[::2], found[1::2]
-    if len(test) > 1:
+    off_at = {one.p for one in found if _against([one], lambda p: 1 - p) >= ENOUGH}
+    if len(test) > 1 and len(off_at) > 1:  # one rate alone is as far off as anything
         weights = [one.draws / (one.p * (1 - one.p)) for one in fit]
         off = sum(w * (1 - one.p - one.kept / one.draws) for w, one in zip(weights, fit, strict=True)) / sum(weights)
         digits = float(f"{off:.1g}") if abs(off) > 1e-4 else off
