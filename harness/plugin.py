@@ -230,7 +230,8 @@ class Controller(Gate):
         for result in self._gathered:
             docket.add(result)
         workers = getattr(self._config.option, "numprocesses", None) or 1
-        verdict = conclude(docket, run_of(self._started, workers), isolated=True)
+        whole = docket.given.request.is_whole
+        verdict = conclude(docket, run_of(self._started, workers), isolated=True, whole=whole)
         mine = docket.results["backend"]
         verdict = diagnosed(verdict, docket.given, mine, self._runner)
         shown = pictures(docket.given, verdict.leads, mine, self._runner.picture)
@@ -239,6 +240,8 @@ class Controller(Gate):
         self._try(github.add_summary, self._verdict)
         if self._unwritten:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif session.exitstatus == pytest.ExitCode.OK and self._verdict.verdict == "broken":
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED  # by what findings show together, which is no item
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Prints the verdict, and what couldn't be written."""

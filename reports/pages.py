@@ -12,7 +12,7 @@ from markupsafe import Markup
 from keeprate.harness.untrusted_text import for_html, for_markdown
 from keeprate.reports import masks, numbers, plots
 from keeprate.reports.comparison import compare
-from keeprate.reports.reading import MARKS, WORDS, Finding, Group, Reading, family, place, status_of
+from keeprate.reports.reading import MARKS, WORDS, Finding, Group, Reading, called, family, place, status_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -95,6 +95,7 @@ def _shown(reading: Reading) -> dict[str, Any]:
 def _functions() -> dict[str, Any]:
     """What the templates call."""
     return {
+        "called": called,
         "status_of": status_of,
         "family": family,
         "place": place,
@@ -139,7 +140,7 @@ def _anchor(text: str) -> str:
 def _by_operator(reading: Reading) -> list[tuple[str, dict[str, int]]]:
     found: dict[str, dict[str, int]] = {}
     for group in reading.groups.values():
-        counts = found.setdefault(group.op, dict.fromkeys(WORDS, 0))
+        counts = found.setdefault(called(group.op), dict.fromkeys(WORDS, 0))
         for status, number in group.counts.items():
             counts[status] += number
     return list(found.items())

@@ -27,6 +27,7 @@ MARKS = {
     "not_offered": "–",
     "not_implemented": "–",
 }
+TOGETHER = "-"  # in the place of an operator: the finding is over all of them
 # From what must be seen first to what is only said.
 URGENCY = ("broken", "error", "known", "unreadable", "kept", "not_offered", "not_implemented")
 
@@ -48,6 +49,11 @@ def place(finding: Finding) -> str:
     _, law, dtype, p, shape, context = str(finding["id"]).split("/")
     parts = [law.partition(":")[2], dtype, p, shape, context if context != "eager" else ""]
     return " ".join(part for part in parts if part not in ("", "-")) or "every dtype and p"
+
+
+def called(op: str) -> str:
+    """An operator's name, or what stands for all of them."""
+    return "all together" if op == TOGETHER else op
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class Group:
     def label(self) -> str:
         """All of it in words."""
         parts = [f"{self.counts[status]} {WORDS[status]}" for status in URGENCY if self.counts[status]]
-        return f"{self.op}, {self.law}: {', '.join(parts)}"
+        return f"{called(self.op)}, {self.law}: {', '.join(parts)}"
 
     @property
     def shown(self) -> list[Finding]:
@@ -205,9 +211,9 @@ class Reading:
 
     @property
     def draws(self) -> int:
-        """Draws of the headline law, in all findings."""
-        headline = self.data.get("headline", "")
-        return sum(finding["n"] or 0 for finding in self.findings if family(finding) == headline)
+        """Draws of the headline law, in all findings that are of one operator."""
+        law = self.data.get("headline", "")
+        return sum(item["n"] or 0 for item in self.findings if family(item) == law and item["op"] != TOGETHER)
 
     @cached_property
     def failing(self) -> list[Finding]:
@@ -288,7 +294,7 @@ class Reading:
         if not self.leading:
             return ""
         law = family(self.leading[0][0])
-        ops = dict.fromkeys(finding["op"] for finding in self.failing if family(finding) == law)
+        ops = dict.fromkeys(called(finding["op"]) for finding in self.failing if family(finding) == law)
         return f"First of all it breaks {law}, in {listed(ops)}."
 
     @property

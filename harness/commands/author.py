@@ -26,6 +26,7 @@ from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.case import over_all
 from keeprate.harness.protocol.lookup import installed, similar
 from keeprate.harness.protocol.suite import AdapterCheck, Suite, default_suite, load_suite
 from keeprate.harness.workers.limits import counted
@@ -181,6 +182,11 @@ def _paragraphs(name: str, suite: Suite) -> Iterator[str]:
             "budget is the probability, at most, that a backend which keeps every promise fails a gate, or is ever "
             "called broken by a ledger, in one version."
         )
+        if together := suite.together.get(law.name):
+            yield (
+                f"Together: one finding more, {over_all(law.name)}, where a whole plan is judged, with {together:.2%} "
+                "of the budget: it multiplies the evidence of all, and so sees what is too small for each of them."
+            )
     else:
         yield "Evidence: a comparison that is exact; it takes no share of the error budget."
     for defect in suite.defects:

@@ -42,6 +42,7 @@ from keeprate.harness.judging.text import failure_text, filled, sentence, show
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import Recording
 from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.case import over_all
 from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.protocol.suite import PROFILES
 from keeprate.harness.untrusted_text import for_terminal
@@ -241,7 +242,7 @@ def _refuse_missing(request: Request) -> None:
 
 def _warn_of_idle(request: Request) -> None:
     """Says which lines of a list of known deviations stand for nothing."""
-    if idle := request.known.idle(request.plan):
+    if idle := request.known.idle([*request.plan, *map(str, map(over_all, request.suite.together))]):
         more = f" and {len(idle) - 1} more match" if len(idle) > 1 else " matches"
         text = f"{request.known.path}: '{idle[0]}'{more} no finding of profile '{request.profile}'"
         click.echo(for_terminal(filled(f"warning: {text}")), err=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.text import TOGETHER
+from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.lookup import installed, similar
 from keeprate.harness.protocol.source import locate
 from keeprate.harness.untrusted_text import for_markdown, table_row
@@ -44,7 +46,7 @@ class Row:
     @property
     def operators(self) -> list[str]:
         """Those that the backend has, in the order of the plan."""
-        return list(dict.fromkeys(op for op, _ in self.cells))
+        return list(dict.fromkeys(op for op, _ in self.cells if op != ANY))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -143,10 +145,11 @@ def details(row: Row) -> Iterator[str]:
     if row.error:
         return
     yield f"## {for_markdown(f'{row.backend} {row.version}')}\n"
-    yield table_row(["promise", *row.operators])
-    yield "|---|" + "---|" * len(row.operators)
+    operators = dict.fromkeys(op for op, _ in row.cells)
+    yield table_row(["promise", *(TOGETHER if op == ANY else op for op in operators)])
+    yield "|---|" + "---|" * len(operators)
     for law in dict.fromkeys(law for _, law in row.cells):
-        cells = (_cell(row.cells.get((op, law), Counter())) for op in row.operators)
+        cells = (_cell(row.cells.get((op, law), Counter())) for op in operators)
         yield f"| {for_markdown(law)} | {' | '.join(cells)} |"
     yield ""
 

@@ -5,6 +5,7 @@ Everything here works in natural logarithms; `keeprate.harness.evidence.tally` s
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -132,6 +133,15 @@ def detectable(draws: Array, q: Array, test: tuple[Prior, float], departure: Dep
         room_up, room_down = np.ones_like(odds), np.minimum(odds, 1 / odds)
     never = (up > room_up) & (down > room_down)
     return float(np.where(never, 1, np.maximum(np.minimum(up, room_up), np.minimum(down, room_down))).max())
+
+
+@functools.lru_cache(maxsize=4096)  # it depends on the plan alone, and many findings share theirs
+def detectable_by(
+    draws: bytes, q: bytes, groups: int, cells: int, departure: Departure, alpha: float, power: float
+) -> float:
+    """The same of arrays as bytes, where so many groups are planned."""
+    rows, number = np.frombuffer(q).reshape(-1, cells), np.frombuffer(draws, dtype=np.int64).reshape(-1, 1)
+    return detectable(number, rows, cell_test(groups, cells, alpha), departure, power)
 
 
 def draws_to_detect(

@@ -41,7 +41,7 @@ from keeprate.harness.evidence.likelihood import (
     Departure,
     cell_log_e,
     cell_test,
-    detectable,
+    detectable_by,
     grid,
     invert,
     is_same,
@@ -137,12 +137,16 @@ class Tally(Statistic):
         return int(self.counts.sum())
 
     @cached_property
+    def ratios(self) -> Array:
+        """Ln of likelihood ratios that multiply over groups, and over independent tallies: one a concentration."""
+        return np.asarray(log_ratio(self.counts, self._promised, len(self.cells) * DENSE).min(axis=0).sum(axis=0))
+
+    @cached_property
     def log10_e(self) -> float:
         """Log10 of the evidence against the promise: broken at alpha from -log10(alpha) on. 0 of no draws."""
-        q = grid(self._q, self.counts, np.array(self.within)) if self.within else self._q[None]
-        dense = log_ratio(self.counts, q, len(self.cells) * DENSE).min(axis=0).sum(axis=0)
-        sparse = cell_log_e(self.counts[:, self._telling], self._draws, q[..., self._telling], CELL_PRIOR).min(axis=0)
-        halves = log_mean(dense, dense.size), log_mean(sparse, self.planned * sparse.shape[1])
+        q = self._promised[..., self._telling]
+        sparse = cell_log_e(self.counts[:, self._telling], self._draws, q, CELL_PRIOR).min(axis=0)
+        halves = log_mean(self.ratios, DENSE.size), log_mean(sparse, self.planned * sparse.shape[1])
         return float(np.logaddexp(*halves) - math.log(2)) / math.log(10)
 
     @property
@@ -268,7 +272,7 @@ class Tally(Statistic):
         how = self.planned, len(self.cells), self.departure, alpha, power
         reach = np.array(self.within)[:, None] * [1, -1] if self.within else np.zeros(1)
         edges = {(self._q + edge).tobytes() for edge in (reach, -reach)}
-        return min(1.0, max(_detectable(self._draws.tobytes(), edge, *how) for edge in edges) + float(reach.max()))
+        return min(1.0, max(detectable_by(self._draws.tobytes(), edge, *how) for edge in edges) + float(reach.max()))
 
     def __add__(self, other: Tally) -> Tally:
         """The tally of all draws of both. Raises ValueError unless all but the counts is the same."""
@@ -324,6 +328,10 @@ class Tally(Statistic):
         return np.asarray(self.probabilities / self.probabilities.sum(axis=1, keepdims=True))
 
     @property
+    def _promised(self) -> Array:  # (points, groups, cells), the points being rates that are promised, if several
+        return grid(self._q, self.counts, np.array(self.within)) if self.within else self._q[None]
+
+    @property
     def _telling(self) -> slice:  # of two cells, one says it all
         return slice(1 if len(self.cells) == 2 else None)
 
@@ -339,12 +347,3 @@ def _check(probabilities: npt.ArrayLike, shape: tuple[int, int]) -> Array:
 
 
 _checked = functools.lru_cache(maxsize=1024)(_check)  # the same few promises are counted chunk after chunk
-
-
-@functools.lru_cache(maxsize=4096)  # it depends on the plan alone, and many findings share theirs
-def _detectable(
-    draws: bytes, q: bytes, planned: int, cells: int, departure: Departure, alpha: float, power: float
-) -> float:
-    table = np.frombuffer(q).reshape(-1, cells)
-    test = cell_test(planned, cells, alpha)
-    return detectable(np.frombuffer(draws, dtype=np.int64).reshape(-1, 1), table, test, departure, power)

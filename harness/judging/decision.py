@@ -10,6 +10,7 @@ from typing import Any, Literal
 from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.known import no_longer_seen
+from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.suite import Cause as Fault
 from keeprate.harness.protocol.suite import Suite
@@ -71,13 +72,14 @@ class Decision:
 
         Plain calls come first, and in them what needs no statistics, in the order of the suite's laws: one that breaks
         others stands before them. An error may only say that there was nothing to read, so what is seen to be wrong
-        goes before it.
+        goes before it. What findings show together comes last.
         """
         order, families = list(self.laws), dict[str, list[Finding]]()
 
-        def precedence(finding: Finding) -> tuple[int, bool, int]:
+        def precedence(finding: Finding) -> tuple[bool, int, bool, int]:
             seen_to_be_wrong = finding.status == "broken" and finding.effect is None
-            return self.suite.rank(finding.context), not seen_to_be_wrong, order.index(finding.family)
+            rank = self.suite.rank(finding.context)
+            return finding.op == ANY, rank, not seen_to_be_wrong, order.index(finding.family)
 
         for finding in sorted((finding for finding in self.findings if finding.fails), key=precedence):
             families.setdefault(finding.family, []).append(finding)
@@ -137,7 +139,8 @@ class Decision:
         """
         if self.causes:
             return []
-        return self.suite.likely_causes([finding for finding in self.findings if finding.known is None])
+        own = [finding for finding in self.findings if finding.known is None and finding.op != ANY]
+        return self.suite.likely_causes(own)
 
     @property
     def exit_code(self) -> int:

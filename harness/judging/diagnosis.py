@@ -73,6 +73,8 @@ def causes_of(
         backend: its name, for the sentences.
     """
     suite, seed = given.request.suite, given.request.seed
+    # What findings show together has no cases of its own, and is told by itself.
+    findings, failing = ([finding for finding in some if finding.id in given.promises] for some in (findings, failing))
     if not failing or not suite.hypotheses:
         return ()
     seen = [_seen(given, finding, results) for finding in failing]

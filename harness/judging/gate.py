@@ -18,6 +18,7 @@ from keeprate.harness.judging.durations import by_study
 from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
 from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import ALPHA, Given, Request, ask
+from keeprate.harness.judging.together import together
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
@@ -120,13 +121,19 @@ def explained(request: Request, finding: Finding, status_of: Callable[[str], Sta
     return finding.unfit(f"{(finding.detail or {}).get('reason')}; yet no other law fails there")
 
 
-def conclude(docket: Docket, run: dict[str, Any], *, isolated: bool) -> Verdict:
-    """The verdict that follows from the results of all jobs, in whatever order they came."""
+def conclude(docket: Docket, run: dict[str, Any], *, isolated: bool, whole: bool) -> Verdict:
+    """The verdict that follows from the results of all jobs, in whatever order they came.
+
+    Args:
+        whole: the whole plan was asked for, so that findings are put together as well. What a part shows together is
+            another finding for each part: in a ledger these would spend the budget several times.
+    """
     given, request = docket.given, docket.given.request
     concluded = [docket.conclude(text) for text in request.promises]
     failures = [one.failure for one in concluded if one.failure]
     statuses = {one.finding.id: one.finding.status for one in concluded}
     findings = tuple(explained(request, one.finding, statuses.get) for one in concluded)
+    findings += tuple(together(docket.given, findings)) if whole else ()
     run = {**run, "studies": studies} if (studies := by_study(docket.all(), request.plan)) else run
     return Verdict(
         backend={**_described(given.offer), "isolated": isolated},
@@ -231,7 +238,7 @@ def answer_in_full(
         docket.add(result)
         if progress:
             progress(number, len(todo))
-    verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated)
+    verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated, whole=request.is_whole)
     mine = docket.results["backend"]
     verdict = diagnosed(verdict, given, mine, runner)
     return replace(verdict, pictures=pictures(given, verdict.leads, mine, runner.picture)), docket

@@ -61,6 +61,11 @@ class Request:
         conditions = self.known.conditions | self.known_of_reference.conditions
         return {case.op for case in cases} | {name for case in cases for name in case.needs} | conditions
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that the plan has is asked for."""
+        return self.promises == self.plan
+
     def files(self) -> dict[str, Path]:
         """What it was read from, by what each file is; nothing may be written there."""
         sources = {"the suite": locate(self.suite_name, "keeprate.suites"), "the backend": locate(self.backend)}
@@ -93,7 +98,8 @@ class Request:
             more = f", alpha={self.alpha!r}" if self.alpha != ALPHA else ""
             more += f", dtypes={dtypes!r}" if dtypes else ""
             return f"keeprate.judge(backend, seed={self.seed}, profile={self.profile!r}{more})"
-        words = ["keeprate", "replay", finding, "--backend", self.backend, "--seed", str(self.seed)]
+        command = ["replay", finding] if finding in self.plan else ["gate"]  # what several findings show together
+        words = ["keeprate", *command, "--backend", self.backend, "--seed", str(self.seed)]
         words += ["--profile", self.profile] if self.profile != "gate" else []
         words += ["--alpha", repr(self.alpha)] if self.alpha != ALPHA else []
         words += ["--dtypes", ",".join(dtypes)] if dtypes else []

@@ -24,6 +24,7 @@ WIDTH = 80
 FAILURES = 5  # of the reference that are named
 BLOCKS = {"11": "█", "10": "▌", "01": "▐", "00": " "}  # two entries in a place: dark is kept
 SHOWN = 3  # failures printed in full; the others are counted
+TOGETHER = "all together"  # stands for an operator where a finding is over all
 
 
 def verdict_text(verdict: Decision, *, failures: bool = True) -> str:
@@ -116,7 +117,7 @@ def _causes(verdict: Decision) -> Iterable[str]:
 def _others(group: Sequence[Finding]) -> str:
     if len(group) == 1:
         return ""
-    ops = dict.fromkeys(finding.op for finding in group)
+    ops = dict.fromkeys(operator(finding) for finding in group)
     number = len(group) - 1
     return "\n" + _row("and", f"{number} more finding{'s' if number > 1 else ''} of this law, in {_list(ops)}")
 
@@ -137,19 +138,25 @@ def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str
     return f"{head}  {finding.id}\n\n{promise}\n\n{body}\n\n{_command(finding.replay)}"
 
 
+def operator(finding: Finding) -> str:
+    """The operator of a finding, in words where it is over all."""
+    return TOGETHER if finding.op == ANY else finding.op
+
+
 def _row(label: str, text: str) -> str:
     return textwrap.fill(text, WIDTH, initial_indent=f"  {label:<9}  ", subsequent_indent=" " * 13)
 
 
 def _command(command: str) -> str:
-    if not command.startswith("keeprate replay "):  # of a backend that is an object: a line of Python
+    if not command.startswith("keeprate "):  # of a backend that is an object: a line of Python
         return f"  {command}"
     words = [shlex.quote(word) for word in shlex.split(command)]
-    lines = ["  " + " ".join(words[:3])]
+    first = words.index("--backend")  # of the options
+    lines = ["  " + " ".join(words[:first])]
     if len(lines[0]) > WIDTH - 2:
         lines = ["  " + " ".join(words[:2]), f"    {words[2]}"]
     lines.append("   ")
-    for option in map(" ".join, zip(words[3::2], words[4::2], strict=True)):
+    for option in map(" ".join, zip(words[first::2], words[first + 1 :: 2], strict=True)):
         if len(lines[-1]) + 1 + len(option) > WIDTH - 2 and lines[-1].strip():
             lines.append("   ")
         lines[-1] += f" {option}"
@@ -203,15 +210,16 @@ def _table(verdict: Decision) -> Table:
 def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
     """The headings, and a row for each operator."""
     yield "operator", "kept", "broken", "not judged", "draws", "detects"
-    for op in dict.fromkeys(finding.op for finding in verdict):
-        mine = [finding for finding in verdict if finding.op == op]
+    for op in dict.fromkeys(map(operator, verdict)):
+        mine = [finding for finding in verdict if operator(finding) == op]
         count = Counter(finding.status for finding in mine)
         if count["not_implemented"] == len(mine):
             yield op, "-", "-", str(len(mine)), "-", "-"
             continue
         broken = count["broken"] + count["error"]
         rates = [(item.parameters, item.effect) for item in mine if item.law == verdict.suite.headline and item.effect]
-        worst = max((effect.detectable for parameters, effect in rates if parameters and effect.n), default=0.0)
+        told = [effect for parameters, effect in rates if effect.n and (parameters or op == TOGETHER)]
+        worst = max((effect.detectable for effect in told), default=0.0)
         lost = any(item.law == verdict.suite.headline and item.status in ("unreadable", "error") for item in mine)
         yield (
             op,

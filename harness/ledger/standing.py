@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,7 +80,8 @@ def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:
             otherwise.add(text)
         elif all(not side or any(_looked_at(result, text) for result in side) for side in (mine, theirs)):
             ready[text] = promise
-    verdict = conclude(Docket(whole.among(ready), results.values()), run, isolated=True)
+    asked = given.request.is_whole
+    verdict = conclude(Docket(whole.among(ready), results.values()), run, isolated=True, whole=asked)
     return Standing(verdict, len(given.request.promises) - len(ready), otherwise)
 
 
@@ -97,12 +99,12 @@ def _of_another_law(promise: Promise, results: Iterable[Result | None]) -> bool:
 
 
 def _still_broken(request: Request, finding: Finding, peak: float | None, results: Mapping[str, Result]) -> Finding:
-    promise = request.plan[finding.id]
-    if peak is None or peak < promise.threshold(request.alpha):
+    level = finding.level or request.alpha * request.plan[finding.id].share
+    if peak is None or not level or peak < -math.log10(level):
         return finding
-    evidence = finding.evidence or pooled(promise, results)  # of what ended in an error, or can't be read now
+    # That of the plan is of what ended in an error, or can't be read now.
+    evidence = finding.evidence or pooled(request.plan[finding.id], results)
     assert evidence is not None
-    level = request.alpha * promise.share
     return replace(finding, status="broken", peak=peak, evidence=evidence, level=level, detail=evidence.detail)
 
 

@@ -29,7 +29,7 @@ from keeprate.harness.judging.request import Request
 from keeprate.harness.ledger.looks import Looks
 from keeprate.harness.ledger.schema import Database, begin_alone, connect
 from keeprate.harness.protocol.backend import Offer
-from keeprate.harness.protocol.case import Promise
+from keeprate.harness.protocol.case import Promise, over_all
 from keeprate.harness.protocol.engine import Result
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
@@ -64,9 +64,13 @@ class Run:
 def digests(plan: Mapping[str, Promise]) -> dict[str, str]:
     """What each promise counts, by finding: its id, which names operator, law and parameters, and those of its cases.
 
-    Cells and probabilities are part of it too, but known once something was counted: they are compared then.
+    Cells and probabilities are part of it too, but known once something was counted: they are compared then. What a
+    law's findings show together counts all of its cases.
     """
-    parts = {text: [text, *sorted(case.id for case in promise.cases)] for text, promise in plan.items()}
+    parts: dict[str, list[str]] = {}
+    for text, promise in plan.items():
+        parts[text] = [text, *sorted(case.id for case in promise.cases)]
+        parts.setdefault(str(over_all(promise.id.family)), []).extend(parts[text])
     return {text: hashlib.blake2b(json.dumps(ids).encode(), digest_size=16).hexdigest() for text, ids in parts.items()}
 
 

@@ -65,6 +65,11 @@ class FindingId(NamedTuple):
         return self.law.partition(":")[2]
 
 
+def over_all(law: str) -> FindingId:
+    """The name of what all findings of a law show together, whatever the operator."""
+    return FindingId(ANY, law, ANY, ANY, ANY, ANY)
+
+
 class Case(msgspec.Struct, frozen=True, dict=True):  # a dict, for what is computed once
     """One place to look: what is called, how often, and which findings it is evidence for.
 

@@ -105,6 +105,8 @@ class Suite:
         reference: the backend that is judged first, by the same laws; empty for none.
         headline: the law whose draws and detectable departure stand in a verdict's table; empty for none.
         weights: shares of the error budget by law, of those that draw; all laws have the same unless given.
+        together: the same of one finding more for each of these laws, over all operators: it sees what all have in
+            common and is too small for each. They count in cells (`Tally`), no two findings the same draws in one way.
         attributes: what a backend must have besides `name`.
         functions: what a backend must have that can be called.
         capabilities: names that a backend may have, listed by `keeprate backends`.
@@ -122,6 +124,7 @@ class Suite:
     reference: str = ""
     headline: str = ""
     weights: Mapping[str, float] = {}
+    together: Mapping[str, float] = {}
     attributes: Sequence[str] = ()
     functions: Sequence[str] = ()
     capabilities: Sequence[str] = ()

@@ -75,8 +75,11 @@ OTHERS = (
     "all_shifts",
     "moments",
 )
-# Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, the rest in reserve.
+APART = ("first_positions", "no_mask_twice", "no_stretch_twice", "moments")  # with one finding, or no cells
+# Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, 5 % to what each shows over all
+# operators together, the rest in reserve.
 WEIGHTS = {"keep_rate": 0.5, **dict.fromkeys(OTHERS, 0.4 / len(OTHERS))}
+TOGETHER = dict.fromkeys((law for law in WEIGHTS if law not in APART), 0.05 / (len(WEIGHTS) - len(APART)))
 ALPHA = 1e-6  # the budget that draws are planned for
 SHARED = 600  # findings that share the weight of keep_rate, at most: draws are planned for that many
 

@@ -32,6 +32,7 @@ class Dropout(Suite):
     reference = "torch"
     headline = "keep_rate"
     weights = aims.WEIGHTS
+    together = aims.TOGETHER
     attributes = ("layout", "dtypes")
     functions = ("seed", "asarray", "asnumpy", "dtype_of")
     capabilities = (

@@ -135,3 +135,13 @@ class Telling(Fair):
         }
         with open("told", "a", encoding="utf-8") as notes:
             notes.write(json.dumps(told) + "\n")
+
+
+class SlightlyBent(Fair):
+    """Falls on heads exactly so often that it is five standard errors off after 200,000 throws, whatever is thrown."""
+
+    def toss(self, number, chance):
+        heads = round(number * (chance + 5 * (chance * (1 - chance) / 200_000) ** 0.5))
+        return np.arange(number) < heads
+
+    spin = toss

@@ -40,7 +40,7 @@ def concluded(asked, results, run):
     docket = Docket(asked.given(OFFER, OFFER))
     for result in results:
         docket.add(result)
-    return conclude(docket, run, isolated=True)
+    return conclude(docket, run, isolated=True, whole=False)
 
 
 @pytest.fixture(scope="module")
