@@ -66,11 +66,19 @@ def profile_of(mutant: type) -> str:
     return getattr(mutant, "profile", "quick")
 
 
+def is_of_all(mutant: type) -> bool:
+    """Whether its fault is too small for any operator, and common to all."""
+    return getattr(mutant, "together", False)
+
+
 def asked_of(mutant: type, op: str, profile: str) -> Request:
     """What it is asked: called plainly, and in the contexts that have a part of where it is faulty.
 
-    The reference is left unjudged: every gate judges it, and one run of it is like another.
+    One that shows in all operators together alone is asked everything. The reference is left unjudged: every gate
+    judges it, and one run of it is like another.
     """
+    if is_of_all(mutant):
+        return ask("", profile=profile).alone()
     dtypes = ("float32",) if len(mutant.dtypes) == 4 else mutant.dtypes  # one is enough, unless it chose
     where = places_of(mutant)
     name = f"{FOLDER}/contexts.py:{mutant.__name__}" if "process" in where else ""

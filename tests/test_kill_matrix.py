@@ -47,6 +47,14 @@ def test_each_mutant_is_killed_at_gate():
     assert [name for name, row in MATRIX.items() if not row["gate"]["marks"]] == []
 
 
+def test_a_fault_of_all_that_none_shows_alone_is_seen_in_all_together():
+    found = {name: MATRIX[name]["gate"]["marks"] for name, mutant in MUTANTS.items() if mutation.is_of_all(mutant)}
+    assert "rate:OffInAll" in found
+    for name, marks in found.items():
+        assert {mark["context"] for mark in marks} == {"-"}, name
+        assert MUTANTS[name].meant_for in {mark["law"] for mark in marks}
+
+
 def test_each_mutant_that_the_tests_judge_at_quick_is_killed_there():
     judged = {name for name, mutant in MUTANTS.items() if mutation.profile_of(mutant) == "quick"}
     assert judged <= {name for name, row in MATRIX.items() if row["quick"]["marks"]}

@@ -16,6 +16,18 @@ class OffByTwoThousandths(Plain):
         return super().draw(shape, min(1, p + 0.002))
 
 
+class OffInAll(Plain):
+    """Drops with p + 0.0002 in every operator, which no finding sees alone. No row: nobody looked so closely."""
+
+    meant_for = "keep_rate"
+    ops = ("dropout",)  # and all others
+    profile = "gate"
+    together = True
+
+    def draw(self, shape, p):
+        return super().draw(shape, p + 0.0002 if 0.05 < p < 0.95 else p)
+
+
 class BrainUniform(Plain):
     """Compares numbers that were rounded to bfloat16, the input's dtype. E1, E2, E6."""
 
