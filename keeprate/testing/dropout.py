@@ -77,9 +77,9 @@ def assert_dropout(fn: Function, like: str | Function | None = None, **options: 
     except KeeprateError as error:
         raise type(error)(str(error)) from error.__cause__
     if verdict.verdict == "none":
-        raise NoVerdictError(_text(verdict, notes))
+        raise NoVerdictError(text_of(verdict, notes))
     if not verdict.conforms:
-        raise AssertionError(_text(verdict, notes))
+        raise AssertionError(text_of(verdict, notes))
 
 
 def score(fn: Function, like: str | Function | None = None, **options: Unpack[Options]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         "not_offered": dict(reasons),
         "detectable": max(rates, default=None),
         "causes": public["causes"],
-        "text": "" if verdict.conforms else _text(verdict, notes),
+        "text": "" if verdict.conforms else text_of(verdict, notes),
         "seed": verdict.seed,
         "profile": verdict.profile,
         "seconds": verdict.run["seconds"],
@@ -150,7 +150,7 @@ def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdic
     given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
     op, call = operator(like, fn), called(fn, options.get("context"))
     request = _asked(op, options, options.get("repeat") if callable(seed) or seed is None else seed)
-    with _apart():
+    with apart():
         backend = backend_of(fn, call, op, options.get("on"), given, request)
         lines = getattr(backend, "deviations", ())
         request = replace(request, known=Known(lines), again=_again(backend.name, like, options, request.seed))
@@ -158,7 +158,7 @@ def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdic
     return verdict, list(_notes(verdict, backend, callable(seed), options))
 
 
-def _text(verdict: Verdict, notes: Iterable[str]) -> str:
+def text_of(verdict: Verdict, notes: Iterable[str]) -> str:
     """What a failure says: the verdict's text, and what else there is to say."""
     from keeprate.harness.judging.text import filled
 
@@ -187,7 +187,7 @@ def _asked(op: str, options: Mapping[str, Any], seed: Any) -> Request:
 
 
 @contextmanager
-def _apart() -> Iterator[None]:
+def apart() -> Iterator[None]:
     """Puts back the random state of whatever framework is there: tests that follow draw as they would have.
 
     PyTorch, the reference too, computes in one thread, as in the workers of a gate: threads that wait take time too.

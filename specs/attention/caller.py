@@ -30,6 +30,17 @@ class Caller:
         self.dtypes: set[str] = set()  # of all that came back
         self._functions: dict[tuple[float, bool, bool], Callable[..., Any]] = {}
 
+    def channels(self, needed: int) -> int:
+        """Of each head: as many as a backend says that its heads have, or as are needed.
+
+        Raises:
+            NotOffered: it has too few.
+        """
+        offered = getattr(self._backend, "head_dim", None) or needed
+        if offered < needed:
+            raise NotOffered(f"a mask of {self.place.shape[3]} keys needs heads of {needed} channels, not {offered}")
+        return int(offered)
+
     @property
     def mapped(self) -> bool:
         """True if calls are rows of one mapped call."""

@@ -113,9 +113,9 @@ def unpacked(numbers: npt.NDArray[np.uint8], bits: int) -> Mask:
     return each.reshape(*numbers.shape[:-1], -1).view(np.bool_)
 
 
-def coded(keys: int, bits: int) -> Floats:
-    """(keys, channels) each key as a power of 2 in its channel."""
-    values = np.zeros((keys, -(-keys // bits)))
+def coded(keys: int, bits: int, channels: int, first: int = 0) -> Floats:
+    """(keys, channels) each key as a power of 2 in its channel, from the `first` on."""
+    values = np.zeros((keys, channels))
     every = np.arange(keys)
-    values[every, every // bits] = 2.0 ** (every % bits)
+    values[every, first + every // bits] = 2.0 ** (every % bits)
     return values

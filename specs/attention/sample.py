@@ -82,7 +82,8 @@ class Reader:
         self.place, self.p = Place.of(case), case.parameters["p"]
         self.caller = Caller(backend, self.place, case.context)
         self.entries = math.prod(self.place.mask_shape)
-        values = coded(self.place.shape[3], BITS[case.dtype])
+        keys, bits = self.place.shape[3], BITS[case.dtype]
+        values = coded(keys, bits, self.caller.channels(-(-keys // bits)))
         nothing = np.zeros((1, values.shape[1]))
         self._inputs = (
             self.place.queries_of(np.repeat(nothing, self.place.shape[2], axis=0)),
@@ -157,7 +158,8 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Passes forward and back by turns, in which the gradient of values, of queries and of keys shows its mask."""
     place, p = Place.of(case), case.parameters["p"]
     caller = Caller(backend, place, case.context)
-    turns = [(name, caller.passes(inputs, p, cotangent)) for name, (inputs, cotangent) in turns_of(place).items()]
+    size = caller.channels(needed_in_passes(place))
+    turns = [(name, caller.passes(inputs, p, cotangent)) for name, (inputs, cotangent) in turns_of(place, size).items()]
     repeats, number = Repeats(), 0
 
     def read(calls: int) -> Seen:
@@ -178,22 +180,20 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     yield from sampled(case.draws, math.prod(place.mask_shape), read)
 
 
-def channels_of_passes(place: Place) -> int:
-    """Of each head: one for each query, for each key, and for their code with one beside it."""
+def needed_in_passes(place: Place) -> int:
+    """Channels of a head: one for each query, for each key, and for their code with one beside it."""
     return max(place.shape[2], place.shape[3], 1 + -(-place.shape[3] // BITS[place.dtype]))
 
 
-def turns_of(place: Place) -> dict[str, tuple[list[Floats], Floats]]:
+def turns_of(place: Place, size: int) -> dict[str, tuple[list[Floats], Floats]]:
     """Queries, keys and values, and a cotangent, for each of the three gradients.
 
     Each head that shares keys with others has a power of 2 of its own, so that what is summed over them tells them
     apart.
     """
     _, heads, queries, keys = place.shape
-    size = channels_of_passes(place)
-    values = np.zeros((keys, size))
-    code = coded(keys, BITS[place.dtype])
-    values[:, 0], values[:, 1 : 1 + code.shape[1]] = 1, code
+    values = coded(keys, BITS[place.dtype], size, 1)
+    values[:, 0] = 1
     power = 2.0 ** (np.arange(heads) % place.shared)
     first = place.queries_of(np.eye(1, size).repeat(queries, axis=0))
     each = place.queries_of(np.eye(queries, size)) * power[:, None, None]
@@ -218,7 +218,7 @@ def _shown(place: Place, p: float, name: str, gradient: npt.NDArray[Any], mask: 
     code = across * ((1 - p) / place.weights)
     if name != "values":
         # A score's gradient is weight · (noise − what the row gives to the cotangent).
-        code *= math.sqrt(channels_of_passes(place))
+        code *= math.sqrt(gradient.shape[-1])
         rows = grouped.sum(axis=-1, keepdims=True) * place.weights * power
         code += np.where(place.seen, rows.sum(axis=2), 0)
     numbers, off = place.whole(code, shared, 1 << shared)

@@ -10,7 +10,7 @@ import numpy as np
 from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
 from keeprate.specs.attention.place import Floats, Place
-from keeprate.specs.attention.sample import Book, Reader, Seen, near, turns_of
+from keeprate.specs.attention.sample import Book, Reader, Seen, near, needed_in_passes, turns_of
 from keeprate.specs.masks.sample import Repeats
 from keeprate.suite import BackendError, Case, Check, Counterexample, Unreadable, failed, passed
 
@@ -29,7 +29,7 @@ def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """After a seed a pass that shows its mask; after it again one on random numbers, which PyTorch has to repeat."""
     place, p = Place.of(case), case.parameters["p"]
     caller, repeats = Caller(backend, place, case.context), Repeats()
-    inputs, cotangent = turns_of(place)["values"]
+    inputs, cotangent = turns_of(place, caller.channels(needed_in_passes(place)))["values"]
     for number in range(max(1, case.draws // int(np.prod(place.mask_shape)))):
         caller.seed(seed + number >> 1)
         book = Book(place, p, 1, repeats)
@@ -53,7 +53,7 @@ def evaluation(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Outputs in evaluation, at several p, and in training at p = 0 and p = 1."""
     place = Place.of(case)
     caller = Caller(backend, place, case.context)
-    inputs, cotangent = _random(place, seed, 16)
+    inputs, cotangent = _random(place, seed, caller.channels(16))
     native = caller.given(*inputs)
     checks = {"evaluation": Check(0, 0), "endpoints": Check(0, 0)}
     for law, p, train in (*(("evaluation", p, False) for p in (0.0, 0.1, 0.5, 1.0)),
@@ -71,7 +71,7 @@ def endpoints_of_gradient(case: Case, backend: Any, seed: int) -> Iterator[Seen]
     """Passes at p = 0 and p = 1."""
     place = Place.of(case)
     caller = Caller(backend, place, case.context)
-    given = _random(place, seed, 16)
+    given = _random(place, seed, caller.channels(16))
     check = sum((_as_pytorch(caller, place, given, p, None) for p in (0.0, 1.0)), Check(0, 0))
     yield Seen(p=0.0, bits=None, checks={"endpoints": check, "dtype": _dtypes(caller)})
 
@@ -86,7 +86,7 @@ def arguments(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Probabilities that are none, which PyTorch refuses."""
     place = Place.of(case)
     caller = Caller(backend, place)
-    native, check = caller.given(*_random(place, seed, 16)[0]), Check(0, 0)
+    native, check = caller.given(*_random(place, seed, caller.channels(16))[0]), Check(0, 0)
     for p in (-0.1, 1.1, float("nan")):
         try:
             caller.output(native, p)

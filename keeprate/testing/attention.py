@@ -1,0 +1,190 @@
+"""`assert_attention_dropout`: one function of queries, keys and values, judged in this process as in a gate."""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.testing.dropout import apart, text_of
+from keeprate.testing.names import name_of
+
+RATE = 0.5
+OPTIONAL = ("vjp", "compile", "vmap", "checkpoint")
+NAMES = {  # of parameters, as libraries have them
+    "p": ("p", "dropout_p", "dropout", "dropout_rate", "dropout_prob"),
+    "causal": ("causal", "is_causal"),
+    "train": ("train", "training"),
+}
+Function = Callable[..., Any]
+
+
+def assert_attention_dropout(
+    fn: Function,
+    *,
+    on: Any = None,
+    layout: Literal["bhsd", "bshd"] = "bhsd",
+    head_dim: int | None = None,
+    causal: bool = True,
+    grouped: bool = True,
+    dtypes: Iterable[str] = ("float32",),
+    profile: str = "quick",
+    alpha: float = 1e-6,
+    seed: int | Function | None = None,
+    repeat: int | None = None,
+    vjp: Function | Literal[False] | None = None,
+) -> None:
+    """Passes in silence if `fn` drops attention weights as PyTorch does; a sound one fails once in a million times.
+
+    Args:
+        fn: called with queries, keys and values, and with p, causal and train by the names that its own parameters
+            have: dropout_p, is_causal, training, …; in this order where none has such a name. Without a mode it is
+            given p = 0 in evaluation.
+        on: whose arrays fn takes: "torch", "numpy", "mlx", "jax", …; unless given, told from what fn returns.
+        layout: "bhsd", (batch, heads, sequence, channels), or "bshd".
+        head_dim: the channels of a head, where fn takes no others.
+        causal: False where fn has no causal mask.
+        grouped: False where fn takes as many heads of keys as of queries alone.
+        dtypes, profile, alpha, seed, repeat: as in `assert_dropout`.
+        vjp: as in a backend, in place of the framework's; False for a function without a gradient.
+
+    Raises:
+        AssertionError: a promise is broken; says which, and how to repeat it.
+        UsageError: an option names what doesn't exist, or fn can't be called so.
+        NoVerdictError: fn couldn't be judged at all: its first call raised, or gave back no such array.
+    """
+    __tracebackhide__ = True
+    from keeprate.harness.judging.gate import answer
+    from keeprate.harness.judging.known import Known
+    from keeprate.harness.judging.request import ask
+    from keeprate.harness.workers.pool import InProcess
+
+    if layout not in ("bhsd", "bshd"):
+        raise UsageError(f"layout = {layout!r} is neither 'bhsd' nor 'bshd'")
+    if seed is not None and not callable(seed) and repeat is not None:
+        raise UsageError(f"seed = {seed!r} and repeat = {repeat!r}: both are the number that repeats a run")
+    number = repeat if callable(seed) or seed is None else seed
+    number = secrets.randbits(31) if number is None else number
+    try:
+        request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", dtypes=_names(dtypes))
+        attention = _attention(fn, layout, causal=causal, grouped=grouped)
+        with apart():
+            backend = _backend(
+                name_of(fn), attention, on, head_dim, {"vjp": vjp, "seed": seed if callable(seed) else None}
+            )
+            again = f"assert_attention_dropout({name_of(fn)}, seed={request.seed}, …)"
+            request = replace(request, known=Known(getattr(backend, "deviations", ())), again=again)
+            verdict = answer(request, InProcess(backend, request.suite, request.names))
+    except KeeprateError as error:
+        raise type(error)(str(error)) from error.__cause__
+    if verdict.verdict == "none":
+        raise NoVerdictError(text_of(verdict, ()))
+    if not verdict.conforms:
+        raise AssertionError(text_of(verdict, ()))
+
+
+def _names(dtypes: Iterable[str]) -> list[str]:
+    return [str(one).rpartition(".")[2] for one in ([dtypes] if isinstance(dtypes, str) else dtypes)]
+
+
+def _attention(fn: Function, layout: str, *, causal: bool, grouped: bool) -> Function:
+    """`fn` as a backend has it: (q, k, v, p, causal, train) of (B, H, L, D)."""
+    call = _called(fn)
+
+    def attention(q: Any, k: Any, v: Any, p: float, hidden: bool, train: bool) -> Any:
+        if hidden and not causal:
+            raise NotImplementedError("causal=False: it has no causal mask")
+        if q.shape[1] != k.shape[1] and not grouped:
+            raise NotImplementedError("grouped=False: it takes no groups of heads")
+        if layout == "bhsd":
+            return call(q, k, v, p, hidden, train)
+        return call(*(x.swapaxes(1, 2) for x in (q, k, v)), p, hidden, train).swapaxes(1, 2)
+
+    return attention
+
+
+def _called(fn: Function) -> Function:
+    """`fn` with its own names of p, causal and train."""
+    if not callable(fn):
+        raise UsageError(f"{fn!r} can't be called: it is to be a function of queries, keys and values")
+    try:
+        parameters = inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # PyTorch's own, in C
+        parameters = dict.fromkeys(("dropout_p", "is_causal", "enable_gqa"))  # type: ignore[assignment]
+    own = {kind: next((name for name in names if name in parameters), "") for kind, names in NAMES.items()}
+    if not own["p"]:
+        if len(parameters) < 6:
+            raise UsageError(
+                f"{name_of(fn)} has no p: none of its parameters is called {', '.join(NAMES['p'])}; "
+                "wrap it: lambda q, k, v, p, causal, train: …"
+            )
+        return fn
+
+    def call(q: Any, k: Any, v: Any, p: float, causal: bool, train: bool) -> Any:
+        options: dict[str, Any] = {own["p"]: p if train or own["train"] else 0.0}
+        if own["train"]:
+            options[own["train"]] = train
+        if own["causal"]:
+            options[own["causal"]] = causal
+        elif causal:
+            raise NotImplementedError(f"{name_of(fn)} is told nothing of a causal mask")
+        if "enable_gqa" in parameters:
+            options["enable_gqa"] = q.shape[1] != k.shape[1]
+        return fn(q, k, v, **options)
+
+    return call
+
+
+def _backend(name: str, attention: Function, on: Any, head_dim: int | None, own: Mapping[str, Any]) -> SimpleNamespace:
+    """What is judged: the function, and what the framework lends it that it can stand."""
+    from keeprate.testing.arrays import framework_of, glue_of, imported
+
+    tried, size = [], head_dim or 16
+    for framework, glue in imported().items() if on is None else ((str(on), glue_of(on)),):
+        lent = {**glue, **{key: value for key, value in own.items() if value is not None}}
+        backend = SimpleNamespace(**{key: value for key, value in lent.items() if value is not False})
+        backend.name, backend.attention, backend.head_dim = name, attention, head_dim
+        x = backend.asarray(np.ones((1, 2, 4, size), np.float32), "float32")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                out = attention(x, x, x, RATE, False, True)
+        except Exception as error:  # noqa: BLE001 - it is of another framework, or wrong
+            tried.append(f"of {framework} it raised {str(error).partition(chr(10))[0]}")
+            continue
+        if type(out) is type(x) or framework_of(out) == framework_of(x):
+            if tuple(out.shape) != tuple(x.shape):
+                raise NoVerdictError(f"{name} returned shape {tuple(out.shape)} for queries of {tuple(x.shape)}")
+            for key in OPTIONAL:
+                if hasattr(backend, key) and not _stands(backend, key, size):
+                    delattr(backend, key)
+            return backend
+        tried.append(f"of {framework} it returned a {type(out).__name__}")
+    raise NoVerdictError(f"{name} took no array: {'; '.join(tried) or 'no framework is imported'}. Say on=")
+
+
+def _stands(backend: SimpleNamespace, key: str, size: int) -> bool:
+    """Whether the function can be called under a transform, as one call shows; a fault is for the laws to find."""
+
+    def packed(x: Any) -> Any:
+        return backend.attention(x[:, :2], x[:, 2:4], x[:, 4:], RATE, False, True)
+
+    shape = (1, 6, 4, size)
+    x = backend.asarray(np.ones((2, *shape) if key == "vmap" else shape, np.float32), "float32")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if key == "vjp":
+                backend.vjp(packed, x, backend.asarray(np.ones((1, 2, 4, size), np.float32), "float32"))
+            else:
+                getattr(backend, key)(packed)(x)
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        return key == "vjp" and not isinstance(error, NotImplementedError)
+    return True

@@ -1,0 +1,118 @@
+"""Attention in a test of one's own: what is sound passes in silence, two faults that were shipped are named."""
+
+import mlx.core as mx
+import pytest
+import torch
+from torch.nn import functional as F
+
+import keeprate
+from keeprate.impl.attention import scaled_dot_product_attention
+from keeprate.testing import assert_attention_dropout
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def weights_of(q, k, causal):
+    scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if causal:
+        scores = scores.masked_fill(~torch.ones(scores.shape[-2:]).tril().bool(), -torch.inf)
+    return torch.softmax(scores, dim=-1)
+
+
+def by_hand(q, k, v, p, causal, train):
+    return F.dropout(weights_of(q, k, causal), p, train) @ v
+
+
+def test_pytorchs_own_passes(fresh_seed, capfd):
+    assert assert_attention_dropout(F.scaled_dot_product_attention, profile="smoke", seed=fresh_seed) is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_one_that_is_written_by_hand_passes_in_other_dtypes(fresh_seed):
+    dtypes = (torch.float64, "float32")
+    assert_attention_dropout(by_hand, grouped=False, dtypes=dtypes, profile="smoke", seed=fresh_seed)
+
+
+def test_one_with_names_layout_and_heads_of_its_own_passes(fresh_seed):
+    def flash(q, k, v, dropout_p=0.0, softmax_scale=None, causal=False):
+        assert q.shape[-1] == 64
+        heads_first = (x.transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(*heads_first, None, dropout_p, causal).transpose(1, 2)
+
+    assert_attention_dropout(flash, layout="bshd", head_dim=64, grouped=False, profile="smoke", seed=fresh_seed)
+
+
+def test_ours_passes(fresh_seed):
+    def attention(q, k, v, p, causal, train):
+        return scaled_dot_product_attention(q, k, v, p, train, mask="causal" if causal else None)
+
+    assert_attention_dropout(attention, on="mlx", profile="smoke", seed=fresh_seed)
+
+
+class KeyedTheOtherWay(torch.autograd.Function):
+    """The forward pass asks its generator by (query, key), the backward pass by (key, query)."""
+
+    @staticmethod
+    def forward(ctx, q, k, v, noise):
+        weights = weights_of(q, k, False)
+        ctx.save_for_backward(q, k, v, weights, noise)
+        return (weights * noise) @ v
+
+    @staticmethod
+    def backward(ctx, ct):
+        q, k, v, weights, noise = ctx.saved_tensors
+        if noise.shape[-1] == noise.shape[-2]:
+            noise = noise.transpose(-1, -2)
+        by_weight = ct @ v.transpose(-1, -2) * noise
+        of_scores = weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) / q.shape[-1] ** 0.5
+        return of_scores @ k, of_scores.transpose(-1, -2) @ q, (weights * noise).transpose(-1, -2) @ ct, None
+
+
+def keyed_the_other_way(q, k, v, p, causal, train):
+    return KeyedTheOtherWay.apply(q, k, v, F.dropout(torch.ones(*q.shape[:3], k.shape[2], dtype=q.dtype), p, train))
+
+
+def one_mask_for_all_heads(q, k, v, p, causal, train):
+    weights = weights_of(q, k, causal)
+    return weights * F.dropout(torch.ones_like(weights[:, :1]), p, train) @ v
+
+
+@pytest.mark.parametrize(
+    ("kernel", "law"),
+    [
+        (keyed_the_other_way, "The gradients of queries, keys and values have the output's mask"),
+        (one_mask_for_all_heads, "Entries some way apart in one mask are kept independently"),
+    ],
+)
+def test_what_was_shipped_is_failed_and_repeated(kernel, law, fresh_seed):
+    with pytest.raises(AssertionError) as failed:
+        assert_attention_dropout(kernel, causal=False, grouped=False, profile="smoke", seed=fresh_seed)
+    text = " ".join(str(failed.value).split())
+    assert law in text or "neighbours:4096" in text
+    assert f"assert_attention_dropout({kernel.__name__}, seed={fresh_seed}, …)" in text
+
+
+@pytest.mark.parametrize(
+    ("fn", "options", "error", "words"),
+    [
+        (1, {}, keeprate.UsageError, "1 can't be called"),
+        (lambda q, k, v: v, {}, keeprate.UsageError, "has no p"),
+        (by_hand, {"layout": "bhds"}, keeprate.UsageError, "layout = 'bhds' is neither"),
+        (by_hand, {"dtypes": "float8"}, keeprate.UsageError, "no dtype named 'float8'"),
+        (by_hand, {"seed": 1, "repeat": 2}, keeprate.UsageError, "both are the number"),
+        (lambda q, k, v, p, causal, train: None, {}, keeprate.NoVerdictError, "took no array"),
+        (lambda q, k, v, p, causal, train: v[:, :1], {}, keeprate.NoVerdictError, r"returned shape \(1, 1, 4, 16\)"),
+    ],
+)
+def test_bad_use_gets_one_sentence(fn, options, error, words):
+    with pytest.raises(error, match=words):
+        assert_attention_dropout(fn, **options)
+
+
+def test_random_states_are_what_they_were(fresh_seed):
+    torch.manual_seed(fresh_seed)
+    mx.random.seed(fresh_seed)
+    states = torch.get_rng_state(), mx.random.state[0].tolist()
+    assert_attention_dropout(F.scaled_dot_product_attention, profile="smoke")
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert mx.random.state[0].tolist() == states[1]
