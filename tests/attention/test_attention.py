@@ -1,6 +1,7 @@
 """The suite of attention: sound backends conform, and each mutant is failed by the law that is meant for it."""
 
 import inspect
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -75,3 +76,12 @@ def test_every_law_is_planned_and_every_planned_law_exists():
     families = {FindingId.parse(text).family for case in SUITE.plan("quick") for text in case.findings}
     assert families == set(SUITE.by_name)
     assert set(WEIGHTS) <= families
+
+
+def test_the_page_says_how_a_mask_is_read_and_every_law_is_on_it():
+    page = (HERE.parents[1] / "docs" / "attention.md").read_text(encoding="utf-8")
+    asserted, reading = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for block in (asserted.replace("attention)", 'attention, profile="smoke")'), reading):
+        exec(compile(block, "docs/attention.md", "exec"), {})  # noqa: S102 - our own page
+    exact = [name for name in SUITE.by_name if name not in WEIGHTS]
+    assert [name for name in exact if f"`{name}" not in page] == []
