@@ -13,6 +13,7 @@ from keeprate.impl import alpha as _alpha
 from keeprate.impl import attention as _attention
 from keeprate.impl import dropout as _dropout
 from keeprate.impl import modules as _modules
+from keeprate.impl import paths as _paths
 from keeprate.impl import random as _random
 from keeprate.impl import transforms as _transforms
 
@@ -45,6 +46,7 @@ _layers: dict[str, Callable[[float], Module]] = {
     "dropout2d": _modules.Dropout2d,
     "dropout3d": _modules.Dropout3d,
     "alpha_dropout": _modules.AlphaDropout,
+    "drop_path": _paths.DropPath,
     "feature_alpha_dropout": _modules.FeatureAlphaDropout,
 }
 
@@ -52,6 +54,7 @@ dropout, dropout_ = _dropout.dropout, _dropout.dropout_
 feature_dropout, feature_dropout_ = _dropout.feature_dropout, _dropout.feature_dropout_
 dropout1d, dropout2d, dropout3d = _dropout.dropout1d, _dropout.dropout2d, _dropout.dropout3d
 alpha_dropout, alpha_dropout_ = _alpha.alpha_dropout, _alpha.alpha_dropout_
+drop_path = _paths.drop_path
 feature_alpha_dropout, feature_alpha_dropout_ = _alpha.feature_alpha_dropout, _alpha.feature_alpha_dropout_
 
 
@@ -63,6 +66,11 @@ def variational_dropout(x: mx.array, p: float, train: bool) -> mx.array:
 def attention(q: mx.array, k: mx.array, v: mx.array, p: float, causal: bool, train: bool) -> mx.array:
     """Call `scaled_dot_product_attention`."""
     return _attention.scaled_dot_product_attention(q, k, v, p, train, mask="causal" if causal else None)
+
+
+def embedding_dropout(x: mx.array, p: float, train: bool) -> mx.array:
+    """Look all words of the table x up, in order."""
+    return _dropout.embedding_dropout(x, mx.arange(x.shape[0]), p, train)
 
 
 def asarray(x: NDArray[np.floating], dtype: str) -> mx.array:

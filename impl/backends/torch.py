@@ -71,6 +71,14 @@ def attention(q: Tensor, k: Tensor, v: Tensor, p: float, causal: bool, train: bo
     return F.scaled_dot_product_attention(q, k, v, None, p if train else 0.0, causal, enable_gqa=grouped)
 
 
+def drop_path(x: Tensor, p: float, train: bool) -> Tensor:
+    """Call torch.feature_dropout on rows as the one channel of each sample."""
+    return torch.feature_dropout(x.flatten(1)[:, None], p, train).reshape(x.shape)
+
+
+embedding_dropout = drop_path  # of a table's rows
+
+
 def asarray(x: NDArray[np.floating], dtype: str) -> Tensor:
     """Return a fresh tensor of x's values with x's strides, or in row-major order where one is negative."""
     if x.size == 0 or min(x.strides, default=0) < 0:

@@ -74,8 +74,9 @@ def backend_of(
 def _small(contract: Contract, glue: Glue) -> Any:
     """A native array of the operator's rank."""
     x = filled(contract, "float32", ordinary(contract)).astype(np.float32)
-    if contract.by_channel and glue["layout"] == "channels_last":
-        x = np.moveaxis(x, contract.channel_axis(x.ndim) or 0, -1)
+    moved = contract.moved_axis(x.ndim)
+    if moved is not None and glue["layout"] == "channels_last":
+        x = np.moveaxis(x, moved, -1)
     dtypes = glue.get("dtypes", ("float32",))
     return glue["asarray"](np.ascontiguousarray(x), "float32" if "float32" in dtypes else dtypes[0])
 

@@ -82,7 +82,7 @@ class Caller:
         return tuple(slice(0, 1) if axis is not None and number > axis else slice(None) for number in marked.shape)
 
     def _moved_axis(self, rank: int) -> int | None:
-        axis = self.contract.channel_axis(rank) if self._backend.layout == "channels_last" else None
+        axis = self.contract.moved_axis(rank) if self._backend.layout == "channels_last" else None
         return axis if axis is not None and axis < rank else None
 
     def seed(self, value: int) -> None:

@@ -1,7 +1,8 @@
-"""What each operator promises, as data: the eight contracts, and one of an operator that few frameworks have.
+"""What each operator promises, as data: the eight contracts, and those of operators that few frameworks have.
 
 Shapes are written channels first, as PyTorch has them. A channel operator drops whole channels: one mask entry for each
-sample and channel, (N, C), or (C,) where the rank counts as unbatched.
+sample and channel, (N, C), or (C,) where the rank counts as unbatched. An operator on rows drops them whole: one entry
+for each of (N, …).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class Contract:
 
     Args:
         name: the operator, as a backend spells it.
-        granularity: what is dropped at once, an element or a channel.
+        granularity: what is dropped at once, an element, a channel or a row, which is all behind the first axis.
         reference: the PyTorch function, called as `(x, p, train)`.
         ranks: the ranks that PyTorch takes without a warning.
         unbatched: those of them that are one sample, channels in front.
@@ -29,7 +30,7 @@ class Contract:
     """
 
     name: str
-    granularity: Literal["element", "channel"]
+    granularity: Literal["element", "channel", "row"]
     reference: str
     ranks: tuple[int, ...]
     unbatched: tuple[int, ...] = ()
@@ -41,14 +42,18 @@ class Contract:
 
     @property
     def by_channel(self) -> bool:
-        """True if whole channels are dropped."""
-        return self.granularity == "channel"
+        """True if more than an element is dropped at once: a channel, or a row."""
+        return self.granularity != "element"
 
     def channel_axis(self, rank: int) -> int | None:
-        """The axis of the channels in an input of `rank` dimensions, channels first; None for element operators."""
+        """The last axis along which each has a draw of its own, channels first; None for element operators."""
         if not self.by_channel:
             return None
-        return 0 if rank in self.unbatched else 1
+        return 0 if rank in self.unbatched or self.granularity == "row" else 1
+
+    def moved_axis(self, rank: int) -> int | None:
+        """The axis of the channels, which a layout has elsewhere; None where there are none."""
+        return self.channel_axis(rank) if self.granularity == "channel" else None
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the mask for an input of `shape`: all of it, or up to the channel axis."""
@@ -82,5 +87,8 @@ CONTRACTS = {
         ),
         # Gal & Ghahramani 2016: one mask for all steps of a sequence, (N, C, T); PyTorch has it under another name.
         Contract("variational_dropout", "channel", F + "dropout1d", (3,), optional=True),
+        # Stochastic depth, and embeddings of words: PyTorch's is called on (N, 1, …), where a row is a channel.
+        Contract("drop_path", "row", "torch.feature_dropout", (2, 3, 4), optional=True),
+        Contract("embedding_dropout", "row", "torch.feature_dropout", (2,), optional=True),
     )
 }

@@ -300,12 +300,18 @@ def _transformed(context: Context, grids: Sequence[Grid], rare: tuple[float, ...
             yield Row(f"{study}_of_gradient", _laws(study), context=name)
 
 
+def _of_brief(contract: Contract) -> Sequence[Shape]:
+    """16,384 channels or rows, of four elements each."""
+    rows = contract.granularity == "row"
+    return [(1 << 14, *(2, 2, 1)[: max(contract.ranks) - 1]) if rows else (64, 256, 4)]
+
+
 def _brief() -> Iterator[Row]:
     """An optional operator, in all dtypes together."""
     laws = _laws("outcomes", "constancy", "keep_rate", "neighbours:1", "neighbours:256", *MIXED)
     for p in MAIN:
-        yield Row("masks", laws, (p,), _shapes([], [(64, 256, 4)]), _less)
-        yield Row("gradients", _laws(*PASS), (p,), _shapes([], [(64, 256, 4)]), _times(ROWS, ROWS), "grad")
+        yield Row("masks", laws, (p,), _of_brief, _less)
+        yield Row("gradients", _laws(*PASS), (p,), _of_brief, _times(ROWS, ROWS), "grad")
     for study in ("evaluation", "endpoints"):
         yield Row(study, _laws(study))
 

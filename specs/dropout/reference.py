@@ -66,6 +66,8 @@ def function(contract: Contract) -> Callable[[torch.Tensor, float, bool], torch.
     """PyTorch's function for `contract`."""
     path = contract.reference.removeprefix("torch.")
     found: Callable[[torch.Tensor, float, bool], torch.Tensor] = operator.attrgetter(path)(torch)
+    if contract.granularity == "row":
+        return lambda x, p, train: found(x.flatten(1)[:, None], p, train).reshape(x.shape)
     return found
 
 

@@ -156,7 +156,7 @@ def test_transforms_are_tried_in_a_dtype_that_the_framework_multiplies():
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("drop_out", "Did you mean dropout for drop_out?"), ("toss", "variational_dropout is defined")],
+    [("drop_out", "Did you mean dropout for drop_out?"), ("toss", "embedding_dropout is defined")],
 )
 def test_an_adapter_without_an_operator_is_not_right(name, meant):
     (found,) = wrong(type("Misspelt", (Adapter,), {"dropout": None, name: Adapter.dropout})())

@@ -226,6 +226,17 @@ class Plain:
         """One mask for all steps of a sequence, (N, C, T)."""
         return self.dropout1d(x, p, train)
 
+    def rows(self, x):
+        return x.values.shape[:1] + (1,) * (x.values.ndim - 1)
+
+    def drop_path(self, x, p, train):
+        """One mask entry for each row of (N, …)."""
+        return self.apply(x, p, train, False, self.rows, self.scaled)
+
+    def embedding_dropout(self, x, p, train):
+        """The same of a table of words."""
+        return self.drop_path(x, p, train)
+
     def dropout2d(self, x, p, train, inplace=False):
         return self.apply(x, p, train, inplace, self.channels, self.scaled)
 

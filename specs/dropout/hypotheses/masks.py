@@ -64,7 +64,7 @@ def shared_axis(clues: Clues, axis: str) -> Account:
     unlike = int(np.count_nonzero(along[:, 1:] != along[:, :1]))
     length, rows = along.shape[1], along[0].reshape(along.shape[1], -1)
     if clues.contract.by_channel:
-        channels = clues.contract.channel_axis(len(clues.shape)) == number
+        channels = clues.contract.moved_axis(len(clues.shape)) == number
         name = "the channels of a sample" if channels else "the samples of a batch"
     else:
         name = AXES.get(number, f"all entries along axis {number}")

@@ -106,7 +106,7 @@ def constants(case: Case, law: str, seed: int) -> dict[str, Any]:
         "DTYPE": case.dtype,
         "WIDE": "float64" if case.dtype == "float64" else "float32",
         "SHAPE": shape,
-        "AXIS": contract.channel_axis(len(shape)),
+        "AXIS": contract.moved_axis(len(shape)),
         "ENTRIES": entries,
         "SEED": seed,
         "CALLS": max(calls, 400) if family in ("calls_by_position", "positions", "no_mask_twice") else calls,
