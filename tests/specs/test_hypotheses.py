@@ -27,6 +27,8 @@ ACCEPTED = {
     ("shared", "CallsInPairs", "dropout", "eager"): ("alike_pairs", {"alike_later"} | BEGINS),
     ("shared", "CallsOfOneStream", "dropout", "eager"): ("moved", set()),
     ("correlated", "PeriodOfAThousand", "dropout", "eager"): ("period:call", {"period:calls", "moved"}),
+    ("weak", "Antithetic", "dropout", "eager"): ("complements", set()),
+    ("modes", "StaysInEvaluation", "dropout", "eager"): ("mode_evaluation", set()),
     ("rate", "FixedCount", "dropout", "eager"): ("fixed_number:call", set()),
     ("rate", "FavouredLane", "dropout", "eager"): ("lane:8", {"lane:4"}),
     ("rate", "TailKept", "dropout", "eager"): ("kept_tail", set()),

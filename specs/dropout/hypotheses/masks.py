@@ -145,9 +145,18 @@ def moved(clues: Clues) -> Account:
 def complements(clues: Clues) -> Account:
     """Whether each second call is the complement of the one before."""
     masks = varied(clues.many)
-    unlike = int(np.count_nonzero(masks[::2] == masks[1::2]))
-    against, promise = _alike(unlike, masks[::2].size)
-    return Account(masks.size, against, promise, "no entry is kept in both, or dropped in both", {}, picture(masks[:2]))
+    pairs = [(masks[start:-1:2], masks[start + 1 :: 2]) for start in (0, 1)]  # whichever call of each pair comes first
+    masks, other = min(pairs, key=lambda pair: np.count_nonzero(pair[0] == pair[1]))
+    unlike = int(np.count_nonzero(masks == other))
+    against, promise = _alike(unlike, masks.size)
+    return Account(
+        masks.size,
+        against,
+        promise,
+        "no entry is kept in both, or dropped in both",
+        {},
+        picture(np.array([masks[0], other[0]])),
+    )
 
 
 def period(clues: Clues, of: str) -> Account:

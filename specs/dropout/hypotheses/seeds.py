@@ -54,6 +54,7 @@ def _twice(clues: Clues) -> tuple[Mask, Mask]:
 
 def made_anew(clues: Clues) -> Account:
     """Whether a function, or layer, that is made anew draws otherwise after one seed."""
+    _check(clues)
     other = [not _same(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
     seen = "after one seed a second function gave another mask than the first, and the first its own again"
     return _account(all(other) and _same(*told(_twice)(clues)), any(other), 3, seen)
@@ -98,6 +99,7 @@ def ahead(clues: Clues) -> Account:
 
 def a_row_ahead(clues: Clues) -> Account:
     """Whether the next seed's mask is this one's, moved by a row."""
+    _check(clues)
     row = thousand(clues.contract)[1]
     same = [_same(clues.after(s)[0, row:], clues.after(s + 1)[0, :-row]) for s in (5, 90, 1000)]
     return _account(all(same), any(same), 3, "row r + 1 after seed s is row r after seed s + 1, for each of three s")
@@ -141,6 +143,7 @@ def at_bounds(clues: Clues) -> Account:
 
 def second_call(clues: Clues) -> Account:
     """Whether seeding reaches the first call alone."""
+    _check(clues)
     one, other = clues.after(3, 2), clues.after(3, 2)
     second = not _same(one[1], other[1])
     return _account(
@@ -150,6 +153,7 @@ def second_call(clues: Clues) -> Account:
 
 def not_renewed(clues: Clues) -> Account:
     """Whether what was drawn before a seed goes on after it, for a while."""
+    _check(clues)
 
     def drawn_before(number: int) -> Mask:
         caller = clues.caller(9)
@@ -183,6 +187,7 @@ def draws_in(clues: Clues, mode: str) -> Account:
 
 def begins_alike(clues: Clues, kind: str) -> Account:
     """Whether a second kind of call begins with the same draws as the first, after one seed."""
+    _check(clues)
     shape = thousand(clues.contract)
 
     def both(seed: int) -> tuple[Mask, Mask]:
