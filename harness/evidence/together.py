@@ -27,7 +27,7 @@ class Together(Tally):
     binomial law is fair: the sum of many probabilities spreads less than one of them (Hoeffding 1956).
 
     Args:
-        ways: the tallies of each way of counting, by its label, one at least; all of a way have the same cells.
+        ways: the tallies of each way of counting, by its label, one at least.
         planned: how many ways there are.
     """
 
@@ -37,6 +37,7 @@ class Together(Tally):
         self.ways = planned
         clearest = max(range(len(ways)), key=lambda way: log_mean(self.ratios_of[way], DENSE.size))
         self.way, tallies = list(ways.items())[clearest]
+        tallies = [one for one in tallies if one.cells == tallies[0].cells]  # what is told is of these
         counts, q = (np.concatenate([getattr(one, name) for one in tallies]) for name in ("counts", "probabilities"))
         draws = counts.sum(axis=1, keepdims=True)
         off, variance = (counts - draws * q).sum(axis=0), (draws * q * (1 - q)).sum(axis=0)

@@ -122,6 +122,14 @@ def test_to_put_together_what_is_kept_alone_costs_no_more_than_the_shares(level)
     assert false_alarms <= level * (len(PLACES) + 1)
 
 
+def test_evidence_of_other_cells_counts_and_the_first_ones_are_told():
+    pairs = Tally(("both", "one", "none"), (30, 40, 30), (0.25, 0.5, 0.25))
+    both = together([rate(70, 100, 0.5), pairs])
+    ratios = rate(70, 100, 0.5).ratios + pairs.ratios
+    assert both.log10_e == pytest.approx(float(np.log10(np.exp(ratios).mean())))
+    assert (both.n, both.where) == (100, "law, in 1 places together, kept")
+
+
 def drawn(random, off, draws, rates):
     """A tally of independent groups, which are as good as tallies."""
     kept, q = random.binomial(draws, rates + off), np.asarray(rates)
