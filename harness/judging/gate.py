@@ -230,6 +230,20 @@ def answer_in_full(
         UsageError: there is no such backend.
         NoVerdictError: the backend or the reference can't be loaded.
     """
+    verdict, docket = answer_in_words(request, runner, progress)
+    shown = pictures(docket.given, verdict.leads, docket.results["backend"], runner.picture)
+    return replace(verdict, pictures=shown), docket
+
+
+def answer_in_words(
+    request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None
+) -> tuple[Verdict, Docket]:
+    """The same without the pictures that a page shows, for which more is drawn.
+
+    Raises:
+        UsageError: there is no such backend.
+        NoVerdictError: the backend or the reference can't be loaded.
+    """
     started = time.monotonic()
     given = request.given(*runner.offers())
     refuse_faulty(runner.check(), request.backend or given.offer.name)
@@ -239,9 +253,7 @@ def answer_in_full(
         if progress:
             progress(number, len(todo))
     verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated, whole=request.is_whole)
-    mine = docket.results["backend"]
-    verdict = diagnosed(verdict, given, mine, runner)
-    return replace(verdict, pictures=pictures(given, verdict.leads, mine, runner.picture)), docket
+    return diagnosed(verdict, given, docket.results["backend"], runner), docket
 
 
 def diagnosed(verdict: Verdict, given: Given, results: Mapping[str, Result], runner: Runner) -> Verdict:

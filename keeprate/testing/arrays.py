@@ -29,7 +29,9 @@ from keeprate.harness.untrusted_text import shown
 
 GLUE = ("layout", "dtypes", "asarray", "asnumpy", "dtype_of", "seed")  # what a backend must have
 TRANSFORMS = ("compile", "vmap", "checkpoint")
-LENT = (*GLUE, "vjp", *TRANSFORMS)
+DERIVATIVES = ("vjp", "linearize", "jvp")
+STATE = ("get_state", "set_state")
+LENT = (*GLUE, *DERIVATIVES, *TRANSFORMS, *STATE)
 # Of an array's class the package that it is from: the framework.
 PACKAGES = {"torch": "torch", "numpy": "numpy", "mlx": "mlx", "jax": "jax", "jaxlib": "jax"}
 CLASSES = {"Torch": "torch", "Numpy": "numpy", "Jax": "jax", "Mlx": "mlx"}

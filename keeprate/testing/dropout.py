@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what judges is loaded when it is first asked
 
 Function = Callable[..., Any]
 Maybe = Function | Literal[False] | None
-LENDABLE = ("asarray", "asnumpy", "dtype_of", "layout", "vjp", "compile", "vmap", "checkpoint")
+LENDABLE = (*("asarray", "asnumpy", "dtype_of", "layout", "vjp", "linearize", "jvp", "compile", "vmap", "checkpoint"),)
 
 
 class Options(TypedDict, total=False):
@@ -33,11 +33,14 @@ class Options(TypedDict, total=False):
     repeat: int | None
     context: Any
     leave_out: Iterable[str]
+    ranks: Iterable[int]
     layout: str | None
     asarray: Function | None
     asnumpy: Function | None
     dtype_of: Function | None
     vjp: Maybe
+    linearize: Maybe
+    jvp: Maybe
     compile: Maybe
     vmap: Maybe
     checkpoint: Maybe
@@ -62,9 +65,11 @@ def assert_dropout(fn: Function, like: str | Function | None = None, **options: 
         repeat: the number, where `seed` is that function.
         context: a context manager around each call, or a function that makes one.
         leave_out: names of laws that aren't asked of fn.
+        ranks: those that fn takes, if it doesn't take all of the operator's; other inputs are given to it in one of
+            them, with axes of length 1, or the last ones made one.
         layout: "channels_first" or "channels_last"; the framework's unless given.
-        asarray, asnumpy, dtype_of, vjp, compile, vmap, checkpoint: as in a backend, in place of what the framework
-            lends; the last four may be False, for a function that doesn't have them.
+        asarray, asnumpy, dtype_of, vjp, linearize, jvp, compile, vmap, checkpoint: as in a backend, in place of what
+            the framework lends; from vjp on they may be False, for a function that doesn't have that.
 
     Raises:
         AssertionError: a promise is broken; says which, why, and how to repeat it.
@@ -91,8 +96,8 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
     Returns:
         `verdict` ("conforms", "broken" or "none") and `sentence`; `kept` and `broken`, as numbers of findings by law;
         `failing`, the ids of these in the order of telling; `known` and `not_offered`, numbers by the reason;
-        `detectable`, the smallest departure of the keep rate that would have been caught, or None; `causes`; `text`,
-        as an AssertionError has it; `seed`, `profile`, `seconds`.
+        `detectable`, the smallest departure of the keep rate that would have been caught, or None; `causes`, those
+        that were tested, in words; `text`, as an AssertionError has it; `seed`, `profile`, `seconds`.
 
     Raises:
         UsageError: an option names what doesn't exist, or fn can't be called so.
@@ -103,7 +108,6 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "known", "not_offered")}
         nothing: dict[str, Any] = {"failing": [], "detectable": None, "causes": [], "text": str(error)}
         return {"verdict": "none", "sentence": str(error), **empty, **nothing}
-    public = verdict.public()
     known = [finding.known for finding in verdict if finding.known and finding.status in ("broken", "error")]
     rates = [
         finding.effect.detectable
@@ -124,7 +128,7 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         "failing": [finding.id for finding in verdict.failing],
         "not_offered": dict(reasons),
         "detectable": max(rates, default=None),
-        "causes": public["causes"],
+        "causes": [cause.sentence for cause in verdict.causes],
         "text": "" if verdict.conforms else text_of(verdict, notes),
         "seed": verdict.seed,
         "profile": verdict.profile,
@@ -133,7 +137,7 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
 
 
 def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdict, list[str]]:
-    from keeprate.harness.judging.gate import answer
+    from keeprate.harness.judging.gate import answer_in_words
     from keeprate.harness.judging.known import Known
     from keeprate.harness.protocol.lookup import similar
     from keeprate.harness.workers.pool import InProcess
@@ -151,11 +155,18 @@ def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdic
     op, call = operator(like, fn), called(fn, options.get("context"))
     request = _asked(op, options, options.get("repeat") if callable(seed) or seed is None else seed)
     with apart():
-        backend = backend_of(fn, call, op, options.get("on"), given, request)
+        backend = backend_of(name_of(fn), call, op, options.get("on"), given, request, _ranks(options.get("ranks", ())))
         lines = getattr(backend, "deviations", ())
         request = replace(request, known=Known(lines), again=_again(backend.name, like, options, request.seed))
-        verdict = answer(request, InProcess(backend, request.suite, request.names))
+        verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
     return verdict, list(_notes(verdict, backend, callable(seed), options))
+
+
+def _ranks(ranks: Any) -> tuple[int, ...]:
+    found = tuple(ranks) if isinstance(ranks, Iterable) and not isinstance(ranks, str) else (ranks,)
+    if not all(type(rank) is int for rank in found):
+        raise UsageError(f"ranks = {ranks!r} are not whole numbers, as (4,)")
+    return tuple(sorted(set(found)))
 
 
 def text_of(verdict: Verdict, notes: Iterable[str]) -> str:
@@ -228,5 +239,7 @@ def _notes(verdict: Verdict, backend: SimpleNamespace, seeded: bool, options: Ma
     details = {(finding.detail or {}).get("reason", "") for finding in verdict.failing}
     if any(text.startswith("vjp raised") for text in details):
         yield f"If {backend.name} has no gradient by intent, say so: vjp=False"
+    if ranks := _ranks(options.get("ranks", ())):
+        yield f"Arrays were given in rank {', '.join(map(str, ranks))} alone, as asked"
     if left := options.get("leave_out"):
         yield f"Left out, as asked: {left if isinstance(left, str) else ', '.join(left)}"

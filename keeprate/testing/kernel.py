@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,41 +16,52 @@ from keeprate.harness.judging.request import Request
 from keeprate.harness.untrusted_text import briefly, shown
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import filled, ordinary
-from keeprate.testing.arrays import GLUE, TRANSFORMS, Glue, framework_of, glue_of, imported
+from keeprate.testing.arrays import DERIVATIVES, GLUE, STATE, TRANSFORMS, Glue, framework_of, glue_of, imported
 from keeprate.testing.calls import RATE, Called, refused
-from keeprate.testing.names import name_of
+from keeprate.testing.ranks import of_ranks
 
-OPTIONAL = ("vjp", *TRANSFORMS)
+OPTIONAL = (*DERIVATIVES, *TRANSFORMS)
 
 
 def backend_of(
-    fn: Callable[..., Any], called: Called, op: str, on: Any, given: Mapping[str, Any], asked: Request
+    name: str,
+    called: Called,
+    op: str,
+    on: Any,
+    given: Mapping[str, Any],
+    asked: Request,
+    ranks: Collection[int] = (),
 ) -> SimpleNamespace:
     """What is judged.
 
     Args:
-        op: the operator's name.
+        name: the function's.
+        op: the operator's.
         on: whose arrays it takes; None to find out.
         given: names of the protocol in place of what is lent; False for what it doesn't have.
+        ranks: those that it takes; empty for all of the operator's.
         asked: the request: other dtypes aren't tried, and a transform that its plan doesn't need isn't loaded.
 
     Raises:
         UsageError: something of the protocol is missing.
         NoVerdictError: the function can't be called, or gives no array for an array.
     """
-    name, contract = name_of(fn), CONTRACTS[op]
+    contract = _of_ranks_alone(CONTRACTS[op], ranks)
     own = {key: value for key, value in given.items() if value is not None}
     lent = (
         glue_of(on) if on is not None else {} if {"asarray", "asnumpy"} <= own.keys() else _told(name, called, contract)
     )
     glue = {"layout": "channels_first", "dtype_of": lambda x: str(x.dtype).rpartition(".")[2], **lent, **own}
     unasked = {key for key in OPTIONAL if key not in asked.names}
+    unasked |= {key for key in STATE if "seed" in own}  # whose state is another
     glue = {key: value for key, value in glue.items() if value is not False and key not in unasked}
     if missing := [key for key in GLUE if key not in glue and key != "dtypes"]:
         raise UsageError(f"{', '.join(missing)}: nothing lends {'them' if missing[1:] else 'it'}; give {missing[0]}=")
     if other := [dtype for dtype in asked.dtypes if dtype not in glue.get("dtypes", asked.dtypes)]:
         raise UsageError(f"dtypes: there is no {other[0]} of its framework, but {', '.join(glue['dtypes'])}")
     glue["dtypes"] = asked.dtypes
+    if ranks:
+        called = replace(called, operator=of_ranks(called.operator, ranks, CONTRACTS[op], glue["layout"]))
     _try(name, called, contract, glue, checked=not own.keys() & set(GLUE))
     seed = glue["seed"]
 
@@ -69,6 +81,18 @@ def backend_of(
         if key in glue:
             setattr(backend, key, _as_far_as_it_goes(backend, key, contract))
     return backend
+
+
+def _of_ranks_alone(contract: Contract, ranks: Collection[int]) -> Contract:
+    """A contract of the ranks that a function takes.
+
+    Raises:
+        UsageError: the operator takes no such rank.
+    """
+    if other := [rank for rank in ranks if rank not in contract.ranks]:
+        known = ", ".join(map(str, contract.ranks))
+        raise UsageError(f"ranks: {contract.name} takes no array of rank {shown(other[0])}, but of {known}")
+    return replace(contract, ranks=tuple(ranks)) if ranks else contract
 
 
 def _small(contract: Contract, glue: Glue) -> Any:
@@ -167,7 +191,8 @@ def _as_far_as_it_goes(backend: SimpleNamespace, key: str, contract: Contract) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            lent(function, x, x) if key == "vjp" else lent(function)(x)
+            given = {"vjp": (x, x), "linearize": (x,), "jvp": (x, x)}
+            lent(function, *given[key]) if key in given else lent(function)(x)
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         if key != "vjp" or isinstance(error, NotImplementedError):
             return _unless_it_raises(lent, key, f"under {key} it raises {briefly(error)}")
@@ -184,4 +209,4 @@ def _unless_it_raises(lent: Callable[..., Any], key: str, reason: str) -> Callab
 
         return called
 
-    return offered(lent) if key == "vjp" else lambda function: offered(lent(function))
+    return offered(lent) if key in DERIVATIVES else lambda function: offered(lent(function))

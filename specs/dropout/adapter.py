@@ -206,7 +206,7 @@ def _linearizes(backend: Any) -> str:
     x, native = _numbers(3), _array(backend, _numbers(3))
     out, pullback = backend.linearize(_square, native)
     for ct in (3 * x, x):
-        gradient = pullback(backend.asarray(ct, backend.dtypes[0]))
+        gradient = pullback(backend.asarray(ct, backend.dtype_of(native)))
         if wrong := _differs(backend, gradient, 2 * x * ct, f"its gradient times {ct.tolist()}"):
             return wrong
     return _differs(backend, out, x * x, "the square of [1, 2, 3]")
@@ -214,7 +214,8 @@ def _linearizes(backend: Any) -> str:
 
 def _pushes(backend: Any) -> str:
     x, tangent = _numbers(3), 3 * _numbers(3)
-    out, pushed = backend.jvp(_square, _array(backend, x), backend.asarray(tangent, backend.dtypes[0]))
+    native = _array(backend, x)
+    out, pushed = backend.jvp(_square, native, backend.asarray(tangent, backend.dtype_of(native)))
     return _differs(backend, out, x * x, "the square of [1, 2, 3]") or _differs(
         backend, pushed, 2 * x * tangent, "its tangent along [3, 6, 9]"
     )

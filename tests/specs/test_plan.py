@@ -94,7 +94,8 @@ def test_smoke_is_a_part_of_quick_and_looks_at_every_law():
     smoke, quick = ({text for case in plan(profile) for text in case.findings} for profile in ("smoke", "quick"))
     assert smoke < quick
     assert {FindingId.parse(text).family for text in smoke} == {law.name for law in LAWS}
-    assert {FindingId.parse(text).context for text in smoke} == {"eager", "grad", "module", "inplace", "thread"}
+    contexts = {"eager", "grad", "linearize", "jvp", "module", "inplace", "thread"}
+    assert {FindingId.parse(text).context for text in smoke} == contexts
 
 
 def test_a_case_is_one_place():

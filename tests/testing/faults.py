@@ -2,12 +2,12 @@
 
 import torch
 
-FAULTS = {}  # by name: the function, the operator that it is to be like, the law that it breaks
+FAULTS = {}  # by name: the function, the operator that it is to be like, the law that it breaks, the cause in words
 
 
-def breaks(law, like="dropout"):
+def breaks(law, cause, like="dropout"):
     def note(fn):
-        FAULTS[fn.__name__] = fn, like, law
+        FAULTS[fn.__name__] = fn, like, law, cause
         return fn
 
     return note
@@ -43,39 +43,39 @@ def sound(x, p, train):
     return with_mask(x, p, train)
 
 
-@breaks("outcomes")
+@breaks("outcomes", "doesn't scale kept entries by 1/(1 − p)")
 def forgets_the_scale(x, p, train):
     checked(x, p)
     return x * kept(x, p) if train else x * 1
 
 
-@breaks("outcomes")
+@breaks("outcomes", "scales kept entries by 1/p")
 def scales_by_one_over_p(x, p, train):
     checked(x, p)
     return x * (kept(x, p).to(x.dtype) * (1 / float(p))) if train and 0 < p < 1 else with_mask(x, p, train)
 
 
-@breaks("keep_rate")
+@breaks("keep_rate", "keeps with probability p, not 1 − p")
 def keeps_with_probability_p(x, p, train):
     return with_mask(x, p, train, lambda x, p: torch.rand(x.shape) < float(p))
 
 
-@breaks("keep_rate")
+@breaks("keep_rate", "drops with probability p + 0.02")
 def drops_a_fiftieth_too_much(x, p, train):
     return with_mask(x, p, train, lambda x, p: kept(x, p + 0.02))
 
 
-@breaks("keep_rate")
+@breaks("keep_rate", "rounds p down to a multiple of 1/256")
 def draws_bytes(x, p, train):
     return with_mask(x, p, train, lambda x, p: torch.randint(256, x.shape) >= int(256 * float(p)))
 
 
-@breaks("neighbours")
+@breaks("neighbours", "shares one mask among the rows of a batch (axis 0)")
 def shares_its_mask_over_the_batch(x, p, train):
     return with_mask(x, p, train, lambda x, p: kept(x, p, x.shape[1:]).expand(x.shape))
 
 
-@breaks("neighbours")
+@breaks("neighbours", "draws random numbers that repeat after 256")
 def repeats_a_block_of_numbers(x, p, train):
     def mask(x, p):
         return kept(x, p, (256,)).repeat(x.numel() // 256 + 1)[: x.numel()].reshape(x.shape)
@@ -83,18 +83,18 @@ def repeats_a_block_of_numbers(x, p, train):
     return with_mask(x, p, train, mask)
 
 
-@breaks("no_mask_twice")
+@breaks("no_mask_twice", "uses the mask of the first call for all later ones")
 def seeds_itself_in_every_call(x, p, train):
     torch.manual_seed(0)
     return with_mask(x, p, train)
 
 
-@breaks("seeding")
+@breaks("seeding", "ignores its seed")
 def draws_from_a_generator_of_its_own(x, p, train, own=torch.Generator()):  # noqa: B008
     return with_mask(x, p, train, lambda x, p: torch.rand(x.shape, generator=own) >= float(p))
 
 
-@breaks("spread")
+@breaks("spread", "entries in each call, not each")
 def drops_a_fixed_number(x, p, train):
     def mask(x, p):
         order = torch.randperm(x.numel()).reshape(x.shape)
@@ -103,29 +103,29 @@ def drops_a_fixed_number(x, p, train):
     return with_mask(x, p, train, mask)
 
 
-@breaks("evaluation")
+@breaks("evaluation", "drops in evaluation")
 def drops_in_evaluation_too(x, p, train):
     return with_mask(x, p, train=True)
 
 
-@breaks("evaluation")
+@breaks("evaluation", "multiplies by 1 − p in evaluation")
 def scales_in_evaluation(x, p, train):
     checked(x, p)
     return with_mask(x, p, train) if train else x * (1 - float(p))
 
 
-@breaks("endpoints")
+@breaks("endpoints", "gives an output of NaN at p = 1")
 def divides_by_zero_at_one(x, p, train):
     checked(x, p)
     return x * kept(x, p) / (1 - float(p)) if train else x * 1
 
 
-@breaks("arguments")
+@breaks("arguments", "raises nothing, where PyTorch does, where p is no number")
 def takes_any_p(x, p, train):
     return with_mask(x, min(max(p, 0.0), 1.0) if p == p else 0.0, train)
 
 
-@breaks("purity")
+@breaks("purity", "outcomes")
 def writes_to_its_input(x, p, train):
     y = with_mask(x, p, train)
     if train and not x.requires_grad and 0 < p < 1:
@@ -134,7 +134,7 @@ def writes_to_its_input(x, p, train):
     return y
 
 
-@breaks("gradient")
+@breaks("gradient", "draws a mask of its own for the gradient")
 def draws_again_for_the_gradient(x, p, train):
     return _Again.apply(x, p) if train and 0 < p < 1 else with_mask(x, p, train)
 
@@ -150,7 +150,7 @@ class _Again(torch.autograd.Function):
         return ct * (kept(ct, ctx.p).to(ct.dtype) * scale(ct, ctx.p)), None
 
 
-@breaks("gradient")
+@breaks("gradient", "masks the gradient and doesn't scale it")
 def does_not_scale_the_gradient(x, p, train):
     return _Unscaled.apply(x, p) if train and 0 < p < 1 else with_mask(x, p, train)
 
@@ -166,7 +166,7 @@ class _Unscaled(torch.autograd.Function):
         return ct * ctx.mask, None
 
 
-@breaks("gradient")
+@breaks("gradient", "takes for kept, in the gradient, what is")
 def reads_its_mask_off_the_output(x, p, train):
     return _Read.apply(x, p) if train and 0 < p < 1 else with_mask(x, p, train)
 
@@ -183,37 +183,37 @@ class _Read(torch.autograd.Function):
         return ct * ctx.read, None
 
 
-@breaks("gradient")
+@breaks("gradient", "raises RuntimeError where a gradient is asked for")
 def loses_the_gradient(x, p, train):
     return with_mask(x.detach(), p, train)
 
 
-@breaks("dtype")
+@breaks("dtype", "gives an output of float64, not of its")
 def returns_float32_in_evaluation(x, p, train):
     return with_mask(x, p, train) if train else with_mask(x, p, train).to(torch.float64)
 
 
-@breaks("strides")
+@breaks("strides", "32x64x32:step2")
 def reads_memory_in_a_row(x, p, train):
     return with_mask(torch.as_strided(x, x.shape, torch.empty(x.shape).stride(), 0), p, train)
 
 
-@breaks("shape")
+@breaks("shape", "raises RuntimeError on empty inputs")
 def can_not_be_called_on_nothing(x, p, train):
     x.max()
     return with_mask(x, p, train)
 
 
-@breaks("constancy", like="dropout2d")
+@breaks("constancy", "draws a mask for each element, where channels", like="dropout2d")
 def drops_elements_of_channels(x, p, train):
     return with_mask(x, p, train)
 
 
-@breaks("neighbours", like="dropout2d")
+@breaks("neighbours", "shares one mask among the channels of a sample", like="dropout2d")
 def drops_all_channels_of_a_sample(x, p, train):
     return with_mask(x, p, train, lambda x, p: kept(x, p, (x.shape[0],) + (1,) * (x.dim() - 1)))
 
 
-@breaks("outcomes", like="alpha_dropout")
+@breaks("outcomes", "does ordinary dropout in place of alpha dropout", like="alpha_dropout")
 def is_dropout_and_not_alpha_dropout(x, p, train):
     return with_mask(x, p, train)
