@@ -301,7 +301,7 @@ def test_real_defects_name_laws_that_exist():
 def test_installed_backends_are_listed_with_what_they_offer(keeprate):
     run = keeprate("backends")
     assert run.code == 0
-    assert re.search(r"^mlx +\S+ +9 of 9 +float32", run.out, re.MULTILINE)
+    assert re.search(r"^mlx +\S+ +11 of 11 +float32", run.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
