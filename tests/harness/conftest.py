@@ -2,20 +2,27 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import jsonschema
 import pytest
 
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.launch import SINGLE_THREADED
+from keeprate.harness.workers.process_tree import MARK
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 COIN = str(HERE / "coin.py")
 COINS = str(HERE / "coins.py")
+SECONDS = 120  # that a command may take
+FORKS = sys.platform == "linux" and hasattr(os, "pidfd_open")
 CONSOLE_SCRIPT = str(Path(sys.executable).with_name("keeprate"))
 
 
@@ -26,10 +33,16 @@ class Run:
     err: str
 
 
+def environment():
+    """Without traces of the pytest that is running."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PY_COLORS"))}
+
+
 def started(*command, cwd):
-    """A real process, in an environment without traces of the pytest that is running."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PY_COLORS"))}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    """A real process."""
+    done = subprocess.run(
+        command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     return Run(done.returncode, done.stdout, done.stderr)
 
 
@@ -40,9 +53,74 @@ def process(tmp_path):
 
 
 @pytest.fixture
-def keeprate(process):
-    """The console script, in an empty folder."""
+def console_script(process):
+    """The command from the very beginning, in an empty folder."""
     return lambda *arguments: process(CONSOLE_SCRIPT, *arguments)
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """What commands are forked from, in a process that has loaded what they load."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    nobody = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    marked = {**environment(), **SINGLE_THREADED, MARK: "0" * 16}
+    with subprocess.Popen([sys.executable, "-P", HERE / "commands.py"], stdin=theirs, env=marked, **nobody):
+        theirs.close()
+        with ours:
+            yield ours
+
+
+class Begun:
+    """A command that was forked and runs, one at a time; as `subprocess.Popen` shows it."""
+
+    def __init__(self, commands, *arguments, cwd, out, err):
+        request = {"arguments": arguments, "folder": str(cwd), "environment": environment()}
+        self._commands = commands
+        commands.settimeout(SECONDS)
+        socket.send_fds(commands, [json.dumps(request).encode()], [out.fileno(), err.fileno()])
+        self.pid = int(commands.recv(16))
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def wait(self):
+        try:
+            return int(self._commands.recv(16))
+        except TimeoutError:
+            self.send_signal(signal.SIGKILL)
+            self._commands.recv(16)
+            raise
+
+
+def asked(commands, *arguments, cwd):
+    """A command that is forked."""
+    with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+        code = Begun(commands, *arguments, cwd=cwd, out=out, err=err).wait()
+        out.seek(0), err.seek(0)
+        return Run(code, out.read(), err.read())
+
+
+@pytest.fixture
+def keeprate(request, console_script, tmp_path):
+    """The same, as a fork of a process that has loaded what a command loads, where that is possible."""
+    if not FORKS:
+        return console_script
+    commands = request.getfixturevalue("commands")
+    return lambda *arguments: asked(commands, *map(str, arguments), cwd=tmp_path)
+
+
+@pytest.fixture
+def begun(request, tmp_path):
+    """The same, begun and not waited for; nobody reads what it says."""
+
+    def begin(*arguments):
+        words = map(str, arguments)
+        if not FORKS:
+            return subprocess.Popen([CONSOLE_SCRIPT, *words], stdout=nowhere, stderr=nowhere, cwd=tmp_path)
+        return Begun(request.getfixturevalue("commands"), *words, cwd=tmp_path, out=nowhere, err=nowhere)
+
+    with open(os.devnull, "w") as nowhere:
+        yield begin
 
 
 @pytest.fixture

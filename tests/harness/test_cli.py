@@ -316,13 +316,13 @@ def test_a_name_in_the_progress_is_no_markup(name):
     assert bar.columns[0](bar.tasks[0]).plain == f"judging {name}"
 
 
-def test_the_real_script_refuses_without_a_traceback(keeprate):
-    run = keeprate("gate", "--backend", "nix.py", "--profile", "quick")
+def test_the_real_script_refuses_without_a_traceback(console_script):
+    run = console_script("gate", "--backend", "nix.py", "--profile", "quick")
     assert_refused(run, 2, "error: no backend file 'nix.py'")
 
 
-def test_a_backend_that_implements_nothing_gives_no_verdict(keeprate, coin, backend_file, tmp_path, verdict):
-    run = keeprate("gate", "--backend", backend_file(), "--suite", coin, *COIN_RUN, "--json", "v.json")
+def test_a_backend_that_implements_nothing_gives_no_verdict(console_script, coin, backend_file, tmp_path, verdict):
+    run = console_script("gate", "--backend", backend_file(), "--suite", coin, *COIN_RUN, "--json", "v.json")
     assert run.code == 3
     assert "NONE  No verdict: nothing was judged." in run.out
     data = verdict(tmp_path / "v.json")

@@ -44,14 +44,23 @@ def judged(coin, coins):
 # A coin, end to end
 
 
-def test_a_fair_coin_passes_the_gate(keeprate, coin, coins, tmp_path, verdict):
-    run = keeprate(
+def test_a_fair_coin_passes_the_gate(console_script, coin, coins, tmp_path, verdict):
+    run = console_script(
         "gate", "--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "-n", "1", "--json", "v.json"
     )
     assert run.code == 0, run.out + run.err
     data = verdict(tmp_path / "v.json")
     assert data["verdict"] == "conforms"
     assert {finding["status"] for finding in data["findings"]} == {"kept"}
+
+
+@pytest.mark.parametrize("kind", ["Fair", "Bent", "Crashing", "Nobody"])
+def test_a_command_that_is_forked_is_the_console_script(keeprate, console_script, coin, coins, fresh_seed, kind):
+    words = ["gate", "--backend", f"{coins}:{kind}", "--suite", coin, "--profile", "quick", "-n", "1"]
+    forked, begun = (run(*words, "--seed", fresh_seed) for run in (keeprate, console_script))
+    assert forked.code == begun.code
+    assert re.sub(r"[\d.]+ s with", "", forked.out) == re.sub(r"[\d.]+ s with", "", begun.out)
+    assert forked.err == begun.err
 
 
 def test_a_bent_coin_fails_the_gate_and_is_not_thrown_to_the_end(keeprate, coin, coins, tmp_path, verdict):
