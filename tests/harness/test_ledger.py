@@ -481,16 +481,14 @@ def test_an_interrupt_at_any_step_adds_a_case_or_nothing(ledger, asked, interrup
     assert step > 500
 
 
-def test_kill_9_at_any_moment_loses_the_jobs_in_flight_at_most(tmp_path):
+def test_kill_9_at_any_moment_loses_the_jobs_in_flight_at_most(begun, tmp_path):
     """Fifty kills, each at a random moment while cases come to their end, as the coin itself has noted."""
     notes = tmp_path / "thrown"
     words = ["--backend", f"{COINS}:Witnessed", "--suite", COIN, "--profile", "quick", "-n", "1"]
-    command, moments, lost = [CONSOLE_SCRIPT, "nightly", *words], random.Random(), 0
+    moments, lost = random.Random(), 0
     for number in range(KILLS):
         before = witnessed(notes).total()
-        run = subprocess.Popen(
-            [*command, "--ledger", "n.db", "--budget", "600s"], stdout=subprocess.DEVNULL, cwd=tmp_path
-        )
+        run = begun("nightly", *words, "--ledger", "n.db", "--budget", "600s")
         wait_for(lambda before=before: witnessed(notes).total() > before + 4)
         time.sleep(moments.expovariate(1 / 0.05))  # some cases later
         run.send_signal(signal.SIGKILL)
