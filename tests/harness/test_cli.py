@@ -65,7 +65,7 @@ def assert_refused(run, code, *words):
         (["--seed", str(2**63)], [f"seed = {2**63} is not a whole number"]),
         (["--seed", "1.5"], ["'--seed'", "'1.5' is not a valid integer"]),
         (["-n", "0"], ["'-n' / '--workers'", "0 is not in the range x>=1"]),
-        (["--profile", "fast"], ["profile 'fast' is not one of quick, gate"]),
+        (["--profile", "fast"], ["profile 'fast' is not one of smoke, quick, gate"]),
         (["--ops", "dropot"], ["no operator named 'dropot'.", "Did you mean dropout?", "feature_alpha_dropout"]),
         (["--ops", "dropout,nix"], ["no operator named 'nix'.", "There are: alpha_dropout"]),
         (["--ops", ","], ["ops names no operator; leave it out to judge all"]),
