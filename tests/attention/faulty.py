@@ -54,6 +54,15 @@ class ValuesWithoutScale(Plain):
         return (noise > 0) * 1.0 if of == "values" else noise
 
 
+class BackwardTimesP(Plain):
+    """The backward pass multiplies by p where the forward pass does by 1/(1 − p): NVIDIA/apex#816."""
+
+    meant_for = ("gradient:values", "gradient:queries", "gradient:keys")
+
+    def for_gradient(self, noise, of):
+        return (noise > 0) * (1 - 1 / noise.max())
+
+
 class DrawnAgain(Plain):
     """The backward pass draws a mask of its own."""
 
@@ -87,7 +96,7 @@ class HeadsShare(Plain):
 
 
 class QueriesShare(Plain):
-    """One mask for all queries."""
+    """One mask for all queries, (b, h, 1, s_kv): NVIDIA/TransformerEngine#227 tells of it."""
 
     meant_for = ("neighbours:128",)
 
@@ -198,7 +207,7 @@ class LastKeysStay(Plain):
 
 
 class AddressForSeed(Plain):
-    """The seed is ignored: a pointer is read in its place."""
+    """The seed is ignored: its address is read in its place. facebookresearch/xformers#173."""
 
     meant_for = ("seeding",)
 
@@ -260,7 +269,7 @@ class MovesAtZero(Plain):
 
 
 class OnInEvaluation(Plain):
-    """Dropout stays on in evaluation."""
+    """Dropout stays on in evaluation: patrick-kidger/equinox#288."""
 
     meant_for = ("evaluation",)
 

@@ -49,46 +49,50 @@ def test_ours_passes(fresh_seed):
     assert_attention_dropout(attention, on="mlx", profile="smoke", seed=fresh_seed)
 
 
-class KeyedTheOtherWay(torch.autograd.Function):
-    """The forward pass asks its generator by (query, key), the backward pass by (key, query)."""
+class TimesP(torch.autograd.Function):
+    """The backward pass multiplies by p in place of 1/(1 − p), as github.com/NVIDIA/apex/pull/816 tells."""
 
     @staticmethod
-    def forward(ctx, q, k, v, noise):
+    def forward(ctx, q, k, v, kept, p):
         weights = weights_of(q, k, False)
-        ctx.save_for_backward(q, k, v, weights, noise)
-        return (weights * noise) @ v
+        ctx.save_for_backward(q, k, v, weights, kept)
+        ctx.p = p
+        return weights * kept / (1 - p) @ v
 
     @staticmethod
     def backward(ctx, ct):
-        q, k, v, weights, noise = ctx.saved_tensors
-        if noise.shape[-1] == noise.shape[-2]:
-            noise = noise.transpose(-1, -2)
+        q, k, v, weights, kept = ctx.saved_tensors
+        noise = kept * ctx.p
         by_weight = ct @ v.transpose(-1, -2) * noise
         of_scores = weights * (by_weight - (by_weight * weights).sum(-1, keepdim=True)) / q.shape[-1] ** 0.5
-        return of_scores @ k, of_scores.transpose(-1, -2) @ q, (weights * noise).transpose(-1, -2) @ ct, None
+        return of_scores @ k, of_scores.transpose(-1, -2) @ q, (weights * noise).transpose(-1, -2) @ ct, None, None
 
 
-def keyed_the_other_way(q, k, v, p, causal, train):
-    return KeyedTheOtherWay.apply(q, k, v, F.dropout(torch.ones(*q.shape[:3], k.shape[2], dtype=q.dtype), p, train))
+def backward_times_p(q, k, v, p, causal, train):
+    if not train or p in (0, 1):
+        return by_hand(q, k, v, p, causal, train)
+    return TimesP.apply(q, k, v, (torch.rand(*q.shape[:3], k.shape[2]) >= p).to(q.dtype), p)
 
 
-def one_mask_for_all_heads(q, k, v, p, causal, train):
+def one_mask_for_all_queries(q, k, v, p, causal, train):
+    """Of shape (b, h, 1, s_kv), as github.com/NVIDIA/TransformerEngine/pull/227 tells of its predecessor."""
     weights = weights_of(q, k, causal)
-    return weights * F.dropout(torch.ones_like(weights[:, :1]), p, train) @ v
+    return weights * F.dropout(torch.ones_like(weights[:, :, :1]), p, train) @ v
 
 
 @pytest.mark.parametrize(
-    ("kernel", "law"),
+    ("kernel", "law", "others"),
     [
-        (keyed_the_other_way, "The gradients of queries, keys and values have the output's mask"),
-        (one_mask_for_all_heads, "Entries some way apart in one mask are kept independently"),
+        (backward_times_p, "attention/gradient:values/", ("neighbours",)),
+        (one_mask_for_all_queries, "attention/neighbours:", ("gradient", "outcomes")),
     ],
 )
-def test_what_was_shipped_is_failed_and_repeated(kernel, law, fresh_seed):
+def test_what_was_shipped_is_failed_and_repeated(kernel, law, others, fresh_seed):
     with pytest.raises(AssertionError) as failed:
         assert_attention_dropout(kernel, causal=False, grouped=False, profile="smoke", seed=fresh_seed)
     text = " ".join(str(failed.value).split())
-    assert law in text or "neighbours:4096" in text
+    assert law in text
+    assert not any(f"attention/{other}" in text for other in others)
     assert f"assert_attention_dropout({kernel.__name__}, seed={fresh_seed}, …)" in text
 
 
