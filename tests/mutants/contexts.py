@@ -517,7 +517,7 @@ class ThreadsShareAPool(Plain):
 class ThreadsTakeOver(Plain):
     """A fresh thread repeats half of what the thread before drew. B3, C2."""
 
-    meant_for = "streams"
+    meant_for = ("streams", "no_stretch_twice")
     cause = "correlated:calls"
     ops = ("dropout",)
     where = "thread"
