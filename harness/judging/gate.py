@@ -20,7 +20,7 @@ from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import ALPHA, Given, Request, ask
 from keeprate.harness.judging.together import together
 from keeprate.harness.judging.verdict import Verdict
-from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.backend import LACKS, Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.protocol.suite import AdapterCheck
@@ -94,7 +94,7 @@ def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]])
     request, promise, beside = given.request, given.promises[text], given.of_reference[text]
     failure = ""
     if promise.id.op not in given.offer.names:
-        finding = unjudged(request.promises[text], "not_implemented", f"the backend has no {promise.id.op}")
+        finding = unjudged(request.promises[text], "not_implemented", f"{LACKS}{promise.id.op}")
     elif not promise.cases:
         finding = unjudged(request.promises[text], "not_offered", given.lacking(text))
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.known import Known, known_beside, read_known
-from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.backend import LACKS, Offer
 from keeprate.harness.protocol.case import ANY, Case, FindingId, Promise
 from keeprate.harness.protocol.engine import Job
 from keeprate.harness.protocol.lookup import similar
@@ -164,7 +164,7 @@ class Given:
     def lacking(self, finding: str) -> str:
         """What the backend would need to be asked for `finding`, in words."""
         case, name = next((case, name) for case in self.request.promises[finding].cases for name in self._lacks(case))
-        return f"the backend has no {name}" + (f" for {case.op}" if name in self.offer.only else "")
+        return f"{LACKS}{name}" + (f" for {case.op}" if name in self.offer.only else "")
 
     def jobs(self, findings: Collection[str] | None = None) -> list[Job]:
         """What is to be run for `findings`, all that were chosen unless given.

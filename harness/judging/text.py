@@ -15,6 +15,7 @@ from rich.table import Table
 from keeprate.harness.judging.decision import Decision
 from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding
+from keeprate.harness.protocol.backend import LACKS
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.engine import GIVEN_UP
 from keeprate.harness.protocol.law import Law
@@ -256,8 +257,14 @@ def remarks(verdict: Decision) -> Iterable[str]:
         for finding in verdict
         if finding.status in ("not_offered", "unreadable") or is_given_up(finding)
     )
+    lacking = {key: number for key, number in reasons.items() if len(reasons) > 1 and key[1].startswith(LACKS)}
     for (status, reason), number in reasons.items():
-        yield filled(f"{status}: {plural(number, 'finding')}, {reason}")
+        if (status, reason) not in lacking:
+            yield filled(f"{status}: {plural(number, 'finding')}, {reason}")
+    for status in dict.fromkeys(status for status, _ in lacking):
+        each = {reason.removeprefix(LACKS): number for (one, reason), number in lacking.items() if one == status}
+        names = ", ".join(f"{name} ({number:,})" for name, number in each.items())
+        yield filled(f"{status}: {plural(sum(each.values()), 'finding')}, {LACKS}{names}")
     said = Counter((finding.detail or {}).get("remark") for finding in verdict)
     for remark, number in said.items():
         if remark:

@@ -13,6 +13,7 @@ from keeprate.harness.protocol.suite import Suite
 from keeprate.harness.untrusted_text import line, shown, told
 
 _LOADED: dict[int, tuple[str, Any]] = {}  # by id; what is kept here keeps its id
+LACKS = "the backend has no "  # begins a reason why something is not offered
 
 
 class Offer(msgspec.Struct, frozen=True):
