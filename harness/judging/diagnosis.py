@@ -8,7 +8,7 @@ accepted where the promise is broken and it is not, on the same draws, and is a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keeprate.harness.evidence.account import Account
@@ -73,7 +73,7 @@ def causes_of(
         backend: its name, for the sentences.
     """
     suite, seed = given.request.suite, given.request.seed
-    # What findings show together has no cases of its own, and is told by itself.
+    together = [finding for finding in failing if finding.id not in given.promises]  # they have no cases of their own
     findings, failing = ([finding for finding in some if finding.id in given.promises] for some in (findings, failing))
     if not failing or not suite.hypotheses:
         return ()
@@ -87,7 +87,13 @@ def causes_of(
         for text, account in result.evidence.items():
             if isinstance(account, Account):
                 told.append(Told(FindingId.parse(text).law, case.op, case.dtype, case.context, account, case.shape))
-    return tuple(_causes(suite, seen, told, backend))
+    causes = list(_causes(suite, seen, told, backend))
+    for finding in together:  # it follows from what explains another finding of its law
+        for number, cause in enumerate(causes):
+            if any(FindingId.parse(text).family == finding.family for text in cause.explains):
+                causes[number] = replace(cause, explains=(*cause.explains, finding.id))
+                break
+    return tuple(causes)
 
 
 def _seen(given: Given, finding: Finding, results: Mapping[str, Result]) -> Seen:

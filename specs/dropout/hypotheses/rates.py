@@ -128,9 +128,10 @@ def _accounts(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         edge = max(lowest)
         words = f"drops nothing at p = {edge:g}" + (" and below" if len(lowest) > 1 else "")
         yield "rate:rare", _account(found, lambda p: 1.0 if p <= edge else 1 - p, promise, words)
-    fit, test = found[::2], found[1::2]
+    fit = [one for one in found[::2] if 0 < one.kept < one.draws]  # a rate that is cut off at 0 or 1 tells less
+    test = [one for one in found if one not in fit]
     off_at = {one.p for one in found if _against([one], lambda p: 1 - p) >= ENOUGH}
-    if len(test) > 1 and len(off_at) > 1:  # one rate alone is as far off as anything
+    if fit and len(test) > 1 and len(off_at) > 1:  # one rate alone is as far off as anything
         weights = [one.draws / (one.p * (1 - one.p)) for one in fit]
         off = sum(w * (1 - one.p - one.kept / one.draws) for w, one in zip(weights, fit, strict=True)) / sum(weights)
         digits = float(f"{off:.1g}") if abs(off) > 1e-4 else off
