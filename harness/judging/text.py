@@ -55,17 +55,24 @@ def show(verdict: Decision, console: Console, *, failures: bool = True, above: I
 
 
 def failure_texts(verdict: Decision) -> Iterator[str]:
-    """A text for each of the first causes, for each of the first laws that failed without one, and one for the rest."""
-    for cause in verdict.causes[:SHOWN]:
-        yield cause_text(cause, verdict) + "\n"
-    for cause in verdict.causes[SHOWN:]:
+    """A text for each of the first causes, for each of the first laws that failed without one, and one for the rest.
+
+    What no cause explains comes first, where it is more than what causes do.
+    """
+    causes, families = verdict.causes, list(verdict.unexplained.items())
+    mostly = sum(len(group) for _, group in families) > sum(len(cause.explains) for cause in causes)
+    named = causes[: SHOWN - mostly]
+    shown = max(int(mostly), SHOWN - len(causes))
+    texts = [cause_text(cause, verdict) + "\n" for cause in named]
+    others = [
+        failure_text(group[0], verdict.findings, verdict.laws[law]) + _others(group) + "\n"
+        for law, group in families[:shown]
+    ]
+    yield from (*others, *texts) if mostly else (*texts, *others)
+    for cause in causes[len(named) :]:
         yield filled(f"Broken as well: {cause.sentence}") + "\n"
-    families = list(verdict.unexplained.items())
-    shown = max(0, SHOWN - len(verdict.causes))
-    for law, group in families[:shown]:
-        yield failure_text(group[0], verdict.findings, verdict.laws[law]) + _others(group) + "\n"
     if rest := dict(families[shown:]):
-        what = "Broken as well, and not explained:" if verdict.causes else "Broken as well:"
+        what = "Broken as well, and not explained:" if causes else "Broken as well:"
         yield "\n".join([what, *_briefly(rest)]) + "\n"
     left = sum(len(group) for _, group in families)
     told = left <= min(shown, len(families))
