@@ -96,7 +96,7 @@ def sizes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     readers = [Reader(Caller(backend, CONTRACTS[case.op], case.dtype), one) for one in (case, smaller)]
     readers[0].caller.seed(seed)
     for calls in chunks(case.draws, readers[0].entries):
-        outputs = [[reader.call() for reader in readers] for _ in range(calls)]
+        outputs = [[reader.caller.seen(reader.call()) for reader in readers] for _ in range(calls)]
         masks = [reader.read(calls, some) for reader, some in zip(readers, zip(*outputs, strict=True), strict=True)]
         yield replace(_together(masks), beside=masks[1].bits)
 

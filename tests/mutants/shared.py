@@ -133,7 +133,7 @@ class SomeOfTheCallBefore(Plain):
 class CallsOfOneStream(Plain):
     """Call s + 1 is call s moved by one entry: a counter step of 1. C2, C3."""
 
-    meant_for = "calls"
+    meant_for = "all_shifts"
     cause = "moved"
     ops = ("dropout",)
 
@@ -183,7 +183,7 @@ class StateReadLate(Lazy):
 class MovedFromTheCallBefore(Plain):
     """One entry in sixteen, another sixteenth in each call, is the one before it in the call before. C2, C3."""
 
-    meant_for = "calls"
+    meant_for = "all_shifts"
     cause = "correlated:calls"
     ops = ("dropout",)
 
