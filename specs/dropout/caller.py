@@ -275,7 +275,7 @@ class Caller:
 
     def pulled_back(self, pullback: Function, cotangent: Any) -> Any:
         """What a pullback makes of a cotangent."""
-        return foreign("a pullback", pullback, cotangent)
+        return offered("a pullback", pullback, cotangent)
 
     def jvp(self, x: Any, p: float, train: bool, tangent: Any) -> tuple[Any, Any]:
         """Output and tangent of the operator in forward-mode differentiation."""
