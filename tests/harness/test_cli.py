@@ -357,7 +357,7 @@ def test_a_crash_in_one_case_leaves_the_others_judged(keeprate, backend_file, tm
     assert {("keep_rate", 0.5), ("outcomes", 0.5), ("shape", None), ("evaluation", None)} <= kept
     assert "ERROR   dropout/" in run.out
     assert "not implemented: dropout2d" in run.out
-    assert "the backend has no vjp" in run.out
+    assert re.search(r"the backend has no [^.]*vjp", run.out)
     assert max(map(len, run.out.splitlines())) <= 80
 
 

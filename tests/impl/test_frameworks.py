@@ -119,7 +119,7 @@ def test_an_adapter_is_short_and_imports_nothing_of_ours():
     assert {*NEEDS, "mlx", "mlx_nn", "torch", "torch_compile"} <= set(adapters)
     for name, path in adapters.items():
         text = path.read_text(encoding="utf-8")
-        assert len(text.splitlines()) <= 120, name
+        assert len(text.splitlines()) <= 150, name
         assert not any(f"{word} {package}" in text for word in ("import", "from") for package in ("harness", "specs"))
 
 

@@ -280,15 +280,19 @@ def test_chunks_are_all_calls_and_none_is_too_long(draws, entries):
 @pytest.mark.parametrize("period", [0, 3], ids=["fair", "three masks"])
 def test_masks_that_no_dropout_drew_are_judged_as_well(period, fresh_seed):
     random, repeats = np.random.default_rng(fresh_seed), Repeats()
-    pool = random.random((max(1, period), 64, 64)) < 0.7
+    pool = random.random((max(1, period), 256, 64)) < 0.7
 
     def read(calls):
-        bits = PackedMasks.of(pool[np.arange(calls) % period] if period else random.random((calls, 64, 64)) < 0.7)
+        bits = PackedMasks.of(pool[np.arange(calls) % period] if period else random.random((calls, 256, 64)) < 0.7)
         seen = sum((repeats.look(bits, number) for number in range(calls)), Check(0, 0))
         return Sample(0.3, bits, repeats=seen, pairs={"twin": bits})
 
-    samples = list(searched(sampled(200 * 4096, 4096, read), lambda law: True))
-    assert [sample.lag is None for sample in samples] == [sample.shift is None for sample in samples] == [True, False]
+    samples = list(searched(sampled(200 * 16384, 16384, read), lambda law: True))
+    assert (
+        [sample.lag is None for sample in samples]
+        == [sample.shift is None for sample in samples]
+        == [True, False, False]
+    )
     assert sum(no_mask_twice(sample).wrong for sample in samples) == (197 if period else 0)
     assert (sum(no_stretch_twice(sample).wrong for sample in samples) > 100) == bool(period)
     for law, parameter in ((keep_rate, ""), (neighbours, "1"), (all_lags, ""), (all_shifts, ""), (streams, "twin")):
