@@ -24,6 +24,7 @@ from keeprate.harness.untrusted_text import for_terminal
 WIDTH = 80
 FAILURES = 5  # of the reference that are named
 BLOCKS = {"11": "█", "10": "▌", "01": "▐", "00": " "}  # two entries in a place: dark is kept
+BY_FAR = 10  # times as many findings without a cause as with one
 SHOWN = 3  # failures printed in full; the others are counted
 TOGETHER = "all together"  # stands for an operator where a finding is over all
 
@@ -57,10 +58,10 @@ def show(verdict: Decision, console: Console, *, failures: bool = True, above: I
 def failure_texts(verdict: Decision) -> Iterator[str]:
     """A text for each of the first causes, for each of the first laws that failed without one, and one for the rest.
 
-    What no cause explains comes first, where it is more than what causes do.
+    What no cause explains comes first, where it is by far the most.
     """
     causes, families = verdict.causes, list(verdict.unexplained.items())
-    mostly = sum(len(group) for _, group in families) > sum(len(cause.explains) for cause in causes)
+    mostly = sum(len(group) for _, group in families) > BY_FAR * sum(len(cause.explains) for cause in causes)
     named = causes[: SHOWN - mostly]
     shown = max(int(mostly), SHOWN - len(causes))
     texts = [cause_text(cause, verdict) + "\n" for cause in named]
