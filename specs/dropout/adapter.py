@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.foreign import dtypes_of
 from keeprate.specs.dropout.inputs import SPECIAL, filled, thousand
+from keeprate.specs.foreign import dtypes_of
 from keeprate.suite import AdapterCheck, briefly
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))

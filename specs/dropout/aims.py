@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.masks.rate import GRID
+from keeprate.specs.rounding import DTYPES
 from keeprate.suite import Case, Tally, draws_to_detect
 
 MAIN = (0.1, 0.3, 0.5, 0.9)  # the rates that a profile's promise is about; laws that pool p look here

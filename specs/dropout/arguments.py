@@ -16,7 +16,7 @@ from keeprate.specs.dropout.counterexamples import Call, call, mode
 from keeprate.specs.dropout.inputs import SHAPES, filled, ordinary
 from keeprate.specs.dropout.observations import Calls, Observation, observe, offered
 from keeprate.specs.dropout.outcome import exactly
-from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.specs.rounding import DTYPES
 from keeprate.suite import Case
 
 REFUSED_RATES = (-0.1, -1e-9, 1 + 1e-9, 1.5, float("inf"), float("nan"))

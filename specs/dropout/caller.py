@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.contexts import ROWS, Context
 from keeprate.specs.dropout.contracts import Contract
-from keeprate.specs.dropout.foreign import Seen, apart, brief, foreign, offered
 from keeprate.specs.dropout.neighbours import Network, turned_array
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.foreign import Seen, apart, brief, foreign, offered
+from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, NotOffered, briefly
 
 Function = Callable[[Any], Any]

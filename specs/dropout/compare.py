@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.counterexamples import Call, wrong_shape, wrong_value
 from keeprate.specs.dropout.outcome import Mask, Outcomes
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.rounding import Floats
 from keeprate.suite import Check, failed, passed
 
 Place = Callable[[tuple[int, ...]], tuple[int, ...]]

@@ -12,7 +12,7 @@ from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
 from keeprate.specs.dropout.inputs import MODES, cotangent, filled, thousand
 from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import Outcomes, exactly
-from keeprate.specs.dropout.rounding import Floats, bounds
+from keeprate.specs.rounding import Floats, bounds
 from keeprate.suite import BackendError
 
 P = 0.3

@@ -23,9 +23,9 @@ from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
 from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.pair import Array, Pair, pair
-from keeprate.specs.dropout.rounding import Floats, bounds, holds
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import CHUNK, Repeats, Sample
+from keeprate.specs.rounding import Floats, bounds, holds
 from keeprate.suite import BackendError, Case, Check, passed
 
 Counts = npt.NDArray[np.int64]

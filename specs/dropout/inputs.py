@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy
 
 from keeprate.specs.dropout.contracts import Contract
-from keeprate.specs.dropout.rounding import Floats, representable
+from keeprate.specs.rounding import Floats, representable
 
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.dropout.contexts import ROWS
-from keeprate.specs.dropout.foreign import Seen, foreign
+from keeprate.specs.foreign import Seen, foreign
 from keeprate.suite import BackendError, NotOffered
 
 Array = npt.NDArray[Any]

@@ -11,7 +11,7 @@ from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.counterexamples import Call, raised
 from keeprate.specs.dropout.outcome import Outcomes, exactly
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Check, NotOffered, failed, passed
 
 Relation = Literal["", "same", "other"]

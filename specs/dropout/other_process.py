@@ -21,8 +21,8 @@ import numpy as np
 
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.foreign import Seen
 from keeprate.specs.dropout.inputs import filled
+from keeprate.specs.foreign import Seen
 from keeprate.suite import BackendError, Case, NotOffered, load_backend, load_suite, name_of
 
 

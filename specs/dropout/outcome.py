@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
 NEVER = 1e-20  # a probability that needs no share of the error budget

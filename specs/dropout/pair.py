@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.compare import fast
 from keeprate.specs.dropout.outcome import Mask
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.rounding import Floats
 
 Array = npt.NDArray[Any]
 

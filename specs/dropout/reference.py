@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.outcome import Mask, Outcomes
-from keeprate.specs.dropout.rounding import Floats, bounds
+from keeprate.specs.rounding import Floats, bounds
 from keeprate.suite import NoVerdictError
 
 

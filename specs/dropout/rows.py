@@ -9,7 +9,7 @@ from typing import NamedTuple
 from keeprate.specs.dropout.aims import AIMS, LESSER, Aim, draws
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
-from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.specs.rounding import DTYPES
 from keeprate.suite import ANY, Case, FindingId, shape_text
 
 # Studies that read masks.

@@ -11,11 +11,11 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import Call, call
-from keeprate.specs.dropout.foreign import foreign
 from keeprate.specs.dropout.inputs import EVEN, filled, indices, many_thousands, probes, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.foreign import foreign
+from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case
 
 NARROW = 1 << 31  # seeds from here on a narrow framework may refuse

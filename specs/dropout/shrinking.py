@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 from keeprate.specs.dropout.contexts import plainness
-from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.specs.rounding import DTYPES
 from keeprate.suite import Case
 
 Plainness = tuple[float, str]  # the smaller the number, the plainer; the text tells apart what is equally plain

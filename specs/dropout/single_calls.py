@@ -20,7 +20,7 @@ from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
 from keeprate.specs.dropout.inputs import EVEN, MODES, SHAPES, filled, laid_out, ordinary, thousand, with_specials
 from keeprate.specs.dropout.observations import Calls, Observation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case
 
 RATES = (0.1, 0.3, 0.9)

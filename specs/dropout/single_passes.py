@@ -28,7 +28,7 @@ from keeprate.specs.dropout.inputs import (
 )
 from keeprate.specs.dropout.observations import Observation, observe, observe_pass
 from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly, with_selected
-from keeprate.specs.dropout.rounding import Floats, bounds
+from keeprate.specs.rounding import Floats, bounds
 
 # Where kernels change path: hidden sizes of networks, and powers of two, of which blocks and vectors are made.
 WIDTHS = (32, 64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)

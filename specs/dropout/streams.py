@@ -12,11 +12,11 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import call
-from keeprate.specs.dropout.foreign import Seen, dtypes_of
 from keeprate.specs.dropout.inputs import filled, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation
 from keeprate.specs.dropout.other_process import two, two_unseeded
 from keeprate.specs.dropout.sample import Backward, Masks, Reader
+from keeprate.specs.foreign import Seen, dtypes_of
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import CHUNK, chunks
 from keeprate.suite import Case

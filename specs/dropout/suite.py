@@ -15,10 +15,10 @@ from keeprate.specs.dropout.hypotheses.clues import clues
 from keeprate.specs.dropout.laws.every import LAWS
 from keeprate.specs.dropout.observations import Calls
 from keeprate.specs.dropout.plan import plan
-from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.dropout.rows import READ
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
+from keeprate.specs.rounding import DTYPES
 from keeprate.suite import Case, Cause, Defect, Picture, Suite, shown
 
 HERE = Path(__file__).parent

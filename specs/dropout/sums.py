@@ -11,7 +11,7 @@ import numpy.typing as npt
 from keeprate.specs.dropout.compare import same
 from keeprate.specs.dropout.inputs import PROBES
 from keeprate.specs.dropout.outcome import Mask, Outcomes
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.rounding import Floats
 from keeprate.suite import UNIT
 
 LARGEST = 2.0**20  # what is larger in an output, or no number, counts as this; 2¹⁰ in a square

@@ -19,7 +19,7 @@ from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import REPLAYED, gradients
 from keeprate.specs.dropout.pair import pair
-from keeprate.specs.dropout.rounding import DTYPES, ulp
+from keeprate.specs.rounding import DTYPES, ulp
 
 plain, faithful = (
     find(str(Path(__file__).parents[1] / "mutants" / f"{name}.py"), group="", kind="module")

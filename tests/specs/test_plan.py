@@ -16,12 +16,12 @@ from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import PROBES, cotangent, filled
 from keeprate.specs.dropout.laws.one_mask import constancy
 from keeprate.specs.dropout.plan import plan
-from keeprate.specs.dropout.rounding import DTYPES
 from keeprate.specs.dropout.sample import SPARING
 from keeprate.specs.dropout.single_calls import STUDIES as FUNCTIONS
 from keeprate.specs.dropout.suite import LAWS
 from keeprate.specs.masks.rate import GRID
 from keeprate.specs.masks.sample import chunks
+from keeprate.specs.rounding import DTYPES
 
 PROMISED = {"smoke": 0.02, "quick": 0.005, "gate": 0.001, "deep": 0.0003}
 EVERY = pytest.mark.parametrize("profile", PROMISED)

@@ -8,7 +8,7 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import probes
-from keeprate.specs.dropout.rounding import bounds, holds, representable, ulp
+from keeprate.specs.rounding import bounds, holds, representable, ulp
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 

@@ -14,7 +14,7 @@ from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import EVEN, cotangent, filled, indices, probes, thousand
 from keeprate.specs.dropout.outcome import Mask, Outcomes
-from keeprate.specs.dropout.rounding import Floats
+from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case, Unreadable
 
 CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries

@@ -12,7 +12,7 @@ from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses import counts, facts, gradients, masks, modes, rates, seeds, values
 from keeprate.specs.dropout.hypotheses.clues import standard
-from keeprate.specs.dropout.rounding import DTYPES
+from keeprate.specs.rounding import DTYPES
 from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Tally, Told, shape_text
 
 HYPOTHESES = tuple(

@@ -13,7 +13,7 @@ from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Pass, told
 from keeprate.specs.dropout.hypotheses.values import affine
 from keeprate.specs.dropout.inputs import cotangent, filled
 from keeprate.specs.dropout.outcome import Mask
-from keeprate.specs.dropout.rounding import Floats, bounds
+from keeprate.specs.rounding import Floats, bounds
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 SHORT = 4  # elements past which nothing is said

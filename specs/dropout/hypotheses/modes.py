@@ -6,7 +6,7 @@ import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import Clues, told
 from keeprate.specs.dropout.inputs import EVEN, filled
-from keeprate.specs.dropout.rounding import bounds
+from keeprate.specs.rounding import bounds
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
 EVALUATED = frozenset({"evaluation", "modes", "strides", "shape", "seeding", "inplace"})

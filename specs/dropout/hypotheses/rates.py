@@ -11,8 +11,8 @@ import numpy as np
 import scipy
 
 from keeprate.specs.dropout.hypotheses import masks
-from keeprate.specs.dropout.rounding import representable, ulp
 from keeprate.specs.masks.rate import GRID, KEPT, RARE
+from keeprate.specs.rounding import representable, ulp
 from keeprate.suite import NEVER, Account, Check, Hypothesis, Seen, Tally, Told
 
 Keep = Callable[[float], float]  # from p to how often an entry is kept

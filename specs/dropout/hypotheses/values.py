@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
-from keeprate.specs.dropout.rounding import Floats, bounds, representable
+from keeprate.specs.rounding import Floats, bounds, representable
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 LIMIT = 1.7580993408473766  # SELU(x) → −LIMIT as x → −∞ (Klambauer et al. 2017)
