@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.attention.place import Floats, Place
-from keeprate.suite import BackendError, NotOffered, briefly, first_line
-
-TRANSFORMS = ("compile", "vmap", "checkpoint")
-ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
+from keeprate.specs.foreign import foreign, offered
+from keeprate.specs.transforms import ROWS, transforms_in
+from keeprate.suite import BackendError, NotOffered
 
 
 class Caller:
@@ -26,7 +25,7 @@ class Caller:
     def __init__(self, backend: Any, place: Place, context: str = "eager") -> None:
         self.place = place
         self._backend, self._context = backend, context
-        self._transforms = [part for part in reversed(context.split("+")) if part in TRANSFORMS]
+        self._transforms = transforms_in(context)
         self.dtypes: set[str] = set()  # of all that came back
         self._functions: dict[tuple[float, bool, bool], Callable[..., Any]] = {}
 
@@ -48,7 +47,7 @@ class Caller:
 
     def seed(self, value: int) -> None:
         """Seeds the backend."""
-        _foreign("seed", self._backend.seed, value)
+        foreign("seed", self._backend.seed, value)
 
     def given(self, *inputs: Floats) -> list[Any]:
         """Native arrays to call with: of queries, keys and values, or of all together in a context with a transform."""
@@ -56,7 +55,7 @@ class Caller:
 
     def _array(self, x: Floats, *, apart: bool = True) -> Any:
         wide = np.array(np.stack([x] * ROWS) if self.mapped and apart else x, dtype=self._wide, order="C")
-        return _foreign("asarray", self._backend.asarray, wide, self.place.dtype)
+        return foreign("asarray", self._backend.asarray, wide, self.place.dtype)
 
     @property
     def _wide(self) -> type[np.floating]:
@@ -83,7 +82,7 @@ class Caller:
 
     def called(self, function: Callable[..., Any], given: Sequence[Any]) -> Any:
         """What comes back, or why nothing did."""
-        return _offered(f"attention under {self._context}" if self._transforms else "attention", function, *given)
+        return offered(f"attention under {self._context}" if self._transforms else "attention", function, *given)
 
     def passes(self, inputs: Sequence[Floats], p: float, cotangent: Floats) -> Iterator[list[npt.NDArray[Any]]]:
         """Output and gradients of queries, keys and values, pass after pass."""
@@ -91,7 +90,7 @@ class Caller:
         function = self._function(p, True, together=True)
         heads = self.place.shape[1]
         while True:
-            pair = _offered("vjp", self._backend.vjp, function, x, ct)
+            pair = offered("vjp", self._backend.vjp, function, x, ct)
             if not isinstance(pair, tuple) or len(pair) != 2:
                 raise BackendError(f"vjp gave a {type(pair).__name__}, not a pair of output and gradient")
             for out, gradient in zip(*(self._rows(self.values(one)) for one in pair), strict=True):
@@ -110,8 +109,8 @@ class Caller:
         Raises:
             BackendError: what came back is no array of floating-point numbers.
         """
-        array = _foreign("asnumpy", self._backend.asnumpy, y)
-        self.dtypes.add(_foreign("dtype_of", lambda: str(self._backend.dtype_of(y))))
+        array = foreign("asnumpy", self._backend.asnumpy, y)
+        self.dtypes.add(foreign("dtype_of", lambda: str(self._backend.dtype_of(y))))
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             raise BackendError(f"asnumpy gave a {type(array).__name__} for what attention returned, not floats")
         return np.asarray(array)  # a subclass may compare as it likes
@@ -138,27 +137,11 @@ class Caller:
 
         function: Callable[..., Any] = packed if together else apart
         for name in self._transforms:
-            function = _offered(name, getattr(self._backend, name), function)
+            function = offered(name, getattr(self._backend, name), function)
         return function
 
     def _layer(self, p: float, train: bool) -> Callable[..., Any]:
-        layer = _offered("module", self._backend.module, "attention", p)
+        layer = offered("module", self._backend.module, "attention", p)
         name = "train" if train else "eval"
-        _foreign(name, lambda: getattr(layer, name)())
+        foreign(name, lambda: getattr(layer, name)())
         return layer  # type: ignore[no-any-return]
-
-
-def _foreign(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except Exception as error:  # a backend may raise anything, and that becomes a finding
-        raise BackendError(f"{what} raised {briefly(error)}") from error
-
-
-def _offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return _foreign(what, function, *arguments)
-    except BackendError as error:
-        if isinstance(error.__cause__, NotImplementedError):
-            raise NotOffered(first_line(error.__cause__)) from error
-        raise

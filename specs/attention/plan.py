@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 
 from keeprate.specs.attention.place import DTYPES, Place
+from keeprate.specs.transforms import transforms_in
 from keeprate.suite import ANY, Case, FindingId, Tally, draws_to_detect, shape_text
 
 MAIN, ENDS = (0.1, 0.3, 0.5, 0.9), (0.001, 0.99, 0.999)  # rates; rounding hides at the ends
@@ -83,10 +84,7 @@ def _case(
         for law in names
     ]
     vjp = study in ("passes", "replayed", "endpoints_of_gradient")
-    needs = (
-        *(part for part in context.split("+") if part in ("compile", "vmap", "checkpoint", "module")),
-        *["vjp"] * vjp,
-    )
+    needs = (*transforms_in(context), *["module"] * (context == "module"), *["vjp"] * vjp)
     judged = reference if context in ("eager", "grad") else None
     return Case(
         "attention", dtype, parameters, shape, context, study, drawn, judged, tuple(map(str, findings)), "", needs

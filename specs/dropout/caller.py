@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.dropout.contexts import ROWS, Context
+from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.neighbours import Network, turned_array
 from keeprate.specs.foreign import Seen, apart, brief, foreign, offered
 from keeprate.specs.rounding import Floats
+from keeprate.specs.transforms import ROWS
 from keeprate.suite import BackendError, NotOffered, briefly
 
 Function = Callable[[Any], Any]

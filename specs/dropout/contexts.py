@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from keeprate.specs.transforms import transforms_in
+
 DERIVED = ("linearize", "jvp")  # how derivatives are had, besides by `vjp`
 PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
-TRANSFORMS = ("compile", "vmap", "checkpoint")
-ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Context:
         """Names of the backend's transforms, the innermost first."""
         if self.fused:
             return ("compile",)
-        return tuple(part for part in reversed(self.name.split("+")) if part in TRANSFORMS)
+        return transforms_in(self.name)
 
     @cached_property
     def fused(self) -> bool:

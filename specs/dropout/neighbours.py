@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.dropout.contexts import ROWS
 from keeprate.specs.foreign import Seen, foreign
+from keeprate.specs.transforms import ROWS
 from keeprate.suite import BackendError, NotOffered
 
 Array = npt.NDArray[Any]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from keeprate.specs.dropout.aims import AIMS, ENDS, MAIN, RARE, draws, rare_draws
-from keeprate.specs.dropout.contexts import CONTEXTS, ROWS, Context
+from keeprate.specs.dropout.contexts import CONTEXTS, Context
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.rows import Draws, Laws, Place, Row, Shape, Shapes
 from keeprate.specs.rounding import DTYPES
+from keeprate.specs.transforms import ROWS
 from keeprate.suite import Case
 
 ONE, FEW = (0.3,), (0.1, 0.3)  # rates; laws with many groups look at few

@@ -10,56 +10,15 @@ from __future__ import annotations
 import functools
 import operator
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.outcome import Mask, Outcomes
+from keeprate.specs.given_mask import GivenMask, gradients, tensor, values
 from keeprate.specs.rounding import Floats, bounds
-from keeprate.suite import NoVerdictError
-
-
-class _GivenMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's mode has no annotations
-    """Answers `aten.bernoulli_` with `mask`, None meaning that every entry is kept; counts the calls."""
-
-    def __init__(self, mask: torch.Tensor | float) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.mask = mask
-        self.calls = 0
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing is compiled here, and saying so would import the compiler: more than a second
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[Any],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func is not torch.ops.aten.bernoulli_.float:
-            return func(*args, **(kwargs or {}))
-        self.calls += 1
-        noise: torch.Tensor = args[0]
-        if isinstance(self.mask, torch.Tensor):
-            return noise.copy_(self.mask.reshape(noise.shape))
-        return noise.fill_(self.mask)
-
-
-def tensor(x: npt.NDArray[Any], dtype: str) -> torch.Tensor:
-    """A tensor of `dtype` with the values of `x`."""
-    return torch.from_numpy(np.array(x, dtype=np.float64)).to(getattr(torch, dtype))
-
-
-def values(x: torch.Tensor) -> Floats:
-    """The exact values of a tensor, as float64."""
-    return x.detach().to(torch.float64).numpy()
 
 
 def function(contract: Contract) -> Callable[[torch.Tensor, float, bool], torch.Tensor]:
@@ -102,21 +61,13 @@ def replay(
     Raises:
         NoVerdictError: PyTorch drew its mask otherwise than with one `aten.bernoulli_` (none at p = 0 and p = 1).
     """
-    given = torch.from_numpy(mask.astype(np.float64)) if isinstance(mask, np.ndarray) else float(mask)
     leaf = tensor(x, dtype).requires_grad_(cotangent is not None)
-    with _GivenMask(given) as mode:
+    with GivenMask(mask) as mode:
         out = call(contract, leaf, p, train)
-    expected = 1 if train and 0 < p < 1 and x.size else 0
-    if mode.calls != expected:
-        raise NoVerdictError(
-            f"the reference can't be given a mask: {contract.reference} at p = {p} drew {mode.calls} masks with "
-            f"aten.bernoulli_, not {expected} (torch {torch.__version__})"
-        )
+    mode.must_have_drawn(1 if train and 0 < p < 1 and x.size else 0, contract.reference, p)
     if cotangent is None:
         return values(out), None
-    # As a factor, for as an argument it makes PyTorch import its symbolic shapes: half a second.
-    (gradient,) = torch.autograd.grad((out * tensor(cotangent, dtype)).sum(), leaf)
-    return values(out), values(gradient)
+    return values(out), gradients(out, tensor(cotangent, dtype), [leaf])[0]
 
 
 def outcomes(contract: Contract, dtype: str, p: float, x: Floats, rounding: str = "") -> Outcomes:

@@ -13,6 +13,7 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import PROBES, cotangent, probes
+from keeprate.specs.given_mask import GivenMask, tensor, values
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 EVERY = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
@@ -52,11 +53,11 @@ def test_a_tangent_of_pytorch_is_what_its_gradient_is(contract, dtype, fresh_see
     mask = np.asarray(random.random(contract.mask_shape(x.shape)) < 0.5)
     _, gradient = reference.replay(contract, dtype, 0.3, x, mask, along)
     with torch.autograd.forward_ad.dual_level():
-        dual = torch.autograd.forward_ad.make_dual(reference.tensor(x, dtype), reference.tensor(along, dtype))
-        with reference._GivenMask(torch.from_numpy(mask.astype(np.float64))):
+        dual = torch.autograd.forward_ad.make_dual(tensor(x, dtype), tensor(along, dtype))
+        with GivenMask(mask):
             out = reference.call(contract, dual, 0.3, True)
         tangent = torch.autograd.forward_ad.unpack_dual(out).tangent
-    assert np.array_equal(reference.values(tangent), gradient)
+    assert np.array_equal(values(tangent), gradient)
 
 
 @EVERY
@@ -75,7 +76,7 @@ def test_kept_and_dropped_stay_apart_for_every_probe(contract, dtype):
 def test_an_unforced_call_gives_one_of_the_two_outcomes(contract):
     x = np.reshape(probes(contract, "bfloat16"), (4, 4) + (1,) * (max(contract.ranks) - 3) + (4,))
     x = x if max(contract.ranks) > 2 else x.reshape(8, 8)
-    y = reference.values(reference.call(contract, reference.tensor(x, "bfloat16"), 0.3, True))
+    y = values(reference.call(contract, tensor(x, "bfloat16"), 0.3, True))
     assert reference.outcomes(contract, "bfloat16", 0.3, x).allows(y).all()
 
 

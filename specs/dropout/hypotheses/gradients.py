@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from keeprate.specs.dropout.caller import Caller
-from keeprate.specs.dropout.contexts import ROWS
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Pass, told
 from keeprate.specs.dropout.hypotheses.values import affine
 from keeprate.specs.dropout.inputs import cotangent, filled
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.rounding import Floats, bounds
+from keeprate.specs.transforms import ROWS
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 SHORT = 4  # elements past which nothing is said

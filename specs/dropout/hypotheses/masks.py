@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from keeprate.specs.dropout.contexts import ROWS
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks import independence, linear, rate, search, stretches
+from keeprate.specs.transforms import ROWS
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 BIT = math.log10(2)  # evidence of one more pair that is alike, where half should be
