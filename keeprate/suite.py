@@ -4,7 +4,7 @@ A suite is a subclass of `Suite`; docs/new-suite.md goes from nothing to a verdi
 """
 
 from keeprate.harness.errors import BackendError, NotOffered, NoVerdictError, Unreadable, UsageError
-from keeprate.harness.evidence.account import NEVER, Account
+from keeprate.harness.evidence.account import ENOUGH, NEVER, Account
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.counterexample import Counterexample, Value
 from keeprate.harness.evidence.kinds import Count, Evidence, Interval, Statistic, evidence_kind
@@ -22,6 +22,7 @@ from keeprate.harness.untrusted_text import briefly, first_line, shown
 
 __all__ = [
     "ANY",
+    "ENOUGH",
     "NEVER",
     "PROFILES",
     "UNIT",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,23 @@ def offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         if isinstance(error.__cause__, NotImplementedError):
             raise NotOffered(first_line(error.__cause__)) from error
         raise
+
+
+def pair(what: str, second: str, made: Any) -> tuple[Any, Any]:
+    """Output and gradient, or tangent, that `what` made.
+
+    Raises:
+        BackendError: `made` is no such pair.
+    """
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise BackendError(f"{what} gave {brief(made)}, not a pair of output and {second}")
+    return made
+
+
+def in_thread(function: Callable[[], Any]) -> Any:
+    """What `function` returns or raises in a thread of its own, which is joined."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
 
 
 def brief(value: Any) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy.typing as npt
+
 TRANSFORMS = ("compile", "vmap", "checkpoint")
 ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
 
@@ -9,3 +13,8 @@ ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped
 def transforms_in(context: str) -> tuple[str, ...]:
     """Names of the transforms in `context`, the innermost first: `a+b` is b's transform, then a's."""
     return tuple(part for part in reversed(context.split("+")) if part in TRANSFORMS)
+
+
+def rows_of(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """The rows of a mapped output; where it lacks that axis, all of it in the place of each, in a wrong shape."""
+    return [*values] if values.ndim and len(values) == ROWS else [values[None]] * ROWS

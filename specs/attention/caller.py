@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention.place import Floats, Place
-from keeprate.specs.foreign import foreign, offered
-from keeprate.specs.transforms import ROWS, transforms_in
+from keeprate.specs.attention.place import Place
+from keeprate.specs.foreign import foreign, in_thread, offered, pair
+from keeprate.specs.rounding import Floats
+from keeprate.specs.transforms import ROWS, rows_of, transforms_in
 from keeprate.suite import BackendError, NotOffered
 
 
@@ -66,8 +66,7 @@ class Caller:
         function = self._function(p, train)
         while True:
             if self._context == "thread":
-                with ThreadPoolExecutor(1) as pool:  # a thread for each call, in which its output is read
-                    out = pool.submit(lambda: self.values(self.called(function, given))).result()
+                out = in_thread(lambda: self.values(self.called(function, given)))
             else:
                 out = self.values(self.called(function, given))
             yield from self._rows(out)
@@ -90,18 +89,14 @@ class Caller:
         function = self._function(p, True, together=True)
         heads = self.place.shape[1]
         while True:
-            pair = offered("vjp", self._backend.vjp, function, x, ct)
-            if not isinstance(pair, tuple) or len(pair) != 2:
-                raise BackendError(f"vjp gave a {type(pair).__name__}, not a pair of output and gradient")
-            for out, gradient in zip(*(self._rows(self.values(one)) for one in pair), strict=True):
+            both = pair("vjp", "gradient", offered("vjp", self._backend.vjp, function, x, ct))
+            for out, gradient in zip(*(self._rows(self.values(one)) for one in both), strict=True):
                 if gradient.ndim != 4:
                     raise BackendError(f"vjp gave a gradient of shape {gradient.shape}")
                 yield [out, *np.split(gradient, [heads, heads + self.place.groups], axis=1)]
 
     def _rows(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        if not self.mapped:
-            return [values]
-        return [*values] if values.ndim and len(values) == ROWS else [values[None]] * ROWS  # in a wrong shape
+        return rows_of(values) if self.mapped else [values]
 
     def values(self, y: Any) -> npt.NDArray[Any]:
         """The values of a native array.

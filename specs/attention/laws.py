@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keeprate.specs.attention.sample import UNREADABLE, Seen
-from keeprate.specs.masks import independence, linear, rate, search, stretches
+from keeprate.specs.masks.every import LAWS as OF_MASKS
 from keeprate.suite import Check, Law, Unreadable, law
 
 SOURCE = "torch.nn.functional.scaled_dot_product_attention"
@@ -126,7 +126,6 @@ def seeding(sample: Seen) -> Check:
     return _of(sample, "seeding")
 
 
-OF_MASKS = tuple(law for module in (rate, independence, linear, stretches, search) for law in module.laws)
 LAWS: tuple[Law, ...] = (
     outcomes,
     *(replace(law, rests_on=("outcomes",)) for law in OF_MASKS),

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keeprate.specs.rounding import DTYPES, Floats, ulp
 from keeprate.suite import Case
 
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-DTYPES = ("float32", "float64", "float16", "bfloat16")  # the plainest first
-HALF = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # half a step at 1
+HALF = {dtype: float(ulp(np.ones(()), dtype)) / 2 for dtype in DTYPES}  # half a step at 1
 BITS = {"float32": 8, "float64": 8, "float16": 4, "bfloat16": 4}  # keys in a channel
 # Roundings that an output may have: of the weight, the scale, their product and the sum; where nothing sums in a wider
 # dtype, one for each key of a channel as well.

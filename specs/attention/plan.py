@@ -6,28 +6,22 @@ import functools
 from collections.abc import Iterator, Mapping
 from math import prod
 
-from keeprate.specs.attention.place import DTYPES, Place
+from keeprate.specs.attention.place import Place
+from keeprate.specs.masks.every import NAMES as MASK_LAWS
+from keeprate.specs.rounding import DTYPES
 from keeprate.specs.transforms import transforms_in
 from keeprate.suite import ANY, Case, FindingId, Tally, draws_to_detect, shape_text
 
 MAIN, ENDS = (0.1, 0.3, 0.5, 0.9), (0.001, 0.99, 0.999)  # rates; rounding hides at the ends
-DEPARTURES = {
-    "smoke": 0.02,
-    "quick": 0.005,
-    "gate": 0.001,
-    "deep": 0.0005,
-}  # of the keep rate, caught with probability 0.99
-ENDED = {"smoke": 1.0, "quick": 0.5, "gate": 0.2, "deep": 0.05}  # at the ends a part of the rarer outcome's probability
-OTHERS = (
-    *("positions", "spread", "segments", "first_positions", "neighbours", "blocks", "runs", "rank", "calls"),
-    *("calls_by_position", "streams", "reading_order", "no_mask_twice", "no_stretch_twice", "all_lags", "all_shifts"),
-)
+# Departures of the keep rate that are caught with probability 0.99; at the ends, parts of the rarer outcome's
+# probability.
+DEPARTURES = {"smoke": 0.02, "quick": 0.005, "gate": 0.001, "deep": 0.0005}
+ENDED = {"smoke": 1.0, "quick": 0.5, "gate": 0.2, "deep": 0.05}
+OTHERS = tuple(name for name in MASK_LAWS if name != "keep_rate")
 # Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, the rest in reserve.
 WEIGHTS = {"keep_rate": 0.5, **dict.fromkeys(OTHERS, 0.4 / len(OTHERS))}
-ALPHA, SHARED = (
-    1e-6,
-    100,
-)  # the budget that draws are planned for, and the findings that share that of keep_rate, at most
+ALPHA = 1e-6  # the budget that draws are planned for
+SHARED = 100  # findings that share the weight of keep_rate, at most: draws are planned for that many
 
 WIDE = (2, 4, 32, 128)  # 32,768 entries: batch, heads, queries, keys
 SQUARE = (2, 3, 32, 32)

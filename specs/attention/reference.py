@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from keeprate.specs.attention.place import Floats, Mask, Place
+from keeprate.specs.attention.place import Mask, Place
 from keeprate.specs.given_mask import GivenMask, gradients, tensor, values
+from keeprate.specs.rounding import Floats
 
 NAME = "torch.nn.functional.scaled_dot_product_attention"
 

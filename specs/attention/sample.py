@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.place import BITS, HALF, Floats, Mask, Place, coded, unpacked
+from keeprate.specs.attention.place import BITS, HALF, Mask, Place, coded, unpacked
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import Repeats, Sample, sampled
+from keeprate.specs.masks.seeded import anywhere, side_by_side
+from keeprate.specs.rounding import Floats
 from keeprate.suite import Case, Check, Counterexample, failed
 
 LAZY = 8  # outputs that are made before the first is read
@@ -47,11 +49,7 @@ def lazily(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
 
 
 def streams(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
-    """Seeds, calls twice, and goes on to the next seed.
-
-    Kinds of pairs are `next`, the first calls after seeds s and s + 1; `ahead`, the second call after s and the first
-    after s + 1; `behind`, the first after s and the second after s + 1.
-    """
+    """Seeds, calls twice, and goes on to the next seed."""
     reader, base = Reader(case, backend), seed >> 1  # s + 1, s + 2, … stay below 2**31
     left = -(-case.draws // reader.entries)
     while left > 0:
@@ -59,10 +57,7 @@ def streams(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
         outputs = [out for step in range(number) for value in (0, 1) for out in reader.after(base + 3 * step + value)]
         seen = reader.seen(outputs)
         if seen.bits is not None:
-            words, shape = seen.bits.words.reshape(number, 4, -1), seen.bits.shape
-            kinds = {"next": [0, 2], "ahead": [1, 2], "behind": [0, 3]}
-            pairs = {kind: PackedMasks(words[:, two].reshape(2 * number, -1), shape) for kind, two in kinds.items()}
-            seen = replace(seen, pairs=pairs)
+            seen = replace(seen, pairs=side_by_side(seen.bits, 4))
         yield seen
         left, base = left - number, base + 3 * number  # an odd step, for a seed could be cut to its upper bits
 
@@ -70,7 +65,7 @@ def streams(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
 def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """The first call after each of many seeds, anywhere among those of 31 bits."""
     reader = Reader(case, backend)
-    values = np.unique(np.random.default_rng(seed).integers(0, 1 << 31, -(-case.draws // reader.entries)))
+    values = anywhere(seed, -(-case.draws // reader.entries))
     for some in np.array_split(values, -(-len(values) // 256)):
         yield reader.seen([out for value in some.tolist() for out in reader.after(value, 1)])
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.place import Floats, Place
+from keeprate.specs.attention.place import Place
 from keeprate.specs.attention.sample import Book, Reader, Seen, near, needed_in_passes, turns_of
 from keeprate.specs.masks.sample import Repeats
+from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case, Check, Counterexample, Unreadable, failed, passed
 
 WHAT = ("output", "gradient of queries", "gradient of keys", "gradient of values")

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keeprate.specs.attention.laws import LAWS
-from keeprate.specs.attention.place import DTYPES
 from keeprate.specs.attention.plan import WEIGHTS, detects, plan
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
+from keeprate.specs.rounding import DTYPES
 from keeprate.suite import Case, Picture, Suite, shown
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.masks.every import NAMES as MASK_LAWS
 from keeprate.specs.masks.rate import GRID
 from keeprate.specs.rounding import DTYPES
 from keeprate.suite import Case, Tally, draws_to_detect
@@ -55,26 +56,7 @@ AIMS = {
 _LESS = Aim(0.005 * 10**0.5, 0.5 * 10**0.5, 50, 10**6)
 LESSER = {"smoke": _LESS, "quick": _LESS, "gate": _QUICK, "deep": _QUICK}
 
-OTHERS = (
-    "positions",
-    "spread",
-    "segments",
-    "first_positions",
-    "neighbours",
-    "blocks",
-    "runs",
-    "rank",
-    "calls",
-    "calls_by_position",
-    "streams",
-    "data",
-    "reading_order",
-    "no_mask_twice",
-    "no_stretch_twice",
-    "all_lags",
-    "all_shifts",
-    "moments",
-)
+OTHERS = (*(name for name in MASK_LAWS if name != "keep_rate"), "data", "moments")
 APART = ("first_positions", "no_mask_twice", "no_stretch_twice", "moments")  # with one finding, or no cells
 # Shares of the error budget: half to keep_rate, 40 % over the other laws that draw, 5 % to what each shows over all
 # operators together, the rest in reserve.

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.neighbours import Network, turned_array
-from keeprate.specs.foreign import Seen, apart, brief, foreign, offered
+from keeprate.specs.foreign import Seen, apart, brief, foreign, in_thread, offered, pair
 from keeprate.specs.rounding import Floats
-from keeprate.specs.transforms import ROWS
+from keeprate.specs.transforms import ROWS, rows_of
 from keeprate.suite import BackendError, NotOffered, briefly
 
 Function = Callable[[Any], Any]
@@ -186,7 +186,7 @@ class Caller:
         if self.context.mapped:
             return self._row(("call", x, p, train), lambda: (self._mapped(x, p, train),))[0]
         if self.context.name == "thread" and not self._seeded:
-            return _in_thread(lambda: self.seen(self._call(x, p, train)))
+            return in_thread(lambda: self.seen(self._call(x, p, train)))
         self._seeded = False
         return self._call(x, p, train)
 
@@ -267,12 +267,12 @@ class Caller:
 
     def _vjp(self, function: Function, x: Any, cotangent: Any) -> tuple[Any, Any]:
         what = f"vjp of {self._what}" if self.context.needs else "vjp"
-        return _pair("vjp", "gradient", offered(what, self._backend.vjp, function, x, cotangent))
+        return pair("vjp", "gradient", offered(what, self._backend.vjp, function, x, cotangent))
 
     def linearize(self, x: Any, p: float, train: bool) -> tuple[Any, Function]:
         """Output of the operator, and what makes gradients of cotangents."""
         made = offered("linearize", self._backend.linearize, self._function(p, train), x)
-        return _pair("linearize", "pullback", made)
+        return pair("linearize", "pullback", made)
 
     def pulled_back(self, pullback: Function, cotangent: Any) -> Any:
         """What a pullback makes of a cotangent."""
@@ -280,7 +280,7 @@ class Caller:
 
     def jvp(self, x: Any, p: float, train: bool, tangent: Any) -> tuple[Any, Any]:
         """Output and tangent of the operator in forward-mode differentiation."""
-        return _pair("jvp", "tangent", offered("jvp", self._backend.jvp, self._function(p, train), x, tangent))
+        return pair("jvp", "tangent", offered("jvp", self._backend.jvp, self._function(p, train), x, tangent))
 
     def gradient(self, x: Any, p: float, train: bool, cotangent: Any) -> Any:
         """The gradient alone."""
@@ -327,23 +327,9 @@ class Caller:
         return function
 
 
-def _pair(what: str, second: str, made: Any) -> tuple[Any, Any]:
-    if not isinstance(made, tuple) or len(made) != 2:
-        raise BackendError(f"{what} gave {brief(made)}, not a pair of output and {second}")
-    return made
-
-
-def _in_thread(function: Callable[[], Any]) -> Any:
-    """What `function` returns or raises in a thread of its own, which is joined."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result()
-
-
 def _split(stack: Seen) -> list[Seen]:
-    """The rows of a mapped output; where it lacks that axis, all of it in the place of each, in a wrong shape."""
-    values = stack.values
-    rows = [*values] if values.ndim and len(values) == ROWS else [values[None]] * ROWS
-    return [Seen(np.asarray(row), stack.dtype) for row in rows]
+    """The rows of a mapped output."""
+    return [Seen(np.asarray(row), stack.dtype) for row in rows_of(stack.values)]
 
 
 def _set_mode(layer: Any, train: bool) -> None:

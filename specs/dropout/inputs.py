@@ -19,6 +19,8 @@ AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 PROBES = 64
 PERIOD = (1 << 16) + 1  # after so many elements the order of the probes comes again: no step of two's powers meets it
 EVEN = 0.5  # the p of masks that are compared with one another: two agree least often
+NARROW = 1 << 31  # seeds from here on a narrow framework may refuse
+BOUNDS = (0, 1, 2**32 - 1, 2**32, 2**48, 2**63 - 1)  # seeds: a state is all zeros, or a word is too short
 MODES = ((0.3, True), (0.3, False), (0.0, True), (1.0, True))  # p, and whether in training
 SHAPES = {  # by rank: ordinary, with axes of length 1, and empty in each position
     0: ((),),

@@ -11,15 +11,12 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import Call, call
-from keeprate.specs.dropout.inputs import EVEN, filled, indices, many_thousands, probes, thousand
+from keeprate.specs.dropout.inputs import BOUNDS, EVEN, NARROW, filled, indices, many_thousands, probes, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes
 from keeprate.specs.foreign import foreign
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case
-
-NARROW = 1 << 31  # seeds from here on a narrow framework may refuse
-BOUNDS = (0, 1, 2**32 - 1, 2**32, 2**48, 2**63 - 1)  # where a state is all zeros, or a word is too short for a seed
 
 
 def seeding(caller: Caller) -> Iterator[Observation]:

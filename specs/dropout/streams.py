@@ -15,16 +15,17 @@ from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.inputs import filled, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation
 from keeprate.specs.dropout.other_process import two, two_unseeded
+from keeprate.specs.dropout.relatives import another_dtype, another_operator
 from keeprate.specs.dropout.sample import Backward, Masks, Reader
-from keeprate.specs.foreign import Seen, dtypes_of
+from keeprate.specs.foreign import Seen
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import CHUNK, chunks
+from keeprate.specs.masks.seeded import HIGH, KINDS, anywhere, side_by_side
 from keeprate.suite import Case
 
 TOGETHER = 16  # calls that another process makes at a time
 SEEDED = 512  # seeds after which small calls are made before the laws look
 UNSEEDED = 0.5  # the p of calls without a seed
-HIGH = 1 << 31  # seeds this far apart differ in their highest of 32 bits
 
 
 def streams(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
@@ -49,21 +50,11 @@ def streams(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
 
 
 def _paired(masks: Masks, width: int) -> Masks:
-    """`masks`, `width` after each seed, and by kind: the masks of two calls after neighbouring seeds, by turns.
-
-    They are `next`, the first calls after seeds s and s + 1; `ahead`, the second call after s and the first after
-    s + 1; `behind`, the first after s and the second after s + 1; `high`, the first calls after s and s + 2³¹.
-    """
+    """`masks`, `width` after each seed, with pairs of them."""
     if masks.bits is None:
         return masks
-    words, shape = masks.bits.words.reshape(-1, width, masks.bits.words.shape[1]), masks.bits.shape
-    kinds = {"next": [0, 2], "ahead": [1, 2], "behind": [0, 3], "high": [0, 4]}
-    pairs: dict[str, PackedMasks | str] = {
-        kind: PackedMasks(words[:, two].reshape(-1, words.shape[2]), shape)
-        for kind, two in kinds.items()
-        if max(two) < width
-    }
-    return replace(masks, pairs={"high": "the backend takes no seed of 2**31 or more", **pairs})
+    lacking = {} if width > max(KINDS["high"]) else {"high": "the backend takes no seed of 2**31 or more"}
+    return replace(masks, pairs={**lacking, **side_by_side(masks.bits, width)})
 
 
 def mixed(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
@@ -110,20 +101,18 @@ def _others(case: Case, backend: Any) -> Iterator[tuple[str, Reader | str]]:
     batch, width, *spatial = case.shape
     shaped = case.replace(shape=(batch // 2, width * 2, *spatial))
     yield "shape", Reader(Caller(backend, contract, case.dtype), shaped)
-    other = next((dtype for dtype in dtypes_of(backend, case.op) if dtype != case.dtype), None)
-    if other is None:
+    dtype = another_dtype(backend, contract, case.dtype)
+    if dtype is None:
         yield "dtype", "the backend has one dtype alone"
     else:
-        yield "dtype", Reader(Caller(backend, contract, other), case.replace(dtype=other))
-    yield "op", f"the backend has no other operator that drops {contract.granularity}s"
-    alike = [one for one in CONTRACTS.values() if one.granularity == contract.granularity and not one.writes]
-    for one in sorted(alike, key=lambda one: one.preserves_moments == contract.preserves_moments):
-        there = callable(getattr(backend, one.name, None)) and case.dtype in dtypes_of(backend, one.name)
-        if one is not contract and not one.optional and there:
-            rank = max(one.ranks) if one.by_channel else len(case.shape)
-            shape = (batch, width, *(1,) * (rank - 3), *spatial[-1:])
-            yield "op", Reader(Caller(backend, one, case.dtype), case.replace(op=one.name, shape=shape))
-            break
+        yield "dtype", Reader(Caller(backend, contract, dtype), case.replace(dtype=dtype))
+    other = another_operator(backend, contract, case.dtype)
+    if other is None:
+        yield "op", f"the backend has no other operator that drops {contract.granularity}s"
+    else:
+        rank = max(other.ranks) if other.by_channel else len(case.shape)
+        shape = (batch, width, *(1,) * (rank - 3), *spatial[-1:])
+        yield "op", Reader(Caller(backend, other, case.dtype), case.replace(op=other.name, shape=shape))
     has_vjp = callable(getattr(backend, "vjp", None))
     yield "grad", Backward(Caller(backend, contract, case.dtype), case) if has_vjp else "the backend has no vjp"
 
@@ -151,7 +140,7 @@ def _by_turns(one: PackedMasks, other: PackedMasks) -> PackedMasks:
 def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """The first call after each of many seeds, anywhere among those of 31 bits."""
     reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype), case)
-    values = np.unique(np.random.default_rng(seed).integers(0, HIGH, -(-case.draws // reader.entries)))
+    values = anywhere(seed, -(-case.draws // reader.entries))
     for some in np.array_split(values, -(-len(values) // SEEDED)):
         outputs = []
         for value in some.tolist():

@@ -10,22 +10,19 @@ import scipy
 
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.outcome import Mask
-from keeprate.specs.masks import independence, linear, rate, search, stretches
+from keeprate.specs.masks import rate
+from keeprate.specs.masks.every import NAMES as OF_MASKS
 from keeprate.specs.transforms import ROWS
-from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 BIT = math.log10(2)  # evidence of one more pair that is alike, where half should be
 LEAST = 0.02  # of pairs that are alike beside the half, from which on a lag is named
-ENOUGH = 3.0  # log10 e against independence
 SHORT = 8  # entries that are left over, at least
 FEW = 30  # draws that must be left, or masks agree by chance
 WIDTH, HEIGHT = 40, 4  # of a picture
 HEAD = 96  # entries by which a place in a stream is known again
 COUNTED = frozenset({law.name for law in rate.laws} - {"spread"} | {"data", "moments"})
-DEPENDENCE = frozenset(
-    {law.name for part in (independence, linear, search, stretches) for law in part.laws}
-    | {"spread", "seeding", "concurrency", "arguments"}
-)
+DEPENDENCE = frozenset({*OF_MASKS, "seeding", "concurrency", "arguments"} - COUNTED)
 AXES = {0: "the rows of a batch (axis 0)"}
 
 

@@ -13,10 +13,9 @@ import scipy
 from keeprate.specs.dropout.hypotheses import masks
 from keeprate.specs.masks.rate import GRID, KEPT, RARE
 from keeprate.specs.rounding import representable, ulp
-from keeprate.suite import NEVER, Account, Check, Hypothesis, Seen, Tally, Told
+from keeprate.suite import ENOUGH, NEVER, Account, Check, Hypothesis, Seen, Tally, Told
 
 Keep = Callable[[float], float]  # from p to how often an entry is kept
-ENOUGH = 3.0  # log10 e from which on a rate is off
 SELDOM = 0.05  # of the elements
 LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
 

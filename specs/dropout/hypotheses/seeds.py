@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from keeprate.specs.dropout.caller import Caller
-from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses.clues import Clues, told
-from keeprate.specs.dropout.inputs import EVEN, filled, thousand
+from keeprate.specs.dropout.inputs import BOUNDS, EVEN, NARROW, filled, thousand
 from keeprate.specs.dropout.outcome import Mask, far_off
+from keeprate.specs.dropout.relatives import another_dtype, another_operator
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
 BITS = (8, 16, 24, 30, 31)
-NARROW = 1 << 31  # seeds from here on a narrow framework may refuse
-BOUNDS = (0, 1, 2**32 - 1, 2**32, 2**48, 2**63 - 1)
 LAWS = frozenset({"seeding", "streams", "no_mask_twice"})
 
 
@@ -211,19 +209,18 @@ def _other(clues: Clues, caller: Caller, kind: str) -> Mask:
         case "shape":
             shape = (shape[0] // 2, shape[1] * 2, *shape[2:])
         case "dtype":
-            dtype = next((one for one in clues.backend.dtypes if one != dtype), dtype)
+            other_dtype = another_dtype(clues.backend, contract, dtype)
+            if other_dtype is None:
+                raise Unreadable("no other dtype")
+            dtype = other_dtype
         case "grad":
             context = "grad"
         case "op":
-            alike = [c for c in CONTRACTS.values() if c.granularity == contract.granularity and not c.writes]
-            alike.sort(key=lambda c: c.preserves_moments == contract.preserves_moments)
-            offered = [c for c in alike if c is not contract and callable(getattr(clues.backend, c.name, None))]
-            if not offered:
+            other_contract = another_operator(clues.backend, contract, dtype)
+            if other_contract is None:
                 raise Unreadable("no other operator")
-            contract = offered[0]
+            contract = other_contract
             shape = thousand(contract)
-    if kind == "dtype" and dtype == case.dtype:
-        raise Unreadable("no other dtype")
     other = Clues(case.replace(op=contract.name, dtype=dtype, context=context), clues.backend, 0)
     fresh = Caller(clues.backend, contract, dtype, context)
     return other.of_channels(other.drawn(fresh, 1, shape))

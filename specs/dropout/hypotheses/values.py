@@ -9,7 +9,7 @@ import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
 from keeprate.specs.rounding import Floats, bounds, representable
-from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 LIMIT = 1.7580993408473766  # SELU(x) → −LIMIT as x → −∞ (Klambauer et al. 2017)
 NARROW = ("bfloat16", "float16", "float32")
@@ -124,7 +124,7 @@ def _keeps_with_p(clues: Clues) -> bool:
         kept = int(np.count_nonzero(channels))
         counts.append((kept, channels.size - kept))
         q.append((one.p, 1 - one.p))
-    return Tally(("kept", "dropped"), counts, np.array(q)).log10_e < 3
+    return Tally(("kept", "dropped"), counts, np.array(q)).log10_e < ENOUGH
 
 
 def alpha(clues: Clues, name: str) -> Account:

@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 from keeprate.specs.dropout.laws import modes, moments, one_mask, outcomes, streams
-from keeprate.specs.masks import independence, linear, rate, search, stretches
+from keeprate.specs.masks.every import LAWS as OF_MASKS
 
 READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, there are no masks to look at
-OF_MASKS = (rate, independence, linear, stretches, search)
 LAWS = (
     outcomes.outcomes,
     one_mask.constancy,
-    *(replace(law, rests_on=READABLE) for module in OF_MASKS for law in module.laws),
+    *(replace(law, rests_on=READABLE) for law in OF_MASKS),
     replace(streams.data, rests_on=READABLE),
     moments.moments,
     one_mask.gradient,
