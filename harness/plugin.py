@@ -129,6 +129,17 @@ class Gate:
                 self._waiting[self.groups[item.name]].append(item.name)
                 self._selected.add(item.name)
 
+    def cheapest_first(self) -> list[str]:
+        """The findings, those that are judged together one after another, and single calls before all that draw."""
+        suite, promises = self.request.suite, self.request.promises
+        cost: dict[str, tuple[int, int]] = {}
+        for text, group in self.groups.items():
+            draws = sum(case.draws for case in promises[text].cases)
+            rank = suite.rank(promises[text].id.context)
+            cost[group] = max(cost.get(group, (0, 0)), (draws, rank))
+        number = {group: number for number, group in enumerate(cost)}
+        return sorted(self.groups, key=lambda text: (cost[self.groups[text]], number[self.groups[text]]))
+
     def judge(self, item: Item) -> tuple[Finding, str]:
         """The finding of `item`, and what the reference breaks there; runs the cases of its group if need be."""
         if mates := self._waiting.pop(self.groups[item.name], None):
@@ -148,7 +159,11 @@ class Gate:
         report = yield
         if isinstance(item, Item) and call.when == "call":
             report.keeprate = json.dumps(
-                {"finding": item.name, "results": [result.to_json() for result in self._fresh]}
+                {
+                    "finding": item.name,
+                    "selected": len(self._selected),
+                    "results": [result.to_json() for result in self._fresh],
+                }
             )
             self._fresh.clear()
         return report
@@ -167,6 +182,7 @@ class Controller(Gate):
         self._started = time.monotonic()
         self._gathered: list[Result] = []
         self._reported: set[str] = set()
+        self._chosen = 0  # findings that were selected
         self._lost: dict[str, str] = {}  # findings that pytest could not judge, and why
         self._interrupted = False
         self._verdict: Verdict | None = None
@@ -211,6 +227,7 @@ class Controller(Gate):
         if hasattr(report, "keeprate"):
             data = json.loads(report.keeprate)
             self._reported.add(data["finding"])
+            self._chosen = data["selected"]
             self._gathered += [Result.from_json(item) for item in data["results"]]
         elif report.failed and (finding := report.nodeid.partition("::")[2]) in self.request.promises:
             self._reported.add(finding)
@@ -235,7 +252,9 @@ class Controller(Gate):
         mine = docket.results["backend"]
         verdict = diagnosed(verdict, docket.given, mine, self._runner)
         shown = pictures(docket.given, verdict.leads, mine, self._runner.picture)
-        self._verdict = replace(verdict, pictures=shown, findings=tuple(map(self._unless_lost, verdict)))
+        unseen = self._chosen - len(self._reported) if session.shouldfail or session.shouldstop else 0  # by -x
+        findings = tuple(map(self._unless_lost, verdict))
+        self._verdict = replace(verdict, pictures=shown, findings=findings, unseen=max(0, unseen))
         self._write(self._verdict)
         self._try(github.add_summary, self._verdict)
         if self._unwritten:
@@ -278,9 +297,8 @@ class SuiteFile(pytest.File):
         self._gate = gate
 
     def collect(self) -> Iterator[Item]:
-        """One item for each finding."""
-        order = {group: number for number, group in enumerate(dict.fromkeys(self._gate.groups.values()))}
-        for text in sorted(self._gate.groups, key=lambda text: order[self._gate.groups[text]]):
+        """One item for each finding, those first that are judged soonest: for -x."""
+        for text in self._gate.cheapest_first():
             yield Item.from_parent(self, name=text, gate=self._gate)
 
 

@@ -35,6 +35,7 @@ from keeprate.harness.commands.options import (
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.durations import slowest
+from keeprate.harness.judging.early import Progress, answer_early
 from keeprate.harness.judging.gate import Docket, answer_in_full, no_verdict, open_children, open_runner
 from keeprate.harness.judging.known import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
@@ -63,12 +64,19 @@ from keeprate.harness.workers.resources import Resources
     help="Write what broke, and what was known, as a list for --known, to adopt the gate today.",
 )
 @click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest cases, 0 for all.")
+@click.option(
+    "-x",
+    "--exitfirst",
+    is_flag=True,
+    help="Stop at the first broken promise, and say its cause; what is cheap and telling is judged first.",
+)
 @ledger_option
 @executor_option
 def gate(
     json_path: Path | None,
     write_known: Path | None,
     durations: int | None,
+    exitfirst: bool,
     ledger: Path | None,
     **options: Any,
 ) -> None:
@@ -77,7 +85,10 @@ def gate(
     \b
       keeprate gate --backend mine.py --profile quick --ops one,another
       keeprate gate --backend mine.py --seed 7 --json verdict.json
+      keeprate gate --backend mine.py --profile quick -x
     """
+    if exitfirst and ledger is not None:
+        raise UsageError("-x judges the beginnings of cases, and --ledger F adds up whole ones: leave one of them out")
     for path in (json_path, write_known):
         if path is not None:
             check_writable(path)
@@ -88,7 +99,7 @@ def gate(
     check_apart({"--json": json_path, "--ledger": ledger, "--write-known": write_known}, files)
     _warn_of_idle(request)
     with _recorded(request, ledger) as runner:
-        verdict, docket = _judge(request, runner, json_path)
+        verdict, docket = _judge(request, runner, json_path, answer_early if exitfirst else answer_in_full)
 
     def known() -> str:
         return known_text(unlisted(verdict.findings), request.known.text or HEAD)
@@ -269,12 +280,17 @@ def _refuse_unrecorded(runner: Runner) -> None:
         raise runner.failure
 
 
-def _judge(request: Request, runner: Runner, json_path: Path | None) -> tuple[Verdict, Docket]:
+def _judge(
+    request: Request,
+    runner: Runner,
+    json_path: Path | None,
+    how: Callable[[Request, Runner, Progress], tuple[Verdict, Docket]] = answer_in_full,
+) -> tuple[Verdict, Docket]:
     """Runs the request, with progress where someone looks; writes the JSON where there is no verdict to show."""
     try:
         with progress(MofNCompleteColumn()) as bar:
             task = bar.add_task(f"judging {request.backend}, seed {request.seed}", total=None)
-            return answer_in_full(
+            return how(
                 request,
                 runner,
                 lambda done, total: bar.update(task, completed=done, total=total),

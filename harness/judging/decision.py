@@ -33,6 +33,7 @@ class Decision:
         run: what differs between two runs of one seed: times, workers, host.
         lasting: whether it is over all that a ledger holds of this version.
         causes: what was found to lie behind what failed, that which explains most first.
+        unseen: promises that were not looked at to the end, for the run stopped at the first that broke.
     """
 
     backend: dict[str, Any]
@@ -47,6 +48,7 @@ class Decision:
     pictures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     lasting: bool = False
     causes: tuple[Cause, ...] = ()
+    unseen: int = 0
 
     @property
     def laws(self) -> Mapping[str, Law]:
@@ -117,8 +119,11 @@ class Decision:
 
     @cached_property
     def mended(self) -> list[list[Finding]]:
-        """Known deviations that are no longer seen, each with those that hold or break together with it."""
-        return list(no_longer_seen(self.findings))
+        """Known deviations that are no longer seen, each with those that hold or break together with it.
+
+        None where not all was looked at: what is left may show them.
+        """
+        return [] if self.unseen else list(no_longer_seen(self.findings))
 
     @property
     def sentence(self) -> str:
@@ -129,7 +134,8 @@ class Decision:
         kept = sum(finding.status == "kept" for finding in judged)
         known = len(judged) - kept - len(self.failing)
         accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
-        return f"{self.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}."
+        early = f" It stopped at the first that broke: {self.unseen:,} more were not judged." if self.unseen else ""
+        return f"{self.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}.{early}"
 
     @property
     def likely_causes(self) -> list[tuple[float, Fault]]:

@@ -236,7 +236,7 @@ def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
             str(broken),
             str(len(mine) - count["kept"] - broken or "-"),
             millions(sum(effect.n for _, effect in rates)),
-            f"{worst:.2g}" if worst and not lost else "-",
+            f"{worst:.2g}" if worst and not lost and not verdict.unseen else "-",
         )
 
 
@@ -255,7 +255,7 @@ def plural(number: int, word: str) -> str:
 def remarks(verdict: Decision) -> Iterable[str]:
     """What is worth a word beside the table: what was not judged, known deviations, versions, the seed."""
     yield ""
-    if verdict.suite.headline:
+    if verdict.suite.headline and not verdict.unseen:
         yield filled(f"detects: the smallest departure in {verdict.suite.headline} that this run would have caught")
     absent = [op for op in dict.fromkeys(item.op for item in verdict) if _absent(op, verdict)]
     if absent:

@@ -39,6 +39,7 @@ class Verdict(Decision):
             "sentence": self.sentence,
             "leads": [finding.id for finding in self.leads],
             "watched": [finding.id for finding in self.watched],
+            "unseen": self.unseen,
             "mended": [finding.id for group in self.mended for finding in group],
             "headline": self.suite.headline,
             "laws": {

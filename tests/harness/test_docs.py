@@ -32,7 +32,7 @@ JUDGES = {
 }
 CHOICE = {"--ops", "--dtypes"}
 OPTIONS = {
-    "gate": JUDGES | CHOICE | {"--write-known", "--durations", "--ledger", "--executor"},
+    "gate": JUDGES | CHOICE | {"--write-known", "--durations", "--exitfirst", "-x", "--ledger", "--executor"},
     "nightly": (JUDGES | CHOICE | {"--ledger", "--budget", "--executor", "--out"}) - {"--json"},
     "merge": {"--into"},
     "report": {"--backend", "--ledger", "--json", "--out", "--against", "--known", "--suite"},

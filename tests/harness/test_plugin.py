@@ -107,6 +107,13 @@ def test_a_broken_promise_fails_in_our_words_and_no_others(judged_by_pytest, fre
     assert "BrokenPromise" not in run.out
 
 
+def test_x_is_pytests_own_and_the_verdict_says_what_it_left_out(judged_by_pytest, tmp_path, verdict):
+    run = judged_by_pytest("Bent", "-x", "-p", "no:xdist", "--json", tmp_path / "v.json")
+    assert outcomes(run) == {"failed": 1}
+    assert verdict(tmp_path / "v.json")["unseen"] == 5
+    assert "It stopped at the first that broke: 5 more were not judged." in " ".join(run.out.split())
+
+
 def test_what_was_not_judged_is_skipped_with_its_reason(judged_by_pytest):
     run = judged_by_pytest("TossOnly", "-rs", "-p", "no:xdist")
     assert run.code == 0

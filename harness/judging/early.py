@@ -1,0 +1,172 @@
+"""Judges until the first promise breaks: what is cheap and telling first, and the cause before it stops.
+
+Single calls of every operator come first, then small samples, then the rest; of each the plainest first. Small samples
+are the beginnings of the plan's own, and an e-value may be looked at at any time. The verdict is the same for one seed,
+whatever the number of workers: results are looked at in the order of the jobs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from math import prod
+
+from keeprate.harness.judging.finding import weigh
+from keeprate.harness.judging.gate import Docket, conclude, diagnosed, refuse_faulty, run_of
+from keeprate.harness.judging.request import Given, Request
+from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.case import Case, Promise
+from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.protocol.runner import Runner
+
+LAST = 2  # stage, of large samples
+SMALL = 1 << 18  # draws of a small sample: a hundredth of a second
+WORTH = 1.0  # evidence from which on it is worth a look whether all cases of a promise break it together
+Progress = Callable[[int, int], None]
+
+
+def answer_early(request: Request, runner: Runner, progress: Progress | None = None) -> tuple[Verdict, Docket]:
+    """The verdict at the first promise that breaks, or over all; with what was looked at.
+
+    Raises:
+        UsageError: there is no such backend.
+        NoVerdictError: the backend or the reference can't be loaded.
+    """
+    started = time.monotonic()
+    given = request.given(*runner.offers())
+    refuse_faulty(runner.check(), request.backend or given.offer.name)
+    search = _Search(given, runner, progress)
+    failing = search.first()
+    if not failing:
+        beside = [job for job in given.jobs() if job.role == "reference"]
+        docket = Docket(given, (*search.results.values(), *runner.map(beside)))
+        verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated, whole=request.is_whole)
+    else:
+        seen = search.seen(failing)
+        beside = [job for job in seen.jobs(failing) if job.role == "reference"]
+        docket = Docket(seen, (*search.results.values(), *runner.map(beside)))
+        verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated, whole=False)
+        judged = [text for text, promise in given.promises.items() if promise.cases]
+        verdict = replace(verdict, unseen=len(judged) - len(seen.promises))
+    return diagnosed(verdict, docket.given, docket.results["backend"], runner), docket
+
+
+def stages(given: Given) -> tuple[list[Job], list[Job], list[Job]]:
+    """Single calls, small samples and large ones: all jobs of the backend, large ones beginning with a small one."""
+    suite = given.request.suite
+    dtypes = list(suite.dtypes)
+
+    def plainest_first(job: Job) -> tuple[int, int, int]:
+        case = job.case
+        return suite.rank(case.context), dtypes.index(case.dtype) if case.dtype in dtypes else 0, case.draws
+
+    jobs = sorted((job for job in given.jobs() if job.role == "backend"), key=plainest_first)
+    drawn = [job for job in jobs if job.case.draws]
+    small = [job.replace(case=_begun(job.case)) for job in drawn if prod(job.case.shape) <= SMALL]
+    large = [job for job in drawn if job.case.draws > SMALL or prod(job.case.shape) > SMALL]
+    return [job for job in jobs if not job.case.draws], small, large
+
+
+def _begun(case: Case) -> Case:
+    return case.replace(draws=min(case.draws, SMALL))
+
+
+class _Search:
+    """Looks for the first promise that breaks.
+
+    Attributes:
+        results: of the backend, by case; of a case that was drawn twice the larger.
+    """
+
+    def __init__(self, given: Given, runner: Runner, progress: Progress | None) -> None:
+        self._given, self._runner, self._progress = given, runner, progress
+        self.results: dict[str, Result] = {}
+        self._whole: set[str] = set()  # cases of which all draws were made
+        self._stages = stages(given)
+        self._drawn = {job.case.id: job.case.draws for job in given.jobs() if job.role == "backend"}
+
+    def first(self) -> list[str]:
+        """The promises that are broken, once one is and what is like it was looked at; none if all are kept."""
+        for stage, jobs in enumerate(self._stages):
+            if (number := self._first_of(jobs)) is not None:
+                broken = jobs[number].case
+                later = [*jobs[number + 1 :], *(self._stages[1] if stage == 0 else ())]
+                self._finish([job for job in later if _is_like(job.case, broken, study=stage == LAST)])
+                return [text for text in self._given.promises if self._is_broken(text)]
+        return []
+
+    def _first_of(self, jobs: Sequence[Job]) -> int | None:
+        """Which of these jobs is the first that breaks a promise; None if none does."""
+        with closing(self._in_order(jobs)) as results:
+            for number, (job, result) in enumerate(results):
+                self._add(job, result)
+                if any(self._is_broken(text) for text in job.case.findings if self._is_worth_a_look(text, result)):
+                    return number
+        return None
+
+    def seen(self, failing: Sequence[str]) -> Given:
+        """The request about what was looked at to the end, or fails; of the reference what fails is asked alone."""
+        chosen = {}
+        for text, promise in self._given.promises.items():
+            if text in failing:
+                chosen[text] = promise.only(lambda case: case.id in self.results)
+            elif promise.cases and self._is_through(promise):
+                alone = tuple(case.replace(reference_draws=None) for case in promise.cases)
+                chosen[text] = replace(promise, cases=alone)
+        return self._given.among(chosen)
+
+    def _in_order(self, jobs: Sequence[Job]) -> Generator[tuple[Job, Result], None, None]:
+        """Jobs with their results, in this order; none is begun once nobody asks for more."""
+        asked = True
+        results = self._runner.map(itertools.takewhile(lambda _: asked, jobs))
+        waiting: dict[str, Result] = {}
+        try:
+            for job in jobs:
+                while job.case.id not in waiting:
+                    result = next(results)
+                    waiting[result.case] = result
+                yield job, waiting.pop(job.case.id)
+        finally:
+            asked = False
+            for _ in results:  # what runs already is waited for, so that its workers are free
+                pass
+
+    def _finish(self, jobs: Sequence[Job]) -> None:
+        by_id = {job.case.id: job for job in jobs}
+        for result in self._runner.map(jobs):
+            self._add(by_id[result.case], result)
+
+    def _add(self, job: Job, result: Result) -> None:
+        self.results[result.case] = result
+        if job.case.draws >= self._drawn[result.case]:
+            self._whole.add(result.case)
+        if self._progress:
+            self._progress(len(self._whole), len(self._drawn))
+
+    def _is_worth_a_look(self, text: str, result: Result) -> bool:
+        """Whether a promise may be broken by what this result adds."""
+        if (promise := self._given.promises.get(text)) is None or self._given.known.reason(text) is not None:
+            return False
+        item = result.evidence.get(text)
+        return bool(result.error) or (item is not None and item.strength >= WORTH) or self._is_through(promise)
+
+    def _is_through(self, promise: Promise) -> bool:
+        return all(case.id in self._whole for case in promise.cases)
+
+    def _is_broken(self, text: str) -> bool:
+        """Whether a promise fails by what was seen of it so far, and isn't known to."""
+        promise = self._given.promises[text]
+        if self._given.known.reason(text) is not None or not any(case.id in self.results for case in promise.cases):
+            return False
+        status, _, _ = weigh(promise, self.results, self._given.request.alpha)
+        ended = any(case.id in self.results and self.results[case.id].error for case in promise.cases)
+        return status == "broken" or (status == "error" and (ended or self._is_through(promise)))
+
+
+def _is_like(case: Case, broken: Case, *, study: bool) -> bool:
+    """Whether a case looks at what is broken from another side."""
+    place = (case.op, case.dtype, case.context) == (broken.op, broken.dtype, broken.context)
+    return place and (not study or case.study == broken.study)
