@@ -83,7 +83,7 @@ def check_folder(path: Path) -> None:
         while not there.exists():
             there = there.parent
         if not there.is_dir():
-            raise UsageError(f"can't write to '{path}': '{there}' is no folder")
+            raise UsageError(f"can't write to '{path}': '{there}' is not a folder")
         if not os.access(there, os.W_OK):
             raise UsageError(f"can't write to '{path}': no permission to write to '{there}'")
     except (OSError, RuntimeError, ValueError) as error:

@@ -40,23 +40,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options of `keeprate gate`."""
     group = parser.getgroup("keeprate", "judge a backend (keeprate)")
     group.addoption(
-        "--backend", metavar="B", help="whom to judge: an installed name, package.module[:Object], file.py[:Object]"
+        "--backend", metavar="B", help="the backend: an installed name, package.module[:Object] or file.py[:Object]"
     )
-    group.addoption("--profile", default="gate", help=f"how small a departure is caught: {', '.join(PROFILES)}")
-    group.addoption("--alpha", type=float, default=ALPHA, help="how often, at most, a faithful backend fails")
-    group.addoption("--seed", type=int, help="repeats a run; fresh unless given, and printed")
+    group.addoption("--profile", default="gate", help=f"the strength, from weakest to strongest: {', '.join(PROFILES)}")
+    group.addoption(
+        "--alpha", type=float, default=ALPHA, help="upper bound on the probability that a conforming backend fails"
+    )
+    group.addoption("--seed", type=int, help="seed of the run, to repeat it exactly [a fresh one, printed]")
     group.addoption("--ops", type=choice, help="operators to judge, separated by commas")
     group.addoption("--dtypes", type=choice, help="dtypes to judge, separated by commas")
-    group.addoption("--known", metavar="FILE", help="known deviations: a pattern of ids a line, the reason after #")
+    group.addoption("--known", metavar="FILE", help="known deviations: one pattern of ids per line, the reason after #")
     group.addoption("--json", type=Path, metavar="FILE", help="write the verdict as JSON")
     group.addoption(
         "--case-timeout",
         type=float,
         metavar="S",
-        help="seconds loading, or a case, may take, and a microsecond for each draw [120]",
+        help="time limit for loading, and for each case, in seconds; a case gets 1 µs more per draw [120]",
     )
-    group.addoption("--memory", metavar="SIZE", help="what a worker may hold, as in 4G")
-    group.addoption("--suite", default=default_suite(), help="what to judge by")
+    group.addoption("--memory", metavar="SIZE", help="memory limit per worker, as in 4G")
+    group.addoption("--suite", default=default_suite(), help="the suite of laws")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -64,7 +64,7 @@ def _check(q: mx.array, k: mx.array, v: mx.array) -> None:
     if not (q.shape[0] == k.shape[0] and q.shape[3] == k.shape[3] and k.shape[:3] == v.shape[:3]):
         raise ValueError(f"{shapes}: they must agree in batch and channels, k and v in heads and keys too")
     if q.shape[1] % k.shape[1]:
-        raise ValueError(f"{shapes}: the {q.shape[1]} heads of q are no multiple of the {k.shape[1]} of k")
+        raise ValueError(f"{shapes}: the {q.shape[1]} heads of q are not a multiple of the {k.shape[1]} of k")
 
 
 def _hidden(scores: mx.array, mask: mx.array | str | None) -> mx.array:
@@ -73,7 +73,7 @@ def _hidden(scores: mx.array, mask: mx.array | str | None) -> mx.array:
         return scores
     if isinstance(mask, str):
         if mask != "causal":
-            raise ValueError(f"mask = {mask!r}: the one mask with a name is 'causal'")
+            raise ValueError(f"mask = {mask!r}: the only named mask is 'causal'")
         queries, keys = scores.shape[-2:]
         mask = mx.arange(keys - queries, keys)[:, None] >= mx.arange(keys)
     if mask.dtype == mx.bool_:

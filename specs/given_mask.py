@@ -49,8 +49,8 @@ class GivenMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
         """
         if self._calls != expected:
             raise NoVerdictError(
-                f"the reference can't be given a mask: {by} at p = {p} drew {self._calls} masks with aten.bernoulli_, "
-                f"not {expected} (torch {torch.__version__})"
+                f"can't replay a mask through the reference: {by} at p = {p} drew {self._calls} masks with "
+                f"aten.bernoulli_, not {expected} (torch {torch.__version__})"
             )
 
 

@@ -39,7 +39,7 @@ ALONE = Resources(workers=1)
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE.py")
 @suite_option
 def init(path: Path, suite: str) -> None:
-    """Write a commented template of a new backend, which runs as it is.
+    """Write a commented template of a new backend, ready to run.
 
     \b
       keeprate init mine.py
@@ -48,7 +48,7 @@ def init(path: Path, suite: str) -> None:
     """
     template = load_suite(suite).template
     if os.path.lexists(path):  # False for a name that is too long: `write` says so
-        raise UsageError(f"'{path}' exists already, and was left as it is")
+        raise UsageError(f"'{path}' already exists and was not changed")
     if path.suffix != ".py":
         raise UsageError(f"'{path}' is not the name of a Python file: it should end in .py")
     if template is None:
@@ -62,9 +62,9 @@ def init(path: Path, suite: str) -> None:
 @click.argument("backend", metavar="B")
 @suite_option
 def check(backend: str, suite: str) -> None:
-    """Judge the adapter alone, in a second: arrays there and back, how operators are called, the seed, the transforms.
+    """Check the adapter alone, in a second: arrays there and back, operator calls, seed, transforms.
 
-    B is named as for --backend. Nothing is said of the framework: a gate does that, and refuses an adapter at fault.
+    B is named as for --backend. The framework itself is judged by a gate, which refuses a faulty adapter.
     """
     with open_runner(ask(backend, profile="quick", suite=suite).alone(), ALONE) as runner:
         runner.offers()
@@ -85,7 +85,7 @@ def _show_checks(checks: Sequence[AdapterCheck], backend: str, suite: str, scree
     wrong = sum(bool(check.wrong) for check in checks)
     screen.print()
     if wrong:
-        screen.print(f"{wrong} of {len(checks)} wrong: mend the adapter, then judge the framework", highlight=False)
+        screen.print(f"{wrong} of {len(checks)} wrong: fix the adapter, then judge the framework", highlight=False)
         return
     screen.print("The adapter is right. Now judge the framework:", highlight=False)
     more = f" --suite {suite}" if suite != default_suite() else ""
@@ -96,7 +96,7 @@ def _show_checks(checks: Sequence[AdapterCheck], backend: str, suite: str, scree
 @click.command(epilog=EPILOG)
 @suite_option
 def backends(suite: str) -> None:
-    """List the backends that are installed, and what each offers."""
+    """List the installed backends and their capabilities."""
     names = installed("keeprate.backends")
     with progress(MofNCompleteColumn()) as bar:
         rows = list(bar.track(_inventory(names, suite), description="loading each backend", total=len(names)))
@@ -139,7 +139,7 @@ def _show_inventory(rows: Sequence[tuple[str, Offer | str]], suite: Suite, scree
 
 
 def remedy(name: str, why: str) -> str:
-    """How to get what a backend lacks; empty unless it is a module that an extra of ours has the name of."""
+    """How to install what a backend lacks; empty unless one of our extras provides it."""
     missing = re.search(r"ModuleNotFoundError: No module named '(\w+)", why)
     if not missing:
         return ""
@@ -153,7 +153,7 @@ def remedy(name: str, why: str) -> str:
 @click.argument("law", metavar="LAW")
 @suite_option
 def explain(law: str, suite: str) -> None:
-    """Explain a law: the promise, its source, what breaks it, real defects that it would have caught.
+    """Explain a law: its promise, its source, what breaks it, and shipped defects that it would have caught.
 
     LAW is the second part of a finding's id: op/law/dtype/parameters/shape/context.
     """
@@ -178,17 +178,17 @@ def _paragraphs(name: str, suite: Suite) -> Iterator[str]:
     yield f"In gate: {len(ids)} findings{f', as {law.name}:' + parameters if parameters else ''}; in {contexts}."
     if share:
         yield (
-            f"Evidence: an e-value; {share:.1%} of the error budget is shared out evenly over these findings. The "
-            "budget is the probability, at most, that a backend which keeps every promise fails a gate, or is ever "
-            "called broken by a ledger, in one version."
+            f"Evidence: an e-value; {share:.1%} of the error budget (family-wise error rate) is divided evenly "
+            "among these findings. The budget bounds the probability that a conforming backend fails a gate, or is "
+            "ever called broken by a ledger, in one version."
         )
         if together := suite.together.get(law.name):
             yield (
-                f"Together: one finding more, {over_all(law.name)}, where a whole plan is judged, with {together:.2%} "
-                "of the budget: it multiplies the evidence of all, and so sees what is too small for each of them."
+                f"Together: in a whole plan, one more finding, {over_all(law.name)}, with {together:.2%} "
+                "of the budget. It multiplies the evidence of all, and so detects faults too small for any one of them."
             )
     else:
-        yield "Evidence: a comparison that is exact; it takes no share of the error budget."
+        yield "Evidence: an exact comparison; it uses none of the error budget."
     for defect in suite.defects:
         if law.name in defect.laws:
             yield f"Shipped: {defect.wrong} ({defect.where}). {defect.source}"

@@ -14,14 +14,14 @@ from keeprate.harness.judging.text import WIDTH
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)
 @click.version_option(package_name="keeprate")
 def cli() -> None:
-    """Proof that a stochastic operator keeps its promises.
+    """Test whether a stochastic operator conforms to its reference.
 
-    Judges the operators of a backend against a reference: given its random choices, each result is compared exactly,
-    and the choices themselves are judged by statistics with a guaranteed error rate.
+    The random choices behind each result are replayed through the reference, and compared exactly; the choices
+    themselves are judged by statistics with a guaranteed family-wise error rate.
 
     \b
-      keeprate backends                          list what is installed
-      keeprate gate --backend path/to/file.py    judge your own
+      keeprate backends                          list installed backends
+      keeprate gate --backend path/to/file.py    judge a backend of your own
     """
 
 

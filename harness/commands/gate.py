@@ -61,9 +61,9 @@ from keeprate.harness.workers.resources import Resources
     "--write-known",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write what broke, and what was known, as a list for --known, to adopt the gate today.",
+    help="Write what broke and what was known as a list for --known.",
 )
-@click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest cases, 0 for all.")
+@click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest cases; 0 shows all.")
 @click.option(
     "-x",
     "--exitfirst",
@@ -80,7 +80,7 @@ def gate(
     ledger: Path | None,
     **options: Any,
 ) -> None:
-    """Judge a backend: minutes, a clear verdict, an exit code.
+    """Judge a backend. Takes minutes; ends with a verdict and an exit code.
 
     \b
       keeprate gate --backend mine.py --profile quick --ops one,another
@@ -120,7 +120,7 @@ def gate(
 @ops_option
 @dtypes_option
 def plan(**options: Any) -> None:
-    """Say what a gate would draw and detect, and about how long it would take; judge nothing."""
+    """Estimate what a gate would draw, detect and take, without judging."""
     request = ask(**options)
     count = counted(request.resources)
     with open_runner(request, replace(request.resources, workers=1)) as runner, progress(MofNCompleteColumn()) as bar:
@@ -132,16 +132,18 @@ def plan(**options: Any) -> None:
 @click.argument("finding", metavar="ID")
 @judging
 @json_option
-@click.option("--dtypes", type=NAMES, help="Dtypes in which the finding was judged, if there were several.")
-@click.option("--fresh", is_flag=True, help="Ask again with new draws, and say what both say together.")
+@click.option("--dtypes", type=NAMES, help="Dtypes that the original run judged, if it left some out.")
+@click.option("--fresh", is_flag=True, help="Repeat with new draws, and combine both results.")
 @click.option(
-    "--shrink", is_flag=True, help="Find the plainest context, dtype and p and the smallest shape that break."
+    "--shrink",
+    is_flag=True,
+    help="Look for the simplest context, dtype and p, and the smallest shape, that still break.",
 )
 @click.option(
     "--snippet",
     type=click.Path(path_type=Path),
     metavar="FILE.py",
-    help="Write a script that shows the fault without keeprate; with --shrink in the smallest case.",
+    help="Write a script that shows the fault without keeprate; with --shrink, the smallest case.",
 )
 def replay(
     finding: str,
@@ -151,9 +153,9 @@ def replay(
     shrink: bool,
     **options: Any,
 ) -> None:
-    """Run one finding again, exactly: the same seed gives the same draws.
+    """Repeat one finding exactly: the same seed gives the same draws.
 
-    ID is what a failure prints: op/law/dtype/parameters/shape/context.
+    ID is printed by a failure: op/law/dtype/parameters/shape/context.
 
     \b
       keeprate replay ID --backend mine.py --seed 7 --fresh
@@ -184,7 +186,7 @@ def replay(
                 seen.show_smallest(screen)
             if snippet is not None:
                 write(snippet, seen.script())
-                click.echo(f"\nwrote {snippet}: it needs the framework and NumPy alone")
+                click.echo(f"\nwrote {snippet}: it needs only the framework and NumPy")
         elif fresh or shrink or snippet is not None:
             raise UsageError(
                 f"--fresh, --shrink and --snippet look at what was judged, and this finding is "
@@ -195,12 +197,18 @@ def replay(
 
 
 @click.command(epilog=EPILOG)
-@click.option("--backends", required=True, type=NAMES, help="Whom to judge, separated by commas; all: all installed.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="F", help="F.md or F.json.")
+@click.option("--backends", required=True, type=NAMES, help="Backends, separated by commas; all: every installed one.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="F",
+    help="Where to write the table: F.md or F.json.",
+)
 @click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @ops_option
 @dtypes_option
-@click.option("--seed", type=int, help="Repeats a run; fresh unless given, and written down.")
+@click.option("--seed", type=int, help="Seed of the run, to repeat it exactly.  [default: a fresh one, written down]")
 @suite_option
 @workers_option
 @case_timeout_option
@@ -214,7 +222,7 @@ def matrix(
     """Judge several backends, and write a table of frameworks × operators × promises.
 
     A backend that can't be loaded is reported and skipped; if you named it, the exit code is 3. Each is judged with
-    the known deviations that lie beside it.
+    the known deviations (expected failures) listed beside it.
 
     \b
       keeprate matrix --backends all --out matrix.md

@@ -66,9 +66,9 @@ def nightly(
     seed: int | None,
     **options: Any,
 ) -> None:
-    """Draw fresh evidence for a while, add it to a ledger, and write the report.
+    """Draw fresh evidence for a given time, add it to a ledger, and write a report.
 
-    The verdict is over all evidence of this version of the backend. Ctrl-C ends the run and keeps what was drawn.
+    The verdict covers all evidence on this version of the backend. Ctrl-C ends the run and keeps what was drawn.
 
     \b
       keeprate nightly --backend mine.py --ledger night.db --budget 20m
@@ -130,11 +130,11 @@ def _kept(night: Drawn, ledger: Path) -> str:
 
 @click.command(epilog=WROTE)
 @click.argument("ledgers", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B…")
-@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C", help="The ledger to write.")
+@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C", help="The new ledger.")
 def merge(ledgers: tuple[Path, ...], into: Path) -> None:
-    """Add ledgers: nights, machines and branches together.
+    """Merge ledgers of several nights, machines or branches into a new one.
 
-    A run that several of them hold is counted once. Two runs that share seeds are refused.
+    A run that several of them contain is counted once. Runs that share seeds are refused.
 
     \b
       keeprate merge monday.db tuesday.db --into week.db
@@ -143,14 +143,18 @@ def merge(ledgers: tuple[Path, ...], into: Path) -> None:
 
 
 @click.command(epilog=WROTE)
-@click.option("--ledger", type=click.Path(path_type=Path), metavar="F", help="A ledger: what all its runs show.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Or one gate's verdict.")
+@click.option("--ledger", type=click.Path(path_type=Path), metavar="F", help="Report on a ledger.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Report on the verdict of one gate."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where to write the pages.")
 @click.option(
-    "--against", type=click.Path(path_type=Path), metavar="OTHER", help="A ledger or a verdict: what changed."
+    "--against", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with this ledger or verdict."
 )
-@click.option("--known", metavar="FILE", help="Known deviations, for a ledger: a pattern of ids a line, # reason.")
-@click.option("--backend", metavar="B", help="Whom a ledger is to tell of.  [default: whom it judged last]")
+@click.option(
+    "--known", metavar="FILE", help="Known deviations, with --ledger: one pattern of ids per line, the reason after #."
+)
+@click.option("--backend", metavar="B", help="The backend to report on, with --ledger.  [default: the one judged last]")
 @suite_option
 def report(
     ledger: Path | None,
@@ -161,18 +165,18 @@ def report(
     backend: str | None,
     suite: str,
 ) -> None:
-    """Write what a ledger or a gate shows: a page of HTML, one of Markdown, and the public JSON.
+    """Write the report on a ledger or a gate: an HTML page, a Markdown page, and the public JSON.
 
     \b
       keeprate report --ledger night.db --out report
       keeprate report --json today.json --against yesterday.json --out report
     """
     if (ledger is None) == (json_path is None):
-        raise UsageError("a report is of --ledger F or of --json FILE, of one of them")
+        raise UsageError("give exactly one of --ledger and --json")
     if known is not None and ledger is None:
-        raise UsageError("--known is for --ledger: the verdict of a gate says what was known to it")
+        raise UsageError("--known works with --ledger only: a gate's verdict already lists its known deviations")
     if backend is not None and ledger is None:
-        raise UsageError("--backend is for --ledger: the verdict of a gate is of one backend")
+        raise UsageError("--backend works with --ledger only: a gate's verdict covers one backend")
     pages = _Pages(out, must=True)
     _check_apart(ledger, out, {})
     document = _read(ledger, suite, known, backend) if ledger is not None else read_verdict(json_path or Path())

@@ -33,7 +33,7 @@ class _Names(click.ParamType[tuple[str, ...]]):
 NAMES = _Names()
 ops_option = click.option("--ops", type=NAMES, help="Operators to judge, separated by commas.  [default: all]")
 dtypes_option = click.option("--dtypes", type=NAMES, help="Dtypes to judge, separated by commas.  [default: all]")
-suite_option = click.option("--suite", default=default_suite(), show_default=True, help="What to judge by.")
+suite_option = click.option("--suite", default=default_suite(), show_default=True, help="The suite of laws.")
 json_option = click.option(
     "--json",
     "json_path",
@@ -45,14 +45,14 @@ ledger_option = click.option(
     "--ledger",
     type=click.Path(path_type=Path),
     metavar="F",
-    help="A ledger, made if there is none: adds the evidence to it.",
+    help="Add the evidence to this ledger; it is created if absent.",
 )
 executor_option = click.option(
     "--executor",
     default="local",
     show_default=True,
     metavar="WHERE",
-    help="Where the cases run: local, or the scheduler of a Dask cluster as dask://HOST:PORT.",
+    help="Where cases run: local, or dask://HOST:PORT, the scheduler of a Dask cluster.",
 )
 
 
@@ -61,18 +61,18 @@ workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Worker processes.  [default: one for each core]",
+    help="Number of worker processes.  [default: one per core]",
 )
 case_timeout_option = click.option(
     "--case-timeout",
     type=float,
     metavar="S",
-    help="Seconds that loading, or a case, may take, and a microsecond more for each draw.  [default: 120]",
+    help="Time limit for loading, and for each case, in seconds; a case gets 1 µs more per draw.  [default: 120]",
 )
 memory_option = click.option(
     "--memory",
     metavar="SIZE",
-    help="What a worker may hold, as in 4G.  [default: four fifths of the machine, shared out]",
+    help="Memory limit per worker, as in 4G.  [default: 80 % of the machine, divided among the workers]",
 )
 
 
@@ -90,26 +90,29 @@ def judging(function: Command) -> Command:
                 "--backend",
                 required=True,
                 metavar="B",
-                help="Whom to judge: a name as `keeprate backends` lists, package.module[:Object] or file.py[:Object].",
+                help="The backend: a name that `keeprate backends` lists, package.module[:Object] or file.py[:Object].",
             ),
             click.option(
                 "--profile",
                 default="gate",
                 show_default=True,
-                help=f"How small a departure is caught: {', '.join(PROFILES)}.",
+                help=f"The strength, from weakest to strongest: {', '.join(PROFILES)}.",
             ),
             click.option(
                 "--alpha",
                 type=float,
                 default=ALPHA,
                 show_default=True,
-                help="The probability, at most, that a faithful backend fails this gate, or ever in this ledger.",
+                help="Upper bound on the probability that a conforming backend fails this gate, or ever this ledger.",
             ),
-            click.option("--seed", type=int, help="Repeats a run; fresh unless given, and printed."),
+            click.option(
+                "--seed", type=int, help="Seed of the run, to repeat it exactly.  [default: a fresh one, printed]"
+            ),
             click.option(
                 "--known",
                 metavar="FILE",
-                help="Known deviations: a pattern of ids a line, the reason after #.  [default: the list beside B]",
+                help="Known deviations (expected failures): one pattern of ids per line, the reason after #."
+                "  [default: the list beside B]",
             ),
             suite_option,
             workers_option,

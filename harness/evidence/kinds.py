@@ -313,7 +313,7 @@ def evidence_kind(name: str) -> Callable[[Kind], Kind]:
         members = ((text, inspect.getattr_static(cls, text)) for text in dir(cls))
         lacking = [text for text, member in members if getattr(member, "__isabstractmethod__", False)]
         if lacking or not hasattr(cls, "amounts"):
-            raise TypeError(f"{cls.__name__} is no kind of evidence: it lacks {', '.join(lacking) or 'amounts'}")
+            raise TypeError(f"{cls.__name__} is not a kind of evidence: it lacks {', '.join(lacking) or 'amounts'}")
         cls.kind = name
         KINDS[name] = cls
         return cls

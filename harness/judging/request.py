@@ -204,7 +204,7 @@ def _names(wanted: Iterable[str] | None, option: str) -> tuple[str, ...] | None:
         return choice(wanted)
     names = tuple(wanted) if isinstance(wanted, Iterable) else (wanted,)
     if not all(isinstance(name, str) for name in names):
-        raise UsageError(f"{option} = {wanted!r} are not names: a list of strings, or names separated by commas")
+        raise UsageError(f"{option} = {wanted!r} must be a list of strings, or names separated by commas")
     return names
 
 
@@ -244,13 +244,15 @@ def ask(
         UsageError: an option names what doesn't exist, or is out of range.
     """
     if not isinstance(alpha, int | float):
-        raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is no number")
+        raise UsageError(f"alpha = {alpha!r} is not a number between 0 and 1")
     if 0 < alpha < SMALLEST:
         raise UsageError(
             f"alpha = {alpha!r} is below {SMALLEST}: smaller values underflow when they are divided among findings"
         )
     if not 0 < alpha < 1:
-        raise UsageError(f"alpha = {alpha!r} is not between 0 and 1: it is the chance that a faithful backend fails")
+        raise UsageError(
+            f"alpha = {alpha!r} is not between 0 and 1: it bounds the probability that a conforming backend fails"
+        )
     if seed is not None and not (is_whole(seed) and 0 <= seed < 2**63):
         raise UsageError(f"seed = {seed!r} is not a whole number from 0 to 2**63 - 1")
     ops, dtypes = _names(ops, "ops"), _names(dtypes, "dtypes")
@@ -273,7 +275,7 @@ def ask(
             if narrowed.cases:
                 chosen[text] = narrowed
     if finding is not None and not chosen:
-        raise UsageError(f"finding '{finding}' is of none of these dtypes: {', '.join(dtypes or ())}")
+        raise UsageError(f"finding '{finding}' was not judged in these dtypes: {', '.join(dtypes or ())}")
     return Request(
         loaded,
         suite,

@@ -84,7 +84,7 @@ def check(form: str, amounts: bytes) -> None:
 def _combined(form: str, one: bytes, other: bytes, function: Callable[[int, int], int]) -> bytes:
     mine, theirs = unpack(one), unpack(other)
     if mine.keys() != theirs.keys():
-        raise ValueError("they are of different kinds")
+        raise ValueError("they differ in kind")
     both = pack({name: _each(value, theirs[name], function) for name, value in mine.items()})
     if (_known_form if len(form) <= REMEMBERED else _object)(form).get("type") in KINDS:
         join(form, both)
@@ -97,7 +97,7 @@ def _each(one: Any, other: Any, function: Callable[[int, int], int]) -> Any:
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         return [_each(mine, theirs, function) for mine, theirs in zip(one, other, strict=True)]
     if isinstance(one, int | list) or isinstance(other, int | list):
-        raise ValueError("they are of different sizes, or no whole numbers")
+        raise ValueError("they differ in size, or are not whole numbers")
     return other if one is None else one
 
 

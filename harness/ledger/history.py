@@ -95,15 +95,13 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
     if row is None and backend is not None:
         names = [row["named"] for row in ledger.db.execute("SELECT DISTINCT named FROM run ORDER BY named LIMIT 100")]
         raise UsageError(
-            f"{ledger.path}: it has no run of backend '{backend}'.{similar(backend, names)} "
+            f"{ledger.path}: no run of backend '{backend}'.{similar(backend, names)} "
             f"There are: {', '.join(names) or 'none'}"
         )
     if row is None:
         raise UsageError(f"{ledger.path}: nothing was ever judged. First: keeprate nightly --ledger {ledger.path}")
     if row["suite"] != trusted:
-        raise UsageError(
-            f"{ledger.path}: its evidence is that of suite '{row['suite']}', not of '{trusted}': see --suite"
-        )
+        raise UsageError(f"{ledger.path}: its evidence is from suite '{row['suite']}', not '{trusted}': see --suite")
     request = ask(
         row["named"], profile=row["profile"], alpha=row["alpha"], seed=row["first_seed"], known=known, suite=trusted
     )

@@ -53,7 +53,7 @@ def joined(path: Path, form: str, amounts: bytes, finding: str) -> Evidence:
     try:
         return join(form, amounts)
     except ValueError as error:
-        raise UsageError(f"{path}: what it holds of {finding} is no evidence: {error}") from None
+        raise UsageError(f"{path}: what it holds of {finding} is not evidence: {error}") from None
 
 
 def promise_row(db: Database, subject: int, finding: str, digest: str) -> int:

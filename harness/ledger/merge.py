@@ -33,7 +33,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     """
     check_writable(into)
     if into.exists():
-        raise UsageError(f"'{into}' exists already, and was left as it is")
+        raise UsageError(f"'{into}' already exists and was not changed")
     unfinished = into
     try:
         # In a folder that nobody else has or can guess, and put in its place only if nothing has come there meanwhile.
@@ -48,7 +48,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
                 target.db.execute("PRAGMA journal_mode = DELETE")  # one file, whole, until somebody writes to it
             os.link(unfinished, into)
     except FileExistsError:
-        raise UsageError(f"'{into}' exists already, and was left as it is") from None
+        raise UsageError(f"'{into}' already exists and was not changed") from None
     except OSError as error:
         raise UsageError(f"can't write '{into}': {error.strerror}") from None
     except UsageError as error:  # perhaps of the file in that folder, which nobody has heard of

@@ -55,7 +55,7 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> Databas
         raise UsageError(f"no ledger '{path}'" + ("" if found == "nothing" else f": it is a {found}"))
     start = beginning(path, len(MAGIC)) if found == "file" else b""
     if start not in (b"", MAGIC):
-        raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
+        raise UsageError(f"{path}: not a keeprate ledger. Nothing was changed")
     uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE, factory=Database)
@@ -146,7 +146,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     """
     version = _pragma(connection, "user_version")
     if _pragma(connection, "application_id") != APPLICATION or version < 1:
-        raise UsageError(f"{path}: it is not a ledger of keeprate. Nothing was changed")
+        raise UsageError(f"{path}: not a keeprate ledger. Nothing was changed")
     if version > VERSION:
         raise UsageError(
             f"{path}: schema {version} is newer than this keeprate reads ({VERSION}). Nothing was changed. "

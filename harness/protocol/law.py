@@ -35,7 +35,7 @@ class Law:
     def __post_init__(self) -> None:
         for field, value in (("catches", self.catches), ("blind_to", self.blind_to), ("rests_on", self.rests_on)):
             if isinstance(value, str):  # which is a sequence of texts as well, of one character each
-                raise TypeError(f"law {self.name}: {field} = {value!r} is one text; write a tuple of texts")
+                raise TypeError(f"law {self.name}: {field} = {value!r} is one string; write a tuple of strings")
 
     def __call__(self, sample: Any, parameter: str = "") -> Evidence:
         """What this law says of one sample; `parameter` is what follows the colon in its name."""

@@ -62,7 +62,7 @@ def _look_at(where: str, kind: str) -> None:
                 why = ": it is a folder" if path.is_dir() else f".{hint}" if hint else ""
                 raise UsageError(f"no {kind} file '{where}'{why}")
             if path.stat().st_size > LARGEST:
-                raise UsageError(f"{kind} file '{where}' is larger than {LARGEST >> 20} MiB: it is no program")
+                raise UsageError(f"{kind} file '{where}' is larger than {LARGEST >> 20} MiB: too large for a program")
         elif os.sep in where and path.is_dir():
             raise UsageError(f"{kind} '{where}' is a folder; a {kind} is a file: {path / 'file.py'}")
     except OSError as error:  # a name that is too long, or a folder that may not be entered

@@ -195,7 +195,7 @@ class Suite:
         Raises:
             UsageError: no script can show that.
         """
-        raise UsageError(f"suite {self.name} has no scripts to show a fault with")
+        raise UsageError(f"suite {self.name} has no scripts that reproduce a fault")
 
     def likely_causes(self, findings: Sequence[Any]) -> list[tuple[float, Cause]]:
         """Known faults that resemble what the findings show, most alike first, and how alike they are, from 0 to 1."""
@@ -307,7 +307,7 @@ def load_suite(name: str) -> Suite:
         found = getattr(found, "suite", found)
     if not isinstance(found, Suite):
         raise NoVerdictError(
-            f"suite {name}: {shown(found)} is no keeprate.suite.Suite; a module or file has it under the name `suite`"
+            f"suite {name}: {shown(found)} is not a keeprate.suite.Suite; a module or file must define one as `suite`"
         )
     absent = [text for text in ("name", "laws") if not hasattr(found, text)]
     if absent:

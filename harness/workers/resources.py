@@ -13,7 +13,7 @@ class Resources:
         workers: processes; None for as many as there is room for.
         executor: `local`, or `dask://HOST:PORT` of a cluster's scheduler.
         case_timeout: seconds that loading, or a case, may take; None for the usual ones.
-        memory: what a worker may hold, as in 4G; None for its share of the machine.
+        memory: memory limit per worker, as in 4G; None for its share of the machine.
     """
 
     workers: int | None = None

@@ -144,7 +144,7 @@ def _named(name: str) -> Glue:
         except ImportError as error:
             raise UsageError(f"on = '{name}': it can't be imported here, {error}") from error
     if name not in others:
-        raise UsageError(f"on = '{name}' is no framework.{similar(name, others)} There are: {', '.join(others)}")
+        raise UsageError(f"on = '{name}' is not a framework.{similar(name, others)} There are: {', '.join(others)}")
     return glue_of(importlib.import_module(installed("keeprate.backends")[name]))
 
 

@@ -134,7 +134,7 @@ def _called(fn: Function) -> Function:
         if own["causal"]:
             options[own["causal"]] = causal
         elif causal:
-            raise NotImplementedError(f"{name_of(fn)} is told nothing of a causal mask")
+            raise NotImplementedError(f"{name_of(fn)} has no parameter for a causal mask")
         if "enable_gqa" in parameters:
             options["enable_gqa"] = q.shape[1] != k.shape[1]
         return fn(q, k, v, **options)
@@ -167,7 +167,7 @@ def _backend(name: str, attention: Function, on: Any, head_dim: int | None, own:
                     delattr(backend, key)
             return backend
         tried.append(f"of {framework} it returned a {type(out).__name__}")
-    raise NoVerdictError(f"{name} took no array: {'; '.join(tried) or 'no framework is imported'}. Say on=")
+    raise NoVerdictError(f"{name} took no array: {'; '.join(tried) or 'no framework is imported'}. Give on=")
 
 
 def _stands(backend: SimpleNamespace, key: str, size: int) -> bool:

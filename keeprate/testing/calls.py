@@ -82,7 +82,7 @@ def _entering(context: Context) -> Callable[[], AbstractContextManager[Any]]:
     if isinstance(context, AbstractContextManager):
         return lambda: context
     if not callable(context):
-        raise UsageError(f"context = {shown(context)} is no context manager, nor a function that makes one")
+        raise UsageError(f"context = {shown(context)} is neither a context manager nor a function that returns one")
     return context
 
 
@@ -148,7 +148,7 @@ def _layered(factory: Callable[..., Any]) -> Called:
     try:
         layer = factory(RATE)
     except Exception as error:
-        raise UsageError(f"{name_of(factory)}({RATE}) makes no layer: it raised {briefly(error)}") from error
+        raise UsageError(f"{name_of(factory)}({RATE}) did not make a layer: it raised {briefly(error)}") from error
     if not callable(layer):
         raise UsageError(f"{name_of(factory)}({RATE}) makes {shown(layer)}, which can't be called")
     modes = callable(getattr(layer, "train", None)) and callable(getattr(layer, "eval", None))

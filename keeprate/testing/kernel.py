@@ -121,7 +121,7 @@ def _told(name: str, called: Called, contract: Contract) -> Glue:
                 f"{name} returned None, not an array; one that writes to x and returns it is like='dropout_'"
             )
         raise NoVerdictError(
-            f"{name} returned {_kind(y)}, of which nothing tells the framework: say on=, or asarray= and asnumpy="
+            f"{name} returned {_kind(y)}, which doesn't tell the framework: give on=, or asarray= and asnumpy="
         )
     needs = _device(" ".join(tried))
     hint = f"it needs {needs}, and there is none here" if needs else "say whose arrays it takes: on="

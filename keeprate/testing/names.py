@@ -28,7 +28,7 @@ def operator(like: str | Callable[..., Any] | None, fn: Callable[..., Any]) -> s
     """
     if like is not None:
         if not isinstance(like, str) and not callable(like):
-            raise UsageError(f"like = {shown(like)} is no operator's name, as 'dropout2d'")
+            raise UsageError(f"like = {shown(like)} is not the name of an operator, such as 'dropout2d'")
         text = like if isinstance(like, str) else name_of(like)
         named = _plain(text)
         if named not in CONTRACTS:
@@ -42,9 +42,7 @@ def operator(like: str | Callable[..., Any] | None, fn: Callable[..., Any]) -> s
     others = [name for name in CONTRACTS if name.strip("_") != PLAINEST and name in own]
     if others:
         meant = max(others, key=len)
-        raise UsageError(
-            f"{name_of(fn)}: is it like='{meant}' or like='{PLAINEST}'? Its name says the one, nothing else"
-        )
+        raise UsageError(f"{name_of(fn)}: is it like='{meant}' or like='{PLAINEST}'? Only its name suggests the first")
     return PLAINEST
 
 

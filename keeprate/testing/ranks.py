@@ -24,7 +24,7 @@ def of_ranks(
         if len(shape) in ranks:
             return operator(x, p, train, **options)
         if (other := _in_a_rank(shape, ranks, contract, layout)) is None:
-            raise NotImplementedError(f"it takes arrays of rank {', '.join(map(str, sorted(ranks)))} alone")
+            raise NotImplementedError(f"it takes only arrays of rank {', '.join(map(str, sorted(ranks)))}")
         return operator(x.reshape(other), p, train, **options).reshape(shape)
 
     return fitted

@@ -77,7 +77,7 @@ class OtherProcess:
             raise BackendError(f"in another process: {head['raised']}", str(head["kind"]))
         if not seen:
             self.end()
-            raise BackendError(f"in another process: {'its answer is none' if line else 'it ended'}")
+            raise BackendError(f"in another process: {'it sent a malformed reply' if line else 'it ended'}")
         return seen
 
 

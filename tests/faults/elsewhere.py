@@ -31,7 +31,7 @@ class HangsElsewhere(Elsewhere):
 
 
 class WritesElsewhere(Elsewhere):
-    says = "in another process: its answer is none"
+    says = "in another process: it sent a malformed reply"
 
     def fault(self):
         for number in range(3, 20):

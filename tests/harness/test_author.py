@@ -270,7 +270,7 @@ def test_from_nothing_to_a_verdict(keeprate, tmp_path):
     run = keeprate("gate", "--backend", str(path), "--profile", "quick", "--dtypes", "float32", "-n", "1")
     assert run.code == 0, run.out
     again = keeprate("init", str(path))
-    assert again.code == 2 and "exists already, and was left as it is" in again.err
+    assert again.code == 2 and "already exists and was not changed" in again.err
 
 
 def test_an_adapter_at_fault_is_no_verdict_on_the_framework(keeprate, tmp_path):

@@ -131,14 +131,14 @@ def test_an_unreadable_known_list_is_refused(command, tmp_path, text, words):
 
 def test_a_suite_that_is_none_says_what_it_lacks(command, backend_file):
     run = command("gate", "--backend", "mlx", "--suite", backend_file())
-    assert_refused(run, 3, "suite mine.py: <module", "is no keeprate.suite.Suite")
+    assert_refused(run, 3, "suite mine.py: <module", "is not a keeprate.suite.Suite")
 
 
 BAD_SUITES = {
     "Coin.laws = 5": "laws = 5 is not a list of laws",
     "Coin.laws = [5]": "laws = [5] is not a list of laws",
     "Coin.plan = lambda self, profile: [][3]": "its plan of 'gate' raised IndexError: list index out of range",
-    "law(promise='A.', catches='b', blind_to=(), source='c')(thrown)": "law thrown: catches = 'b' is one text",
+    "law(promise='A.', catches='b', blind_to=(), source='c')(thrown)": "law thrown: catches = 'b' is one string",
     "raise SystemExit(0)": "can't be loaded: it exits, SystemExit: 0 (coins.py, line ",
     "import sys\nsys.exit('done')": "can't be loaded: it exits, SystemExit: done (coins.py, line ",
 }
@@ -428,9 +428,9 @@ def test_an_object_is_judged_again_as_it_was():
         ({"workers": True}, "workers = True is not between 1 and"),
         ({"ops": "dropot"}, "no operator named 'dropot'"),
         ({"ops": ""}, "ops names no operator"),
-        ({"ops": [1]}, "ops = [1] are not names"),
-        ({"dtypes": 32}, "dtypes = 32 are not names"),
-        ({"alpha": "1e-6"}, "alpha = '1e-6' is not between 0 and 1"),
+        ({"ops": [1]}, "ops = [1] must be a list of strings"),
+        ({"dtypes": 32}, "dtypes = 32 must be a list of strings"),
+        ({"alpha": "1e-6"}, "alpha = '1e-6' is not a number between 0 and 1"),
     ],
 )
 def test_what_python_may_hand_over_is_refused_in_a_sentence(options, words):

@@ -93,9 +93,9 @@ REPORTED = [
         [f"PRAGMA user_version = {VERSION + 1}"],
         [f"schema {VERSION + 1} is newer than this keeprate reads"],
     ),
-    (["PRAGMA user_version = 0"], ["it is not a ledger of keeprate. Nothing was changed"]),
-    (["PRAGMA user_version = -1"], ["it is not a ledger of keeprate. Nothing was changed"]),
-    (["PRAGMA application_id = 7"], ["it is not a ledger of keeprate. Nothing was changed"]),
+    (["PRAGMA user_version = 0"], ["not a keeprate ledger. Nothing was changed"]),
+    (["PRAGMA user_version = -1"], ["not a keeprate ledger. Nothing was changed"]),
+    (["PRAGMA application_id = 7"], ["not a keeprate ledger. Nothing was changed"]),
     (["UPDATE run SET seeds = -5"], ["the ledger is damaged", "run"]),
     (["UPDATE run SET draws = -1"], ["the ledger is damaged", "run"]),
     (["UPDATE run SET draws = 9000000000000000000"], ["the ledger is damaged", "run"]),
@@ -107,11 +107,11 @@ REPORTED = [
     (["UPDATE run SET alpha = 2"], ["the ledger is damaged", "run"]),
     (["UPDATE look SET promise = 999 WHERE id = 1"], ["the ledger is damaged", "a row of look belongs to no promise"]),
     (["UPDATE look SET total = NULL"], ["the ledger is damaged", "look"]),
-    (["UPDATE look SET total = x'00'"], ["is no evidence", "cut off"]),
-    (["UPDATE form SET text = '{}' || id"], ["is no evidence"]),
+    (["UPDATE look SET total = x'00'"], ["is not evidence", "cut off"]),
+    (["UPDATE form SET text = '{}' || id"], ["is not evidence"]),
     (["UPDATE subject SET offer = '{\"name\": 7}'"], ["the record of what a backend offers can't be read"]),
     (["UPDATE subject SET offer = '[]'"], ["the record of what a backend offers can't be read"]),
-    (["UPDATE subject SET suite = './evil.py'"], ["its evidence is that of suite './evil.py', not of", "--suite"]),
+    (["UPDATE subject SET suite = './evil.py'"], ["its evidence is from suite './evil.py', not '", "--suite"]),
     (["DELETE FROM recent", "DELETE FROM run"], ["nothing was ever judged"]),
 ]
 
@@ -131,7 +131,7 @@ def test_a_ledger_that_is_none_is_refused(command, bad, tmp_path, statements, wo
 )
 def test_counts_that_can_not_be_are_refused(command, bad, tmp_path, counts):
     path = bad("UPDATE look SET total = ?", parameters=(pack({"counts": counts}),))
-    assert_refused(command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out"), "is no evidence")
+    assert_refused(command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out"), "is not evidence")
 
 
 STRANGE = [
@@ -207,8 +207,8 @@ def test_a_database_of_someone_else_is_not_written_to(command, tmp_path, coin, c
     db.close()
     before = path.read_bytes()
     gate = ["--backend", f"{coins}:Fair", "--suite", coin, "--profile", "quick", "--ledger", path]
-    assert_refused(command("gate", *gate), "it is not a ledger of keeprate. Nothing was changed")
-    assert_refused(command("nightly", *gate), "it is not a ledger of keeprate. Nothing was changed")
+    assert_refused(command("gate", *gate), "not a keeprate ledger. Nothing was changed")
+    assert_refused(command("nightly", *gate), "not a keeprate ledger. Nothing was changed")
     assert path.read_bytes() == before
 
 

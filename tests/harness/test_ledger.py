@@ -574,7 +574,7 @@ def test_a_report_is_of_the_backend_that_was_asked_for(keeprate, tmp_path, verdi
         assert [other["name"] for other in told["ledger"]["others"]] == [{"penny": "coin", "coin": "penny"}[name]]
     run = keeprate(*report, "--backend", "pen")
     assert run.code == 2
-    assert "n.db: it has no run of backend 'pen'." in " ".join(run.err.split())
+    assert "n.db: no run of backend 'pen'." in " ".join(run.err.split())
 
 
 def test_ctrl_c_keeps_what_was_drawn_and_concludes(tmp_path):
