@@ -97,7 +97,7 @@ def test_known_evidence_that_sums_up_to_none_is_refused():
 
 @pytest.mark.parametrize("data", [None, [], {}, {"type": 7}, {"type": "nothing"}, {"type": ["check"]}])
 def test_what_is_of_no_kind_is_refused(data):
-    with pytest.raises(ValueError, match="not a kind of evidence"):
+    with pytest.raises(ValueError, match="no kind of evidence is called"):
         of_json(data)
 
 
