@@ -42,7 +42,7 @@ def test_two_of_a_kind_less_one_of_them_is_the_other(evidence):
 def test_no_more_can_be_taken_away_than_there_is():
     with pytest.raises(ValueError, match="counts what the total does not"):
         less(FORM, AMOUNTS, split(Tally(("kept", "dropped"), (8, 0), (0.7, 0.3)))[1])
-    with pytest.raises(ValueError, match="different kinds"):
+    with pytest.raises(ValueError, match="differ in kind"):
         less(FORM, AMOUNTS, split(passed(1))[1])
 
 

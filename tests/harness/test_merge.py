@@ -146,7 +146,7 @@ def test_of_two_that_merge_into_one_ledger_the_first_wins(night, tmp_path):
     for thread in threads:
         thread.join()
     (first,), (why,) = ended, refused
-    assert "exists already" in why
+    assert "already exists" in why
     assert thrown(into) == thrown(first)
     assert {path.name for path in tmp_path.iterdir()} == {"a.db", "b.db", "c.db"}
 
@@ -197,7 +197,7 @@ def test_a_shared_run_that_neither_keeps_apart_is_refused(night, copied, tmp_pat
 
 def test_a_ledger_that_is_there_is_left_as_it_is(night, tmp_path):
     a, b = night("a.db", 5, 6), night("b.db", 7, 8)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         merge([a], b)
     assert thrown(b) == ({"1": [7, 8]}, 1)
 
