@@ -104,7 +104,7 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:
             for sample in suite.sample(job.case, backend, job.case.seed(job.seed, job.role)):
-                if decided(evidence, job):  # asked when there is more to look at: most cases are one sample
+                if settled(evidence, job):  # asked when there is more to look at: most cases are one sample
                     break
                 for text, law, parameter in looks:
                     try:
@@ -131,6 +131,12 @@ def picture(suite: Suite, backend: Any, job: Job) -> Picture | None:
             return suite.picture(job.case, backend, job.case.seed(job.seed, job.role))
         except (BackendError, NotOffered, Unreadable):
             return None
+
+
+def settled(evidence: Mapping[str, Evidence], job: Job) -> bool:
+    """True once no draw can tell more: what draws decide is broken, or what is exact and leaves nothing to draw for."""
+    drawn = {text: item for text, item in evidence.items() if not item.is_exact}
+    return decided(drawn or evidence, job)
 
 
 def decided(evidence: Mapping[str, Evidence], job: Job) -> bool:

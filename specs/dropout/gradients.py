@@ -129,10 +129,10 @@ class _Setting:
         zero = np.zeros_like(kept)
         return Outcomes(kept, dropped, *bounds(kept, zero, self.dtype), *bounds(dropped, zero, self.dtype))
 
-    def read(self, y: Floats, g: Floats, at: Any = ...) -> Mask:
-        """Which elements are kept: off the output where it tells; where it doesn't (zeros, NaN), off the gradient."""
+    def read(self, y: Floats, g: Floats, at: Any = ..., kept: Mask | None = None) -> Mask:
+        """Which elements are kept: off the output (or `kept`, what it says), off the gradient at zeros and NaN."""
         outputs = self.outputs(at)
-        kept = outputs.is_kept(y)
+        kept = outputs.is_kept(y) if kept is None else kept
         unclear = kept & outputs.is_dropped(y)
         slope, none = (slope[at] for slope in self.slopes)
         return np.where(unclear, np.abs(g - slope) < np.abs(g - none), kept)
@@ -163,6 +163,7 @@ class _Passes:
         self._caller, self._contract, self._p = caller, caller.contract, case.parameters["p"]
         settle = _again if prod(case.shape) <= HELD else _setting
         special = not caller.context.fused
+        self._off_gradients = special and not self._contract.by_channel  # the mask where the input is 0
         self._setting = setting = settle(self._contract, caller.dtype, self._p, case.shape, case.strides, special)
         self._x, self._ct = setting.x, setting.ct
         self._shape = caller.to_layout(self._x).shape
@@ -263,30 +264,33 @@ class _Passes:
         if seen is None:
             outcomes = compare(y, self._x, self._setting.outputs())
             return _Pass(None, outcomes, compare(g, self._ct, self._setting.gradients()), made[2])
+        if seen[2].broken and self._off_gradients:  # which tell nothing where they are wrong
+            return _Pass(None, *seen[1:], made[2])
         bits = PackedMasks.of(seen[0][None])
         return _Pass(bits, *seen[1:], made[2], self._repeats.look(bits, 0))
 
     def _replayed(self, y: Floats, g: Floats, told: Seen | None) -> Seen | None:
         """What PyTorch's own output and gradient for this very mask say of a pass; None where no mask can be read."""
         setting = self._setting
-        if told is not None:
-            mask = told[0]
-        elif self._contract.by_channel:
-            mask = self._front.is_kept(y[_fronts(self._contract, y.ndim)])
-        else:
-            mask = setting.read(y, g)
+        mask = told[0] if told is not None else self._read(y, g)
+        if mask is None:
+            return None
         expected, slope = reference.replay(self._contract, setting.dtype, self._p, self._x, mask, self._ct)
         assert slope is not None
         outcomes = gradient = self._right
         if not same(y, expected).all():
-            outputs = setting.outputs()
-            if compare(y, self._x, outputs).broken:
-                return None
-            outcomes = compare(y, self._x, outputs.select(self._whole(mask)))
+            outcomes = compare(y, self._x, setting.outputs().select(self._whole(mask)))
         if not same(g, slope).all():
             low, high = bounds(slope, np.zeros_like(slope), setting.dtype)
             gradient = compare(g, self._ct, Outcomes(slope, slope, low, high, low, high))
         return mask, outcomes, gradient
+
+    def _read(self, y: Floats, g: Floats) -> Mask | None:
+        """The mask that an output shows, by the nearer outcome where a value is off; None if that can't be told."""
+        if self._contract.by_channel:
+            return self._front.nearer(y[_fronts(self._contract, y.ndim)])
+        kept = self._setting.outputs().nearer(y)
+        return None if kept is None else self._setting.read(y, g, kept=kept)
 
     def sample(self, passes: Sequence[_Pass]) -> Gradients:
         """Passes whose masks were read, or one that has none, as a sample."""
@@ -301,7 +305,7 @@ class _Passes:
             repeats=_sum(one.repeats for one in passes) if bits else None,
             values=self._setting.values,
             by_value=self._counts(bits) if bits and self._by_value else None,
-            unreadable="" if bits else "no mask could be read: outcomes is broken here",
+            unreadable="" if bits else f"no mask could be read: {_first_broken(passes)} is broken here",
         )
 
     def _counts(self, bits: PackedMasks) -> tuple[Counts, Counts]:
@@ -328,6 +332,10 @@ class _Passes:
 
     def _in_layout(self, x: Array) -> Array:
         return np.array(self._caller.to_layout(x), order="C")
+
+
+def _first_broken(passes: Sequence[_Pass]) -> str:
+    return "outcomes" if any(one.outcomes.broken for one in passes) else "gradient"
 
 
 def _sum(checks: Iterable[Check]) -> Check:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from keeprate.specs.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
+NEAR = 1 / 64  # of the way from dropped to kept: less than what a narrow dtype rounds to, and nothing else is so near
+SHORT = 64  # elements of which it may be that none is dropped
 NEVER = 1e-20  # a probability that needs no share of the error budget
 
 
@@ -40,6 +42,30 @@ class Outcomes:
     def is_dropped(self, y: Floats) -> Mask:
         """Where `y` is the dropped outcome, to rounding."""
         return ((y >= self.dropped_low) & (y <= self.dropped_high)) | (np.isnan(y) & np.isnan(self.dropped))
+
+    def nearer(self, y: Floats) -> Mask | None:
+        """Which elements are kept, by the nearer outcome where one is off, as by a wrong scale; None if none can tell.
+
+        What is neither outcome must lie near one, or all of it the same part of the way from dropped to kept, where
+        nothing else is kept.
+        """
+        is_kept, is_dropped = self.is_kept(y), self.is_dropped(y)
+        off = ~(is_kept | is_dropped)
+        one, none = (np.broadcast_to(value, y.shape)[off] for value in (self.kept, self.dropped))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            way = (y[off] - none) / (one - none)
+        near = np.abs(way - 1) <= NEAR
+        left = ~(near | ((np.abs(way) <= NEAR) & (none != 0)))  # what is not quite 0 is not dropped
+        if left.any():
+            middle = np.median(way[left])
+            alike = np.abs(way[left] - middle) <= NEAR * np.abs(middle)
+            right = near.any() or (is_kept & ~is_dropped & np.isfinite(self.kept)).any()  # kept, and not a way off
+            none_seen = not is_dropped.any() and (y.size > SHORT or (none != 0).any() or np.abs(middle) <= NEAR)
+            if right or none_seen or not alike.all():
+                return None
+        kept = np.array(is_kept)  # an array of no axes too
+        kept[off] = near | left
+        return kept
 
     def select(self, mask: Mask) -> Outcomes:
         """The outcomes when the mask is known: both are the one that `mask` (of the input's shape) chooses."""

@@ -233,19 +233,25 @@ class _Input:
         self._kept, self._dropped = kept[self._which], dropped[0] if one else dropped[self._which]
 
     def _within_bounds(self, y: npt.NDArray[Any]) -> tuple[Mask | None, Check]:
-        """The same by comparing with what rounding allows, block by block: in float64 an array is large."""
+        """The same by comparing with what rounding allows, block by block: in float64 an array is large.
+
+        Where a value is off, the nearer outcome tells the mask all the same; it is None if that can't be told.
+        """
         flat, which = y.reshape(-1), self._which.reshape(-1)
         x = self._caller.to_layout(self._x).reshape(-1)
         kept = np.empty(flat.shape, dtype=bool)
-        check = Check(0, 0)
+        check, told_apart = Check(0, 0), True
         for start in range(0, flat.size, BLOCK):
             part = slice(start, start + BLOCK)
             allowed = self._table.take(which[part])
             values = flat[part].astype(np.float64)
             place = partial(self._place, start)
-            check += compare(values, x[part], allowed, place=place)
-            kept[part] = allowed.is_kept(values)
-        return (None if check.broken else kept.reshape(y.shape)), check
+            one = compare(values, x[part], allowed, place=place)
+            mask = allowed.nearer(values) if one.broken else allowed.is_kept(values)
+            told_apart &= mask is not None
+            kept[part] = mask if mask is not None else False
+            check += one
+        return (kept.reshape(y.shape) if told_apart else None), check
 
     def _place(self, start: int, at: tuple[int, ...]) -> tuple[int, ...]:
         """The index, channels first, of element `at` of the block that begins at `start` in the backend's layout."""

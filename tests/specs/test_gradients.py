@@ -132,7 +132,7 @@ def test_a_gradient_with_another_mask_is_wrong_wherever_the_masks_differ(op, dty
 
 
 @pytest.mark.parametrize("op", ["dropout", "dropout2d"])
-def test_an_output_that_is_no_outcome_in_a_later_pass_ends_its_sample(op, fresh_seed):
+def test_an_output_of_another_scale_in_a_later_pass_ends_its_sample_and_is_read(op, fresh_seed):
     class Halved(plain.Plain):
         number = 0
 
@@ -141,11 +141,35 @@ def test_an_output_that_is_no_outcome_in_a_later_pass_ends_its_sample(op, fresh_
             self.number += 1
             return (values / 2 if self.number == 4 else values), noise
 
-    before, wrong, after = sampled(case(op), Halved(), fresh_seed)
-    assert [before.mask.calls, after.mask.calls] == [3, PASSES - 4]
-    assert not before.outcomes.broken
+    first, after = sampled(case(op), Halved(), fresh_seed)
+    assert [first.mask.calls, after.mask.calls] == [4, PASSES - 4]
+    assert first.outcomes.broken and not first.gradient.broken
     assert not after.outcomes.broken
-    assert wrong.outcomes.broken
+
+
+def test_where_a_gradient_is_wrong_no_mask_is_read_off_it(fresh_seed):
+    class Ones(plain.Plain):
+        def vjp(self, fn, x, ct):
+            y, g = super().vjp(fn, x, ct)
+            return y, self.asarray(np.ones_like(self.asnumpy(g)), "float32")
+
+    samples = sampled(case("dropout"), Ones(), fresh_seed)
+    assert all(sample.gradient.broken and not sample.outcomes.broken for sample in samples)
+    assert {sample.unreadable for sample in samples} == {"no mask could be read: gradient is broken here"}
+
+
+def test_an_output_that_is_no_outcome_in_a_later_pass_ends_its_sample(fresh_seed):
+    class Shifted(plain.Plain):
+        number = 0
+
+        def scaled(self, x, mask, p):
+            values, noise = super().scaled(x, mask, p)
+            self.number += 1
+            return (values + 1 if self.number == 4 else values), noise
+
+    before, wrong, after = sampled(case("dropout"), Shifted(), fresh_seed)
+    assert [before.mask.calls, after.mask.calls] == [3, PASSES - 4]
+    assert [before.outcomes.broken, wrong.outcomes.broken, after.outcomes.broken] == [False, True, False]
     assert wrong.bits is None
 
 

@@ -1,6 +1,7 @@
 """Reading masks off outputs: what is right is read, what is wrong is counted, with the place of the first."""
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,15 +9,18 @@ import pytest
 from keeprate.harness.errors import BackendError, NotOffered
 from keeprate.harness.evidence.moments import UNIT
 from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.lookup import find
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.gradients import gradients
 from keeprate.specs.dropout.inputs import indices, probes
 from keeprate.specs.dropout.laws.moments import moments
 from keeprate.specs.dropout.sample import SPARED, Masks, masks
+from keeprate.specs.dropout.streams import mixed
 from keeprate.specs.dropout.suite import suite
 from keeprate.specs.dropout.sums import Summing
 
+MUTANTS = Path(__file__).parents[1] / "mutants"
 FINDING = "{op}/moments:mean/float32/-/-/eager"
 
 
@@ -69,6 +73,32 @@ def test_every_dtype_is_read_exactly(dtype):
     read = list(masks(asked, backend(operator), 1))
     assert sum(one.mask.draws for one in read) == 4096
     assert all(one.outcomes.exact == one.outcomes.checked for one in read)
+
+
+@pytest.mark.parametrize("scale", [(1 + 2e-7) / 0.7, 1.0, 1 / 0.3, 0.001, 1 / 0.49], ids=str)
+def test_a_wrong_scale_is_reported_and_the_mask_is_read_all_the_same(scale, fresh_seed):
+    drawn = []
+
+    def operator(x, random):
+        drawn.append(random.random(x.shape) < 0.7)
+        return x * np.where(drawn[-1], np.float32(scale * (1 + 1e-6)), np.float32(0))
+
+    samples = list(masks(case(), backend(operator), fresh_seed))
+    read = np.concatenate([sample.mask.unpack() for sample in samples])
+    assert np.array_equal(read, np.reshape(drawn, (len(drawn), -1)))
+    assert all(sample.outcomes.broken for sample in samples)
+
+
+@pytest.mark.parametrize(
+    "small",
+    [lambda x, random: x * np.float32(1e-3), lambda x, random: x * random.random(x.shape).astype(np.float32)],
+    ids=["dropped to a thousandth", "some of each"],
+)
+def test_what_cannot_be_told_apart_is_unreadable(small, fresh_seed):
+    def operator(x, random):
+        return np.where(random.random(x.shape) < 0.7, x / np.float32(0.7), small(x, random))
+
+    assert all(sample.bits is None and sample.outcomes.broken for sample in collected(backend(operator)))
 
 
 def test_another_rounding_is_read_as_well_and_counted_as_inexact():
@@ -340,9 +370,10 @@ def test_a_gradient_with_another_mask_or_scale_is_broken():
 def test_a_mask_read_off_the_output_shows_where_the_input_is_zero():
     def from_output(fn, x, ct):
         y, _ = faithful(fn, x, ct)
-        return y, np.where(y != 0, ct / np.float32(0.7), 0).astype(np.float32)
+        return y, np.where((y != 0) & ~np.isnan(y), ct / np.float32(0.7), 0).astype(np.float32)
 
     (one,) = passes(from_output)
+    assert not one.gradient.broken
     kept, _ = one.by_value
     zeros = [place for place, value in enumerate(one.values) if value == 0]
     assert kept[zeros].sum() == 0
@@ -350,3 +381,12 @@ def test_a_mask_read_off_the_output_shows_where_the_input_is_zero():
 
 def test_contracts_cover_the_eight_operators():
     assert len([contract for contract in CONTRACTS.values() if not contract.optional]) == 8
+
+
+def test_of_two_operators_that_are_called_by_turns_the_faulty_one_is_accused_alone(fresh_seed):
+    mutant = find(f"{MUTANTS / 'scale.py'}:NotScaled", group="", kind="backend")
+    for op, accused in (("alpha_dropout", False), ("dropout", True)):
+        finding = f"{op}/streams:op/-/-/-/eager"
+        where = Case(op, "float32", {"p": 0.9}, (64, 64), "eager", "mixed", 4 * 4096, None, (finding,))
+        (one,) = mixed(where, mutant, fresh_seed)
+        assert one.outcomes.broken is accused

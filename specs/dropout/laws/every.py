@@ -5,7 +5,7 @@ from dataclasses import replace
 from keeprate.specs.dropout.laws import modes, moments, one_mask, outcomes, streams
 from keeprate.specs.masks.every import LAWS as OF_MASKS
 
-READABLE = ("outcomes", "constancy", "purity")  # where one of these is broken, there are no masks to look at
+READABLE = ("outcomes", "constancy", "purity", "gradient")  # where one is broken, there may be no mask
 LAWS = (
     outcomes.outcomes,
     one_mask.constancy,
