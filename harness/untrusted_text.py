@@ -33,6 +33,15 @@ def _printable(text: str) -> str:
     )
 
 
+def printable(value: Any) -> Any:
+    """JSON values that anyone may have written, with the same escapes in every text, keys included."""
+    if isinstance(value, str):
+        return _printable(value)
+    if isinstance(value, dict):
+        return {_printable(key): printable(item) for key, item in value.items()}
+    return [printable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def for_terminal(text: str) -> str:
     """Lines that a terminal shows and doesn't obey, nor GitHub Actions, which reads commands from what is printed."""
     return _COMMAND.sub(r"\1\\", _printable(text))

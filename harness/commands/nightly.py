@@ -28,6 +28,7 @@ from keeprate.harness.ledger.nightly import Drawn, draw
 from keeprate.harness.ledger.schema import MAGIC
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.untrusted_text import printable
 from keeprate.harness.workers.machine import described
 
 PAGES = ("index.html", "report.md", "report.json")
@@ -108,7 +109,7 @@ def _told(night: Drawn, book: Ledger, *of_whom: Any) -> tuple[dict[str, Any], Us
     failure = night.failure
     if failure is None:
         try:
-            return tell(book, *of_whom), None
+            return printable(tell(book, *of_whom)), None
         except UsageError as error:
             failure = error
     return night.standing.verdict.public(), failure
@@ -181,7 +182,9 @@ def report(
     _check_apart(ledger, out, {})
     document = _read(ledger, suite, known, backend) if ledger is not None else read_verdict(json_path or Path())
     said = pages.write(document, _read(against, suite, known, None) if against is not None else None)
-    click.echo(said)
+    if ledger is not None and known is None and backend is None and document["verdict"] == "broken":
+        said += "; without a list of known deviations: --backend B takes the one beside B, --known FILE any other"
+    click.echo(filled(said))
 
 
 def _check_apart(ledger: Path | None, out: Path, inputs: Mapping[str, Path]) -> None:
@@ -195,7 +198,8 @@ def _read(path: Path, suite: str, known: str | None, backend: str | None) -> dic
     if kind(path) == "file" and beginning(path, len(MAGIC)) != MAGIC:
         return read_verdict(path)
     with Ledger(path) as book:
-        return tell(book, suite, known, backend)
+        told: dict[str, Any] = printable(tell(book, suite, known, backend))
+        return told
 
 
 class _Pages:

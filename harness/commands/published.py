@@ -7,15 +7,17 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
+from keeprate.harness.commands.recomputed import recomputed
 from keeprate.harness.errors import UsageError
 from keeprate.harness.files import read
+from keeprate.harness.untrusted_text import printable
 
 SCHEMA = Path(__file__).parents[1] / "verdict.schema.json"
 LARGEST = 64 << 20  # bytes of a file: ten times 4,000 findings
 
 
 def read_verdict(path: Path) -> dict[str, Any]:
-    """The verdict in the file at `path`, checked against the schema.
+    """The verdict in the file at `path`, checked against the schema and against itself.
 
     Raises:
         UsageError: there is none, it isn't one, or jsonschema isn't installed.
@@ -34,8 +36,10 @@ def read_verdict(path: Path) -> dict[str, Any]:
     if wrong is not None:
         told = wrong.message if len(wrong.message) < 200 else f"{wrong.message[:200]} …"
         raise UsageError(f"{path}: not a verdict of keeprate, at {wrong.json_path}: {told}")
-    assert isinstance(data, dict)
-    return data
+    try:
+        return recomputed(printable(data))
+    except ValueError as error:
+        raise UsageError(f"{path}: not a verdict of keeprate: {error}") from None
 
 
 def _refuse(constant: str) -> NoReturn:

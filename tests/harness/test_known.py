@@ -39,6 +39,12 @@ def test_a_pattern_matches_whole_ids_and_the_first_reason_counts(tmp_path):
     assert known.reason("x" + BENT.replace("fair", "foul")) is None
 
 
+def test_what_a_terminal_obeys_is_escaped_in_a_list(tmp_path):
+    path = tmp_path / "known.txt"
+    path.write_text("toss/\x1b[2J*  # bent \x1b]0;evil\x07 \u202e\n", encoding="utf-8")
+    assert read_known(path).lines == (Deviation(r"toss/\x1b[2J*", r"bent \x1b]0;evil\x07 \u202e"),)
+
+
 def test_case_matters_in_a_pattern():
     assert Known((Deviation("TOSS/*", "loud"),)).reason(BENT) is None
 
