@@ -104,7 +104,10 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
         warnings.simplefilter("ignore")  # what a backend warns of is for its own users
         try:
             for sample in suite.sample(job.case, backend, job.case.seed(job.seed, job.role)):
-                if settled(evidence, job):  # asked when there is more to look at: most cases are one sample
+                if first := settled(evidence, job):  # asked when there is more to look at: most cases are one sample
+                    for text in _unseen(evidence):
+                        unreadable[text] = f"{ids[first].law} is broken here, and ended the case before this was seen"
+                        del evidence[text]
                     break
                 for text, law, parameter in looks:
                     try:
@@ -133,16 +136,25 @@ def picture(suite: Suite, backend: Any, job: Job) -> Picture | None:
             return None
 
 
-def settled(evidence: Mapping[str, Evidence], job: Job) -> bool:
-    """True once no draw can tell more: what draws decide is broken, or what is exact and leaves nothing to draw for."""
+def settled(evidence: Mapping[str, Evidence], job: Job) -> str:
+    """The first finding that is broken where no draw can tell more, if any: draws decide it, or there is none to."""
     drawn = {text: item for text, item in evidence.items() if not item.is_exact}
     return decided(drawn or evidence, job)
 
 
-def decided(evidence: Mapping[str, Evidence], job: Job) -> bool:
-    """True once a finding is broken for good: e-values are valid whenever one looks."""
+def decided(evidence: Mapping[str, Evidence], job: Job) -> str:
+    """The first finding that is broken for good, if any: e-values are valid whenever one looks."""
     thresholds = job.thresholds
-    return any(
-        item.reaches(math.inf if (threshold := thresholds[text]) is None else threshold)
-        for text, item in evidence.items()
+    return next(
+        (
+            text
+            for text, item in evidence.items()
+            if item.reaches(math.inf if (threshold := thresholds[text]) is None else threshold)
+        ),
+        "",
     )
+
+
+def _unseen(evidence: Mapping[str, Evidence]) -> list[str]:
+    """Exact findings of which nothing was compared so far: to the end of a case, that would break them."""
+    return [text for text, item in evidence.items() if item.is_exact and not item.n]

@@ -18,8 +18,9 @@ from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case, FindingId
 from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, run
+from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.lookup import find
-from keeprate.harness.protocol.suite import PROFILES, groups, load_suite
+from keeprate.harness.protocol.suite import PROFILES, Suite, groups, load_suite
 from keeprate.harness.workers.pool import InProcess
 from keeprate.harness.workers.resources import Resources
 
@@ -84,6 +85,27 @@ def test_a_coin_on_its_edge_is_one_fault_and_not_two(judged):
     status = {finding.id: finding.status for finding in verdict if finding.op == "toss"}
     assert status.pop("toss/lands/float32/-/-/eager") == "broken"
     assert set(status.values()) == {"unreadable"}
+
+
+@pytest.mark.parametrize(("samples", "unseen"), [(2, "unreadable"), (1, "evidence")])
+def test_what_would_have_been_seen_later_is_not_judged_where_another_law_ends_the_case(samples, unseen):
+    """One that compares nothing in all of a case is broken; here the case went no further."""
+    words = {"promise": "Well.", "catches": ("a fault",), "blind_to": ("others",), "source": "a coin"}
+
+    class Two(Suite):
+        name = "two"
+        laws = (Law("first", function=failed, **words), Law("later", function=lambda number: Check(0, 0), **words))
+
+        def sample(self, case, backend, seed):
+            yield from range(1, samples + 1)
+
+    ids = tuple(f"toss/{law.name}/float32/-/-/eager" for law in Two.laws)
+    case = Case("toss", "float32", {}, (), "eager", "throws", samples, samples, ids)
+    result = run(Two(), None, Job("backend", case, 0, dict.fromkeys(ids)))
+    assert ids[0] in result.evidence
+    assert ids[1] in getattr(result, unseen)
+    if unseen == "unreadable":
+        assert result.unreadable[ids[1]].startswith("first is broken here")
 
 
 def test_what_no_law_explains_is_an_error(keeprate, real_pytest, coin, coins):
