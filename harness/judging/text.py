@@ -29,20 +29,28 @@ SHOWN = 3  # failures printed in full; the others are counted
 TOGETHER = "all together"  # stands for an operator where a finding is over all
 
 
-def verdict_text(verdict: Decision, *, failures: bool = True) -> str:
-    """The verdict without colour, 80 columns wide; with its failures, unless they were printed before."""
+def verdict_text(verdict: Decision, *, failures: bool = True, listing: str = "") -> str:
+    """The verdict without colour, 80 columns wide; with its failures, unless they were printed before.
+
+    Args:
+        listing: the line of Python that lists all failures, for whoever has no hold of the verdict.
+    """
     out = io.StringIO()
-    show(verdict, Console(file=out, width=WIDTH, color_system=None, emoji=False), failures=failures)
+    show(verdict, Console(file=out, width=WIDTH, color_system=None, emoji=False), failures=failures, listing=listing)
     return for_terminal(out.getvalue())
 
 
-def show(verdict: Decision, console: Console, *, failures: bool = True, above: Iterable[str] = ()) -> None:
+def show(
+    verdict: Decision, console: Console, *, failures: bool = True, above: Iterable[str] = (), listing: str = ""
+) -> None:
     """Prints the verdict on `console`, failures first, so that the last lines are the verdict.
 
     Args:
         above: lines that stand between the failures and the table.
+        listing: as in `verdict_text`.
     """
-    told = failure_texts(verdict) if failures else (f"{cause_text(one, verdict)}\n" for one in verdict.causes[:SHOWN])
+    causes = (f"{cause_text(one, verdict)}\n" for one in verdict.causes[:SHOWN])
+    told = failure_texts(verdict, listing) if failures else causes
     for text in told:
         console.print(escape(text), highlight=False, soft_wrap=True)
     for line in (*_causes(verdict), *above):
@@ -55,7 +63,7 @@ def show(verdict: Decision, console: Console, *, failures: bool = True, above: I
     console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
 
 
-def failure_texts(verdict: Decision) -> Iterator[str]:
+def failure_texts(verdict: Decision, listing: str = "") -> Iterator[str]:
     """A text for each of the first causes, for each of the first laws that failed without one, and one for the rest.
 
     What no cause explains comes first, where it is by far the most.
@@ -78,6 +86,9 @@ def failure_texts(verdict: Decision) -> Iterator[str]:
     left = sum(len(group) for _, group in families)
     told = left <= min(shown, len(families))
     if not told and all(finding.passes == 1 for finding in verdict.failing):  # for nights there is a report in any case
+        if listing:
+            yield filled(f"To see all {len(verdict.failing):,}:") + f"\n  {listing}\n"
+            return
         again = f"add --seed {verdict.seed} --json verdict.json to the gate"
         how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
         words = filled(f"To see all {len(verdict.failing):,}, {how}, then")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import secrets
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,11 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
-from keeprate.testing.dropout import apart, text_of
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.testing.asking import RATE, Told, apart, dtype_names, number_of, settle
 from keeprate.testing.names import name_of
 
-RATE = 0.5
 OPTIONAL = ("vjp", "compile", "vmap", "checkpoint")
 NAMES = {  # of parameters, as libraries have them
     "p": ("p", "dropout_p", "dropout", "dropout_rate", "dropout_prob"),
@@ -61,37 +59,26 @@ def assert_attention_dropout(
         NoVerdictError: fn couldn't be judged at all: its first call raised, or gave back no such array.
     """
     __tracebackhide__ = True
-    from keeprate.harness.judging.gate import answer
-    from keeprate.harness.judging.known import Known
-    from keeprate.harness.judging.request import ask
-    from keeprate.harness.workers.pool import InProcess
 
-    if layout not in ("bhsd", "bshd"):
-        raise UsageError(f"layout = {layout!r} is neither 'bhsd' nor 'bshd'")
-    if seed is not None and not callable(seed) and repeat is not None:
-        raise UsageError(f"seed = {seed!r} and repeat = {repeat!r}: both are the number that repeats a run")
-    number = repeat if callable(seed) or seed is None else seed
-    number = secrets.randbits(31) if number is None else number
-    try:
-        request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", dtypes=_names(dtypes))
+    def judge() -> Told:
+        from keeprate.harness.judging.gate import answer
+        from keeprate.harness.judging.known import Known
+        from keeprate.harness.judging.request import ask
+        from keeprate.harness.workers.pool import InProcess
+
+        if layout not in ("bhsd", "bshd"):
+            raise UsageError(f"layout = {layout!r} is neither 'bhsd' nor 'bshd'")
+        number, names = number_of(seed, repeat), dtype_names(dtypes)
+        request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", dtypes=names)
         attention = _attention(fn, layout, causal=causal, grouped=grouped)
+        own = {"vjp": vjp, "seed": seed if callable(seed) else None}
         with apart():
-            backend = _backend(
-                name_of(fn), attention, on, head_dim, {"vjp": vjp, "seed": seed if callable(seed) else None}
-            )
+            backend = _backend(name_of(fn), attention, on, head_dim, own)
             again = f"assert_attention_dropout({name_of(fn)}, seed={request.seed}, …)"
             request = replace(request, known=Known(getattr(backend, "deviations", ())), again=again)
-            verdict = answer(request, InProcess(backend, request.suite, request.names))
-    except KeeprateError as error:
-        raise type(error)(str(error)) from error.__cause__
-    if verdict.verdict == "none":
-        raise NoVerdictError(text_of(verdict, ()))
-    if not verdict.conforms:
-        raise AssertionError(text_of(verdict, ()))
+            return Told(answer(request, InProcess(backend, request.suite, request.names)))
 
-
-def _names(dtypes: Iterable[str]) -> list[str]:
-    return [str(one).rpartition(".")[2] for one in ([dtypes] if isinstance(dtypes, str) else dtypes)]
+    settle(judge)
 
 
 def _attention(fn: Function, layout: str, *, causal: bool, grouped: bool) -> Function:

@@ -13,9 +13,9 @@ from typing import Any
 
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.untrusted_text import briefly, shown
+from keeprate.testing.asking import RATE
 from keeprate.testing.names import name_of
 
-RATE = 0.5
 # Third parameters that a mode isn't to be given for.
 NO_MODE = (
     "seed",

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.testing.asking import Told, apart, dtype_names, number_of, settle
 from keeprate.testing.names import name_of
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
@@ -77,14 +76,7 @@ def assert_dropout(fn: Function, like: str | Function | None = None, **options: 
         NoVerdictError: fn couldn't be judged at all: its first call raised, or gave back no such array.
     """
     __tracebackhide__ = True
-    try:
-        verdict, notes = _judged(fn, like, options)
-    except KeeprateError as error:
-        raise type(error)(str(error)) from error.__cause__
-    if verdict.verdict == "none":
-        raise NoVerdictError(text_of(verdict, notes))
-    if not verdict.conforms:
-        raise AssertionError(text_of(verdict, notes))
+    settle(lambda: _judged(fn, like, options))
 
 
 def score(fn: Function, like: str | Function | None = None, **options: Unpack[Options]) -> dict[str, Any]:
@@ -103,11 +95,12 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         UsageError: an option names what doesn't exist, or fn can't be called so.
     """
     try:
-        verdict, notes = _judged(fn, like, options)
+        told = _judged(fn, like, options)
     except NoVerdictError as error:
         empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "known", "not_offered")}
         nothing: dict[str, Any] = {"failing": [], "detectable": None, "causes": [], "text": str(error)}
         return {"verdict": "none", "sentence": str(error), **empty, **nothing}
+    verdict = told.verdict
     known = [finding.known for finding in verdict if finding.known and finding.status in ("broken", "error")]
     rates = [
         finding.effect.detectable
@@ -129,14 +122,14 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         "not_offered": dict(reasons),
         "detectable": max(rates, default=None),
         "causes": [cause.sentence for cause in verdict.causes],
-        "text": "" if verdict.conforms else text_of(verdict, notes),
+        "text": "" if verdict.conforms else told.text,
         "seed": verdict.seed,
         "profile": verdict.profile,
         "seconds": verdict.run["seconds"],
     }
 
 
-def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdict, list[str]]:
+def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> Told:
     from keeprate.harness.judging.gate import answer_in_words
     from keeprate.harness.judging.known import Known
     from keeprate.harness.protocol.lookup import similar
@@ -149,17 +142,16 @@ def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> tuple[Verdic
         if name not in Options.__annotations__:
             raise UsageError(f"assert_dropout has no option '{name}'.{similar(name, Options.__annotations__)}")
     seed = options.get("seed")
-    if seed is not None and not callable(seed) and options.get("repeat") is not None:
-        raise UsageError(f"seed = {seed!r} and repeat = {options['repeat']!r}: both are the number that repeats a run")
+    number = number_of(seed, options.get("repeat"))
     given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
     op, call = operator(like, fn), called(fn, options.get("context"))
-    request = _asked(op, options, options.get("repeat") if callable(seed) or seed is None else seed)
+    request = _asked(op, options, number)
     with apart():
         backend = backend_of(name_of(fn), call, op, options.get("on"), given, request, _ranks(options.get("ranks", ())))
-        lines = getattr(backend, "deviations", ())
-        request = replace(request, known=Known(lines), again=_again(backend.name, like, options, request.seed))
+        lines, again = getattr(backend, "deviations", ()), _again(backend.name, like, options, request.seed)
+        request = replace(request, known=Known(lines), again=f"assert_dropout({again})")
         verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
-    return verdict, list(_notes(verdict, backend, callable(seed), options))
+    return Told(verdict, list(_notes(verdict, backend, callable(seed), options)), f'score({again})["failing"]')
 
 
 def _ranks(ranks: Any) -> tuple[int, ...]:
@@ -169,26 +161,18 @@ def _ranks(ranks: Any) -> tuple[int, ...]:
     return tuple(sorted(set(found)))
 
 
-def text_of(verdict: Verdict, notes: Iterable[str]) -> str:
-    """What a failure says: the verdict's text, and what else there is to say."""
-    from keeprate.harness.judging.text import filled
-
-    return "\n".join([str(verdict).rstrip(), *map(filled, notes)])
-
-
-def _asked(op: str, options: Mapping[str, Any], seed: Any) -> Request:
+def _asked(op: str, options: Mapping[str, Any], seed: int) -> Request:
     """The request, without what was left out."""
     from keeprate.harness.judging.request import ALPHA, ask
     from keeprate.harness.protocol.lookup import similar
 
-    dtypes = options.get("dtypes") or ("float32",)
     request = ask(
         "",
         profile=options.get("profile", "quick"),
         alpha=options.get("alpha", ALPHA),
-        seed=secrets.randbits(31) if seed is None else seed,
+        seed=seed,
         ops=[op],
-        dtypes=dtypes if isinstance(dtypes, str) else [str(one).rpartition(".")[2] for one in dtypes],
+        dtypes=dtype_names(options.get("dtypes") or "float32"),
     )
     left = options.get("leave_out") or ()
     left = {left} if isinstance(left, str) else set(left)
@@ -197,34 +181,13 @@ def _asked(op: str, options: Mapping[str, Any], seed: Any) -> Request:
     return request.among({text: one for text, one in request.promises.items() if one.id.family not in left})
 
 
-@contextmanager
-def apart() -> Iterator[None]:
-    """Puts back the random state of whatever framework is there: tests that follow draw as they would have.
-
-    PyTorch, the reference too, computes in one thread, as in the workers of a gate: threads that wait take time too.
-    """
-    import torch
-
-    from keeprate.testing.arrays import imported
-
-    threads = torch.get_num_threads()
-    states = [(glue["set_state"], glue["get_state"]()) for glue in imported().values() if "set_state" in glue]
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        for set_state, state in states:
-            set_state(state)
-
-
 def _again(name: str, like: Any, options: Mapping[str, Any], seed: int) -> str:
-    """The line that repeats a run."""
+    """The arguments that repeat a run."""
     told = {name: value for name, value in options.items() if value is not None and name not in ("seed", "repeat")}
     own = options.get("seed")
     last = {"seed": own, "repeat": seed} if callable(own) else {"seed": seed}
     words = [name] + ([] if like is None else [f"like={_shown(like)}"])
-    return f"assert_dropout({', '.join(words + [f'{key}={_shown(value)}' for key, value in (told | last).items()])})"
+    return ", ".join(words + [f"{key}={_shown(value)}" for key, value in (told | last).items()])
 
 
 def _shown(value: Any) -> str:

@@ -17,7 +17,8 @@ from keeprate.harness.untrusted_text import briefly, shown
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import filled, ordinary
 from keeprate.testing.arrays import DERIVATIVES, GLUE, STATE, TRANSFORMS, Glue, framework_of, glue_of, imported
-from keeprate.testing.calls import RATE, Called, refused
+from keeprate.testing.asking import RATE
+from keeprate.testing.calls import Called, refused
 from keeprate.testing.ranks import of_ranks
 
 OPTIONAL = (*DERIVATIVES, *TRANSFORMS)

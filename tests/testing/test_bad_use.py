@@ -151,3 +151,16 @@ def test_what_was_left_out_is_said(fresh_seed):
     wrong = score(lambda x, p, train: x, leave_out=["arguments"], **options)
     assert wrong["text"].endswith("Left out, as asked: arguments")
     assert "arguments" not in wrong["broken"]
+
+
+def test_a_failure_with_more_than_it_tells_has_the_line_that_lists_all(fresh_seed):
+    def halves(x, p, train):
+        return x / 2
+
+    with pytest.raises(AssertionError) as failed:
+        assert_dropout(halves, "dropout", profile="smoke", seed=fresh_seed)
+    line = f"score(halves, like='dropout', profile='smoke', seed={fresh_seed})[\"failing\"]"
+    assert line in str(failed.value)
+    assert "to_json" not in str(failed.value)
+    listed = eval(line)  # noqa: S307 - what a person pastes
+    assert f"To see all {len(listed):,}:" in str(failed.value)

@@ -1,0 +1,94 @@
+"""What assertions share: the number that repeats a run, dtypes by name, random states, what becomes of a verdict."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+
+if TYPE_CHECKING:  # what judges is loaded when it is first asked
+    from keeprate.harness.judging.verdict import Verdict
+
+RATE = 0.5  # of a first call
+
+
+class Told(NamedTuple):
+    """A verdict, and what a failure says beside it.
+
+    Args:
+        notes: what may be the caller's doing, and how to say so.
+        listing: the line of Python that lists all that failed; empty where there is none.
+    """
+
+    verdict: Verdict
+    notes: Sequence[str] = ()
+    listing: str = ""
+
+    @property
+    def text(self) -> str:
+        """What a failure says."""
+        from keeprate.harness.judging.text import filled, verdict_text
+
+        return "\n".join([verdict_text(self.verdict, listing=self.listing).rstrip(), *map(filled, self.notes)])
+
+
+def settle(judge: Callable[[], Told]) -> None:
+    """Passes in silence if what `judge` returns conforms.
+
+    Raises:
+        AssertionError: a promise is broken.
+        NoVerdictError: there is no verdict.
+        UsageError: as `judge` does, without its frames.
+    """
+    __tracebackhide__ = True
+    try:
+        told = judge()
+    except KeeprateError as error:
+        raise type(error)(str(error)) from error.__cause__
+    if told.verdict.verdict == "none":
+        raise NoVerdictError(told.text)
+    if not told.verdict.conforms:
+        raise AssertionError(told.text)
+
+
+def number_of(seed: Any, repeat: int | None) -> int:
+    """The number that repeats a run: `seed`, or `repeat` where that is a function; fresh unless given.
+
+    Raises:
+        UsageError: both are numbers.
+    """
+    if seed is not None and not callable(seed) and repeat is not None:
+        raise UsageError(f"seed = {seed!r} and repeat = {repeat!r}: both are the number that repeats a run")
+    number = repeat if callable(seed) or seed is None else seed
+    return secrets.randbits(31) if number is None else number
+
+
+def dtype_names(dtypes: Any) -> str | list[str]:
+    """Names of dtypes, one or several, of which some may be a framework's own; commas may separate those of a text."""
+    if isinstance(dtypes, str):
+        return dtypes
+    return [str(one).rpartition(".")[2] for one in (dtypes if isinstance(dtypes, Iterable) else [dtypes])]
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Puts back the random state of whatever framework is there: tests that follow draw as they would have.
+
+    PyTorch, the reference too, computes in one thread, as in the workers of a gate: threads that wait take time too.
+    """
+    import torch
+
+    from keeprate.testing.arrays import imported
+
+    threads = torch.get_num_threads()
+    states = [(glue["set_state"], glue["get_state"]()) for glue in imported().values() if "set_state" in glue]
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for set_state, state in states:
+            set_state(state)
