@@ -10,8 +10,9 @@ from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.hypotheses import every, facts, rates
+from keeprate.specs.dropout.hypotheses import every, facts
 from keeprate.specs.dropout.hypotheses.clues import standard
+from keeprate.specs.masks import rates
 
 MUTANTS = Path(__file__).parents[1] / "mutants"
 SUITE = load_suite("dropout")
@@ -110,4 +111,4 @@ def test_of_rates_the_formula_that_fits_all_is_accepted_and_no_other(drop, named
     """At 10⁷ draws a rate a thousandth off the formula is told apart with a probability above 1 − 10⁻⁹."""
     random, draws = np.random.default_rng(fresh_seed), 10**7
     counted = [rates.Rate(p, draws - int(random.binomial(draws, drop(p))), draws) for p in (*MAIN, *ENDS)]
-    assert {name for name, account in rates._accounts(counted) if account.accepted} == named
+    assert {name for name, account in rates.accounts_of(counted) if account.accepted} == named

@@ -10,8 +10,7 @@ import scipy
 
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.outcome import Mask
-from keeprate.specs.masks import rate
-from keeprate.specs.masks.every import NAMES as OF_MASKS
+from keeprate.specs.masks import every
 from keeprate.specs.transforms import ROWS
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
@@ -21,8 +20,8 @@ SHORT = 8  # entries that are left over, at least
 FEW = 30  # draws that must be left, or masks agree by chance
 WIDTH, HEIGHT = 40, 4  # of a picture
 HEAD = 96  # entries by which a place in a stream is known again
-COUNTED = frozenset({law.name for law in rate.laws} - {"spread"} | {"data", "moments"})
-DEPENDENCE = frozenset({*OF_MASKS, "seeding", "concurrency", "arguments"} - COUNTED)
+COUNTED = every.COUNTED | {"data", "moments"}
+DEPENDENCE = every.DEPENDENCE | {"seeding", "concurrency", "arguments"}
 AXES = {0: "the rows of a batch (axis 0)"}
 
 

@@ -1,80 +1,15 @@
-"""Hypotheses about how often an entry is kept, tested on every keep rate that was counted: nothing more is drawn."""
+"""Hypotheses about how often an entry is kept, tested on the evidence that there is: nothing more is drawn."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import NamedTuple
-
-import numpy as np
-import scipy
+from collections.abc import Iterable, Iterator, Sequence
 
 from keeprate.specs.dropout.hypotheses import masks
-from keeprate.specs.masks.rate import GRID, KEPT, RARE
-from keeprate.specs.rounding import representable, ulp
-from keeprate.suite import ENOUGH, NEVER, Account, Check, Hypothesis, Seen, Tally, Told
+from keeprate.specs.masks.rates import rates
+from keeprate.suite import NEVER, Account, Check, Hypothesis, Seen, Told
 
-Keep = Callable[[float], float]  # from p to how often an entry is kept
 SELDOM = 0.05  # of the elements
 LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
-
-
-class Rate(NamedTuple):
-    """Draws at one p, and how many were kept."""
-
-    p: float
-    kept: int
-    draws: int
-
-
-def _nearest(value: float, dtype: str) -> float:
-    return float(representable(value, dtype))
-
-
-def _below(value: float, dtype: str) -> float:
-    """Numbers below this round to less than `value`, which is one of the dtype's."""
-    return value - float(ulp(np.nextafter(value, 0), dtype)) / 2
-
-
-def _rates() -> Iterator[tuple[str, str, Keep]]:
-    """The name of each, what it is in words, and how often an entry would be kept."""
-    yield "exchanged", "keeps with probability p, not 1 − p", lambda p: p
-    yield "all", "drops everything", lambda p: 0.0
-    yield "none", "drops nothing", lambda p: 1.0
-    ways: tuple[tuple[str, Callable[[float], int]], ...] = (("", round), ("down ", math.floor), ("up ", math.ceil))
-    for steps in (256, 65536, 16):
-        for way, to in ways:
-            name = f"{steps}_{way.strip() or 'nearest'}"
-            yield name, f"rounds p {way}to a multiple of 1/{steps}", partial(_stepped, steps, to)
-    for dtype in ("bfloat16", "float16"):
-        yield f"p_{dtype}", f"rounds p to {dtype}", partial(_of_p, dtype)
-        yield f"q_{dtype}", f"rounds 1 − p to {dtype}", partial(_of_q, dtype)
-        yield f"drawn_{dtype}", f"compares {dtype} numbers with p", partial(_drawn, dtype)
-        yield f"drawn_{dtype}_below", f"compares {dtype} numbers with 1 − p", partial(_drawn_below, dtype)
-    yield "again", "drops with probability p², as if what is dropped were drawn again", lambda p: 1 - p * p
-    yield "twice", "drops twice: with probability 1 − (1 − p)²", lambda p: (1 - p) ** 2
-    yield "normal", "compares a normal variate with p", lambda p: float(scipy.special.ndtr(-p))
-
-
-def _stepped(steps: int, to: Callable[[float], int], p: float) -> float:
-    return 1 - to(p * steps) / steps
-
-
-def _of_p(dtype: str, p: float) -> float:
-    return 1 - _nearest(p, dtype)
-
-
-def _of_q(dtype: str, p: float) -> float:
-    return _nearest(1 - p, dtype)
-
-
-def _drawn(dtype: str, p: float) -> float:
-    return 1 - _below(_nearest(p, dtype), dtype)
-
-
-def _drawn_below(dtype: str, p: float) -> float:
-    return _below(_nearest(1 - p, dtype), dtype)
 
 
 def accounts(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
@@ -96,78 +31,6 @@ def _seldom(seen: Iterable[Seen]) -> Iterator[Told]:
                 text = f"{check.wrong:,} of {check.checked:,} elements are wrong"
                 account = Account(check.checked, 0.0, NEVER, text, {"what": words})
                 yield Told("seldom", case.op, case.dtype, case.context, account)
-
-
-def rates(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
-    """Every hypothesis, for each operator, context and dtype in which a keep rate is broken."""
-    places: dict[tuple[str, str, str], list[Rate]] = {}
-    accused = set()
-    for finding, parts in seen:
-        if finding.family != "keep_rate":
-            continue
-        for case, evidence in parts:
-            if isinstance(evidence, Tally) and evidence.n:
-                kept, dropped = (int(count) for count in evidence.counts.sum(axis=0))
-                place = finding.op, case.context, case.dtype
-                places.setdefault(place, []).append(Rate(case.parameters["p"], kept, kept + dropped))
-                if finding.id in broken:
-                    accused.add(place)
-    for (op, context, dtype), found in places.items():
-        if (op, context, dtype) in accused:
-            for name, account in _accounts(found):
-                yield Told(name, op, dtype, context, account)
-
-
-def _accounts(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
-    promise = _against(found, lambda p: 1 - p)
-    for name, words, keep in _rates():
-        yield f"rate:{name}", _account(found, keep, promise, words)
-    lowest = [one.p for one in found if one.kept == one.draws]
-    if lowest and max(lowest) < max(one.p for one in found):
-        edge = max(lowest)
-        words = f"drops nothing at p = {edge:g}" + (" and below" if len(lowest) > 1 else "")
-        yield "rate:rare", _account(found, lambda p: 1.0 if p <= edge else 1 - p, promise, words)
-    fit = [one for one in found[::2] if 0 < one.kept < one.draws]  # a rate that is cut off at 0 or 1 tells less
-    test = [one for one in found if one not in fit]
-    off_at = {one.p for one in found if _against([one], lambda p: 1 - p) >= ENOUGH}
-    if fit and len(test) > 1 and len(off_at) > 1:  # one rate alone is as far off as anything
-        weights = [one.draws / (one.p * (1 - one.p)) for one in fit]
-        off = sum(w * (1 - one.p - one.kept / one.draws) for w, one in zip(weights, fit, strict=True)) / sum(weights)
-        digits = float(f"{off:.1g}") if abs(off) > 1e-4 else off
-        given = f"drops with probability p {'+' if digits > 0 else '−'} {abs(digits):g}"
-        yield "rate:offset", _account(found, lambda p: min(1.0, max(0.0, 1 - p - digits)), promise, given)
-
-
-def _against(found: Sequence[Rate], keep: Keep) -> float:
-    """Log10 e against these rates."""
-    counts, probabilities, within = [], [], []
-    for one in found:
-        q = keep(one.p)
-        if q <= 0 or q >= 1:
-            if one.kept != (one.draws if q >= 1 else 0):
-                return NEVER
-            continue
-        counts.append((one.kept, one.draws - one.kept))
-        probabilities.append((q, 1 - q))
-        within.append(min(GRID, (1 - q) / 2) if one.p <= RARE else 0.0)
-    if not counts:
-        return 0.0
-    try:
-        e = Tally(KEPT, counts, np.array(probabilities), within=within if any(within) else ()).log10_e
-    except ValueError:  # a rate that is no number between 0 and 1 any more
-        return NEVER
-    return max(-NEVER, min(NEVER, e))
-
-
-def _account(found: Sequence[Rate], keep: Keep, promise: float, words: str) -> Account:
-    off = max(found, key=lambda one: abs(keep(one.p) - 1 + one.p))
-    places = max(4, 2 - math.floor(math.log10(abs(keep(off.p) - 1 + off.p) or 1)))
-    seen, said, right = (f"{x:.{places}f}" for x in (off.kept / off.draws, keep(off.p), 1 - off.p))
-    many = f"all {len(found)} rates are" if len(found) > 1 else "the rate is"
-    text = f"{many} as this predicts: at p = {off.p:g} it kept {seen} where {said} is predicted, {right} promised"
-    if keep(off.p) == 1 - off.p:
-        return Account(1, NEVER, promise)
-    return Account(sum(one.draws for one in found), _against(found, keep), promise, text, {"what": words})
 
 
 HYPOTHESES = (
