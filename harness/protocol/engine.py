@@ -122,6 +122,8 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
             error, kind = str(raised), raised.kind
         except NotOffered as reason:
             not_offered = {text: str(reason) for text in job.thresholds if text not in evidence}
+        except Unreadable as reason:
+            unreadable |= {text: str(reason) for text in job.thresholds if text not in evidence}
     seconds = round(time.perf_counter() - started, 6)
     return Result(job.role, job.case.id, evidence, unreadable, not_offered, error, kind, seconds, job.passes)
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from keeprate.specs.attention.hypotheses import every
 from keeprate.specs.attention.laws import LAWS
 from keeprate.specs.attention.plan import WEIGHTS, detects, plan
 from keeprate.specs.masks.sample import picture_of
@@ -26,13 +27,21 @@ class Attention(Suite):
     capabilities = ("vjp", "compile", "vmap", "checkpoint", "module")
     dtypes = DTYPES
     laws = LAWS
+    hypotheses = every.HYPOTHESES
+    accounts = staticmethod(every.accounts)
+    questions = staticmethod(every.questions)
+    explains = staticmethod(every.explains)
+    where = staticmethod(every.where)
     plan = staticmethod(plan)
     detects = staticmethod(detects)
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, passes, or single calls."""
         from keeprate.specs.attention import sample, single_calls  # a plan does not need PyTorch
+        from keeprate.specs.attention.hypotheses.clues import clues
 
+        if case.study == "clues":
+            return clues(case, backend, seed)
         of_masks = {
             "masks": sample.masks,
             "lazy": sample.lazily,

@@ -12,7 +12,7 @@ import scipy
 
 from keeprate.specs.masks.rate import GRID, KEPT, RARE
 from keeprate.specs.rounding import representable, ulp
-from keeprate.suite import ENOUGH, NEVER, Account, Seen, Tally, Told
+from keeprate.suite import ENOUGH, NEVER, Account, Evidence, Seen, Tally, Told
 
 Keep = Callable[[float], float]  # from p to how often an entry is kept
 
@@ -49,6 +49,7 @@ def _rates() -> Iterator[tuple[str, str, Keep]]:
         yield f"q_{dtype}", f"rounds 1 − p to {dtype}", partial(_of_q, dtype)
         yield f"drawn_{dtype}", f"compares {dtype} numbers with p", partial(_drawn, dtype)
         yield f"drawn_{dtype}_below", f"compares {dtype} numbers with 1 − p", partial(_drawn_below, dtype)
+        yield f"drawn_{dtype}_exact", f"compares {dtype} numbers with an exact p", partial(_drawn_exact, dtype)
     yield "again", "drops with probability p², as if what is dropped were drawn again", lambda p: 1 - p * p
     yield "twice", "drops twice: with probability 1 − (1 − p)²", lambda p: (1 - p) ** 2
     yield "normal", "compares a normal variate with p", lambda p: float(scipy.special.ndtr(-p))
@@ -70,8 +71,21 @@ def _drawn(dtype: str, p: float) -> float:
     return 1 - _below(_nearest(p, dtype), dtype)
 
 
+def _drawn_exact(dtype: str, p: float) -> float:
+    nearest = _nearest(p, dtype)
+    return 1 - _below(nearest if nearest >= p else nearest + float(ulp(np.array(nearest), dtype)), dtype)
+
+
 def _drawn_below(dtype: str, p: float) -> float:
     return _below(_nearest(1 - p, dtype), dtype)
+
+
+def thinned(evidence: Evidence, design: float) -> Evidence:
+    """Counts of as many draws as are independent of one another, where `design` count as one; all else as it is."""
+    if not isinstance(evidence, Tally):
+        return evidence
+    counts = np.rint(evidence.counts / design).astype(np.int64)
+    return Tally(evidence.cells, counts, evidence.probabilities, within=evidence.within)
 
 
 def rates(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
@@ -95,6 +109,7 @@ def rates(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
 
 
 def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
+    """Every hypothesis, by its name, with how it fares on these counts."""
     promise = _against(found, lambda p: 1 - p)
     for name, words, keep in _rates():
         yield f"rate:{name}", _account(found, keep, promise, words)

@@ -1,4 +1,4 @@
-"""Attention with one fault each, and the law that is meant for it."""
+"""Attention with one fault each, the law that is meant for it, and the cause that is told."""
 
 import copy
 import threading
@@ -13,6 +13,7 @@ class KeyedTheOtherWay(Plain):
     """The backward kernel asks its generator for (key, query) in place of (query, key)."""
 
     meant_for = ("gradient:values", "gradient:queries", "gradient:keys")
+    cause = "noise:transposed"
 
     def for_gradient(self, noise, of):
         return noise.swapaxes(-1, -2) if noise.shape[-1] == noise.shape[-2] else noise
@@ -22,6 +23,7 @@ class QueriesWithoutMask(Plain):
     """The gradient of queries leaves the mask out."""
 
     meant_for = ("gradient:queries",)
+    cause = "unmasked:queries"
 
     def for_gradient(self, noise, of):
         return np.ones_like(noise) if of == "queries" else noise
@@ -31,6 +33,7 @@ class KeysWithoutMask(Plain):
     """The gradient of keys leaves the mask out."""
 
     meant_for = ("gradient:keys",)
+    cause = "unmasked:keys"
 
     def for_gradient(self, noise, of):
         return np.ones_like(noise) if of == "keys" else noise
@@ -40,6 +43,7 @@ class ValuesWithoutMask(Plain):
     """The gradient of values leaves the mask out."""
 
     meant_for = ("gradient:values",)
+    cause = "unmasked:values"
 
     def for_gradient(self, noise, of):
         return np.ones_like(noise) if of == "values" else noise
@@ -49,6 +53,7 @@ class ValuesWithoutScale(Plain):
     """The gradient of values has the mask and not the scale."""
 
     meant_for = ("gradient:values",)
+    cause = "noise:unscaled"
 
     def for_gradient(self, noise, of):
         return (noise > 0) * 1.0 if of == "values" else noise
@@ -58,6 +63,7 @@ class BackwardTimesP(Plain):
     """The backward pass multiplies by p where the forward pass does by 1/(1 − p): NVIDIA/apex#816."""
 
     meant_for = ("gradient:values", "gradient:queries", "gradient:keys")
+    cause = "noise:times_p"
 
     def for_gradient(self, noise, of):
         return (noise > 0) * (1 - 1 / noise.max())
@@ -67,6 +73,7 @@ class DrawnAgain(Plain):
     """The backward pass draws a mask of its own."""
 
     meant_for = ("gradient:values", "gradient:queries", "gradient:keys")
+    cause = "drawn_again"
 
     def for_gradient(self, noise, of):
         return noise.max() * (np.random.default_rng().random(noise.shape) < (noise > 0).mean())
@@ -76,6 +83,7 @@ class LastQueryForgotten(Plain):
     """The backward kernel's last tile of queries has one row of the mask too few."""
 
     meant_for = ("gradient:keys", "gradient:values")
+    cause = "noise:last_query"
 
     def for_gradient(self, noise, of):
         noise = noise.copy()
@@ -90,6 +98,7 @@ class HeadsShare(Plain):
     """One mask for all heads."""
 
     meant_for = ("neighbours:4096",)
+    cause = "shared_axis:1"
 
     def draw(self, shape, p):
         return np.broadcast_to(super().draw((shape[0], 1, *shape[2:]), p), shape)
@@ -99,6 +108,7 @@ class QueriesShare(Plain):
     """One mask for all queries, (b, h, 1, s_kv): NVIDIA/TransformerEngine#227 tells of it."""
 
     meant_for = ("neighbours:128",)
+    cause = "shared_axis:2"
 
     def draw(self, shape, p):
         return np.broadcast_to(super().draw((*shape[:2], 1, shape[3]), p), shape)
@@ -108,6 +118,7 @@ class BatchShares(Plain):
     """One mask for the batch."""
 
     meant_for = ("neighbours:half",)
+    cause = "shared_axis:0"
 
     def draw(self, shape, p):
         return np.broadcast_to(super().draw((1, *shape[1:]), p), shape)
@@ -117,6 +128,7 @@ class KeysInPairs(Plain):
     """One draw for two neighbouring keys."""
 
     meant_for = ("neighbours:1", "blocks:2")
+    cause = "shared_keys:2"
 
     def draw(self, shape, p):
         half = super().draw((*shape[:3], -(-shape[3] // 2)), p)
@@ -127,6 +139,7 @@ class GroupsShare(Plain):
     """Heads that share keys share a mask."""
 
     meant_for = ("neighbours:1024",)
+    cause = "shared_groups"
 
     def mask(self, shape, p, q, k):
         drawn = self.draw((shape[0], k.shape[1], *shape[2:]), p)
@@ -137,6 +150,7 @@ class TilesRepeat(Plain):
     """Each tile of 64 keys has the first one's mask."""
 
     meant_for = ("neighbours:64",)
+    cause = "tiles:64"
 
     def draw(self, shape, p):
         mask = super().draw(shape, p)
@@ -147,6 +161,7 @@ class Diagonals(Plain):
     """Numbers are counted by query + key: each diagonal has one draw."""
 
     meant_for = ("all_lags", "neighbours")
+    cause = "diagonals"
 
     def draw(self, shape, p):
         each = super().draw((*shape[:2], shape[2] + shape[3]), p)
@@ -160,6 +175,7 @@ class Sixteenths(Plain):
     """p is rounded to a sixteenth."""
 
     meant_for = ("keep_rate",)
+    cause = "rate:16_nearest"
 
     def draw(self, shape, p):
         return super().draw(shape, round(p * 16) / 16)
@@ -169,6 +185,7 @@ class Bytes(Plain):
     """p is rounded down to 1/256."""
 
     meant_for = ("keep_rate",)
+    cause = "rate:256_down"
 
     def draw(self, shape, p):
         return super().draw(shape, int(p * 256) / 256)
@@ -178,6 +195,7 @@ class Exchanged(Plain):
     """p is the probability of keeping."""
 
     meant_for = ("keep_rate",)
+    cause = "rate:exchanged"
 
     def draw(self, shape, p):
         return super().draw(shape, 1 - p)
@@ -187,6 +205,7 @@ class DrawnNarrow(Plain):
     """Uniform numbers in the dtype's half: those of bfloat16 that round to 1 are never kept below it."""
 
     meant_for = ("keep_rate",)
+    cause = "rate:drawn_bfloat16_exact"
 
     def uniform(self, shape):
         return rounded(super().uniform(shape), "bfloat16")
@@ -196,6 +215,7 @@ class LastKeysStay(Plain):
     """Beyond a multiple of 32 keys a query's last ones are kept: a tail loop without dropout."""
 
     meant_for = ("positions", "keep_rate")
+    cause = "tail:32"
 
     def draw(self, shape, p):
         mask = super().draw(shape, p)
@@ -210,6 +230,7 @@ class AddressForSeed(Plain):
     """The seed is ignored: its address is read in its place. facebookresearch/xformers#173."""
 
     meant_for = ("seeding",)
+    cause = "seed_ignored"
 
     def generator(self, seed):
         return super().generator(None)
@@ -219,6 +240,7 @@ class OneMaskEver(Plain):
     """Each call begins with the state of the first one."""
 
     meant_for = ("calls:0", "no_mask_twice")
+    cause = "one_mask"
 
     def draw(self, shape, p):
         before = copy.deepcopy(self.random)
@@ -231,6 +253,7 @@ class OffsetBehind(Plain):
     """Each call moves its counter on by half of what it took."""
 
     meant_for = ("all_shifts", "no_stretch_twice")
+    cause = "overlap:2"
 
     def draw(self, shape, p):
         size = int(np.prod(shape))
@@ -245,6 +268,7 @@ class SeedsOverlap(Plain):
     """Seed s + 1 continues a query behind seed s."""
 
     meant_for = ("streams",)
+    cause = "seed_query"
 
     def draw(self, shape, p):
         if self.fresh:
@@ -262,6 +286,7 @@ class MovesAtZero(Plain):
     """A call at p = 0 moves the generator on."""
 
     meant_for = ("seeding",)
+    cause = "draws_in:zero"
 
     def training_at_0(self, shape):
         self.uniform(shape)
@@ -272,6 +297,7 @@ class OnInEvaluation(Plain):
     """Dropout stays on in evaluation: patrick-kidger/equinox#288."""
 
     meant_for = ("evaluation",)
+    cause = "dropping"
 
     def noise_in_evaluation(self, shape, p):
         return self.noise(self.draw(shape, p), p, "float32")
@@ -281,6 +307,7 @@ class ScaledInEvaluation(Plain):
     """Weights are scaled by 1 − p in evaluation, as if they hadn't been in training."""
 
     meant_for = ("evaluation",)
+    cause = "scaling"
 
     def noise_in_evaluation(self, shape, p):
         return np.full(shape, 1 - p)
@@ -290,6 +317,7 @@ class OneIsIdentity(Plain):
     """At p = 1 nothing is dropped."""
 
     meant_for = ("endpoints",)
+    cause = "keeps_at_one"
 
     def training_at_1(self, shape):
         return np.ones(shape, bool)
@@ -302,6 +330,7 @@ class Clipped(Plain):
     """p below 0 and above 1 is clipped."""
 
     meant_for = ("arguments",)
+    cause = "takes:negative"
 
     def check(self, p):
         pass
@@ -317,6 +346,7 @@ class NoScale(Plain):
     """What is kept is not scaled."""
 
     meant_for = ("outcomes",)
+    cause = "scale:none"
 
     def factor(self, p, dtype):
         return 1.0
@@ -326,6 +356,7 @@ class ScaledNarrow(Plain):
     """1 − p is formed in bfloat16."""
 
     meant_for = ("outcomes",)
+    cause = "scale:bfloat16"
 
     def factor(self, p, dtype):
         return 1 / rounded(np.array(1 - p), "bfloat16").item()
@@ -335,6 +366,7 @@ class Renormalised(Plain):
     """Weights are normalised again after some were dropped."""
 
     meant_for = ("outcomes",)
+    cause = "renormalised"
 
     def dropped(self, weights, noise):
         left = weights * (noise > 0)
@@ -345,6 +377,7 @@ class ScoresDrop(Plain):
     """Scores are dropped before the softmax, to 0."""
 
     meant_for = ("outcomes",)
+    cause = "scores_dropped"
 
     def dropped(self, weights, noise):
         scores = np.log(np.maximum(weights, 1e-30)) * noise
@@ -355,6 +388,7 @@ class CausalAfterwards(Plain):
     """The causal mask hides weights after they were normalised over all keys."""
 
     meant_for = ("outcomes",)
+    cause = "hidden_afterwards"
 
     def softmax(self, scores, seen):
         return super().softmax(scores, np.ones_like(seen)) * seen
@@ -364,6 +398,7 @@ class Leaks(Plain):
     """Under a causal mask dropout scales what is hidden as well: the key after a query shows."""
 
     meant_for = ("outcomes",)
+    cause = "leaks"
 
     def seen(self, queries, keys, causal):
         return np.tril(np.ones((queries, keys), bool), 1) if causal else super().seen(queries, keys, causal)
@@ -373,6 +408,7 @@ class DependsOnScores(Plain):
     """The generator is keyed by the scores: queries other than zero get another mask."""
 
     meant_for = ("replayed",)
+    cause = "depends_on_scores"
 
     def mask(self, shape, p, q, k):
         mask = self.draw(shape, p)
@@ -383,6 +419,7 @@ class WrongScale(Plain):
     """Scores are divided by the number of channels, not by its root."""
 
     meant_for = ("replayed",)
+    cause = "score_scale:channels"
 
     def score_scale(self, channels):
         return 1 / channels
@@ -392,6 +429,7 @@ class Promotes(Plain):
     """The output is float32, whatever was given."""
 
     meant_for = ("dtype",)
+    cause = "promotes"
 
     def result(self, out, dtype, back):
         return Array(rounded(out, dtype), "float32", back)
@@ -401,6 +439,7 @@ class Writes(Plain):
     """Values are scaled in place."""
 
     meant_for = ("purity",)
+    cause = "writes"
 
     def attention(self, q, k, v, p, causal, train):
         out = super().attention(q, k, v, p, causal, train)
@@ -416,6 +455,7 @@ class FrozenWhenCompiled(Plain):
     """A compiled function keeps its first mask."""
 
     meant_for, where = ("calls:0", "no_mask_twice"), "compile"
+    cause = "one_mask"
 
     def compile(self, fn):
         state = copy.deepcopy(self.random)
@@ -433,6 +473,7 @@ class RowsShare(Plain):
     """One mask for all rows of a mapped call."""
 
     meant_for, where = ("calls:0", "no_mask_twice"), "vmap"
+    cause = "mapped_rows"
 
     def vmap(self, fn):
         def mapped(x):
@@ -449,6 +490,7 @@ class CheckpointDraws(Plain):
     """A checkpoint draws again for its backward pass."""
 
     meant_for, where = ("gradient:values", "gradient:queries", "gradient:keys"), "checkpoint"
+    cause = "drawn_again"
 
     def before_again(self, before):
         return super().generator(None)
@@ -458,6 +500,7 @@ class ThreadsAlike(Plain):
     """Each thread begins with the same numbers."""
 
     meant_for, where = ("streams:thread", "no_mask_twice"), "thread"
+    cause = "one_mask"
 
     def seed(self, value):
         super().seed(value)
@@ -473,6 +516,7 @@ class LayerStaysOn(Plain):
     """A layer drops in evaluation."""
 
     meant_for, where = ("evaluation",), "module"
+    cause = "dropping"
 
     def module(self, op, p):
         layer = super().module(op, p)

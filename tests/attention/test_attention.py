@@ -1,5 +1,6 @@
 """The suite of attention: sound backends conform, and each mutant is failed by the law that is meant for it."""
 
+import contextlib
 import inspect
 import re
 from collections import Counter
@@ -13,7 +14,10 @@ from keeprate.harness.protocol.case import FindingId
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import PROFILES, load_suite
 from keeprate.harness.workers.pool import InProcess
+from keeprate.specs.attention.hypotheses import every
+from keeprate.specs.attention.hypotheses.clues import Clues
 from keeprate.specs.attention.plan import DEPARTURES, MAIN, WEIGHTS, detects
+from keeprate.suite import Unreadable
 
 HERE = Path(__file__).parent
 NUMPY, FAULTY = (find(str(HERE / f"{name}.py"), group="", kind="module") for name in ("attention_in_numpy", "faulty"))
@@ -41,7 +45,7 @@ def test_a_sound_backend_conforms(backend, dtype):
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_mutant_is_failed_by_the_law_meant_for_it(mutant):
+def test_a_mutant_is_failed_by_the_law_meant_for_it_and_its_cause_is_told(mutant):
     dtypes = ["float16"] if "dtype" in mutant.meant_for else ["float32"]
     where, families = getattr(mutant, "where", ""), {law.partition(":")[0] for law in mutant.meant_for}
     contexts = {where} if where else {"eager", "grad"}
@@ -49,6 +53,21 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it(mutant):
     broken = {finding.law for finding in verdict if finding.status == "broken"}
     broken |= {law.partition(":")[0] for law in broken}
     assert broken.intersection(mutant.meant_for), str(verdict)
+    assert verdict.causes and verdict.causes[0].id == mutant.cause, str(verdict)
+
+
+@pytest.mark.parametrize("backend", SOUND)
+@pytest.mark.parametrize("context", ["eager", "grad", "vmap", "thread"])
+def test_no_hypothesis_accuses_a_sound_backend(backend, context, fresh_seed):
+    """Fails with probability 1e-5 or so when nothing is wrong: the least of pairs is 64, all alike with 2⁻⁶⁴."""
+    asked = [one for one in every.HYPOTHESES if one.function is not None]
+    for more in every.BESIDE:
+        case = every.case_of("float32", context, every.SQUARE, more, asked)
+        clues = Clues(case, backend(), fresh_seed)
+        for one in asked:
+            for parameter in every.PARAMETERS.get(one.name, [""]):
+                with contextlib.suppress(Unreadable):
+                    assert not one(clues, str(parameter)).accepted, f"{one.name}:{parameter} at {more}"
 
 
 def test_there_are_mutants_enough_and_each_says_what_is_wrong():
@@ -85,3 +104,10 @@ def test_the_page_says_how_a_mask_is_read_and_every_law_is_on_it():
         exec(compile(block, "docs/attention.md", "exec"), {})  # noqa: S102 - our own page
     exact = [name for name in SUITE.by_name if name not in WEIGHTS]
     assert [name for name in exact if f"`{name}" not in page] == []
+
+
+def test_a_seed_that_can_not_be_judged_for_want_of_masks_is_said():
+    verdict = judged(FAULTY.NoScale(), lambda one: one.family in ("outcomes", "seeding"), dtypes=["float32"])
+    seeding = [finding for finding in verdict if finding.law == "seeding"]
+    assert {finding.status for finding in seeding} == {"unreadable"}
+    assert all("no mask could be read" in finding.detail["reason"] for finding in seeding)

@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 
-import numpy as np
-
 from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses import counts, facts, gradients, masks, modes, rates, seeds, values
 from keeprate.specs.dropout.hypotheses.clues import standard
+from keeprate.specs.masks.rates import thinned
 from keeprate.specs.rounding import DTYPES
-from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Tally, Told, shape_text
+from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Told, shape_text
 
 HYPOTHESES = tuple(
     one for part in (masks, counts, values, gradients, modes, rates, seeds, facts) for one in part.HYPOTHESES
@@ -122,13 +121,9 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
 
 
 def _diluted(account: Account, case: Case, evidence: Evidence) -> Evidence:
-    """Counts of as many draws as are independent of one another; evidence of another kind stays as it is."""
-    if not isinstance(evidence, Tally):
-        return evidence
+    """Counts of as many draws as are independent of one another."""
     axis = account.given.get("axis")
-    design = case.shape[axis] if isinstance(axis, int) and axis < len(case.shape) else account.design
-    thin = np.rint(evidence.counts / design).astype(np.int64)
-    return Tally(evidence.cells, thin, evidence.probabilities, within=evidence.within)
+    return thinned(evidence, case.shape[axis] if isinstance(axis, int) and axis < len(case.shape) else account.design)
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:

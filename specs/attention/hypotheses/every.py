@@ -1,0 +1,124 @@
+"""All hypotheses, what is drawn to test them, and what an accepted one explains."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from keeprate.specs.attention.hypotheses import calls, gradients, masks, values
+from keeprate.specs.masks.every import COUNTED, DEPENDENCE
+from keeprate.specs.masks.rates import rates, thinned
+from keeprate.specs.rounding import DTYPES
+from keeprate.specs.transforms import transforms_in
+from keeprate.suite import (
+    ANY,
+    Account,
+    BackendError,
+    Case,
+    Finding,
+    FindingId,
+    Hypothesis,
+    Seen,
+    Told,
+    Unreadable,
+    shape_text,
+)
+
+SHAPE = (3, 4, 20, 72)
+SQUARE = (2, 4, 24, 24)  # where a backward pass may take queries for keys, a mask is causal, or all is one array
+BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1})
+WORDS = {"thread": "in fresh threads", "module": "as a layer", "grad": "where a gradient is asked for"}
+
+
+def _readable(function: Callable[..., Account]) -> Callable[..., Account]:
+    """The same, where a call that raises leaves nothing to read."""
+
+    @functools.wraps(function)
+    def tried(*arguments: object) -> Account:
+        try:
+            return function(*arguments)
+        except BackendError as error:
+            raise Unreadable(str(error)) from error
+
+    return tried
+
+
+HYPOTHESES = (
+    *(
+        replace(one, function=_readable(one.function))
+        for part in (masks, values, gradients, calls)
+        for one in part.HYPOTHESES
+        if one.function is not None
+    ),
+    Hypothesis("rate", "rate", "{what}", None, COUNTED | DEPENDENCE),
+)
+PARAMETERS: dict[str, Iterable[object]] = {
+    **masks.PARAMETERS, **values.PARAMETERS, **gradients.PARAMETERS, **calls.PARAMETERS
+}  # fmt: skip
+
+
+def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Case]:
+    """For each context the plainest dtype that is broken there: a plain call, and what is broken beside it."""
+    places: dict[tuple[str, str], set[str]] = {}
+    for one in seen:
+        for case, evidence in one.parts:
+            if evidence is not None and evidence.strength > 0:
+                beside = "kv" if "kv" in case.parameters else "causal" if "causal" in case.parameters else ""
+                places.setdefault((case.context, case.dtype), set()).add(beside)
+    families = {one.finding.family for one in seen}
+    asked = [one for one in HYPOTHESES if one.function is not None and one.laws & families]
+    for context, dtype in sorted(places, key=lambda place: (place[0].count("+"), DTYPES.index(place[1]))):
+        if dtype != min((other for where, other in places if where == context), key=DTYPES.index):
+            continue
+        some = [one for one in asked if context != "eager" or one.kind != "gradient"]
+        for more in BESIDE:
+            if not more or places[context, dtype] & more.keys():
+                square = more or transforms_in(context) or "gradient" in {one.kind for one in some}
+                yield from filter(can, [case_of(dtype, context, SQUARE if square else SHAPE, more, some)])
+
+
+def case_of(
+    dtype: str, context: str, shape: tuple[int, ...], more: dict[str, int], asked: Sequence[Hypothesis]
+) -> Case:
+    """A case in which some hypotheses are tested; `more` are parameters of its place."""
+    kind = "".join(f"{name}{value}" for name, value in more.items())
+    names = [name for one in asked for name in _names(one)]
+    ids = (FindingId("attention", name, dtype, ANY, shape_text(shape, kind), context) for name in names)
+    back = "checkpoint" in context or context == "grad" or any(one.kind == "gradient" for one in asked)
+    return Case(
+        "attention", dtype, {**more}, shape, context, "clues", 1 << 20, None, tuple(map(str, ids)),
+        needs=(*transforms_in(context), *["module"] * (context == "module"), *["vjp"] * back),
+    )  # fmt: skip
+
+
+def _names(one: Hypothesis) -> list[str]:
+    return [f"{one.name}:{parameter}" for parameter in PARAMETERS[one.name]] if one.name in PARAMETERS else [one.name]
+
+
+def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
+    """By its law, or its gradient; what counts entries, if it holds once dependent ones are counted as one."""
+    finding = seen.finding
+    if finding.family == "gradient" and "of" in account.given:
+        return finding.law == f"gradient:{account.given['of']}"
+    if finding.family in hypothesis.laws:
+        return True
+    if finding.family not in hypothesis.diluted:
+        return False
+    threshold = -math.log10(finding.level) if finding.level else math.inf
+    return not any(thinned(evidence, account.design).reaches(threshold) for _, evidence in seen.parts if evidence)
+
+
+def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
+    """The context, if none of what it explains is a plain call, and the dtype, if it is one that is not the usual."""
+    contexts = dict.fromkeys(finding.context for finding in findings)
+    dtypes = {finding.dtype for finding in findings} - {ANY}
+    narrow = f" in {min(dtypes)}" if len(dtypes) == 1 and dtypes != {DTYPES[0]} else ""
+    if contexts.keys() & {"eager", "grad"}:
+        return narrow
+    first = min(contexts, key=lambda context: context.count("+"))
+    return f"{narrow} {WORDS.get(first, f'under {first}')}"
+
+
+accounts = rates

@@ -1,0 +1,150 @@
+"""Hypotheses about masks: entries that share a draw, and draws that come again."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from keeprate.specs.attention.hypotheses.clues import Clues
+from keeprate.specs.attention.place import Mask
+from keeprate.specs.masks.every import COUNTED, DEPENDENCE
+from keeprate.specs.transforms import ROWS
+from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+
+AXES = ("all samples of a batch", "all heads of a sample", "all queries of a head", "all keys of a query")
+WIDTH, HEIGHT = 40, 4  # of a picture
+FEW = 64  # pairs, at least: fewer agree by chance
+BIT = math.log10(2)  # evidence of one more pair that is alike, where half should be
+
+
+def together(one: Mask, other: Mask, what: str, rows: Mask, design: float = 1.0, **given: int | str) -> Account:
+    """Whether two are always kept or dropped together."""
+    pairs, unlike = one.size, int(np.count_nonzero(one != other))
+    if pairs < FEW:
+        raise Unreadable("too few pairs")
+    even = Tally(("alike", "unlike"), (pairs - unlike, unlike), (0.5, 0.5)).log10_e
+    seen = f"{what}: {unlike:,} of {pairs:,} pairs differ, 50 % should"
+    picture = tuple("".join("1" if kept else "0" for kept in row[:WIDTH]) for row in rows[:HEIGHT])
+    return Account(pairs, NEVER if unlike else 0.0, even if unlike else pairs * BIT, seen, {**given}, picture, design)
+
+
+def shared_axis(clues: Clues, axis: str) -> Account:
+    """Whether all entries along one axis are one draw."""
+    masks, number = _whole(clues), int(axis)
+    if masks.shape[number + 1] < 2:
+        raise Unreadable("no such axis")
+    along = np.moveaxis(masks, number + 1, 1)
+    first = np.broadcast_to(along[:, :1], along[:, 1:].shape)
+    rows = along[0].reshape(along.shape[1], -1)
+    return together(along[:, 1:], first, "entries one step apart", rows, along.shape[1], among=AXES[number])
+
+
+def _whole(clues: Clues) -> Mask:
+    """Masks in which nothing is hidden."""
+    if clues.place.causal:
+        raise Unreadable("a causal mask hides a part")
+    return clues.masks
+
+
+def shared_groups(clues: Clues) -> Account:
+    """Whether heads that share keys share a mask."""
+    queries, keys = clues.place.shape[2:]
+    if clues.place.shared == 1:
+        raise Unreadable("no heads share keys")
+    masks = clues.masks.reshape(-1, clues.place.shared, queries, keys)
+    first = np.broadcast_to(masks[:, :1], masks[:, 1:].shape)
+    rows = masks[0].reshape(clues.place.shared, -1)
+    return together(masks[:, 1:], first, "heads that share keys", rows, clues.place.shared)
+
+
+def shared_keys(clues: Clues, size: str) -> Account:
+    """Whether so many neighbouring keys are one draw."""
+    masks, number = _whole(clues), int(size)
+    groups = masks[..., : masks.shape[-1] // number * number].reshape(*masks.shape[:-1], -1, number)
+    first = np.broadcast_to(groups[..., :1], groups[..., 1:].shape)
+    return together(groups[..., 1:], first, "they", masks[0, 0, 0], number, size=number)
+
+
+def tiles(clues: Clues, size: str) -> Account:
+    """Whether tiles of so many keys have one mask."""
+    masks, number = _whole(clues), int(size)
+    if masks.shape[-1] <= number:
+        raise Unreadable("there is one tile alone")
+    return together(masks[..., number:], masks[..., :-number], f"keys {number} apart", masks[0, 0, 0], 2.0, size=number)
+
+
+def diagonals(clues: Clues) -> Account:
+    """Whether query + key decides the draw."""
+    masks = _whole(clues)
+    one, other = masks[..., 1:, :-1], masks[..., :-1, 1:]
+    return together(one, other, "key j of query i + 1, and key j + 1 of query i", masks[0, 0, 0], 2.0)
+
+
+def one_mask(clues: Clues) -> Account:
+    """Whether every call has the mask of the first."""
+    masks = clues.masks.reshape(len(clues.masks), -1)
+    first = np.broadcast_to(masks[:1], masks[1:].shape)
+    return together(masks[1:], first, "the masks of two calls", masks[:2], len(masks))
+
+
+def mapped_rows(clues: Clues) -> Account:
+    """Whether all rows of a mapped call have one mask, and two calls two."""
+    masks = clues.masks.reshape(len(clues.masks), -1)
+    if "vmap" not in clues.context:
+        raise Unreadable("nothing is mapped")
+    if (masks[ROWS] == masks[0]).all():
+        return Account(masks.size, NEVER, 0.0)
+    calls = masks.reshape(-1, ROWS, masks.shape[1])
+    first = np.broadcast_to(calls[:, :1], calls[:, 1:].shape)
+    return together(calls[:, 1:], first, "rows of one mapped call", calls[0], ROWS)
+
+
+def overlap(clues: Clues, part: str) -> Account:
+    """Whether a mask begins with what the one before ended with."""
+    masks = clues.masks[..., clues.place.seen].reshape(len(clues.masks), -1)
+    step = masks.shape[1] // int(part)
+    rows = np.array([masks[0, step : step + WIDTH], masks[1, :WIDTH]])
+    what = f"entry i of a call and entry i + {step:,} of the one before"
+    return together(masks[1:, :-step], masks[:-1, step:], what, rows, 2.0, step=f"{step:,}")
+
+
+def tail(clues: Clues, size: str) -> Account:
+    """Whether the last entries of a call are always kept, and those before them not."""
+    masks, number = clues.masks[..., clues.place.seen].reshape(len(clues.masks), -1), int(size)
+    last, before = masks[:, -number:], masks[:, -2 * number : -number]
+    if before.all(axis=1).any():
+        return Account(last.size, NEVER, 0.0)
+    dropped = last.size - int(np.count_nonzero(last))
+    promise = 0.0 if dropped else last.size * BIT
+    return Account(
+        last.size,
+        NEVER if dropped else 0.0,
+        promise,
+        f"of the last {number} entries of {len(masks)} calls {dropped:,} of {last.size:,} are dropped, 50 % should be",
+        {"size": number},
+    )
+
+
+def _h(name: str, kind: str, says: str, function: object, *laws: str) -> Hypothesis:
+    return Hypothesis(name, kind, says, function, DEPENDENCE | {*laws}, COUNTED)  # type: ignore[arg-type]
+
+
+HYPOTHESES = (
+    _h("shared_axis", "sharing", "gives {among} one mask", shared_axis),
+    _h("shared_groups", "sharing", "gives heads that share keys one mask", shared_groups),
+    _h("shared_keys", "sharing", "draws once for each {size} neighbouring keys", shared_keys),
+    _h("tiles", "sharing", "gives each tile of {size} keys the mask of the first", tiles),
+    _h("diagonals", "sharing", "draws once for each sum of query and key", diagonals),
+    _h("mapped_rows", "repetition", "gives all rows of a mapped call one mask", mapped_rows),
+    _h("one_mask", "repetition", "gives every call the same mask", one_mask),
+    _h("overlap", "repetition", "begins a mask where the one before is {step} entries old", overlap),
+    Hypothesis("tail", "rate", "never drops the last {size} entries of a call", tail, COUNTED | DEPENDENCE),
+)
+PARAMETERS = {
+    "shared_axis": range(4),
+    "shared_keys": (8, 4, 2),
+    "tiles": (128, 64, 32, 16),
+    "overlap": (2, 4, 8),
+    "tail": (128, 64, 32, 16),
+}
