@@ -34,7 +34,7 @@ POOLED = (
     *(f"neighbours:{lag}" for lag in AXES),
     *(f"blocks:{size}" for size in (2, 4, 8, 9)),
     *(f"spread:{scope}" for scope in (64, 256, 1024, 4096, "call")),
-    *("runs", "calls:0", "no_mask_twice", "no_stretch_twice", "all_lags", "all_shifts", "purity"),
+    *("slices", "runs", "calls:0", "no_mask_twice", "no_stretch_twice", "all_lags", "all_shifts", "purity"),
 )
 PASS = ("outcomes", *(f"gradient:{name}" for name in ("values", "queries", "keys")))
 KINDS: tuple[Mapping[str, int], ...] = ({}, {"causal": 1}, {"kv": 2})  # heads of keys and values

@@ -18,6 +18,7 @@ Grid = tuple[tuple[str, ...], tuple[float, ...]]  # dtypes, and the rates at whi
 POOLED = (
     *(f"neighbours:{lag}" for lag in (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512, 1024, "half")),
     *(f"blocks:{size}" for size in (2, 4, 8, 9)),
+    "slices",
     "runs",
     *(f"spread:{scope}" for scope in (64, 256, 1024, 4096, 16384, "call")),
     "calls:0",
@@ -29,7 +30,7 @@ POOLED = (
 STREAMS = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind", "high"))
 EXACT = ("outcomes", "keep_rate", "constancy")
 PASS = ("outcomes", "gradient")
-MIXED = ("blocks:4", "calls:0", "all_shifts", "no_stretch_twice")  # laws of independence in the other contexts
+MIXED = ("slices", "blocks:4", "calls:0", "all_shifts", "no_stretch_twice")  # of independence, in the other contexts
 OF_GRADIENTS = ("evaluation", "endpoints", "dtype")  # studies of single calls that look at gradients too
 WIDE_PASSES = (("masks", "gradient", ""), ("evaluation", "evaluation", "dtype"), ("endpoints", "endpoints", "dtype"))
 PAIRS = 12  # of masks of unlike calls in each dtype: what they share, if they do, is much
@@ -150,7 +151,7 @@ def _table(profile: str) -> Iterator[Row]:
     yield Row("masks", _laws("keep_rate", apart="p shape"), RARE, WIDE, _rare)
 
     # Many small calls of an odd size.
-    laws = ("outcomes", "keep_rate", "calls:0", "calls_by_position", "spread:call", "no_mask_twice")
+    laws = ("outcomes", "keep_rate", "slices", "calls:0", "calls_by_position", "spread:call", "no_mask_twice")
     for shapes, lags in (_shapes([ODD], []), (9, 81, 405)), (_shapes([], [ODD_CHANNELS]), (405,)):
         small = _laws(*laws, *(f"neighbours:{lag}" for lag in lags), "all_lags", "all_shifts", apart=BOTH)
         yield Row("masks", small, ONE, shapes, _small)

@@ -134,4 +134,5 @@ def _has_a_place(law: str, contract: Contract) -> bool:
         "data": not contract.by_channel,
         "moments": contract.preserves_moments,
         "purity": not contract.writes,
+        "slices": contract.granularity != "row",  # of one entry
     }.get(law, True)

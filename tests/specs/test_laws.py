@@ -30,6 +30,7 @@ from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.rate import first_positions, keep_rate, positions, segments, spread
 from keeprate.specs.masks.sample import CHUNK, LONGEST, Repeats, Sample, chunks, sampled
 from keeprate.specs.masks.search import all_lags, all_shifts, searched
+from keeprate.specs.masks.slices import slices
 from keeprate.specs.masks.stretches import no_stretch_twice
 
 bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
@@ -129,6 +130,28 @@ def test_shared_draws_are_caught_at_their_lag(masks, lag):
     assert caught(neighbours, flat.reshape(masks.shape), str(lag))
 
 
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
+def test_slices_of_faithful_masks_differ(p, fresh_seed):
+    """Any two agree with a probability below 10⁻¹⁶."""
+    check = slices(Sample(p, drawn(fresh_seed, p)))
+    assert (check.checked, check.wrong) == (64 + 1024, 0)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_two_slices_that_are_one_are_caught_along_either_axis(masks, axis):
+    along = np.moveaxis(masks, axis + 1, 0)
+    along[60] = along[7]
+    check = slices(Sample(0.3, PackedMasks.of(masks)))
+    assert check.wrong == 1
+    assert check.first.words["first"].startswith(f"slices 7 and 60 along axis {axis} are one, in each of ")
+
+
+def test_slices_too_short_to_be_told_apart_are_not_judged(masks):
+    small = PackedMasks.of(masks[:2, :, :1])
+    with pytest.raises(Unreadable, match="too short"):
+        slices(Sample(0.3, small))
+
+
 def test_a_fixed_parity_is_caught_by_blocks_alone(masks):
     half = np.random.default_rng().random((32, *SHAPE)) < 0.5
     half[..., 3::4] = half[..., 0::4] ^ half[..., 1::4] ^ half[..., 2::4]
@@ -208,7 +231,7 @@ def test_what_could_not_be_read_is_not_judged():
     for law, parameter in LAWS:
         with pytest.raises(Unreadable, match="outcomes is broken here"):
             law(blind, parameter)
-    for law in (no_mask_twice, no_stretch_twice):
+    for law in (slices, no_mask_twice, no_stretch_twice):
         with pytest.raises(Unreadable):
             law(blind)
 
@@ -263,7 +286,8 @@ def test_a_seed_after_which_all_is_kept_is_told_with_how_much_is():
 def test_what_masks_show_rests_on_laws_that_the_suite_has():
     laws = load_suite("dropout").by_name
     resting = {name for name, law in laws.items() if law.rests_on}
-    assert {law.name for law, _ in LAWS} | {"no_mask_twice", "no_stretch_twice", "streams", "data"} == resting
+    exact = {"slices", "no_mask_twice", "no_stretch_twice"}
+    assert {law.name for law, _ in LAWS} | exact | {"streams", "data"} == resting
     assert {name for law in laws.values() for name in law.rests_on} <= set(laws) - resting
 
 

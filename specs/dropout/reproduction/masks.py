@@ -136,6 +136,13 @@ def segments(backend: Any) -> None:
     print(f"kept in each 64th of a call: {min(parts):.5f} to {max(parts):.5f} ({1 - P:.5f}, give or take {error:.5f})")
 
 
+def slices(backend: Any) -> None:
+    seen = masks(backend, CALLS).reshape(CALLS, *SHAPE[: AXIS + 1 if AXIS is not None else None])
+    for axis in range(seen.ndim - 1):
+        rows = np.moveaxis(seen, axis + 1, 0).reshape(seen.shape[axis + 1], -1)
+        print(f"{len(np.unique(rows, axis=0)):,} different slices along axis {axis} ({len(rows):,})")
+
+
 def neighbours(backend: Any) -> None:
     seen = masks(backend, CALLS)
     pairs(seen[:, :-LAG], seen[:, LAG:])
