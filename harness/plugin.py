@@ -25,7 +25,7 @@ from keeprate.harness.judging.finding import Finding, Status
 from keeprate.harness.judging.gate import Docket, conclude, diagnosed, explained, no_verdict, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import ALPHA, Given, Request, ask, choice
-from keeprate.harness.judging.text import failure_text, verdict_text
+from keeprate.harness.judging.screen import failure_text, verdict_text
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.suite import PROFILES, default_suite, groups

@@ -22,7 +22,7 @@ from keeprate.harness.commands.github import commands, markdown
 from keeprate.harness.commands.matrix import Row, text_of
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask
-from keeprate.harness.judging.text import show, verdict_text
+from keeprate.harness.judging.screen import show, verdict_text
 from keeprate.harness.untrusted_text import clean, code_block, for_html, for_markdown, for_terminal, github_error
 from keeprate.harness.workers.pool import InProcess
 from keeprate.reports.pages import render

@@ -39,7 +39,8 @@ from keeprate.harness.judging.early import Progress, answer_early
 from keeprate.harness.judging.gate import Docket, answer_in_full, no_verdict, open_children, open_runner
 from keeprate.harness.judging.known import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
-from keeprate.harness.judging.text import failure_text, filled, sentence, show
+from keeprate.harness.judging.screen import failure_text, show
+from keeprate.harness.judging.text import filled, sentence
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import Recording
 from keeprate.harness.ledger.store import Ledger

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.text import cause_text, failure_text, remarks, rows, sentence
+from keeprate.harness.judging.screen import cause_text, failure_text
+from keeprate.harness.judging.text import remarks, rows, sentence
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.untrusted_text import code_block, for_html, for_markdown, github_error, table_row
 

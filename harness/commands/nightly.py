@@ -21,7 +21,8 @@ from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import beginning, check_apart, check_folder, kind, write
 from keeprate.harness.judging.gate import open_runner
 from keeprate.harness.judging.request import ask
-from keeprate.harness.judging.text import filled, millions, plural, show
+from keeprate.harness.judging.screen import show
+from keeprate.harness.judging.text import filled, millions, plural
 from keeprate.harness.ledger.history import tell
 from keeprate.harness.ledger.merge import merge as merged
 from keeprate.harness.ledger.nightly import Drawn, draw

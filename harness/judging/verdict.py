@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeprate.harness.judging.decision import Decision
-from keeprate.harness.judging.text import verdict_text
+from keeprate.harness.judging.screen import verdict_text
 
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
 

@@ -30,7 +30,8 @@ class Told(NamedTuple):
     @property
     def text(self) -> str:
         """What a failure says."""
-        from keeprate.harness.judging.text import filled, verdict_text
+        from keeprate.harness.judging.screen import verdict_text
+        from keeprate.harness.judging.text import filled
 
         return "\n".join([verdict_text(self.verdict, listing=self.listing).rstrip(), *map(filled, self.notes)])
 

@@ -14,7 +14,8 @@ from keeprate.harness.judging.finding import decide, unjudged
 from keeprate.harness.judging.gate import Docket, conclude, no_verdict
 from keeprate.harness.judging.known import Deviation, Known
 from keeprate.harness.judging.request import Request, ask
-from keeprate.harness.judging.text import WIDTH, failure_text, millions, verdict_text
+from keeprate.harness.judging.screen import failure_text, verdict_text
+from keeprate.harness.judging.text import WIDTH, millions
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.suite import load_suite

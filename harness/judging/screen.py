@@ -1,0 +1,205 @@
+"""What failed, on a screen of 80 columns: causes, failures without one, the table, the verdict."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from keeprate.harness.judging.decision import Decision
+from keeprate.harness.judging.diagnosis import Cause
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.text import WIDTH, filled, operator, plural, remarks, sentence, table
+from keeprate.harness.protocol.case import ANY, parameters_text
+from keeprate.harness.protocol.law import Law
+from keeprate.harness.untrusted_text import for_terminal
+
+BLOCKS = {"11": "█", "10": "▌", "01": "▐", "00": " "}  # two entries in a place: dark is kept
+BY_FAR = 10  # times as many findings without a cause as with one
+SHOWN = 3  # failures printed in full; the others are counted
+
+
+def verdict_text(verdict: Decision, *, failures: bool = True, listing: str = "") -> str:
+    """The verdict without colour, 80 columns wide; with its failures, unless they were printed before.
+
+    Args:
+        listing: the line of Python that lists all failures, for whoever has no hold of the verdict.
+    """
+    out = io.StringIO()
+    show(verdict, Console(file=out, width=WIDTH, color_system=None, emoji=False), failures=failures, listing=listing)
+    return for_terminal(out.getvalue())
+
+
+def show(
+    verdict: Decision, console: Console, *, failures: bool = True, above: Iterable[str] = (), listing: str = ""
+) -> None:
+    """Prints the verdict on `console`, failures first, so that the last lines are the verdict.
+
+    Args:
+        above: lines that stand between the failures and the table.
+        listing: as in `verdict_text`.
+    """
+    causes = (f"{cause_text(one, verdict)}\n" for one in verdict.causes[:SHOWN])
+    told = failure_texts(verdict, listing) if failures else causes
+    for text in told:
+        console.print(escape(text), highlight=False, soft_wrap=True)
+    for line in (*_causes(verdict), *above):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    console.print(table(verdict))
+    for line in remarks(verdict):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
+    word, _, rest = textwrap.fill(f"{verdict.verdict.upper()}  {sentence(verdict)}", WIDTH).partition("  ")
+    console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
+
+
+def failure_texts(verdict: Decision, listing: str = "") -> Iterator[str]:
+    """A text for each of the first causes, for each of the first laws that failed without one, and one for the rest.
+
+    What no cause explains comes first, where it is by far the most.
+    """
+    causes, families = verdict.causes, list(verdict.unexplained.items())
+    mostly = sum(len(group) for _, group in families) > BY_FAR * sum(len(cause.explains) for cause in causes)
+    named = causes[: SHOWN - mostly]
+    shown = max(int(mostly), SHOWN - len(causes))
+    texts = [cause_text(cause, verdict) + "\n" for cause in named]
+    others = [
+        failure_text(group[0], verdict.findings, verdict.laws[law]) + _others(group) + "\n"
+        for law, group in families[:shown]
+    ]
+    yield from (*others, *texts) if mostly else (*texts, *others)
+    for cause in causes[len(named) :]:
+        yield filled(f"Broken as well: {cause.sentence}") + "\n"
+    if rest := dict(families[shown:]):
+        what = "Broken as well, and not explained:" if causes else "Broken as well:"
+        yield "\n".join([what, *_briefly(rest)]) + "\n"
+    left = sum(len(group) for _, group in families)
+    told = left <= min(shown, len(families))
+    if not told and all(finding.passes == 1 for finding in verdict.failing):  # for nights there is a report in any case
+        if listing:
+            yield filled(f"To see all {len(verdict.failing):,}:") + f"\n  {listing}\n"
+            return
+        again = f"add --seed {verdict.seed} --json verdict.json to the gate"
+        how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
+        words = filled(f"To see all {len(verdict.failing):,}, {how}, then")
+        yield f"{words}\n  keeprate report --json verdict.json --out report\n"
+
+
+def cause_text(cause: Cause, verdict: Decision) -> str:
+    """A cause: what is wrong, what was seen, what it explains, a picture, and how to run the first of that again."""
+    broken = len(verdict.failing)
+    rows = [
+        ("seen", cause.seen),
+        ("explains", f"{len(cause.explains):,} of {plural(broken, 'broken finding')}"),
+    ]
+    lines = [textwrap.fill(f"BROKEN  {cause.sentence}", WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False), ""]
+    lines += [_row(label, text) for label, text in rows]
+    for number, row in enumerate(cause.picture):
+        drawn = "".join(BLOCKS[row[at : at + 2].ljust(2, "0")] for at in range(0, len(row), 2))
+        note = f"   ({len(cause.picture)} rows of {plural(len(row), 'entry').replace('entrys', 'entries')})"
+        lines.append(f"  {'picture' if not number else '':<9}  {drawn}{note if not number else ''}".rstrip())
+    first = next(finding for finding in verdict.findings if finding.id == cause.explains[0])
+    return "\n".join([*lines, "", _command(first.replay)])
+
+
+def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
+    """Laws with the number of their findings, and the first of these, which can be replayed."""
+    heads = {law: f"  {law} ({len(group)})" for law, group in families.items()}
+    width = max(map(len, heads.values()))
+    for law, group in families.items():
+        line = f"{heads[law]:<{width}}  {group[0].id}"
+        yield line if len(line) <= WIDTH else f"{heads[law]}\n    {group[0].id}"
+
+
+def _causes(verdict: Decision) -> Iterable[str]:
+    """Known faults that break the same laws, most alike first; nothing where none is alike enough."""
+    alike = verdict.likely_causes
+    if not alike:
+        return
+    yield "Resembles one of these known faults; none was tested:"
+    for _, cause in alike:
+        real = f" Shipped by {cause.defect}." if cause.defect else ""
+        text = f"{cause.says}.{real}"
+        yield textwrap.fill(text, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
+    yield ""
+
+
+def _others(group: Sequence[Finding]) -> str:
+    if len(group) == 1:
+        return ""
+    ops = dict.fromkeys(operator(finding) for finding in group)
+    number = len(group) - 1
+    return "\n" + _row("and", f"{number} more finding{'s' if number > 1 else ''} of this law, in {_list(ops)}")
+
+
+def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str:
+    """A finding in full: promise, effect, evidence, what the failing cases have in common, how to run it again."""
+    head = f"{finding.status.replace('_', ' ').upper():<6}"
+    rows = list(finding.rows)
+    if finding.passes > 1:
+        rows.append(("summed", f"over {finding.passes:,} passes; the command below makes one, which may not show it"))
+    elsewhere = _elsewhere(finding, findings)
+    if elsewhere:
+        rows.append(("elsewhere", elsewhere))
+    if finding.status == "broken":
+        rows.append(("often", ", ".join(law.catches)))
+    body = "\n".join(_row(label, text) for label, text in rows)
+    promise = textwrap.fill(law.promise, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    return f"{head}  {finding.id}\n\n{promise}\n\n{body}\n\n{_command(finding.replay)}"
+
+
+def _row(label: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=f"  {label:<9}  ", subsequent_indent=" " * 13)
+
+
+def _command(command: str) -> str:
+    if not command.startswith("keeprate "):  # of a backend that is an object: a line of Python
+        return f"  {command}"
+    words = [shlex.quote(word) for word in shlex.split(command)]
+    first = words.index("--backend")  # of the options
+    lines = ["  " + " ".join(words[:first])]
+    if len(lines[0]) > WIDTH - 2:
+        lines = ["  " + " ".join(words[:2]), f"    {words[2]}"]
+    lines.append("   ")
+    for option in map(" ".join, zip(words[first::2], words[first + 1 :: 2], strict=True)):
+        if len(lines[-1]) + 1 + len(option) > WIDTH - 2 and lines[-1].strip():
+            lines.append("   ")
+        lines[-1] += f" {option}"
+    return " \\\n".join(lines)
+
+
+def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
+    """How the same law fares in the same place where only the dtype, or only the parameters, are others."""
+    place = finding.op, finding.law, finding.shape, finding.strides, finding.context
+    family = [
+        other
+        for other in findings
+        if (other.op, other.law, other.shape, other.strides, other.context) == place and other is not finding
+    ]
+    dtypes = [
+        (other.status, other.dtype) for other in family if other.parameters == finding.parameters and other.dtype != ANY
+    ]
+    settings = [
+        (other.status, parameters_text(other.parameters))
+        for other in family
+        if other.dtype == finding.dtype and other.parameters
+    ]
+    parts = []
+    for status in ("kept", "broken"):
+        places = [
+            f"{word} {_list(values)}"
+            for word, others in (("in", dtypes), ("at", settings))
+            if (values := [value for each, value in others if each == status])
+        ]
+        if places:
+            parts.append(f"{status} {', '.join(places)}")
+    return "; ".join(parts)
+
+
+def _list(values: Iterable[str]) -> str:
+    *first, last = dict.fromkeys(values)
+    return f"{', '.join(first)} and {last}" if first else last
