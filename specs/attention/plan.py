@@ -102,7 +102,7 @@ def _exact(dtype: str) -> Iterator[Case]:
         yield _case("evaluation", modes, dtype, shape=shape, more=more)
     yield _case("endpoints_of_gradient", {"dtype": ("endpoints", "dtype")}, dtype, shape=(2, 2, 17, 17), context="grad")
     yield _case("arguments", {"dtype": ("arguments",)}, dtype)
-    yield _case("seeding", {"dtype": ("seeding",)}, dtype, 0.5, WIDE)
+    yield _case("seeding", {"dtype": ("outcomes", "seeding")}, dtype, 0.5, WIDE)
 
 
 def _drawn(dtype: str, profile: str) -> Iterator[Case]:
@@ -183,7 +183,7 @@ def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:
         if "+" not in context and context not in ("thread", "checkpoint"):
             yield _case("evaluation", {"": ("evaluation", "endpoints", "dtype")}, dtype, None, SQUARE, 0, None, context)
         if context in ("compile", "module"):
-            yield _case("seeding", {"": ("seeding",)}, dtype, 0.5, SQUARE, 0, None, context)
+            yield _case("seeding", {"": ("outcomes", "seeding")}, dtype, 0.5, SQUARE, 0, None, context)
 
 
 def detects(case: Case, alpha: float) -> float:
