@@ -37,7 +37,7 @@ from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.durations import slowest
 from keeprate.harness.judging.early import Progress, answer_early
 from keeprate.harness.judging.gate import Docket, answer_in_full, no_verdict, open_children, open_runner
-from keeprate.harness.judging.known import HEAD, known_text, unlisted
+from keeprate.harness.judging.listing import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.screen import failure_text, show
 from keeprate.harness.judging.text import filled, sentence
@@ -103,7 +103,8 @@ def gate(
         verdict, docket = _judge(request, runner, json_path, answer_early if exitfirst else answer_in_full)
 
     def known() -> str:
-        return known_text(unlisted(verdict.findings), request.known.text or HEAD)
+        lines = unlisted(verdict.findings, verdict.causes, verdict.suite.headline)
+        return known_text(lines, request.known.text or HEAD)
 
     unwritten = _write_all({json_path: verdict.to_json, write_known: known})
     timed = () if durations is None else slowest(docket.all(), verdict.run.get("studies", {}), durations)

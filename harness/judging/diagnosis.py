@@ -34,6 +34,7 @@ class Cause:
         seen: what was counted.
         explains: ids of findings, the most telling first.
         picture: rows of 1 and 0; empty where none show it.
+        reaches: ids of what it would explain had it broken, broken or not: another seed breaks others of these.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Cause:
     seen: str
     explains: tuple[str, ...]
     picture: tuple[str, ...] = ()
+    reaches: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -87,7 +89,7 @@ def causes_of(
         for text, account in result.evidence.items():
             if isinstance(account, Account):
                 told.append(Told(FindingId.parse(text).law, case.op, case.dtype, case.context, account, case.shape))
-    causes = list(_causes(suite, seen, told, backend))
+    causes = list(_causes(suite, seen, judged, told, backend))
     for finding in together:  # it follows from what explains another finding of its law
         for number, cause in enumerate(causes):
             if any(FindingId.parse(text).family == finding.family for text in cause.explains):
@@ -102,8 +104,16 @@ def _seen(given: Given, finding: Finding, results: Mapping[str, Result]) -> Seen
     return Seen(finding, tuple(zip(cases, found, strict=True)))
 
 
-def _causes(suite: Suite, seen: Sequence[Seen], told: Sequence[Told], backend: str) -> Iterator[Cause]:
-    """Causes one after another, each of which explains most of what is left; none of two that explain the same."""
+def _causes(
+    suite: Suite, seen: Sequence[Seen], judged: Sequence[Seen], told: Sequence[Told], backend: str
+) -> Iterator[Cause]:
+    """Causes one after another, each of which explains most of what is left; none of two that explain the same.
+
+    Args:
+        seen: what failed.
+        judged: all that has evidence.
+        told: hypotheses that were tested.
+    """
     known = {one.name: (number, one) for number, one in enumerate(suite.hypotheses)}
     by_id: dict[str, list[Told]] = {}
     for one in told:
@@ -137,7 +147,26 @@ def _causes(suite: Suite, seen: Sequence[Seen], told: Sequence[Told], backend: s
         says = hypothesis.says.format_map(account.given)
         where = suite.where([one.finding for one in mine], places)
         ids = tuple(one.finding.id for one in mine)
-        yield Cause(best, hypothesis.kind, f"{backend} {says}{where}.", account.seen, ids, account.picture)
+        ones, alike = by_id[best], _alike([one.finding for one in mine])
+        reach = (one for one in judged if any(_covers(suite, hypothesis, at, ones, one) for at in ones))
+        reaches = frozenset(one.finding.id for one in reach if alike(one.finding)).union(ids)
+        sentence = f"{backend} {says}{where}."
+        yield Cause(best, hypothesis.kind, sentence, account.seen, ids, account.picture, reaches)
+
+
+def _alike(broken: Sequence[Finding]) -> Callable[[Finding], bool]:
+    """Whether a finding might break in another run as those of the same cause did in this one.
+
+    Not in a dtype in which nothing broke; and where no chance decides, in a law that broke.
+    """
+    dtypes = {(finding.op, finding.dtype) for finding in broken}
+    laws = {(finding.op, finding.family) for finding in broken}
+
+    def might(finding: Finding) -> bool:
+        there = finding.dtype == ANY or {(finding.op, ANY), (finding.op, finding.dtype)} & dtypes
+        return bool(there) and (finding.effect is not None or (finding.op, finding.family) in laws)
+
+    return might
 
 
 def _covers(suite: Suite, hypothesis: Hypothesis, at: Told, all: Sequence[Told], seen: Seen) -> bool:

@@ -9,7 +9,7 @@ another, which then stands alone: `--known /dev/null` judges without any.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,9 +21,7 @@ from keeprate.harness.judging.finding import Finding
 from keeprate.harness.protocol.source import locate
 from keeprate.harness.untrusted_text import clean
 
-NEW = "broken when this list was written"
 UNASKED = ("not_offered", "not_implemented")
-HEAD = "# Known deviations of this backend: pattern # reason. Replace each reason by your own."
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan
 
 
@@ -103,48 +101,19 @@ def known_beside(backend: str) -> Known:
     return read_known(path) if path is not None and kind(path) == "file" else Known()
 
 
-def known_text(lines: Iterable[tuple[str, str]], before: str = HEAD) -> str:
-    """What `--write-known` writes: the list that there was, as it stands, and new patterns with their reasons."""
-    return "\n".join([*before.splitlines(), *(f"{pattern}  # {reason}" for pattern, reason in lines)]) + "\n"
-
-
-def unlisted(findings: Sequence[Finding]) -> list[tuple[str, str]]:
-    """What broke and is on no list, as patterns with a reason: of an exact law ids, of a statistical one all there are.
-
-    Which findings of a statistical law reach their thresholds differs from seed to seed, so ids of one run are too few.
-    """
-    lines: dict[str, str] = {}
-    for finding in findings:
-        if finding.fails:
-            patterns = [finding.id] if finding.effect is None else _patterns(finding, findings)
-            lines |= dict.fromkeys(patterns, NEW)
-    return list(lines.items())
-
-
-def _patterns(finding: Finding, findings: Iterable[Finding]) -> Iterator[str]:
-    """What matches every finding of the same operator and law, and none of a law whose name begins alike."""
-    mine = _subject(finding)
-    for end in sorted({":" if ":" in other.law else "/" for other in findings if _subject(other) == mine}):
-        yield f"{'/'.join(mine)}{end}*"
-
-
 def no_longer_seen(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
     """Known deviations that are kept, each with those that hold or break together with it.
 
-    A finding of an exact law stands alone. Of a statistical law some are kept by chance while others break: so all that
-    a reason covers of an operator and a law must be kept.
+    A finding of an exact law stands alone. Of statistical laws some are kept by chance while others break, and one
+    fault shows in several of them: so all that a reason covers of an operator must be kept.
     """
-    groups: dict[tuple[str, ...], list[Finding]] = {}
+    groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         if finding.known is not None and finding.status not in UNASKED:
-            groups.setdefault((finding.known, *_subject(finding)), []).append(finding)
+            groups.setdefault((finding.known, finding.op), []).append(finding)
     for group in groups.values():
         kept = [finding for finding in group if finding.status == "kept"]
         if all(finding.effect is None for finding in group):
             yield from ([finding] for finding in kept)
         elif kept == group:
             yield kept
-
-
-def _subject(finding: Finding) -> tuple[str, str]:
-    return finding.op, finding.family

@@ -87,6 +87,16 @@ def test_the_hypothesis_that_fits_is_named_and_the_other_is_not(judged):
     assert set(cause.explains) == {f"toss/fair/float32/p{p}/-/eager" for p in (0.5, 0.25)}
 
 
+def test_a_cause_reaches_what_it_would_explain_in_another_run(judged):
+    class OnceBent(COINS.Fair):
+        def toss(self, number, chance):
+            return super().toss(number, chance + 0.05 * (chance == 0.5))
+
+    (cause,) = judged(OnceBent()).causes
+    assert cause.explains == ("toss/fair/float32/p0.5/-/eager",)
+    assert cause.reaches == {f"toss/fair/float32/p{p}/-/eager" for p in (0.5, 0.25)}
+
+
 def test_two_faults_are_two_causes_and_each_finding_has_its_own(judged):
     verdict = judged(Both())
     assert {cause.id for cause in verdict.causes} == {"bent:0.05", "edge"}

@@ -12,11 +12,10 @@ from keeprate.harness.judging.known import (
     Deviation,
     Known,
     known_beside,
-    known_text,
     no_longer_seen,
     read_known,
-    unlisted,
 )
+from keeprate.harness.judging.listing import known_text
 from keeprate.harness.protocol.suite import load_suite
 
 BENT = "toss/fair/float32/p0.5/-/eager"
@@ -209,20 +208,6 @@ def decided(ids, status="broken", known=None):
     ]
 
 
-@pytest.mark.parametrize("law", ["calls:", "calls_by_position/", "keep_rate/", "spread:"])
-def test_a_pattern_is_for_one_law_though_another_begins_alike(law):
-    ((pattern, reason),) = unlisted(decided(first(f"dropout/{law}")))
-    assert pattern == f"dropout/{law}*"
-    listed = Known((Deviation(pattern, reason),))
-    assert {id for id in PROMISES if listed.reason(id)} == set(first(f"dropout/{law}", len(PROMISES)))
-
-
-def test_a_law_with_and_without_a_parameter_gets_both_patterns():
-    one, other = decided(first("dropout/calls:", 2))
-    bare = replace(other, status="kept", law="calls")
-    assert [pattern for pattern, _ in unlisted([one, bare])] == ["dropout/calls/*", "dropout/calls:*"]
-
-
 def test_a_statistical_deviation_is_no_longer_seen_once_all_that_its_reason_covers_is_kept():
     *kept, last = decided(first("dropout/keep_rate/float32/p0.", 3), "kept", "borderline")
     assert list(no_longer_seen([*kept, last])) == [[*kept, last]]
@@ -230,6 +215,12 @@ def test_a_statistical_deviation_is_no_longer_seen_once_all_that_its_reason_cove
         assert list(no_longer_seen([*kept, replace(last, status=status)])) == []
     for other in (replace(last, status="not_offered"), replace(last, status="broken", known="another")):
         assert list(no_longer_seen([*kept, other])) == [kept]
+
+
+def test_consequences_that_a_reason_covers_are_no_longer_seen_once_all_of_the_operator_are_kept():
+    rates, runs = (decided(first(f"dropout/{law}/", 2), "kept", "it wanders") for law in ("keep_rate", "runs"))
+    assert list(no_longer_seen([*rates, *runs])) == [[*rates, *runs]]
+    assert list(no_longer_seen([*rates, replace(runs[0], status="broken"), *runs[1:]])) == []
 
 
 def test_an_exact_deviation_is_no_longer_seen_as_soon_as_it_is_kept():
