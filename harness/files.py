@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -121,6 +121,30 @@ def _replace(target: Path, text: str) -> None:
         with contextlib.suppress(FileNotFoundError):  # it has its place already
             os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def made(target: Path) -> Iterator[Path]:
+    """A path to make a file at, in a folder that nobody else has or can guess; it gets its place once it is whole.
+
+    Raises:
+        UsageError: something is at `target` by then, and is left as it was, or it can't be written.
+    """
+    check_writable(target)
+    if target.exists():
+        raise UsageError(f"'{target}' already exists and was not changed")
+    unfinished = target
+    try:
+        with tempfile.TemporaryDirectory(dir=target.resolve().parent, prefix=".making.") as folder:
+            unfinished = Path(folder) / "made"
+            yield unfinished
+            os.link(unfinished, target)
+    except FileExistsError:
+        raise UsageError(f"'{target}' already exists and was not changed") from None
+    except OSError as error:
+        raise UsageError(f"can't write '{target}': {error.strerror}") from None
+    except UsageError as error:  # perhaps of the file in that folder, which nobody has heard of
+        raise UsageError(str(error).replace(str(unfinished), str(target))) from None
 
 
 def _usual_mode() -> int:

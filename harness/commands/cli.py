@@ -6,7 +6,7 @@ import click
 
 from keeprate.harness.commands.author import backends, check, explain, init
 from keeprate.harness.commands.gate import gate, matrix, plan, replay
-from keeprate.harness.commands.nightly import merge, nightly, report
+from keeprate.harness.commands.nightly import ledger, merge, nightly, report
 from keeprate.harness.commands.options import EPILOG
 from keeprate.harness.judging.text import WIDTH
 
@@ -25,5 +25,5 @@ def cli() -> None:
     """
 
 
-for command in (gate, plan, replay, matrix, init, check, backends, explain, nightly, merge, report):
+for command in (gate, plan, replay, matrix, init, check, backends, explain, nightly, merge, ledger, report):
     cli.add_command(command)

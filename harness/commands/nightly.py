@@ -1,4 +1,4 @@
-"""The commands about evidence that adds up: nightly, merge, report."""
+"""The commands about evidence that adds up: nightly, merge, ledger copy, report."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from keeprate.harness.judging.request import ask
 from keeprate.harness.judging.screen import show
 from keeprate.harness.judging.text import filled, millions, plural
 from keeprate.harness.ledger.history import tell
+from keeprate.harness.ledger.merge import copy as copied
 from keeprate.harness.ledger.merge import merge as merged
 from keeprate.harness.ledger.nightly import Drawn, draw
 from keeprate.harness.ledger.schema import MAGIC
@@ -142,6 +143,25 @@ def merge(ledgers: tuple[Path, ...], into: Path) -> None:
       keeprate merge monday.db tuesday.db --into week.db
     """
     click.echo(f"wrote {into}: {plural(merged(ledgers, into), 'run')}")
+
+
+@click.group(epilog=WROTE)
+def ledger() -> None:
+    """Look after the file of a ledger."""
+
+
+@ledger.command(epilog=WROTE)
+@click.argument("source", type=click.Path(path_type=Path), metavar="A")
+@click.argument("into", type=click.Path(path_type=Path), metavar="B")
+def copy(source: Path, into: Path) -> None:
+    """Copy a ledger to one whole file, for a cache or an archive.
+
+    Beside A may lie A-wal with what a killed run drew last, which a plain copy of A leaves behind. A is left as it is.
+
+    \b
+      keeprate ledger copy night.db cache/night.db
+    """
+    click.echo(f"wrote {into}: {plural(copied(source, into), 'run')}")
 
 
 @click.command(epilog=WROTE)

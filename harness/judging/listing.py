@@ -62,7 +62,7 @@ def _patterns(listed: Collection[str], judged: Sequence[Finding]) -> Iterator[st
         left = {finding.id for finding in group if finding.id in listed or (op == ANY and law in together)}
         for pattern in _candidates(op, law, group) if left else ():
             matched = {finding.id for finding in group if fnmatchcase(finding.id, pattern)}
-            if matched & left and matched <= listed | left:
+            if matched & left and matched <= {*listed, *left}:
                 yield pattern
                 left -= matched
 

@@ -1,17 +1,16 @@
-"""Merges ledgers: evidence adds, and a run that several of them hold is counted once."""
+"""Merges ledgers, and copies one: evidence adds, and a run that several of them hold is counted once."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
-from keeprate.harness.files import check_writable
+from keeprate.harness.files import made
 from keeprate.harness.ledger.encoding import check, less, more
 from keeprate.harness.ledger.looks import leave_aside
 from keeprate.harness.ledger.store import Ledger
@@ -31,29 +30,27 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     Raises:
         UsageError: a source is no ledger, two runs share seeds, or `into` exists already or can't be written.
     """
-    check_writable(into)
-    if into.exists():
-        raise UsageError(f"'{into}' already exists and was not changed")
-    unfinished = into
-    try:
-        # In a folder that nobody else has or can guess, and put in its place only if nothing has come there meanwhile.
-        with tempfile.TemporaryDirectory(dir=into.resolve().parent, prefix=".merging.") as folder:
-            unfinished = Path(folder) / "ledger.db"
-            with Ledger(unfinished, create=True) as target:
-                for path in sorted(sources, key=_last_night):  # what was counted last is what goes on being counted
-                    interrupts.check()
-                    with Ledger(path) as source, target.writing():
-                        _Absorption(target, source).all()
-                runs = int(target.db.execute("SELECT count(*) FROM run").fetchone()[0])
-                target.db.execute("PRAGMA journal_mode = DELETE")  # one file, whole, until somebody writes to it
-            os.link(unfinished, into)
-    except FileExistsError:
-        raise UsageError(f"'{into}' already exists and was not changed") from None
-    except OSError as error:
-        raise UsageError(f"can't write '{into}': {error.strerror}") from None
-    except UsageError as error:  # perhaps of the file in that folder, which nobody has heard of
-        raise UsageError(str(error).replace(str(unfinished), str(into))) from None
+    with made(into) as unfinished, Ledger(unfinished, create=True) as target:
+        for path in sorted(sources, key=_last_night):  # what was counted last is what goes on being counted
+            interrupts.check()
+            with Ledger(path) as source, target.writing():
+                _Absorption(target, source).all()
+        runs = int(target.db.execute("SELECT count(*) FROM run").fetchone()[0])
+        target.db.execute("PRAGMA journal_mode = DELETE")  # one file, whole, until somebody writes to it
     return runs
+
+
+def copy(source: Path, into: Path) -> int:
+    """Writes what a ledger holds to another file, alone and whole, whatever ended its last run; returns its runs.
+
+    Raises:
+        UsageError: the source is no ledger, or `into` exists already or can't be written.
+    """
+    with Ledger(source) as ledger, made(into) as unfinished, ledger.reading():
+        with closing(sqlite3.connect(unfinished)) as target:
+            ledger.db.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+        return int(ledger.db.execute("SELECT count(*) FROM run").fetchone()[0])
 
 
 def _last_night(path: Path) -> str:

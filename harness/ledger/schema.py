@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -56,11 +58,8 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> Databas
     start = beginning(path, len(MAGIC)) if found == "file" else b""
     if start not in (b"", MAGIC):
         raise UsageError(f"{path}: not a keeprate ledger. Nothing was changed")
-    uri = f"{path.resolve().as_uri()}?mode={'rwc' if create else 'rw'}"
     try:
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE, factory=Database)
-        if not (create or write):
-            connection = _copied(connection, path)
+        connection = _opened(path, "rwc" if create else "rw") if create or write else _read(path)
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA trusted_schema = OFF")
@@ -82,6 +81,35 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> Databas
     except sqlite3.Error as error:
         raise UsageError(f"{path}: the ledger can't be read: {error}") from None
     return connection
+
+
+def _opened(path: Path, mode: str) -> Database:
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE, factory=Database)
+
+
+def _read(path: Path) -> Database:
+    """What the file at `path` and its log hold, in memory; by a copy of both where nothing may be written beside it."""
+    try:
+        return _copied(_opened(path, "rw"), path)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+    with tempfile.TemporaryDirectory() as folder:
+        for ending in ("-wal", ""):  # what comes into the log meanwhile is not in the file before it is in the log
+            part = path.with_name(path.name + ending)
+            if part.exists():
+                if part.stat().st_size > LARGEST:
+                    raise UsageError(f"{part}: larger than any ledger ({LARGEST >> 20:,} MiB). Nothing was changed")
+                _copy_bytes(part, Path(folder) / f"ledger.db{ending}")
+        return _copied(_opened(Path(folder) / "ledger.db", "rw"), path)
+
+
+def _copy_bytes(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise UsageError(f"{source}: it can't be read: {error.strerror}") from None
 
 
 def _copied(connection: Database, path: Path) -> Database:

@@ -437,7 +437,7 @@ def test_a_ledger_that_finds_no_room_is_named_as_it_was_asked_for(full_disk, tmp
     before = set(folder.iterdir())
     run = held(limit, SCRIPT, "merge", "a.db", "--into", "full/all.db", cwd=tmp_path)
     assert run.returncode == 2, run.stdout + run.stderr
-    assert "full/all.db" in run.stderr and ".merging" not in run.stderr, run.stderr
+    assert "full/all.db" in run.stderr and ".making" not in run.stderr, run.stderr
     assert set(folder.iterdir()) == before
 
 

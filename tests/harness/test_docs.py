@@ -35,6 +35,7 @@ OPTIONS = {
     "gate": JUDGES | CHOICE | {"--write-known", "--durations", "--exitfirst", "-x", "--ledger", "--executor"},
     "nightly": (JUDGES | CHOICE | {"--ledger", "--budget", "--executor", "--out"}) - {"--json"},
     "merge": {"--into"},
+    "ledger": set(),
     "report": {"--backend", "--ledger", "--json", "--out", "--against", "--known", "--suite"},
     "plan": (JUDGES | CHOICE) - {"--json"},
     "replay": JUDGES | {"--dtypes", "--fresh", "--shrink", "--snippet"},
@@ -100,7 +101,7 @@ def test_pytest_has_the_same_options(real_pytest):
         assert profile in ours
 
 
-@pytest.mark.parametrize("command", ["merge", "report"])
+@pytest.mark.parametrize("command", ["merge", "ledger", "report"])
 def test_a_command_that_judges_nothing_claims_no_exit_code_of_a_verdict(command):
     assert "Exit codes: 0 it was written, whatever" in cli.commands[command].epilog
 
