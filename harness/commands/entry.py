@@ -42,8 +42,8 @@ def main() -> NoReturn:
         sys.exit(code)
     except (click.Abort, KeyboardInterrupt):
         _refuse("interrupted; nothing was concluded", 128 + signal.SIGINT)
-    except Terminated:
-        _refuse("terminated; nothing was concluded", 128 + signal.SIGTERM)
+    except Terminated as ended:
+        _refuse(str(ended) or "terminated; nothing was concluded", 128 + signal.SIGTERM)
     except click.UsageError as error:
         way_out = f"\n'{error.ctx.command_path} --help' lists what there is" if error.ctx else ""
         _refuse(f"{error.format_message()}{way_out}", UsageError.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ from keeprate.harness.judging.screen import failure_text, show
 from keeprate.harness.judging.text import filled, sentence
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import Recording
+from keeprate.harness.ledger.schema import UnwritableError
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.case import over_all
 from keeprate.harness.protocol.runner import Runner
@@ -276,8 +277,14 @@ def _recorded(request: Request, path: Path | None) -> Iterator[Runner]:
         with open_runner(request) as runner:
             yield runner
     else:
-        with closing(Ledger(path, create=True)) as ledger, open_runner(request) as runner:
-            yield Recording(runner, request, ledger, described())
+        with ExitStack() as stack:
+            ledger: Ledger | UnwritableError
+            try:
+                ledger = stack.enter_context(closing(Ledger(path, create=True)))
+            except UnwritableError as refusal:  # which doesn't cost the verdict
+                ledger = refusal
+            with open_runner(request) as runner:
+                yield Recording(runner, request, ledger, described())
 
 
 def _refuse_unrecorded(runner: Runner) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import TextColumn
 
+from keeprate.harness import interrupts
 from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
 from keeprate.harness.commands.published import read_verdict
@@ -39,6 +41,7 @@ WROTE = """
 Exit codes: 0 it was written, whatever promises are broken in it; 2 a name, file or option doesn't exist or is out of
 range.
 """
+ENDED: dict[int, str] = {signal.SIGINT: "interrupted; ", signal.SIGTERM: "terminated; "}
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -71,7 +74,8 @@ def nightly(
 ) -> None:
     """Draw fresh evidence for a given time, add it to a ledger, and write a report.
 
-    The verdict covers all evidence on this version of the backend. Ctrl-C ends the run and keeps what was drawn.
+    The verdict covers all evidence on this version of the backend. Ctrl-C and SIGTERM end the run and keep what was
+    drawn, which is concluded.
 
     \b
       keeprate nightly --backend mine.py --ledger night.db --budget 20m
@@ -94,15 +98,20 @@ def nightly(
                 seed=seed,
                 progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
             )
-        try:  # before anything is said, so that neither costs the other
-            document, failure = _told(night, book, options["suite"], options["known"], request.backend)
+        # Written before anything is said, so that neither costs the other.
+        document, failure = _told(night, book, options["suite"], options["known"], request.backend)
+        failures, told = [failure] if failure else [], ""
+        try:
             told = pages.write(document, None)
-        finally:
-            show(night.standing.verdict, screen)
-            _say(screen, _kept(night, ledger))
-        _say(screen, told)
-    if failure is not None:
-        raise failure
+        except UsageError as unwritten:
+            failures.append(unwritten)
+        show(night.standing.verdict, screen)
+        for text in filter(None, (_kept(night, ledger), told)):
+            _say(screen, text)
+    if failures:
+        raise UsageError("\n".join(map(str, failures)))
+    if night.signal == signal.SIGTERM:
+        raise interrupts.Terminated("terminated; what was drawn is concluded")
     sys.exit(night.standing.verdict.exit_code)
 
 
@@ -119,11 +128,13 @@ def _told(night: Drawn, book: Ledger, *of_whom: Any) -> tuple[dict[str, Any], Us
 
 def _kept(night: Drawn, ledger: Path) -> str:
     """What was drawn, and what the ledger has now, in words."""
-    text = f"{'interrupted; ' if night.interrupted else ''}{plural(night.passes, 'case')} drawn"
+    text = f"{ENDED.get(night.signal, '')}{plural(night.passes, 'case')} drawn"
     stand = night.standing
     if night.failure is None:
         runs = f"{plural(stand.runs, 'run')} of this version"
         text += f" and kept in {ledger}, which has {runs} and {millions(stand.draws)} draws"
+    elif night.unkept:
+        text += f", {night.unkept:,} of them not kept in {ledger}: this verdict counts them, the next night's won't"
     if stand.waiting:
         text += f"; nothing was drawn so far of {plural(stand.waiting, 'promise')}"
     if stand.otherwise:
@@ -254,9 +265,9 @@ class _Pages:
             self._out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"can't write to '{self._out}': {error.strerror}") from None
+        write(self._out / "report.json", json.dumps(document, allow_nan=False) + "\n")  # which the pages are made of
         for name, text in self._pages.render(document, against).items():
             write(self._out / name, text)
-        write(self._out / "report.json", json.dumps(document, allow_nan=False) + "\n")
         return f"wrote {self._out / 'index.html'}, {self._out / 'report.md'} and {self._out / 'report.json'}"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keeprate.harness import interrupts
@@ -14,8 +15,9 @@ from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.agenda import Agenda
 from keeprate.harness.ledger.held import Held
-from keeprate.harness.ledger.standing import Standing, concluded, keep_pictures, note_night, standing
-from keeprate.harness.ledger.store import Ledger, Run, UnwritableError
+from keeprate.harness.ledger.schema import UnwritableError
+from keeprate.harness.ledger.standing import Standing, concluded, keep_pictures, note_night, standing, together
+from keeprate.harness.ledger.store import Ledger, Run
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.runner import Runner
@@ -32,14 +34,16 @@ class Drawn:
         standing: over the evidence of all runs of this version of the backend; of this run's cases alone, if the
             ledger failed.
         passes: cases that were gone through in this run.
-        interrupted: ended by Ctrl-C, and not by its budget.
-        failure: why the ledger couldn't be read, or written, when the night ended.
+        signal: what ended it, SIGINT or SIGTERM; 0 if its budget did, or the ledger.
+        failure: why the ledger couldn't be read, or written.
+        unkept: those of the passes that the ledger hasn't got.
     """
 
     standing: Standing
     passes: int
-    interrupted: bool
+    signal: int
     failure: UsageError | None
+    unkept: int = 0
 
 
 def draw(
@@ -52,7 +56,9 @@ def draw(
     seed: int | None = None,
     progress: Callable[[float, int], None] | None = None,
 ) -> Drawn:
-    """Draws for `budget` seconds or until an interrupt, and adds every case to the ledger as it comes.
+    """Draws for `budget` seconds, or until a signal or until the ledger takes no more, and adds every case as it comes.
+
+    Whatever ends it, what was drawn is concluded.
 
     Args:
         budget: seconds, beside what loading takes.
@@ -61,10 +67,10 @@ def draw(
         progress: called with the seconds gone by and the passes done.
 
     Raises:
-        UsageError: there is no such backend, another run of it had these seeds, or the ledger takes no more.
+        UsageError: there is no such backend, another run of it had these seeds, or the ledger takes nothing at all.
         NoVerdictError: the backend or the reference can't be loaded.
     """
-    started, passes, interrupted = time.monotonic(), 0, False
+    started, passes, ended = time.monotonic(), 0, 0
     tonight: dict[tuple[str, str], Result] = {}
     offers = runner.offers()
     refuse_faulty(runner.check(), request.backend)
@@ -72,6 +78,8 @@ def draw(
     given = replace(request, seed=run.first_seed).given(*offers)
     todo = Agenda(given, ledger, run, workers=runner.count)
     waiting: list[Result] = []
+    unkept: list[Result] = []
+    full: UsageError | None = None
 
     def settle() -> None:
         """Adds what waits to the ledger."""
@@ -80,25 +88,33 @@ def draw(
         waiting.clear()  # before it is added, so that nothing is added twice
         if results:
             gone = time.monotonic() - started
+            passes += sum(result.passes for result in results)
+            unkept.extend(results)
             for result, totals in zip(results, ledger.add_all(run, results, gone), strict=True):
                 todo.note(result, totals)
                 tonight[result.role, result.case] = result.replace(evidence=totals)
-                passes += result.passes
+            unkept.clear()
             if progress:
                 progress(gone, passes)
 
     try:
-        for result in runner.map(_Settled(todo.until(time.monotonic() + budget), settle)):
-            waiting.append(result)
-    except KeyboardInterrupt:
-        interrupted = True
+        try:
+            for result in runner.map(_Settled(todo.until(time.monotonic() + budget), settle)):
+                waiting.append(result)
+        finally:
+            settle()
+    except (KeyboardInterrupt, interrupts.Terminated) as asked:
+        ended = signal.SIGINT if isinstance(asked, KeyboardInterrupt) else signal.SIGTERM
         interrupts.answered()
-    finally:
-        settle()
-    stand, failure = _end(given, ledger, run, started, runner, pictured=not interrupted)
+    except UnwritableError as failure:
+        full = failure
+    for result in unkept:
+        place = result.role, result.case
+        tonight[place] = together(tonight.get(place), result)
+    stand, failed = _end(given, ledger, run, started, runner, pictured=not ended, unkept=unkept)
     if stand is None:
         stand = concluded(given, tonight, run_of(started, runner.count))
-    return Drawn(stand, passes, interrupted, failure)
+    return Drawn(stand, passes, ended, full or failed, sum(result.passes for result in unkept))
 
 
 class _Settled(Iterator[Job]):
@@ -113,13 +129,22 @@ class _Settled(Iterator[Job]):
 
 
 def _end(
-    given: Given, ledger: Ledger, run: Run, started: float, runner: Runner, *, pictured: bool
+    given: Given,
+    ledger: Ledger,
+    run: Run,
+    started: float,
+    runner: Runner,
+    *,
+    pictured: bool,
+    unkept: Sequence[Result] = (),
 ) -> tuple[Standing | None, UsageError | None]:
     """Notes how a run ended: what all runs show, None if the ledger can't be read, and what it failed by."""
     stand = None
     try:
         with ledger.reading():
-            stand = standing(given, ledger, run.subjects, run_of(started, runner.count))
+            stand = standing(given, ledger, run.subjects, run_of(started, runner.count), unkept)
+            if unkept:  # the ledger takes no more
+                return stand, None
             note_night(ledger, run, stand.verdict)
             if pictured:
                 _picture(given, ledger, run, stand.verdict, runner)
@@ -145,9 +170,12 @@ class Recording:
     A ledger that fails doesn't cost the verdict: `failure` says so once the run is over.
     """
 
-    def __init__(self, runner: Runner, request: Request, ledger: Ledger, machine: Mapping[str, str]) -> None:
+    def __init__(
+        self, runner: Runner, request: Request, ledger: Ledger | UnwritableError, machine: Mapping[str, str]
+    ) -> None:
+        """Of a ledger that can't even be opened, what it failed by."""
         self.isolated, self.count = runner.isolated, runner.count
-        self.failure: UsageError | None = None
+        self.failure: UsageError | None = ledger if isinstance(ledger, UnwritableError) else None
         self._runner, self._request, self._ledger, self._machine = runner, request, ledger, machine
         self._offers: Offers | None = None
 
@@ -163,16 +191,19 @@ class Recording:
     def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in whatever order they come, each in the ledger before it is handed on."""
         assert self._offers is not None
-        started, run, given = time.monotonic(), self._begin(self._offers), self._request.given(*self._offers)
+        started, given, ledger = time.monotonic(), self._request.given(*self._offers), self._ledger
+        if isinstance(ledger, UnwritableError) or (run := self._begin(ledger, self._offers)) is None:
+            yield from self._runner.map(jobs)
+            return
         for result in self._runner.map(jobs):
-            if run is not None and self.failure is None:
+            if self.failure is None:
                 try:
-                    self._ledger.add(run, result, time.monotonic() - started)
+                    ledger.add(run, result, time.monotonic() - started)
                 except UsageError as failure:
                     self.failure = failure
             yield result
-        if run is not None and self.failure is None:
-            _, self.failure = _end(given, self._ledger, run, started, self._runner, pictured=True)
+        if self.failure is None:
+            _, self.failure = _end(given, ledger, run, started, self._runner, pictured=True)
 
     def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
         """Results that the ledger doesn't get."""
@@ -182,10 +213,10 @@ class Recording:
         """What `job` draws; None if nothing can be shown."""
         return self._runner.picture(job)
 
-    def _begin(self, offers: Offers) -> Run | None:
+    def _begin(self, ledger: Ledger, offers: Offers) -> Run | None:
         asked = self._request
         try:
-            return self._ledger.begin(asked, offers, self._machine, kind="gate", workers=self.count, seed=asked.seed)
+            return ledger.begin(asked, offers, self._machine, kind="gate", workers=self.count, seed=asked.seed)
         except UnwritableError as failure:
             self.failure = failure
             return None

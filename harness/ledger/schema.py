@@ -24,6 +24,10 @@ LARGEST = 1 << 30  # bytes of a file that is copied into memory: ten years of ni
 PATIENCE = 60.0  # seconds that a writer waits for another
 
 
+class UnwritableError(UsageError):
+    """The ledger takes no more: its disk is full, or somebody holds it."""
+
+
 class Database(sqlite3.Connection):
     """A connection that writes a row at a time."""
 
@@ -51,6 +55,7 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> Databas
 
     Raises:
         UsageError: there is none, it is no ledger, damaged, newer than this keeprate reads, or holds what none does.
+        UnwritableError: another program holds it, and goes on to.
     """
     found = kind(path)
     if found in ("folder", "device") or (found == "nothing" and not create):
@@ -79,6 +84,8 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> Databas
             connection.close()
             raise
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            raise UnwritableError(f"{path}: another program holds the ledger: {error}. Wait until it ends") from None
         raise UsageError(f"{path}: the ledger can't be read: {error}") from None
     return connection
 

@@ -39,7 +39,9 @@ class Standing:
     draws: int = 0
 
 
-def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dict[str, Any]) -> Standing:
+def standing(
+    given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dict[str, Any], unkept: Iterable[Result] = ()
+) -> Standing:
     """What all runs show, of what is counted as the plan counts it today.
 
     What was broken at the end of a run of this ledger stays broken: the largest e-value there has been is what Ville's
@@ -47,6 +49,7 @@ def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dic
 
     Args:
         run: for the verdict: what differs between two runs of one seed.
+        unkept: what was drawn and is not in the ledger, to be counted as well.
 
     Raises:
         UsageError: something in the ledger is no evidence.
@@ -55,6 +58,8 @@ def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dic
     counted = digests(request.plan)
     held = {role: Held(ledger, subject, counted) for role, subject in subjects.items()}
     results = {(role, case): found for role, side in held.items() for case, found in side.results(role).items()}
+    for result in unkept:
+        results[result.role, result.case] = together(results.get((result.role, result.case)), result)
     now = concluded(given, results, run)
     peaks = held["backend"].peaks
     mine = {case: result for (role, case), result in results.items() if role == "backend"}
@@ -62,6 +67,19 @@ def standing(given: Given, ledger: Ledger, subjects: Mapping[str, int], run: dic
     otherwise = now.otherwise.union(*(side.otherwise for side in held.values())) & request.promises.keys()
     drawn = ledger.drawn(subjects["backend"])
     return Standing(replace(now.verdict, findings=findings, lasting=True), now.waiting, otherwise, *drawn)
+
+
+def together(one: Result | None, other: Result) -> Result:
+    """What several passes over a case gave; of the later one alone what can't be added."""
+    if one is None:
+        return other
+    both = one.evidence.keys() & other.evidence.keys()
+    sums = {
+        text: one.evidence[text] + other.evidence[text]
+        for text in both
+        if one.evidence[text].alike == other.evidence[text].alike
+    }
+    return other.replace(evidence={**one.evidence, **other.evidence, **sums}, passes=one.passes + other.passes)
 
 
 def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:

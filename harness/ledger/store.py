@@ -27,17 +27,13 @@ from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import check_writable
 from keeprate.harness.judging.request import Request
 from keeprate.harness.ledger.looks import Looks
-from keeprate.harness.ledger.schema import Database, begin_alone, connect
+from keeprate.harness.ledger.schema import Database, UnwritableError, begin_alone, connect
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Promise, over_all
 from keeprate.harness.protocol.engine import Result
 
 APART = 30  # nights of one backend whose runs are kept apart, and as many gates, which may be several a day
 SEEDS = 1 << 20  # that a nightly run takes for itself: more passes than any case will see in a night
-
-
-class UnwritableError(UsageError):
-    """The ledger takes no more: its disk is full, or somebody holds it."""
 
 
 @dataclass(frozen=True)

@@ -575,7 +575,7 @@ def test_help_describes_every_option_within_80_columns(command, path):
             assert parameter.help
             for name in parameter.opts:
                 assert name in run.out
-    writes = path in (("merge",), ("report",))
+    writes = path in (("merge",), ("ledger",), ("report",))
     assert f"Exit codes: 0 {'it was written' if writes else 'every promise is kept'}" in run.out
 
 

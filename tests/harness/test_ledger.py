@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
@@ -20,6 +21,7 @@ import psutil
 import pytest
 from msgspec import structs
 
+from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.tally import Tally
@@ -386,14 +388,61 @@ def test_a_full_disk_costs_no_verdict(tmp_path, kind, verdict):
         assert kind == "Bent" or assert_adds_up(book) is None  # what is broken is not drawn to the end
 
 
-def test_a_night_whose_disk_is_full_ends_with_a_sentence(tmp_path):
+def test_a_night_whose_disk_is_full_concludes_what_was_drawn_and_ends_with_a_sentence(tmp_path):
     night = shlex.join([CONSOLE_SCRIPT, *NIGHTLY, "--budget", "60s"])
-    line = f"{night.replace('60s', '1s')} >first; ulimit -f 40; exec {night}"
+    line = f"{night.replace('60s', '1s')} >first; ulimit -f 80; exec {night}"
     run = subprocess.run(["/bin/bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert re.fullmatch(r"error: n.db: the ledger can't be written: .*", " ".join(run.stderr.split())), run.stderr
+    assert run.returncode == 2
+    assert "CONFORMS" in run.stdout and "not kept in n.db" in " ".join(run.stdout.split())
+    assert re.match(r"error: n.db: the ledger can't be written: .*", " ".join(run.stderr.split())), run.stderr
     with Ledger(tmp_path / "n.db") as book:
         assert_adds_up(book)
+
+
+def test_a_night_whose_ledger_is_held_counts_what_it_could_not_keep(ledger, asked, monkeypatch):
+    backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
+    ledger.db.execute("SELECT 1")  # it is open
+    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+
+        def hold(_, passes):
+            if passes >= 8 and not other.in_transaction:
+                other.execute("BEGIN IMMEDIATE")
+
+        night = draw(asked, InProcess(backend, asked.suite, asked.names), ledger, 60.0, described(), progress=hold)
+        other.execute("ROLLBACK")
+    assert "the ledger can't be written: database is locked" in str(night.failure)
+    (kept,) = ledger.db.execute("SELECT sum(cases) FROM run").fetchone()
+    assert night.unkept and night.passes == kept + night.unkept
+    assert night.standing.verdict.conforms
+    assert sum(finding.effect.n for finding in night.standing.verdict if finding.effect) > ledger.drawn(1)[1]
+
+
+def test_a_night_that_is_asked_to_end_is_concluded(ledger, asked):
+    def ask_to_end(_, passes):
+        if passes >= 8:
+            raise interrupts.Terminated
+
+    backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
+    night = draw(asked, InProcess(backend, asked.suite, asked.names), ledger, 60.0, described(), progress=ask_to_end)
+    assert (night.signal, night.failure, night.unkept) == (signal.SIGTERM, None, 0)
+    assert night.standing.verdict.conforms
+    assert ledger.db.execute("SELECT count(*) FROM night").fetchone()[0] == len(night.standing.verdict)
+
+
+def test_a_gate_goes_on_without_a_ledger_that_is_held_from_the_beginning(tmp_path, monkeypatch):
+    with Ledger(tmp_path / "n.db", create=True) as ledger:
+        ledger.db.execute("PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(tmp_path / "n.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(schema, "PATIENCE", 0.05)
+        with pytest.raises(UnwritableError, match="another program holds the ledger") as refused:
+            Ledger(tmp_path / "n.db", create=True)
+    asked = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
+    backend = find(f"{COINS}:Fair", group="keeprate.backends", kind="backend")
+    runner = Recording(InProcess(backend, asked.suite, asked.names), asked, refused.value, described())
+    assert answer(asked, runner).conforms
+    assert runner.failure is refused.value
 
 
 def test_a_transaction_that_sqlite_ended_itself_is_told_in_one_sentence(ledger, asked):
