@@ -58,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="time limit for loading, and for each case, in seconds; a case gets 1 µs more per draw [120]",
     )
     group.addoption("--memory", metavar="SIZE", help="memory limit per worker, as in 4G")
+    group.addoption("--device", metavar="D", help="where the backend computes: one of its devices")
     group.addoption("--suite", default=default_suite(), help="the suite of laws")
 
 
@@ -80,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
             suite=option.suite,
             case_timeout=option.case_timeout,
             memory=option.memory,
+            device=option.device,
         )
         if option.json is not None:
             check_writable(option.json)
@@ -106,7 +108,8 @@ class Gate:
         self._fresh: list[Result] = []  # not yet sent
         siblings = getattr(config, "workerinput", {}).get("workercount", 1)
         bounds = limits(siblings, request.resources)  # each has a child, and all share the memory
-        self._runner = Children(request.backend, request.suite_name, request.names, 1, bounds)
+        device = request.resources.device
+        self._runner = Children(request.backend, request.suite_name, request.names, 1, bounds, device=device)
 
     @cached_property
     def given(self) -> Given:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from keeprate.harness import interrupts
 from keeprate.harness.commands.console import console, progress
-from keeprate.harness.commands.options import EPILOG, suite_option
+from keeprate.harness.commands.options import EPILOG, device_option, suite_option
 from keeprate.harness.errors import KeeprateError, UsageError
 from keeprate.harness.files import write
 from keeprate.harness.judging.gate import open_runner
@@ -61,15 +61,17 @@ def init(path: Path, suite: str) -> None:
 @click.command(epilog=EPILOG)
 @click.argument("backend", metavar="B")
 @suite_option
-def check(backend: str, suite: str) -> None:
+@device_option
+def check(backend: str, suite: str, device: str | None) -> None:
     """Check the adapter alone, in a second: arrays there and back, operator calls, seed, transforms.
 
     B is named as for --backend. The framework itself is judged by a gate, which refuses a faulty adapter.
     """
-    with open_runner(ask(backend, profile="quick", suite=suite).alone(), ALONE) as runner:
+    with open_runner(ask(backend, profile="quick", suite=suite, device=device).alone(), ALONE) as runner:
         runner.offers()
         checks = runner.check()
-    _show_checks(checks, backend, suite, console(sys.stdout))
+    more = "" if device is None else f" --device {device}"
+    _show_checks(checks, f"{backend}{more}", suite, console(sys.stdout))
     sys.exit(any(check.wrong for check in checks))
 
 

@@ -22,6 +22,7 @@ from keeprate.harness.commands.options import (
     EPILOG,
     NAMES,
     case_timeout_option,
+    device_option,
     dtypes_option,
     executor_option,
     json_option,
@@ -216,6 +217,7 @@ def replay(
 @workers_option
 @case_timeout_option
 @memory_option
+@device_option
 def matrix(
     backends: tuple[str, ...],
     out: Path,

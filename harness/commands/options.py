@@ -75,6 +75,10 @@ memory_option = click.option(
     help="Memory limit per worker, as in 4G.  [default: 80 % of the machine, divided among the workers]",
 )
 
+device_option = click.option(
+    "--device", metavar="D", help="Where the backend computes: one of its `devices`, as cuda.  [default: the backend's]"
+)
+
 
 def judging(function: Command) -> Command:
     """The options that every command which judges has; what its workers are forked from loads while it begins."""
@@ -118,6 +122,7 @@ def judging(function: Command) -> Command:
             workers_option,
             case_timeout_option,
             memory_option,
+            device_option,
         )
     ):
         command = option(command)

@@ -21,7 +21,12 @@ from keeprate.harness.protocol.case import ANY, FindingId, parameters_text, shap
 
 ROUNDED = 1e-5  # of a number that was rounded for people, at most
 NAMES = r"[\w.:+-]+(,[\w.:+-]+)*"
-VALUES = {"--dtypes": NAMES, "--case-timeout": r"\d+(\.\d+)?(e[+-]?\d+)?", "--memory": r"\d+(\.\d+)?[KMGT]?(i?B)?"}
+VALUES = {
+    "--dtypes": NAMES,
+    "--case-timeout": r"\d+(\.\d+)?(e[+-]?\d+)?",
+    "--memory": r"\d+(\.\d+)?[KMGT]?(i?B)?",
+    "--device": r"\w[\w.:]*",
+}
 
 
 def recomputed(document: dict[str, Any]) -> dict[str, Any]:
@@ -174,6 +179,7 @@ def _replay(document: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
         suite=given.get("--suite", ""),
         case_timeout=None if seconds is None else float(seconds),
         memory=given.get("--memory"),
+        device=given.get("--device"),
     )
 
 

@@ -188,10 +188,13 @@ def open_children(request: Request, resources: Resources) -> closing[Children]:
     Raises:
         UsageError: the workers are less than 1 or out of proportion, or a limit is none.
     """
-    count = counted(resources)
+    count = counted(replace(resources, device=request.resources.device))
     bounds = limits(count, resources)
     alone = request.reference != request.suite.reference
-    return closing(Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone))
+    device = request.resources.device
+    return closing(
+        Children(request.backend, request.suite_name, request.names, count, bounds, alone=alone, device=device)
+    )
 
 
 def open_runner(request: Request, resources: Resources | None = None) -> closing[Children] | closing[Cluster]:

@@ -106,6 +106,7 @@ class Request:
             suite=self.suite_name,
             case_timeout=self.resources.case_timeout,
             memory=self.resources.memory,
+            device=self.resources.device,
         )
 
 
@@ -197,6 +198,7 @@ def command_line(
     suite: str = "",
     case_timeout: float | None = None,
     memory: str | None = None,
+    device: str | None = None,
 ) -> str:
     """What a shell takes to run `finding` again, exactly; empty for what several findings show together: the gate."""
     words = ["keeprate", *(["replay", finding] if finding else ["gate"]), "--backend", backend, "--seed", str(seed)]
@@ -206,6 +208,7 @@ def command_line(
     words += ["--suite", suite] if suite and suite != default_suite() else []
     words += ["--case-timeout", repr(case_timeout)] if case_timeout is not None else []
     words += ["--memory", memory] if memory is not None else []
+    words += ["--device", device] if device is not None else []
     return shlex.join(words)
 
 
@@ -258,6 +261,7 @@ def ask(
     executor: str = "local",
     case_timeout: float | None = None,
     memory: str | None = None,
+    device: str | None = None,
 ) -> Request:
     """Checks what a person asked for, and draws a fresh seed if none was given.
 
@@ -267,7 +271,7 @@ def ask(
         ops, dtypes: what to judge, as names or as a text that separates them by commas; None for all.
         known: the path of a list of known deviations; None for the one beside the adapter.
         suite: what to judge by; None for the one that keeprate comes with.
-        workers, executor, case_timeout, memory: what the run is granted, as in `Resources`.
+        workers, executor, case_timeout, memory, device: what the run is granted, as in `Resources`.
 
     Raises:
         UsageError: an option names what doesn't exist, or is out of range.
@@ -318,7 +322,7 @@ def ask(
         loaded.reference,
         known_beside(loaded.reference) if loaded.reference else Known(),
         dtypes or (),
-        Resources(workers, executor, case_timeout, memory),
+        Resources(workers, executor, case_timeout, memory, device),
     )
 
 

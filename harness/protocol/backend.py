@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Mapping
+from types import ModuleType
 from typing import Any
 
 import msgspec
 
-from keeprate.harness.errors import NoVerdictError
-from keeprate.harness.protocol.lookup import find
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.protocol.lookup import find, similar
 from keeprate.harness.protocol.suite import Suite
 from keeprate.harness.untrusted_text import line, shown, told
 
@@ -40,17 +42,52 @@ class Offer(msgspec.Struct, frozen=True):
         return (name in self.names or name in self.dtypes) and op in self.only.get(name, (op,))
 
 
-def load_backend(name: str, suite: Suite) -> Any:
+def load_backend(name: str, suite: Suite, device: str | None = None, reference: Any = None) -> Any:
     """The backend called `name`, checked for what `suite` asks of it.
 
+    Args:
+        device: where it is to compute; None for where it does unless told.
+        reference: which stays where it is, even if it is the same module.
+
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or it has no such device.
         NoVerdictError: it can't be loaded, lacks a required name, or one of them is not what it must be.
     """
     backend = find(name, group="keeprate.backends", kind="backend")
+    if device is not None:
+        backend = _copy(backend) if backend is reference else backend
+        _use(backend, device, name)
     check(backend, name, suite)
     _LOADED[id(backend)] = name, backend
     return backend
+
+
+def _copy(module: ModuleType) -> ModuleType:
+    """The same module once more, under no name."""
+    spec = module.__spec__
+    assert spec is not None and spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    return copy
+
+
+def _use(backend: Any, device: str, name: str) -> None:
+    """Has `backend` compute on `device`, before anything else is asked of it.
+
+    Raises:
+        UsageError: it has no devices, or not this one.
+        NoVerdictError: it raised.
+    """
+    devices, use = _asked(backend, "devices", name), _asked(backend, "use", name)
+    if not devices or not callable(use):
+        raise UsageError(f"backend {name} computes where it does: --device needs its `devices` and `use`")
+    if device not in devices:
+        there = ", ".join(map(str, devices))
+        raise UsageError(f"backend {name} has no device '{device}' here.{similar(device, devices)} There are: {there}")
+    try:
+        use(device)
+    except Exception as error:  # foreign code may raise anything
+        raise NoVerdictError(f"backend {name}: use('{device}') raised {told(error)}") from error
 
 
 def name_of(backend: Any) -> str:

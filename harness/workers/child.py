@@ -48,8 +48,8 @@ class Child:
     One thread asks it at a time; another may `kill` it meanwhile.
 
     Args:
-        setup: what it loads: `suite`, the `names` that are asked for, `backend`, None for the reference alone, and
-            whether the backend is `alone`, without the reference.
+        setup: what it loads: `suite`, the `names` that are asked for, `backend`, None for the reference alone,
+            whether the backend is `alone`, without the reference, and the `device` where it computes.
         forks: what it is forked by, where that is possible.
     """
 

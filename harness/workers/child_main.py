@@ -52,7 +52,7 @@ class _Loaded:
         self._depth = sys.getrecursionlimit()
         reference, named = prepared.reference, setup["backend"]
         self._sides = {
-            "backend": reference if named is None else load_backend(named, self.suite),
+            "backend": reference if named is None else load_backend(named, self.suite, setup["device"], reference),
             "reference": reference,
         }
         self.offer = offer(self._sides["backend"], setup["names"])

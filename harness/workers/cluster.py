@@ -166,7 +166,8 @@ def _child(setup: dict[str, Any]) -> Children:
     if child is None or run != setup["run"]:
         if child is not None:
             child.close()
-        child = Children(setup["backend"], setup["suite"], setup["names"], 1, _limits(setup))
+        device = setup["resources"].device
+        child = Children(setup["backend"], setup["suite"], setup["names"], 1, _limits(setup), device=device)
         _children[threading.get_ident()] = setup["run"], child
         if setup["run"] in _over:  # it was ended before this task of it began
             child.close()

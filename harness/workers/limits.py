@@ -43,12 +43,14 @@ class Limits:
 def counted(resources: Resources) -> int:
     """The number of workers that was asked for; one for each core unless one was, or fewer where memory is short.
 
+    A device that was asked for is shared by all workers: there is one unless asked otherwise.
+
     Raises:
         UsageError: it is less than 1, or out of proportion.
     """
     workers, most = resources.workers, max(MANY, 4 * cores())
     if workers is None:
-        return max(1, min(cores(), total_memory() // WORKER))
+        return 1 if resources.device is not None else max(1, min(cores(), total_memory() // WORKER))
     if not isinstance(workers, Integral) or isinstance(workers, bool) or not 1 <= workers <= most:
         raise UsageError(f"workers = {workers!r} is not between 1 and {most}: here are {cores()} cores")
     return int(workers)

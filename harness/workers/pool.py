@@ -66,14 +66,23 @@ class Children:
     Args:
         names: what may be asked of a backend.
         alone: without the reference, whose framework may take longer to load than an adapter to be looked at.
+        device: where the backend computes; None for where it does unless told.
     """
 
     isolated = True
 
     def __init__(
-        self, backend: str, suite: str, names: Iterable[str], count: int, limits: Limits, *, alone: bool = False
+        self,
+        backend: str,
+        suite: str,
+        names: Iterable[str],
+        count: int,
+        limits: Limits,
+        *,
+        alone: bool = False,
+        device: str | None = None,
     ) -> None:
-        setup = {"backend": backend, "suite": suite, "names": sorted(names), "alone": alone}
+        setup = {"backend": backend, "suite": suite, "names": sorted(names), "alone": alone, "device": device}
         self.count = count
         self._name = backend
         self._breakers = _breakers()

@@ -14,12 +14,14 @@ class Resources:
         executor: `local`, or `dask://HOST:PORT` of a cluster's scheduler.
         case_timeout: seconds that loading, or a case, may take; None for the usual ones.
         memory: memory limit per worker, as in 4G; None for its share of the machine.
+        device: where the backend computes, one of its `devices`; None for where it does unless told.
     """
 
     workers: int | None = None
     executor: str = "local"
     case_timeout: float | None = None
     memory: str | None = None
+    device: str | None = None
 
 
 USUAL = Resources()  # unless somebody asks for others

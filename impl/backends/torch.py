@@ -1,4 +1,4 @@
-"""Eager PyTorch on the CPU, a backend like any other: operators `(x, p, train)`, the channel axis second."""
+"""Eager PyTorch, on the CPU unless told otherwise: operators `(x, p, train)`, the channel axis second."""
 
 import platform
 from collections.abc import Callable
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from keeprate.impl.backends import _torch_on
+from keeprate.impl.backends._torch_attention import Attention
+
 name, version, device = "torch", torch.__version__, "cpu"
 layout = "channels_first"
 dtypes = ("float32", "float64", "float16", "bfloat16")
 inplace = True
+devices = _torch_on.devices
 seed = torch.default_generator.manual_seed  # torch.manual_seed of the CPU alone: a hundredth of its time
 get_state, set_state = torch.get_rng_state, torch.set_rng_state
 _cpuinfo = Path("/proc/cpuinfo")
@@ -29,27 +33,8 @@ dropout_, feature_dropout_ = torch.dropout_, torch.feature_dropout_
 alpha_dropout_, feature_alpha_dropout_ = torch.alpha_dropout_, torch.feature_alpha_dropout_
 
 
-class _Attention(nn.Module):
-    """A `MultiheadAttention` without projections, called with heads apart, (B, H, L, D)."""
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        size = q.shape[1] * q.shape[3]
-        with torch.random.fork_rng(devices=[]), torch.no_grad():  # its weights are drawn first
-            layer = nn.MultiheadAttention(size, q.shape[1], self.p, bias=False, batch_first=True, dtype=q.dtype)
-            layer.in_proj_weight.copy_(torch.eye(size).repeat(3, 1))
-            layer.out_proj.weight.copy_(torch.eye(size))
-        together = (x.transpose(1, 2).flatten(-2) for x in (q, k, v))
-        out, _ = layer.train(self.training)(*together, need_weights=False)
-        heads: Tensor = out.unflatten(-1, (q.shape[1], -1)).transpose(1, 2)
-        return heads
-
-
 _layers: dict[str, Callable[[float], nn.Module]] = {
-    "attention": _Attention,
+    "attention": Attention,
     "dropout": nn.Dropout,
     "dropout_": partial(nn.Dropout, inplace=True),
     "dropout1d": nn.Dropout1d,
@@ -58,6 +43,11 @@ _layers: dict[str, Callable[[float], nn.Module]] = {
     "alpha_dropout": nn.AlphaDropout,
     "feature_alpha_dropout": nn.FeatureAlphaDropout,
 }
+
+
+def use(where: str) -> None:
+    """Compute on one of `devices`."""
+    globals().update(_torch_on.placed(where, asarray))
 
 
 def feature_dropout(x: Tensor, p: float, train: bool, inplace: bool = False) -> Tensor:
@@ -79,20 +69,20 @@ def drop_path(x: Tensor, p: float, train: bool) -> Tensor:
 embedding_dropout = drop_path  # of a table's rows
 
 
-def asarray(x: NDArray[np.floating], dtype: str) -> Tensor:
+def asarray(x: NDArray[np.floating], dtype: str, device: torch.device | str = "cpu") -> Tensor:
     """Return a fresh tensor of x's values with x's strides, or in row-major order where one is negative."""
     if x.size == 0 or min(x.strides, default=0) < 0:
-        return torch.tensor(np.ascontiguousarray(x), dtype=getattr(torch, dtype))
+        return torch.tensor(np.ascontiguousarray(x), dtype=getattr(torch, dtype), device=device)
     # A copied slice would be contiguous: copy all the memory x spans, and look at it through x's strides.
     steps = [stride // x.itemsize for stride in x.strides]
     span = 1 + sum((length - 1) * step for length, step in zip(x.shape, steps, strict=True))
     memory = np.lib.stride_tricks.as_strided(x, (span,), (x.itemsize,))
-    return torch.tensor(memory, dtype=getattr(torch, dtype)).as_strided(x.shape, steps)
+    return torch.tensor(memory, dtype=getattr(torch, dtype), device=device).as_strided(x.shape, steps)
 
 
 def asnumpy(x: Tensor) -> NDArray[np.floating]:
-    """Return a view of x's memory, or, where numpy lacks the dtype, its values in float32."""
-    values: NDArray[np.floating] = (x.float() if x.dtype == torch.bfloat16 else x).detach().numpy()
+    """Return a view of x's memory, or, where numpy lacks the dtype or the device is another, its values."""
+    values: NDArray[np.floating] = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()
     return values
 
 

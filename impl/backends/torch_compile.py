@@ -4,9 +4,15 @@ from collections.abc import Callable
 
 import torch as _torch
 
+from keeprate.impl.backends._torch_on import placed as _placed
 from keeprate.impl.backends.torch import *  # noqa: F403
 
 name = "torch-compile"
+
+
+def use(where: str) -> None:  # type: ignore[no-redef]
+    """Compute on one of `devices`: this module's own names, since others use the ones that it has from `torch`."""
+    globals().update(_placed(where, asarray))  # noqa: F405
 
 
 def compile(fn: Callable[..., _torch.Tensor]) -> Callable[..., _torch.Tensor]:

@@ -20,7 +20,13 @@ from keeprate.harness.workers.limits import Limits
 from keeprate.harness.workers.resources import Resources
 
 HERE = Path(__file__).parent
-SETUP = {"backend": f"{HERE}/coins.py:Fair", "suite": f"{HERE}/coin.py", "names": ["toss"], "alone": False}
+SETUP = {
+    "backend": f"{HERE}/coins.py:Fair",
+    "suite": f"{HERE}/coin.py",
+    "names": ["toss"],
+    "alone": False,
+    "device": None,
+}
 
 
 LISTENS = "from keeprate.harness.workers.child_main import main; main()"

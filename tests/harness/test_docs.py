@@ -21,6 +21,7 @@ NAMES = {"judge", "Verdict", "Finding", "KeeprateError", "UsageError", "NoVerdic
 JUDGES = {
     "--case-timeout",
     "--memory",
+    "--device",
     "--backend",
     "--profile",
     "--alpha",
@@ -39,9 +40,10 @@ OPTIONS = {
     "report": {"--backend", "--ledger", "--json", "--out", "--against", "--known", "--suite"},
     "plan": (JUDGES | CHOICE) - {"--json"},
     "replay": JUDGES | {"--dtypes", "--fresh", "--shrink", "--snippet"},
-    "matrix": {"--backends", "--out", "--seed", "--profile", "--suite", "-n", "--case-timeout", "--memory"} | CHOICE,
+    "matrix": {"--backends", "--out", "--seed", "--profile", "--suite", "-n", "--case-timeout", "--memory", "--device"}
+    | CHOICE,
     "init": {"--suite"},
-    "check": {"--suite"},
+    "check": {"--suite", "--device"},
     "backends": {"--suite"},
     "explain": {"--suite"},
 }

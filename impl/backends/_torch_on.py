@@ -1,0 +1,52 @@
+"""PyTorch on an accelerator: what an adapter has in place of its names for the CPU."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_DRIVER = Path("/proc/driver/nvidia/version")
+
+# Counted, and not asked whether they are available, which would begin CUDA: no forked worker could use it then.
+_there = {"cuda": torch.cuda.device_count(), "mps": torch.mps.device_count()}
+devices = (
+    "cpu",
+    *(kind for kind, count in _there.items() if count),
+    *(f"{kind}:{number}" for kind, count in _there.items() for number in range(count)),
+)
+
+
+def placed(device: str, asarray: Callable[..., torch.Tensor]) -> dict[str, Any]:
+    """Names for `device`; none for the CPU, where the adapter is.
+
+    Args:
+        asarray: as in a backend, with `device` as a keyword.
+    """
+    where = torch.device(device)
+    if where.type == "cpu":
+        return {}
+    names: dict[str, Any] = {"device": _told(where), "asarray": partial(asarray, device=where)}
+    if where.type == "mps":
+        state: dict[str, Any] = {"get_state": torch.mps.get_rng_state, "set_state": torch.mps.set_rng_state}
+        return names | state | {"seed": torch.mps.manual_seed, "dtypes": ("float32", "float16", "bfloat16")}
+    torch.cuda.set_device(where)
+    state = {"get_state": partial(torch.cuda.get_rng_state, where)}
+    return names | state | {"set_state": partial(torch.cuda.set_rng_state, device=where), "seed": _seed}
+
+
+def _seed(value: int) -> None:
+    torch.cuda.manual_seed(value)
+
+
+def _told(where: torch.device) -> str:
+    """The device, its capability, and what drives it: evidence of another isn't this one's."""
+    if where.type == "mps":
+        return str(where)
+    major, minor = torch.cuda.get_device_capability(where)
+    driver = re.search(r"Kernel Module\s+([\d.]+)", _DRIVER.read_text(encoding="utf-8")) if _DRIVER.exists() else None
+    words = [f"{where} {torch.cuda.get_device_name(where)}", f"capability {major}.{minor}"]
+    words += [f"CUDA {torch.version.cuda}"] + ([f"driver {driver[1]}"] if driver else [])
+    return ", ".join(words)

@@ -1,0 +1,75 @@
+"""--device: handed to the backend in each worker, before anything else; the reference stays where it is."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.harness.workers.limits import counted
+from keeprate.harness.workers.resources import Resources
+
+PLACED = str(Path(__file__).with_name("placed.py"))
+SUITE = load_suite("dropout")
+FINDING = "dropout/evaluation/float32/-/-/eager"
+OUTCOMES = "dropout/outcomes/float32/p0.3/64x1024/eager"
+
+
+def test_a_device_is_used_in_the_worker_stands_in_the_verdict_and_in_the_line_that_repeats_it(keeprate, tmp_path):
+    for device, code in (("cpu:0", 0), ("cpu:1", 1)):
+        words = "--backend", PLACED, "--profile", "quick", "--seed", 7, "--json", "v.json"
+        run = keeprate("replay", OUTCOMES, *words, "--device", device)
+        assert run.code == code, run.out + run.err
+        data = json.loads((tmp_path / "v.json").read_text())
+        assert data["backend"]["device"] == device
+        assert data["reference"]["device"] == "cpu"
+        (finding,) = data["findings"]
+        assert finding["replay"].endswith(f"--device {device}")
+
+
+def test_the_adapter_is_checked_on_the_device_and_the_next_command_names_it(keeprate):
+    run = keeprate("check", PLACED, "--device", "cpu:1")
+    assert run.code == 0, run.out + run.err
+    assert f"keeprate gate --backend {PLACED} --device cpu:1 --profile quick" in run.out
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "error", "words"),
+    [
+        (PLACED, "cpu:2", UsageError, "has no device 'cpu:2' here. Did you mean cpu:1? There are: cpu:0, cpu:1, lost"),
+        (PLACED, "lost", NoVerdictError, "use('lost') raised RuntimeError: no such device any more"),
+        ("numpy", "cpu", UsageError, "computes where it does: --device needs its `devices` and `use`"),
+        ("torch", "cdua", UsageError, "has no device 'cdua' here"),
+    ],
+)
+def test_a_device_that_is_not_there_is_said_in_one_sentence(backend, device, error, words):
+    with pytest.raises(error, match=re.escape(words)):
+        load_backend(backend, SUITE, device)
+
+
+def test_the_reference_stays_on_the_cpu_where_its_module_is_the_backend_too():
+    reference = load_backend("torch", SUITE)
+    moved = load_backend("torch", SUITE, "cpu", reference)
+    assert moved is not reference
+    assert moved.devices[0] == "cpu"
+    assert load_backend("torch", SUITE) is reference
+
+
+def test_a_device_has_one_worker_unless_asked_otherwise():
+    assert counted(Resources(device="cuda")) == 1
+    assert counted(Resources(3, device="cuda")) == 3
+    asked = ask(PLACED, profile="quick", device="cpu:1", finding=FINDING)
+    assert asked.replay(FINDING).endswith("--device cpu:1")
+    assert "--device" not in ask(PLACED, profile="quick", finding=FINDING).replay(FINDING)
+
+
+def test_pytorchs_adapters_name_the_devices_that_are_here():
+    for name in ("torch", "torch-compile"):
+        devices = load_backend(name, SUITE).devices
+        assert devices[0] == "cpu"
+        assert ("cuda" in devices) == torch.cuda.is_available()
