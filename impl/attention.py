@@ -28,15 +28,21 @@ def scaled_dot_product_attention(
 
     Args:
         q: (B, H, L, D) queries.
-        k, v: (B, H', S, D) keys and (B, H', S, E) values; H' divides H, and a group of H/H' heads shares one of them.
-        p, training, key: as in `keeprate.impl.dropout`.
+        k: (B, H', S, D) keys; H' divides H, and a group of H/H' heads shares one of them.
+        v: (B, H', S, E) values.
+        p: the probability of dropping a weight, from 0 to 1.
+        training: False for evaluation, in which nothing drops.
         scale: 1/√D unless given.
         mask: as in `mx.fast`: where a weight may be, what is added to the scores, or "causal", by which the last query
             sees all keys.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
     Returns:
         (B, H, L, E) in the dtype that q, k and v promote to.
+
     Raises:
         ValueError: p is not from 0 to 1, the shapes don't fit, or there is no mask of that name.
+
     Source: torch.nn.functional.scaled_dot_product_attention, whose `is_causal` is "causal" here where L = S.
     """
     p = probability(p)

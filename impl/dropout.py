@@ -27,8 +27,21 @@ def dropout(
     Along `shared_axes` one draw serves all entries: with (1,), the same features of (N, T, C) drop at every step T,
     which is variational dropout.
 
+    Args:
+        x: any shape.
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, which returns x itself.
+        shared_axes: axes along which one draw serves all entries; negative ones count from the last.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
+    Returns:
+        An array of the shape and dtype of x; x itself in evaluation and at p = 0.
+
     Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
         ValueError: x lacks one of `shared_axes`, in training at 0 < p < 1. Negative ones count from the last.
+
     Source: torch.nn.functional.dropout; Gal & Ghahramani 2016, A theoretically grounded application of dropout in
         recurrent neural networks.
     """
@@ -39,6 +52,19 @@ def dropout(
 def dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
     """`dropout`, written to x, which is returned.
 
+    Args:
+        x: any shape; is written to.
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, which returns x itself.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
+    Returns:
+        x.
+
+    Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
+
     Source: torch.dropout_.
     """
     x[...] = dropout(x, p, training, key=key)
@@ -48,8 +74,20 @@ def dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.arra
 def feature_dropout(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
     """Zero each channel of x, (N, …, C), at probability p; scale the rest by 1/(1 − p).
 
+    Args:
+        x: (N, …, C).
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, which returns x itself.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
+    Returns:
+        An array of the shape and dtype of x; x itself in evaluation and at p = 0.
+
     Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
         ValueError: x has fewer than 2 dimensions, in training at 0 < p < 1.
+
     Source: torch.feature_dropout.
     """
     return masked(x, p, training, key, channels, scaled)
@@ -57,6 +95,19 @@ def feature_dropout(x: mx.array, p: float = 0.5, training: bool = True, *, key: 
 
 def feature_dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
     """`feature_dropout`, written to x, which is returned.
+
+    Args:
+        x: (N, …, C); is written to.
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, which returns x itself.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
+    Returns:
+        x.
+
+    Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
 
     Source: torch.feature_dropout_.
     """
@@ -67,8 +118,20 @@ def feature_dropout_(x: mx.array, p: float = 0.5, training: bool = True, *, key:
 def dropout1d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.array | None = None) -> mx.array:
     """Zero each channel of x, (N, L, C) or (L, C), at probability p; scale the rest by 1/(1 − p).
 
+    Args:
+        x: (N, L, C) or (L, C).
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, which returns x itself.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
+    Returns:
+        An array of the shape and dtype of x; x itself in evaluation and at p = 0.
+
     Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
         ValueError: x has another number of dimensions, in evaluation too.
+
     Source: torch.nn.functional.dropout1d.
     """
     if x.ndim not in (2, 3):
@@ -81,8 +144,20 @@ def dropout2d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.arr
 
     The first axis is the batch whatever the rank: PyTorch does the same, with a warning at all ranks but 4.
 
+    Args:
+        x: (N, H, W, C) or (N, L, C).
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, which returns x itself.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
+    Returns:
+        An array of the shape and dtype of x; x itself in evaluation and at p = 0.
+
     Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
         ValueError: x has fewer than 2 dimensions, in training at 0 < p < 1.
+
     Source: torch.nn.functional.dropout2d.
     """
     return masked(x, p, training, key, channels, scaled)
@@ -93,8 +168,20 @@ def dropout3d(x: mx.array, p: float = 0.5, training: bool = True, *, key: mx.arr
 
     Any rank but 5 is taken as unbatched; PyTorch does the same, with a warning at ranks other than 4.
 
+    Args:
+        x: (N, D, H, W, C) or (D, H, W, C).
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, which returns x itself.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
+    Returns:
+        An array of the shape and dtype of x; x itself in evaluation and at p = 0.
+
     Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
         ValueError: x has no dimension, in training at 0 < p < 1.
+
     Source: torch.nn.functional.dropout3d.
     """
     return masked(x, p, training, key, channels if x.ndim == 5 else unbatched_channels, scaled)
@@ -113,10 +200,18 @@ def embedding_dropout(
     Args:
         table: (V, …) one row for each word.
         indices: (…) integers below V; negative ones count from the last.
+        p: the probability of dropping, from 0 to 1.
+        training: False for evaluation, in which nothing drops.
+        key: an `mx.random.key`, (2,) uint32, that decides the mask; None draws one from the state of this thread.
+
     Returns:
         (…, …) rows of the table, zero for each word that is dropped.
+
     Raises:
+        ValueError: p is not from 0 to 1, or is NaN.
+        TypeError: the dtype is not floating, in training at 0 < p < 1.
         ValueError: the table has no dimension, in training at 0 < p < 1.
+
     Source: torch.feature_dropout of the table as (V, 1, …); Merity, Keskar & Socher 2018, Regularizing and optimizing
         LSTM language models.
     """

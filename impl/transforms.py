@@ -26,7 +26,12 @@ def compile(fn: Callable[P, R], inputs: Any = None, outputs: Any = None) -> Call
 
     Args:
         fn: takes arrays, trees of arrays and Python scalars, for each of which it is traced anew.
-        inputs, outputs: as in `mx.compile`. What `mx.random` itself draws takes `mx.random.state` in both.
+        inputs: arrays that fn reads and changes, as in `mx.compile`. What `mx.random` itself draws takes
+            `mx.random.state` here and in `outputs`.
+        outputs: arrays that fn changes, as in `mx.compile`.
+
+    Returns:
+        A function that is called as fn is.
     """
     modes = Modes()
 
@@ -52,7 +57,14 @@ def vmap(fn: Callable[..., R], in_axes: Any = 0, out_axes: Any = 0) -> Callable[
 
     Args:
         fn: takes arrays, trees of arrays and Python scalars, positionally; scalars are not mapped.
-        in_axes, out_axes: as in `mx.vmap`.
+        in_axes: the axis of each argument that is mapped, or None, as in `mx.vmap`.
+        out_axes: the axis of each result along which rows are put together, as in `mx.vmap`.
+
+    Returns:
+        A function that is called as fn is, with arrays of one axis more.
+
+    Raises:
+        ValueError: no argument is mapped.
     """
 
     @wraps(fn)

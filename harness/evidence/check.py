@@ -16,7 +16,7 @@ from keeprate.harness.untrusted_text import clean
 class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="check"):
     """Elements that were compared with what they must be.
 
-    Args:
+    Attributes:
         checked: elements (or calls, for a law about calls) that were compared.
         exact: how many were bit for bit the reference's; the others were off by rounding, or wrong.
         wrong: how many the law does not allow.

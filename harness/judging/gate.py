@@ -306,10 +306,11 @@ def judge(
 
     Args:
         backend: a name as on the command line (judged in child processes), or an object (judged in this process).
-        profile: `quick`, `gate` or `deep`: how small a departure is caught.
+        profile: `smoke`, `quick`, `gate` or `deep`: how small a departure is caught.
         alpha: upper bound on the probability that a conforming backend fails (the family-wise error rate).
         seed: from 0 to 2**63 - 1; a fresh one unless given.
-        ops, dtypes: names of what to judge, or a text that separates them by commas; all unless given.
+        ops: operators to judge: names, or a text that separates them by commas; all unless given.
+        dtypes: dtypes to judge, in the same way; all unless given.
         known: the path of a list of known deviations; the one beside the adapter, if there is one, unless given.
         workers: child processes; unless given, one for each core, or fewer where memory is short.
 

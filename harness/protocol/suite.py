@@ -99,7 +99,7 @@ class Picture(msgspec.Struct, frozen=True):
 class Suite:
     """A family of operators to judge: subclass it. The class, or an object of it, is what `--suite` names.
 
-    Args:
+    Attributes:
         name: what the suite is called in messages.
         laws: its laws; one that breaks others comes before them.
         reference: the backend that is judged first, by the same laws; empty for none.

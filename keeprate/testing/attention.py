@@ -50,7 +50,11 @@ def assert_attention_dropout(
         head_dim: the channels of a head, where fn takes no others.
         causal: False where fn has no causal mask.
         grouped: False where fn takes as many heads of keys as of queries alone.
-        dtypes, profile, alpha, seed, repeat: as in `assert_dropout`.
+        dtypes: those that are judged, by name.
+        profile: "smoke", "quick", "gate" or "deep": how small a departure is caught.
+        alpha: upper bound on the probability that a conforming function fails.
+        seed: a number repeats a run; a function of a number sets what fn draws from.
+        repeat: the number that repeats a run, where seed is a function.
         vjp: as in a backend, in place of the framework's; False for a function without a gradient.
 
     Raises:

@@ -83,7 +83,9 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
     """The same as data; never raises for what `fn` does.
 
     Args:
-        fn, like, options: as in `assert_dropout`.
+        fn: as in `assert_dropout`.
+        like: as in `assert_dropout`.
+        options: as in `assert_dropout`.
 
     Returns:
         `verdict` ("conforms", "broken" or "none") and `sentence`; `kept` and `broken`, as numbers of findings by law;
