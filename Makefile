@@ -4,13 +4,15 @@
 PYTHON ?= python3
 BACKEND ?= mlx
 ARGS ?=
+# Per cent of the lines and branches of keeprate that the quick tests reach.
+FLOOR := 50
 BIN := .venv/bin
 READY := .venv/ready
 
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes import the same modules
 
 .DEFAULT_GOAL := help
-.PHONY: help venv gate test lint mutants calibrate compare clean
+.PHONY: help venv gate test quick lint coverage mutants calibrate compare figures site clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -30,11 +32,18 @@ gate: $(READY)  ## judge the MLX operators against PyTorch (BACKEND=torch judges
 test: $(READY)  ## run our own tests, in parallel
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
+quick: $(READY)  ## run the tests that take less than a minute in all
+	$(BIN)/python -m pytest -n auto -q -m quick $(ARGS)
+
 lint: $(READY)  ## style, strict types, import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+coverage: $(READY)  ## which branches the quick tests reach; fails below a floor
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[coverage]'
+	$(BIN)/python -m pytest -n auto -q -m quick --cov --cov-fail-under=$(FLOOR) $(ARGS)
 
 mutants: $(READY)  ## judge every faulty backend; writes docs/kill-matrix.md and the key of likely causes
 	$(BIN)/python benchmarks/kill_matrix.py $(ARGS)
@@ -46,5 +55,12 @@ calibrate: $(READY)  ## does the evidence do as it promises? writes docs/calibra
 compare: $(READY)  ## the tests that people use today, over the same mutants; writes docs/comparison.svg
 	$(BIN)/python benchmarks/comparison.py $(ARGS)
 
+figures: mutants calibrate compare  ## make the pictures and tables of docs/ anew; more than an hour
+	$(BIN)/python benchmarks/figures.py
+
+site: $(READY)  ## build the website into site/; a warning is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[site]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 clean:  ## remove the environment and everything that tools leave behind
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist site .coverage *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

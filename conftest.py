@@ -1,13 +1,42 @@
 """What all tests share: seeds that are fresh and printed, never chosen; signals that each test finds as they were."""
 
+import os
 import secrets
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
 
 from keeprate.harness.workers.limits import counted
 from keeprate.harness.workers.resources import USUAL
+
+# `make quick` runs what neither starts workers nor judges whole plans: folders and files of tests/, less the latter.
+QUICK = ("impl", "specs", "test_layers.py", "test_neutral.py", "test_structure.py")
+HARNESS = ("circuit_breaker", "diagnosis", "docs", "encoding", "limits", "moments", "offer", "picture", "planner")
+SLOWER = {"test_hypotheses.py", "test_not_offered.py", "test_plan.py", "test_rows.py", "test_training.py"}
+NO_SKIPS = "KEEPRATE_NO_SKIPS"  # set where all that tests need is installed
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what is quick."""
+    tests = Path(__file__).parent / "tests"
+    names = {f"test_{name}.py" for name in HARNESS}
+    for item in items:
+        if item.path.is_relative_to(tests):
+            folder = item.path.relative_to(tests).parts[0]
+            chosen = item.path.name in names if folder == "harness" else folder in QUICK
+            if chosen and item.path.name not in SLOWER:
+                item.add_marker("quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Fails a test of ours that is skipped where none may be; a finding that isn't offered is none."""
+    report = yield
+    if report.skipped and os.environ.get(NO_SKIPS) and item.config.option.backend is None:
+        report.outcome, report.longrepr = "failed", f"skipped, in spite of {NO_SKIPS}: {report.longrepr}"
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
