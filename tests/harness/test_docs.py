@@ -1,9 +1,7 @@
-"""Names that people rely on exist: the interface's, the command line's, the README's."""
+"""Names that people rely on exist: the interface's and the command line's; test_pages.py has those of the pages."""
 
 import inspect
 import re
-import shlex
-from pathlib import Path
 
 import click
 import pytest
@@ -13,8 +11,6 @@ from keeprate.harness.commands.cli import cli
 from keeprate.harness.judging.gate import judge
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.suite import PROFILES
-
-ROOT = Path(__file__).parent.parent.parent
 
 # The public interface. It changes only with a deprecation.
 NAMES = {"judge", "Verdict", "Finding", "KeeprateError", "UsageError", "NoVerdictError"}
@@ -106,48 +102,3 @@ def test_pytest_has_the_same_options(real_pytest):
 @pytest.mark.parametrize("command", ["merge", "ledger", "report"])
 def test_a_command_that_judges_nothing_claims_no_exit_code_of_a_verdict(command):
     assert "Exit codes: 0 it was written, whatever" in cli.commands[command].epilog
-
-
-def readme_commands():
-    """Every command of a console block of the README, if there is one yet."""
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    blocks = re.findall(r"^```(?:console|sh|bash|shell)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.lstrip().removeprefix("$ ") for line in lines if re.match(r"\s*\$ |\s*(keeprate|make|pytest)\b", line)]
-
-
-def make_targets():
-    return set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-
-
-def assert_exists(line):
-    """A `keeprate …`, `make …` or `pytest …` names only what exists."""
-    words = shlex.split(line, comments=True)
-    program = Path(words[0]).name
-    options = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
-    if program == "keeprate":
-        commands = [word for word in words[1:] if not word.startswith("-")]
-        known = options_of(cli.commands[commands[0]]) if commands else {"--version"}
-        assert options <= known | {"--help", "-h"}, line
-    elif program == "make":
-        targets = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
-        assert targets <= make_targets(), line
-    elif program == "pytest":
-        assert {option for option in options if option in TO_COME} == set(), line
-
-
-def test_every_command_of_the_readme_exists():
-    for line in readme_commands():
-        assert_exists(line)
-
-
-@pytest.mark.parametrize("line", ["keeprate gat --backend mlx", "keeprate gate --bakend mlx", "make coffee"])
-def test_a_command_that_does_not_exist_would_be_found(line):
-    with pytest.raises((AssertionError, KeyError)):
-        assert_exists(line)
-
-
-@pytest.mark.parametrize("line", ["keeprate gate --backend=mlx -n 2  # a remark", "make gate BACKEND=torch", "make"])
-def test_a_command_that_exists_is_none(line):
-    assert_exists(line)

@@ -39,18 +39,6 @@ def test_the_readmes_first_example_passes_what_is_sound_and_fails_what_is_not(ke
     assert ("fused_dropout2d draws a mask for each element" in done.stdout) == bool(code)
 
 
-def test_the_examples_of_the_page_run(tmp_path):
-    first, score, adapter = blocks(PAGE)
-    for text in (first.replace("(F.dropout)", '(F.dropout, profile="smoke")') + "\n\ntest_mine()\n", score):
-        done = run(tmp_path, sys.executable, "-c", text)
-        assert done.returncode == 0, done.stderr
-    (tmp_path / "mine.py").write_text(adapter)
-    console = Path(sys.executable).with_name("keeprate")
-    for words in re.findall(r"^\$ keeprate (.*)$", PAGE, re.MULTILINE):
-        done = run(tmp_path, console, *words.split())
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_every_option_and_every_key_of_a_score_is_on_the_page():
     assert set(LENDABLE) >= {*TRANSFORMS, "vjp"}
     for name in {*Options.__annotations__, "like"}:
