@@ -271,7 +271,7 @@ class Controller(Gate):
         """Prints the verdict, and what couldn't be written."""
         if self._verdict is not None:
             terminalreporter.section(f"keeprate: {self._verdict.verdict}")
-            terminalreporter.write(verdict_text(self._verdict, failures=False))
+            terminalreporter.write(verdict_text(self._verdict, failures=False, cause_last=True))
             for line in github.annotated(self._verdict):
                 terminalreporter.write_line(line)
         for refusal in self._unwritten:

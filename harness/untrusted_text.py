@@ -93,13 +93,17 @@ def told(error: BaseException) -> str:
 
 
 def briefly(error: BaseException) -> str:
-    """The class of an exception, and the first line of what it says."""
-    return f"{class_of(error)}: {first_line(error)}"
+    """The class of an exception, and the last line of what it says: before that frameworks tell how they came there."""
+    return f"{class_of(error)}: {_lines(error)[-1][:LONG]}"
 
 
 def first_line(error: BaseException) -> str:
     """The first line of what an exception says."""
-    return (_said(error).strip().splitlines() or ["(no message)"])[0][:SHORT]
+    return _lines(error)[0][:SHORT]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return [line for line in _said(error).splitlines() if line.strip()] or ["(no message)"]
 
 
 def class_of(error: BaseException) -> str:

@@ -73,6 +73,7 @@ from keeprate.harness.workers.resources import Resources
     is_flag=True,
     help="Stop at the first broken promise, and say its cause; what is cheap and telling is judged first.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Show every failure in full.")
 @ledger_option
 @executor_option
 def gate(
@@ -80,6 +81,7 @@ def gate(
     write_known: Path | None,
     durations: int | None,
     exitfirst: bool,
+    verbose: bool,
     ledger: Path | None,
     **options: Any,
 ) -> None:
@@ -110,7 +112,7 @@ def gate(
 
     unwritten = _write_all({json_path: verdict.to_json, write_known: known})
     timed = () if durations is None else slowest(docket.all(), verdict.run.get("studies", {}), durations)
-    show(verdict, console(sys.stdout), above=timed)
+    show(verdict, console(sys.stdout), above=timed, every=verbose, cause_last=True)
     for line in github.annotated(verdict):
         click.echo(line)
     _refuse_if(unwritten)

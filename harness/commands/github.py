@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.screen import cause_text, failure_text
+from keeprate.harness.judging.screen import cause_text, failure_text, unexplained
 from keeprate.harness.judging.text import remarks, rows, sentence
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.untrusted_text import code_block, for_html, for_markdown, github_error, table_row
@@ -46,8 +46,8 @@ def commands(verdict: Verdict) -> Iterator[str]:
 
 
 def _unexplained(verdict: Verdict) -> list[Finding]:
-    """Of each law that failed without a cause the first finding."""
-    return [group[0] for group in verdict.unexplained.values()]
+    """Of each law that failed without a cause, and each error, the first finding."""
+    return [group[0] for group in unexplained(verdict).values()]
 
 
 def markdown(verdict: Verdict) -> str:

@@ -24,6 +24,7 @@ Rows = list[tuple[str, str]]  # labels and texts
 NUMBERS = (  # of the public JSON, in its order
     *("statistic", "p_value", "log10_e", "threshold_log10_e", "n", "estimate", "expected", "interval", "detectable"),
 )
+UNTOLD = 0.99  # a p-value that tells nothing beside an e-value
 DIGITS = 6  # significant digits of what is derived: fewer than what differs between machines
 
 
@@ -266,13 +267,15 @@ class Effect:
         """All of it in words."""
         (low, high), off = self.interval, self.estimate - self.expected
         times = f"{plain(abs(off) / self.detectable)} times what would still be caught here" if self.detectable else ""
-        p_value = f"p = {self.p_value:.2g}" if self.p_value else "p < 1e-300"
+        p_value = f"; p = {self.p_value:.2g}" if self.p_value else "; p < 1e-300"
+        if self.p_value > UNTOLD:  # as where no degree of freedom is left
+            p_value = ""
         return [
             *([("where", self.of.where)] if self.of.is_composite else []),
             ("promised", f"{self.expected:.6g}"),
             ("seen", f"{self.estimate:.6g}   between {low:.6g} and {high:.6g}, in {self.n:,} draws"),
             ("off by", f"{off:+.3g}   {times} ({self.detectable:.2g})" if times else f"{off:+.3g}"),
-            ("evidence", f"log10 e = {self.log10_e:.1f}, broken from {self.threshold_log10_e:.1f} on; {p_value}"),
+            ("evidence", f"log10 e = {self.log10_e:.1f}, broken from {self.threshold_log10_e:.1f} on{p_value}"),
         ]
 
 

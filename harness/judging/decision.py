@@ -40,8 +40,10 @@ def told(backend: str, statuses: Collection[str], failing: int, *, failed: bool,
     kept, judged = count["kept"], count["kept"] + count["broken"] + count["error"]
     known = judged - kept - failing
     accepted = f", {known:,} known deviation{'s' if known > 1 else ''} apart" if known else ""
+    ended = count["error"]
+    errors = f" {ended:,} ended in {'errors' if ended > 1 else 'an error'}." if ended else ""
     early = f" It stopped at the first that broke: {unseen:,} more were not judged." if unseen else ""
-    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}.{early}"
+    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}.{errors}{early}"
 
 
 @dataclass(frozen=True)

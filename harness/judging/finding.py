@@ -65,7 +65,9 @@ class Finding:
             return self.effect.rows()
         if self.evidence is not None:
             return self.evidence.rows(self.level)
-        return [("because", self.detail["reason"])] if self.detail else []
+        if not self.detail:
+            return []
+        return [("because", self.detail["reason"]), *([("in", self.detail["case"])] if "case" in self.detail else [])]
 
     @property
     def is_suspect(self) -> bool:
@@ -84,8 +86,13 @@ class Finding:
         return {**place, **numbers, "detail": self.detail, "replay": self.replay, "rows": rows}
 
 
-def unjudged(promise: Promise, status: Status, reason: str, kind: str = "") -> Finding:
-    """A finding without evidence: `reason` says why, and `kind` what kind of error that is, of one that has a name."""
+def unjudged(promise: Promise, status: Status, reason: str, kind: str = "", case: str = "") -> Finding:
+    """A finding without evidence: `reason` says why.
+
+    Args:
+        kind: what kind of error that is, of one that has a name.
+        case: the id of the case that ended in it.
+    """
     id = promise.id
     shape, _, strides = id.shape.partition(":")
     return Finding(
@@ -99,7 +106,9 @@ def unjudged(promise: Promise, status: Status, reason: str, kind: str = "") -> F
         shape=[int(part) for part in shape.split("x")] if shape.replace("x", "").isdigit() else None,
         strides=strides or None,
         context=id.context,
-        detail={"reason": reason, **({"kind": kind} if kind else {})} if reason else None,
+        detail={"reason": reason, **({"kind": kind} if kind else {}), **({"case": case} if case else {})}
+        if reason
+        else None,
     )
 
 
@@ -109,8 +118,8 @@ def decide(promise: Promise, results: Mapping[str, Result], alpha: float) -> Fin
     passes = max((results[case.id].passes for case in promise.cases if case.id in results), default=1)
     if evidence is None or status not in ("kept", "broken"):
         failed = [results[case.id] for case in promise.cases if case.id in results and results[case.id].error]
-        kind = failed[0].error_kind if failed else ""
-        return replace(unjudged(promise, status, why, kind), passes=passes)
+        kind, case = (failed[0].error_kind, failed[0].case) if failed else ("", "")
+        return replace(unjudged(promise, status, why, kind, case), passes=passes)
     found, level = unjudged(promise, status, ""), alpha * promise.share
     return replace(found, passes=passes, evidence=evidence, level=level, detail=evidence.detail)
 

@@ -20,32 +20,45 @@ from keeprate.harness.untrusted_text import for_terminal
 
 BLOCKS = {"11": "█", "10": "▌", "01": "▐", "00": " "}  # two entries in a place: dark is kept
 BY_FAR = 10  # times as many findings without a cause as with one
+SHORT = 40  # characters of what names a group
 SHOWN = 3  # failures printed in full; the others are counted
 
 
-def verdict_text(verdict: Decision, *, failures: bool = True, listing: str = "") -> str:
+def verdict_text(verdict: Decision, *, failures: bool = True, listing: str = "", cause_last: bool = False) -> str:
     """The verdict without colour, 80 columns wide; with its failures, unless they were printed before.
 
     Args:
         listing: the line of Python that lists all failures, for whoever has no hold of the verdict.
+        cause_last: as in `show`.
     """
     out = io.StringIO()
-    show(verdict, Console(file=out, width=WIDTH, color_system=None, emoji=False), failures=failures, listing=listing)
+    screen = Console(file=out, width=WIDTH, color_system=None, emoji=False)
+    show(verdict, screen, failures=failures, listing=listing, cause_last=cause_last)
     return for_terminal(out.getvalue())
 
 
 def show(
-    verdict: Decision, console: Console, *, failures: bool = True, above: Iterable[str] = (), listing: str = ""
+    verdict: Decision,
+    console: Console,
+    *,
+    failures: bool = True,
+    above: Iterable[str] = (),
+    listing: str = "",
+    every: bool = False,
+    cause_last: bool = False,
 ) -> None:
     """Prints the verdict on `console`, failures first, so that the last lines are the verdict.
 
     Args:
         above: lines that stand between the failures and the table.
         listing: as in `verdict_text`.
+        every: each failure in full, not the first of each law alone.
+        cause_last: the first cause stands at the end, where a terminal shows it.
     """
-    causes = (f"{cause_text(one, verdict)}\n" for one in verdict.causes[:SHOWN])
-    told = failure_texts(verdict, listing) if failures else causes
-    for text in told:
+    causes = [f"{cause_text(one, verdict)}\n" for one in verdict.causes[:SHOWN]]
+    told = causes if not failures else [*causes, *_all(verdict)] if every else [*failure_texts(verdict, listing)]
+    last = causes[0] if causes and cause_last else ""
+    for text in (text for text in told if text != last):
         console.print(escape(text), highlight=False, soft_wrap=True)
     for line in (*_causes(verdict), *above):
         console.print(escape(line), highlight=False, soft_wrap=True)
@@ -55,6 +68,8 @@ def show(
     style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
     word, _, rest = textwrap.fill(f"{verdict.verdict.upper()}  {sentence(verdict)}", WIDTH).partition("  ")
     console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
+    if last:
+        console.print(escape(f"\n{last.rstrip()}"), highlight=False, soft_wrap=True)
 
 
 def failure_texts(verdict: Decision, listing: str = "") -> Iterator[str]:
@@ -62,14 +77,14 @@ def failure_texts(verdict: Decision, listing: str = "") -> Iterator[str]:
 
     What no cause explains comes first, where it is by far the most.
     """
-    causes, families = verdict.causes, list(verdict.unexplained.items())
+    causes, families = verdict.causes, list(unexplained(verdict).items())
     mostly = sum(len(group) for _, group in families) > BY_FAR * sum(len(cause.explains) for cause in causes)
     named = causes[: SHOWN - mostly]
     shown = max(int(mostly), SHOWN - len(causes))
     texts = [cause_text(cause, verdict) + "\n" for cause in named]
     others = [
-        failure_text(group[0], verdict.findings, verdict.laws[law]) + _others(group) + "\n"
-        for law, group in families[:shown]
+        failure_text(group[0], verdict.findings, verdict.laws[group[0].family]) + _others(group) + "\n"
+        for _, group in families[:shown]
     ]
     yield from (*others, *texts) if mostly else (*texts, *others)
     for cause in causes[len(named) :]:
@@ -87,6 +102,26 @@ def failure_texts(verdict: Decision, listing: str = "") -> Iterator[str]:
         how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
         words = filled(f"To see all {len(verdict.failing):,}, {how}, then")
         yield f"{words}\n  keeprate report --json verdict.json --out report\n"
+
+
+def unexplained(verdict: Decision) -> dict[str, list[Finding]]:
+    """What no cause explains: what is broken by its law, and errors by what was raised, whatever the law."""
+    groups: dict[str, list[Finding]] = {}
+    for law, found in verdict.unexplained.items():
+        for finding in found:
+            groups.setdefault(law if finding.status == "broken" else f"error: {_raised(finding)}", []).append(finding)
+    return groups
+
+
+def _raised(finding: Finding) -> str:
+    """What an error says, without where it came."""
+    reason: str = (finding.detail or {}).get("reason", "")
+    return reason.partition(" raised ")[2] or reason
+
+
+def _all(verdict: Decision) -> Iterator[str]:
+    for finding in verdict.failing:
+        yield failure_text(finding, verdict.findings, verdict.laws[finding.family]) + "\n"
 
 
 def cause_text(cause: Cause, verdict: Decision) -> str:
@@ -108,7 +143,9 @@ def cause_text(cause: Cause, verdict: Decision) -> str:
 
 def _briefly(families: Mapping[str, Sequence[Finding]]) -> Iterator[str]:
     """Laws with the number of their findings, and the first of these, which can be replayed."""
-    heads = {law: f"  {law} ({len(group)})" for law, group in families.items()}
+    heads = {
+        law: f"  {law if len(law) < SHORT else f'{law[:SHORT]}…'} ({len(group)})" for law, group in families.items()
+    }
     width = max(map(len, heads.values()))
     for law, group in families.items():
         line = f"{heads[law]:<{width}}  {group[0].id}"
@@ -132,8 +169,8 @@ def _others(group: Sequence[Finding]) -> str:
     if len(group) == 1:
         return ""
     ops = dict.fromkeys(operator(finding) for finding in group)
-    number = len(group) - 1
-    return "\n" + _row("and", f"{number} more finding{'s' if number > 1 else ''} of this law, in {_list(ops)}")
+    number, what = len(group) - 1, "of this law" if group[0].status == "broken" else "that ended in the same"
+    return "\n" + _row("and", f"{number} more finding{'s' if number > 1 else ''} {what}, in {_list(ops)}")
 
 
 def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str:

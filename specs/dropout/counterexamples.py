@@ -9,6 +9,8 @@ from typing import Any
 
 from keeprate.suite import BackendError, Counterexample, NotOffered, Value, shape_text
 
+NEARLY = 0.01  # of a value, up to which it is that one and rounded, not another
+
 
 @dataclass(frozen=True)
 class Call:
@@ -54,10 +56,11 @@ def wrong_value(call: Call, x: float, at: tuple[int, ...], y: float, kept: float
     place = f" at ({', '.join(map(str, at))})" if at else ""
     only = kept == dropped or (math.isnan(kept) and math.isnan(dropped))
     allowed = (kept,) if only else (kept, dropped)
+    gave, *texts = _told_apart(y, *allowed)
     return _told(
         call,
-        f"input {number(x)}{place} gave {number(y)}",
-        number(kept) if only else f"kept {number(kept)}, dropped {number(dropped)}",
+        f"input {number(x)}{place} gave {gave}{_off(y, kept)}",
+        texts[0] if only else f"kept {texts[0]}, dropped {texts[1]}",
         gave="value",
         input=_value(x),
         at=at,
@@ -108,6 +111,21 @@ def no_mask(call: Call) -> Counterexample:
 def torn(at: tuple[int, ...]) -> Counterexample:
     """A channel, by its index, that has no one mask."""
     return _told(Call(), f"channel {at} is kept in one place and dropped in another", gave="a torn channel", at=at)
+
+
+def _told_apart(y: float, *others: float) -> list[str]:
+    """Numbers with eight digits, or as many as tell the first from the others."""
+    for digits in range(8, 18):
+        first, *texts = (f"{float(value):.{digits}g}" for value in (y, *others))
+        if first not in texts:
+            break
+    return [first, *texts]
+
+
+def _off(y: float, kept: float) -> str:
+    """By how much of it a value that is nearly the kept one is off; empty where it is another."""
+    off = abs(y / kept - 1) if kept and math.isfinite(y) and math.isfinite(kept) else 0.0
+    return f", off by {off:.1e} of it" if 0 < off < NEARLY else ""
 
 
 def number(value: float) -> str:

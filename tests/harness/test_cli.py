@@ -649,3 +649,9 @@ def test_a_replay_that_fails_ends_its_workers(command, monkeypatch, coin, coins)
     assert run.code == 3
     assert "ZeroDivisionError" in run.err
     assert psutil.Process().children() == before
+
+
+def test_verbose_shows_every_failure_in_full(keeprate, coin, coins):
+    run = keeprate(*coin_gate(coin, coins, "Bent", "--verbose"))
+    assert run.code == 1
+    assert {f"BROKEN  toss/fair/float32/p{p}/-/eager" for p in (0.5, 0.25)} <= set(run.out.splitlines())

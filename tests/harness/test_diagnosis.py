@@ -7,6 +7,7 @@ import pytest
 from keeprate.harness.evidence.account import ENOUGH, NEVER, Account
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask
+from keeprate.harness.judging.screen import verdict_text
 from keeprate.harness.judging.seen import Told
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.hypothesis import Hypothesis
@@ -115,6 +116,25 @@ def test_the_first_screen_says_cause_effect_proof_and_command_in_24_lines_of_80(
     text = "\n".join(lines)
     assert "explains   2 of 2 broken findings" in text and "picture    ▌▌   (2 rows of 4 entries)" in text
     assert "keeprate.judge(backend, seed=" in text
+
+
+def test_on_a_terminal_the_last_lines_are_verdict_cause_and_command(judged):
+    verdict = judged(Both())
+    text = verdict_text(verdict, cause_last=True)
+    assert text.count(verdict.causes[0].sentence) == 1
+    end = text[text.index("BROKEN  coin keeps") :]
+    assert f"BROKEN  {verdict.causes[0].sentence}" in end
+    assert end.rstrip().splitlines()[-1].strip().startswith("keeprate.judge(backend, seed=")
+    assert len(end.splitlines()) < 24
+
+
+def test_one_exception_over_many_findings_is_told_once_and_counted_as_errors(judged):
+    verdict = judged(COINS.Raising())
+    text = str(verdict)
+    assert text.count("ERROR   toss/") == 1
+    assert "and        2 more findings that ended in the same, in toss" in text
+    assert "in         toss/throws/float32/p0.5/-/eager" in text
+    assert "3 ended in errors." in " ".join(text.split())
 
 
 @pytest.mark.parametrize(

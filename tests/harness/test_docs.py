@@ -29,7 +29,9 @@ JUDGES = {
 }
 CHOICE = {"--ops", "--dtypes"}
 OPTIONS = {
-    "gate": JUDGES | CHOICE | {"--write-known", "--durations", "--exitfirst", "-x", "--ledger", "--executor"},
+    "gate": JUDGES
+    | CHOICE
+    | {"--write-known", "--durations", "--exitfirst", "-x", "--verbose", "-v", "--ledger", "--executor"},
     "nightly": (JUDGES | CHOICE | {"--ledger", "--budget", "--executor", "--out"}) - {"--json"},
     "merge": {"--into"},
     "ledger": set(),

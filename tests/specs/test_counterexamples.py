@@ -115,3 +115,11 @@ def test_what_foreign_code_says_is_cleaned():
     check = failed(1, 1, raised(Call(), BackendError("it raised \x1b[2J", "\x1b")))
     assert check.first.words == {"first": "it raised \\x1b[2J"}
     assert check.first.output == "\\x1b"
+
+
+def test_numbers_have_as_many_digits_as_tell_them_apart_and_their_distance():
+    one = wrong_value(call("training"), 0.5, (3,), 1 / 5.6 * (1 + 2e-10), 1 / 5.6, 0.0)
+    assert one.words["first"] == "input 0.5 at (3) gave 0.17857142861, off by 2.0e-10 of it"
+    assert one.words["PyTorch"] == "kept 0.17857142857, dropped 0"
+    other = wrong_value(call("training"), 0.5, (3,), 0.25, 1 / 5.6, 0.0)
+    assert other.words["first"] == "input 0.5 at (3) gave 0.25"

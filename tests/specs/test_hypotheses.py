@@ -78,6 +78,16 @@ def test_of_a_fault_the_hypothesis_that_is_true_is_accepted_and_no_other(place, 
     assert set(named) <= {true} | as_well
 
 
+def test_a_backend_without_gradients_is_asked_all_that_it_has(fresh_seed):
+    made = find(str(MUTANTS / "shared.py"), group="", kind="module").OneForTheBatch
+    without = type("Without", (made,), {"vjp": None})()
+    names = [name for one in DRAWN for name in every._names(one) if one.kind != "gradient"]
+    case = every._case("dropout", "float32", "eager", "clues", standard(CONTRACTS["dropout"]), names)
+    result = run(SUITE, without, Job("backend", case, fresh_seed, dict.fromkeys(case.findings)))
+    assert not result.error
+    assert result.evidence["dropout/shared_axis:0/float32/-/23x41x19/eager"].accepted
+
+
 def test_no_hypothesis_has_the_name_of_a_law():
     assert {one.name for one in every.HYPOTHESES}.isdisjoint(SUITE.by_name)
     assert len({one.name for one in every.HYPOTHESES}) == len(every.HYPOTHESES)

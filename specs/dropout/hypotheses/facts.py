@@ -25,6 +25,7 @@ STUDIES = frozenset(
     | {f"wide_{name}_of_gradient" for name in ("masks", "evaluation", "endpoints")}
 )
 OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
+WRONG = "that is wrong"
 LONG = 8  # axes that are told by their length
 USUAL = 0.3  # the p of a call that names none
 NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
@@ -60,7 +61,7 @@ def fact(clues: Clues, study: str) -> Account:
         observations = tuple(observations[number] for number in some)
         wrong = {some.index(number) for number in wrong}
     where = _told_apart([dict(_features(one)) for one in observations], wrong)
-    if where is None:
+    if where is None or (not where and WRONG in way):  # which says no more than the law
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
     return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}", "study": study})
@@ -117,7 +118,7 @@ def _value(one: Observation) -> str:
         return "of 0"
     if (y == x).all() and "gradient" not in one.what.text:
         return "that is its input"
-    return "that is wrong"
+    return WRONG
 
 
 def _features(one: Observation) -> Iterator[tuple[str, Any]]:

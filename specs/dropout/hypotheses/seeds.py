@@ -214,6 +214,8 @@ def _other(clues: Clues, caller: Caller, kind: str) -> Mask:
                 raise Unreadable("no other dtype")
             dtype = other_dtype
         case "grad":
+            if not callable(getattr(clues.backend, "vjp", None)):
+                raise Unreadable("no gradients")
             context = "grad"
         case "op":
             other_contract = another_operator(clues.backend, contract, dtype)
