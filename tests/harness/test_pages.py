@@ -7,14 +7,11 @@ block says otherwise:
     <!-- test: ends with 1 -->          another exit code
     <!-- test: with --ops dropout -->   options that make the commands of the block faster
     <!-- test: not run, REASON -->      only the names that it uses are looked up
-
-Files that a page takes for granted are in `pages/`.
 """
 
 import itertools
 import re
 import shlex
-import shutil
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -26,7 +23,6 @@ import pytest
 from keeprate.harness.commands.cli import cli
 
 ROOT = Path(__file__).parents[2]
-TAKEN_FOR_GRANTED = Path(__file__).parent / "pages"
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")],
     key=lambda path: path.as_posix(),
@@ -104,7 +100,7 @@ def options_of_pytest(tmp_path_factory):
 
 def assert_exists(words, options_of_pytest):
     """What a command line names exists; what is in capitals stands for something."""
-    program, *rest = words
+    program, *rest = itertools.dropwhile(re.compile(r"[A-Z_]+=").match, words)  # variables come first
     if any(word.isupper() and word.isalpha() for word in rest[:1]):  # stands for one
         return
     line = shlex.join(words)
@@ -179,8 +175,6 @@ def test_a_block_that_is_not_run_says_why():
 def test_a_page_runs_from_top_to_bottom(path, keeprate, process, tmp_path, monkeypatch):
     """Random blocks of the pages fail by chance less than once in a million runs; seeds are printed by what fails."""
     monkeypatch.chdir(tmp_path)
-    for file in (TAKEN_FOR_GRANTED / path.stem).glob("*"):
-        shutil.copy(file, tmp_path)
     for block in blocks(read(path)):
         if block.note.startswith("not run"):
             continue
