@@ -9,10 +9,9 @@ from math import prod
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from keeprate.harness.judging.request import Request
-from keeprate.harness.judging.text import filled, millions, plural
+from keeprate.harness.judging.request import Given, Request
+from keeprate.harness.judging.text import filled, millions, plural, table
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.engine import Job
 from keeprate.harness.protocol.runner import Runner
@@ -69,15 +68,47 @@ def _draws(request: Request, todo: list[Job]) -> int:
     return sum(job.case.draws for job in todo if not law or job.case.asks(law))
 
 
+@dataclass(frozen=True)
+class Reach:
+    """How far a first night gets: promises that are looked at, all there are, and what those take: seconds of a run."""
+
+    reached: int
+    promises: int
+    seconds: float
+
+
+def reach(given: Given, runner: Runner, seconds: float) -> Reach:
+    """How far so many seconds of drawing get, the cheapest cases first."""
+    costs: list[tuple[float, Job]] = []
+    for op in dict.fromkeys(promise.id.op for promise in given.promises.values()):
+        todo = given.jobs([text for text, promise in given.promises.items() if promise.id.op == op])
+        if todo:
+            fixed, per_draw = _costs(runner, todo)
+            costs += [((fixed + per_draw * job.case.draws) / runner.count, job) for job in todo]
+    told: set[str] = set()
+    spent = 0.0
+    for cost, job in sorted(costs, key=lambda pair: pair[0]):
+        spent += cost
+        if spent <= seconds and job.role == "backend":
+            told.update(job.case.findings)
+    whole = {text for _, job in costs for text in job.case.findings}
+    return Reach(len(told), len(whole), spent)
+
+
 def _seconds(runner: Runner, todo: list[Job]) -> float:
-    """What all jobs would take: for each what a short one does, and for each draw what it costs in a long one."""
+    """What all jobs would take."""
+    fixed, per_draw = _costs(runner, todo)
+    return sum(fixed + per_draw * job.case.draws for job in todo)
+
+
+def _costs(runner: Runner, todo: list[Job]) -> tuple[float, float]:
+    """Seconds of each job and of each draw, for one worker: what a short job takes, and what is added in a long one."""
     small = [job for job in todo if job.role == "backend" and 0 < prod(job.case.shape) <= TRIAL]
     longest = max(small, key=lambda job: job.case.draws)
     short, long = (longest.replace(case=longest.case.replace(draws=draws)) for draws in (1, TRIAL))
     _time(runner, long)  # loads what is loaded once
     fixed, whole = _time(runner, short), _time(runner, long)
-    per_draw = max(0.0, whole - fixed) / TRIAL
-    return sum(fixed + per_draw * job.case.draws for job in todo)
+    return fixed, max(0.0, whole - fixed) / TRIAL
 
 
 def _time(runner: Runner, job: Job) -> float:
@@ -89,17 +120,14 @@ def _time(runner: Runner, job: Job) -> float:
 
 def show_plan(forecasts: Sequence[Forecast], request: Request, workers: int, console: Console) -> None:
     """Prints what a gate would draw and detect on `workers` worker processes, and about how long it would take."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("operator", no_wrap=True)
-    for heading in ("promises", "draws", "reference", "detects", "seconds"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    lines = [["operator", "promises", "draws", "reference", "detects", "seconds"]]
     for row in forecasts:
         detects = "-" if row.detects is None else f"{row.detects:.2g}"
-        seconds = f"{row.seconds / workers:.1f}"
-        table.add_row(row.op, str(row.findings), millions(row.draws), millions(row.reference_draws), detects, seconds)
-    console.print(table)
+        numbers = millions(row.draws), millions(row.reference_draws), detects, f"{row.seconds / workers:.1f}"
+        lines.append([row.op, str(row.findings), *numbers])
+    console.print(table(lines, console.width), highlight=False)
     total = sum(row.seconds for row in forecasts) / workers
-    lines = [
+    remarks = [
         "",
         f"detects: the smallest departure in {request.suite.headline} that would be caught with probability 0.99"
         if request.suite.headline
@@ -109,5 +137,5 @@ def show_plan(forecasts: Sequence[Forecast], request: Request, workers: int, con
         f"about {max(1.0, total):.0f} s on {plural(workers, 'worker')}. "
         f"A backend that keeps every promise would fail with probability at most {request.alpha:g}.",
     ]
-    for line in lines:
+    for line in remarks:
         console.print(escape(filled(line)), highlight=False, soft_wrap=True)

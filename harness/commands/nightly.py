@@ -6,7 +6,8 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from rich.progress import TextColumn
 
 from keeprate.harness import interrupts
 from keeprate.harness.commands.console import console, progress
+from keeprate.harness.commands.forecast import reach
 from keeprate.harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
 from keeprate.harness.commands.published import read_verdict
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import beginning, check_apart, check_folder, kind, write
 from keeprate.harness.judging.gate import open_runner
-from keeprate.harness.judging.request import ask
+from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.screen import show
 from keeprate.harness.judging.text import filled, millions, plural
 from keeprate.harness.ledger.history import tell
@@ -30,8 +32,10 @@ from keeprate.harness.ledger.merge import copy as copied
 from keeprate.harness.ledger.merge import merge as merged
 from keeprate.harness.ledger.nightly import Drawn, draw
 from keeprate.harness.ledger.schema import MAGIC
+from keeprate.harness.ledger.since import is_first
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.untrusted_text import printable
 from keeprate.harness.workers.machine import described
 
@@ -41,6 +45,8 @@ WROTE = """
 Exit codes: 0 it was written, whatever promises are broken in it; 2 a name, file or option doesn't exist or is out of
 range.
 """
+ENDING = 15.0  # seconds that are left for the verdict and the report at most, and a fifth of a shorter budget
+FOR_DRAWING = 0.7  # of a short night's budget, about: what starting and ending leave
 ENDED: dict[int, str] = {signal.SIGINT: "interrupted; ", signal.SIGTERM: "terminated; "}
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -60,7 +66,7 @@ def seconds(text: str) -> float:
 @click.command(epilog=EPILOG)
 @judging
 @click.option("--ledger", required=True, type=click.Path(path_type=Path), metavar="F", help="Made if there is none.")
-@click.option("--budget", default="20m", show_default=True, help="How long to draw: 90s, 20m, 8h.")
+@click.option("--budget", default="20m", show_default=True, help="How long the whole night takes: 90s, 20m, 8h.")
 @ops_option
 @dtypes_option
 @executor_option
@@ -80,24 +86,28 @@ def nightly(
     \b
       keeprate nightly --backend mine.py --ledger night.db --budget 20m
     """
-    time = seconds(budget)
+    began, allowed = time.monotonic(), seconds(budget)
     request = ask(seed=seed, **options)
     pages = _Pages(out or Path(REPORT), must=out is not None)
     _check_apart(ledger, out or Path(REPORT), request.files())
     screen = console(sys.stdout)
     with Ledger(ledger, create=True) as book:
         bar = progress(TextColumn("{task.fields[passes]} cases"))
-        with open_runner(request) as runner, bar:
-            task = bar.add_task(f"drawing {request.backend}", total=time, passes=0)
-            night = draw(
-                request,
-                runner,
-                book,
-                time,
-                described(),
-                seed=seed,
-                progress=lambda gone, passes: bar.update(task, completed=min(gone, time), passes=passes),
-            )
+        with open_runner(request) as runner:
+            for words in _ahead(request, runner, book, allowed):
+                _say(screen, words)
+            drawing = allowed - min(ENDING, allowed / 5) - (time.monotonic() - began)
+            with bar:
+                task = bar.add_task(f"drawing {request.backend}", total=drawing, passes=0)
+                night = draw(
+                    request,
+                    runner,
+                    book,
+                    max(drawing, allowed / 2),
+                    described(),
+                    seed=seed,
+                    progress=lambda gone, passes: bar.update(task, completed=min(gone, drawing), passes=passes),
+                )
         # Written before anything is said, so that neither costs the other.
         document, failure = _told(night, book, options["suite"], options["known"], request.backend)
         failures, told = [failure] if failure else [], ""
@@ -115,12 +125,26 @@ def nightly(
     sys.exit(night.standing.verdict.exit_code)
 
 
+def _ahead(request: Request, runner: Runner, book: Ledger, allowed: float) -> Iterator[str]:
+    """What a first night will reach, where that is not all; nothing of any other night."""
+    given = request.given(*runner.offers())
+    if not is_first(book, request.suite_name, given.offer):
+        return
+    found = reach(given, runner, allowed * FOR_DRAWING)
+    if found.reached < found.promises:
+        whole = found.seconds / FOR_DRAWING
+        yield (
+            f"A first night of {allowed:.0f} s will look at about {found.reached:,} of "
+            f"{plural(found.promises, 'promise')}; all of them take about {whole:.0f} s, in one night or in several."
+        )
+
+
 def _told(night: Drawn, book: Ledger, *of_whom: Any) -> tuple[dict[str, Any], UsageError | None]:
     """The public JSON of all runs, or of this one alone and why the ledger can't tell more."""
     failure = night.failure
     if failure is None:
         try:
-            return printable(tell(book, *of_whom)), None
+            return printable(tell(book, *of_whom, run=night.run)), None
         except UsageError as error:
             failure = error
     return night.standing.verdict.public(), failure
@@ -188,6 +212,11 @@ def copy(source: Path, into: Path) -> None:
     "--known", metavar="FILE", help="Known deviations, with --ledger: one pattern of ids per line, the reason after #."
 )
 @click.option("--backend", metavar="B", help="The backend to report on, with --ledger.  [default: the one judged last]")
+@click.option(
+    "--profile",
+    type=click.Choice(("quick", "gate", "deep")),
+    help="The plan to report on, with --ledger.  [default: that of the latest night]",
+)
 @suite_option
 def report(
     ledger: Path | None,
@@ -196,6 +225,7 @@ def report(
     against: Path | None,
     known: str | None,
     backend: str | None,
+    profile: str | None,
     suite: str,
 ) -> None:
     """Write the report on a ledger or a gate: an HTML page, a Markdown page, and the public JSON.
@@ -210,10 +240,15 @@ def report(
         raise UsageError("--known works with --ledger only: a gate's verdict already lists its known deviations")
     if backend is not None and ledger is None:
         raise UsageError("--backend works with --ledger only: a gate's verdict covers one backend")
+    if profile is not None and ledger is None:
+        raise UsageError("--profile works with --ledger only: a gate's verdict has one profile")
     pages = _Pages(out, must=True)
     _check_apart(ledger, out, {})
-    document = _read(ledger, suite, known, backend) if ledger is not None else read_verdict(json_path or Path())
-    said = pages.write(document, _read(against, suite, known, None) if against is not None else None)
+    if ledger is not None:
+        document = _read(ledger, suite, known, backend, profile)
+    else:
+        document = read_verdict(json_path or Path())
+    said = pages.write(document, _read(against, suite, known, None, None) if against is not None else None)
     if ledger is not None and known is None and backend is None and document["verdict"] == "broken":
         said += "; without a list of known deviations: --backend B takes the one beside B, --known FILE any other"
     click.echo(filled(said))
@@ -225,12 +260,12 @@ def _check_apart(ledger: Path | None, out: Path, inputs: Mapping[str, Path]) -> 
     check_apart({"--ledger": ledger}, {f"--out, a report's {name}": out / name for name in PAGES})
 
 
-def _read(path: Path, suite: str, known: str | None, backend: str | None) -> dict[str, Any]:
+def _read(path: Path, suite: str, known: str | None, backend: str | None, profile: str | None) -> dict[str, Any]:
     """The public JSON of a ledger or of a verdict, whichever is at `path`."""
     if kind(path) == "file" and beginning(path, len(MAGIC)) != MAGIC:
         return read_verdict(path)
     with Ledger(path) as book:
-        told: dict[str, Any] = printable(tell(book, suite, known, backend))
+        told: dict[str, Any] = printable(tell(book, suite, known, backend, profile=profile))
         return told
 
 

@@ -160,7 +160,8 @@ def _sentence(document: Mapping[str, Any]) -> str:
     statuses = [finding["status"] for finding in document["findings"]]
     failing = len(_failing(document))
     failed, unseen = bool(document["reference"]["failures"]), document.get("unseen", 0)
-    return told(document["backend"]["name"], statuses, failing, failed=failed, unseen=unseen)
+    waiting = sum(document.get("ledger", {}).get("waiting", {}).values())
+    return told(document["backend"]["name"], statuses, failing, failed=failed, unseen=unseen, waiting=waiting)
 
 
 def _replay(document: Mapping[str, Any], finding: Mapping[str, Any]) -> str:

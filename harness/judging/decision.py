@@ -32,8 +32,10 @@ def verdict_of(statuses: Collection[str], failed: bool, failing: int) -> Literal
     return "broken" if failing else "conforms"
 
 
-def told(backend: str, statuses: Collection[str], failing: int, *, failed: bool, unseen: int = 0) -> str:
-    """The verdict in a sentence; the arguments are those of `verdict_of`, and how many promises were left out."""
+def told(
+    backend: str, statuses: Collection[str], failing: int, *, failed: bool, unseen: int = 0, waiting: int = 0
+) -> str:
+    """The verdict in a sentence; the arguments are those of `verdict_of`, and how many were left out or wait."""
     if verdict_of(statuses, failed, failing) == "none":
         return "No verdict: " + ("the reference failed." if failed else "nothing was judged.")
     count = Counter(statuses)
@@ -43,7 +45,8 @@ def told(backend: str, statuses: Collection[str], failing: int, *, failed: bool,
     ended = count["error"]
     errors = f" {ended:,} ended in {'errors' if ended > 1 else 'an error'}." if ended else ""
     early = f" It stopped at the first that broke: {unseen:,} more were not judged." if unseen else ""
-    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}.{errors}{early}"
+    so_far = f" so far; {waiting:,} of {judged + waiting:,} wait to be looked at" if waiting else ""
+    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}{so_far}.{errors}{early}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Decision:
         run: what differs between two runs of one seed: times, workers, host.
         lasting: whether it is over all that a ledger holds of this version.
         causes: what was found to lie behind what failed, that which explains most first.
+        waiting: promises of which a ledger holds nothing so far, by operator and law, as `op/law`.
         unseen: promises that were not looked at to the end, for the run stopped at the first that broke.
     """
 
@@ -76,6 +80,7 @@ class Decision:
     pictures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     lasting: bool = False
     causes: tuple[Cause, ...] = ()
+    waiting: Mapping[str, int] = field(default_factory=dict)
     unseen: int = 0
 
     @property
@@ -157,8 +162,15 @@ class Decision:
     @property
     def sentence(self) -> str:
         """The verdict in a sentence."""
-        failed = bool(self.reference["failures"])
-        return told(self.backend["name"], self._statuses, len(self.failing), failed=failed, unseen=self.unseen)
+        failed, waiting = bool(self.reference["failures"]), sum(self.waiting.values())
+        return told(
+            self.backend["name"],
+            self._statuses,
+            len(self.failing),
+            failed=failed,
+            unseen=self.unseen,
+            waiting=waiting,
+        )
 
     @property
     def likely_causes(self) -> list[tuple[float, Fault]]:

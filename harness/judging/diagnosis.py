@@ -7,6 +7,7 @@ accepted where the promise is broken and it is not, on the same draws, and is a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,20 @@ class Cause:
     explains: tuple[str, ...]
     picture: tuple[str, ...] = ()
     reaches: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_json(cls, values: Any) -> Cause:
+        """What `to_json` gave; of a file that may come from anywhere.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is something else.
+        """
+        id, kind, sentence, seen = (str(values[name]) for name in ("id", "kind", "sentence", "seen"))
+        explains, picture = (tuple(map(str, values[name])) for name in ("explains", "picture"))
+        rows_of_bits = len(picture) <= 32 and all(re.fullmatch("[01]{0,64}", row) for row in picture)
+        if not (re.fullmatch(r"[A-Za-z0-9_:]{1,200}", id) and sentence and explains and rows_of_bits):
+            raise ValueError("it has no name, no sentence, explains nothing, or its picture is none")
+        return cls(id, kind, sentence, seen, explains, picture)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""

@@ -13,7 +13,7 @@ from rich.markup import escape
 from keeprate.harness.judging.decision import Decision
 from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding
-from keeprate.harness.judging.text import WIDTH, filled, operator, plural, remarks, sentence, table
+from keeprate.harness.judging.text import WIDTH, filled, operator, plural, remarks, rows, sentence, table
 from keeprate.harness.protocol.case import ANY, parameters_text
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.untrusted_text import for_terminal
@@ -62,7 +62,7 @@ def show(
         console.print(escape(text), highlight=False, soft_wrap=True)
     for line in (*_causes(verdict), *above):
         console.print(escape(line), highlight=False, soft_wrap=True)
-    console.print(table(verdict))
+    console.print(table(rows(verdict), console.width, alarming=2), highlight=False)
     for line in remarks(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
     style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
@@ -127,12 +127,12 @@ def _all(verdict: Decision) -> Iterator[str]:
 def cause_text(cause: Cause, verdict: Decision) -> str:
     """A cause: what is wrong, what was seen, what it explains, a picture, and how to run the first of that again."""
     broken = len(verdict.failing)
-    rows = [
+    told = [
         ("seen", cause.seen),
         ("explains", f"{len(cause.explains):,} of {plural(broken, 'broken finding')}"),
     ]
     lines = [textwrap.fill(f"BROKEN  {cause.sentence}", WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False), ""]
-    lines += [_row(label, text) for label, text in rows]
+    lines += [_row(label, text) for label, text in told]
     for number, row in enumerate(cause.picture):
         drawn = "".join(BLOCKS[row[at : at + 2].ljust(2, "0")] for at in range(0, len(row), 2))
         note = f"   ({len(cause.picture)} rows of {plural(len(row), 'entry').replace('entrys', 'entries')})"
@@ -176,15 +176,14 @@ def _others(group: Sequence[Finding]) -> str:
 def failure_text(finding: Finding, findings: Sequence[Finding], law: Law) -> str:
     """A finding in full: promise, effect, evidence, what the failing cases have in common, how to run it again."""
     head = f"{finding.status.replace('_', ' ').upper():<6}"
-    rows = list(finding.rows)
+    told = list(finding.rows)
     if finding.passes > 1:
-        rows.append(("summed", f"over {finding.passes:,} passes; the command below makes one, which may not show it"))
-    elsewhere = _elsewhere(finding, findings)
-    if elsewhere:
-        rows.append(("elsewhere", elsewhere))
+        told.append(("summed", f"over {finding.passes:,} passes; the command below makes one, which may not show it"))
+    if places := elsewhere(finding, findings):
+        told.append(("elsewhere", places))
     if finding.status == "broken":
-        rows.append(("often", ", ".join(law.catches)))
-    body = "\n".join(_row(label, text) for label, text in rows)
+        told.append(("often", ", ".join(law.catches)))
+    body = "\n".join(_row(label, text) for label, text in told)
     promise = textwrap.fill(law.promise, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
     return f"{head}  {finding.id}\n\n{promise}\n\n{body}\n\n{_command(finding.replay)}"
 
@@ -209,7 +208,7 @@ def _command(command: str) -> str:
     return " \\\n".join(lines)
 
 
-def _elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
+def elsewhere(finding: Finding, findings: Sequence[Finding]) -> str:
     """How the same law fares in the same place where only the dtype, or only the parameters, are others."""
     place = finding.op, finding.law, finding.shape, finding.strides, finding.context
     family = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
+from rich.markup import escape
 from rich.table import Table
 
 from keeprate.harness.judging.decision import Decision
@@ -24,15 +26,26 @@ def operator(finding: Finding) -> str:
     return TOGETHER if finding.op == ANY else finding.op
 
 
-def table(verdict: Decision) -> Table:
-    """A row for each operator."""
+def table(lines: Iterable[Sequence[str]], width: int, alarming: int | None = None) -> Table | str:
+    """A table of texts, the first line its headings; where it is wider than `width`, a short list for each line.
+
+    Args:
+        alarming: the column in which a number is shown in red.
+    """
+    (first, *headings), *body = [list(line) for line in lines]
+    needed = sum(max(map(len, column)) for column in zip([first, *headings], *body, strict=True)) + 3 * len(headings)
+    if needed > width:
+        parts = [(escape(name), *map("  {} {}".format, map(escape, texts), headings)) for name, *texts in body]
+        return "\n".join(chain.from_iterable(parts))
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    (first, *headings), *lines = rows(verdict)
     made.add_column(first, no_wrap=True)
     for heading in headings:
         made.add_column(heading, justify="right", no_wrap=True)
-    for op, kept, broken, *rest in lines:
-        made.add_row(op, kept, broken if broken in ("0", "-") else f"[red]{broken}[/]", *rest)
+    for line in body:
+        cells = list(map(escape, line))
+        if alarming is not None and line[alarming] not in ("0", "-"):
+            cells[alarming] = f"[red]{cells[alarming]}[/]"
+        made.add_row(*cells)
     return made
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from keeprate.harness.judging.decision import Decision
-from keeprate.harness.judging.screen import verdict_text
+from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.screen import elsewhere, verdict_text
 
 SCHEMA = 1  # the version of the public JSON, described in harness/verdict.schema.json
 
@@ -27,6 +29,7 @@ class Verdict(Decision):
     def public(self) -> dict[str, Any]:
         """The public JSON, before it is text."""
         ranks = {finding.id: number for number, finding in enumerate(self.failing, start=1)}
+        told = {finding.id for finding in self.leads} | {cause.explains[0] for cause in self.causes}
         return {
             "schema": SCHEMA,
             "backend": self.backend,
@@ -66,7 +69,7 @@ class Verdict(Decision):
             "pictures": dict(self.pictures),
             "findings": [
                 {
-                    **finding.to_json(),
+                    **self._described(finding, told),
                     "rank": ranks.get(finding.id),
                     "explained_by": cause.id if (cause := self.explained_by.get(finding.id)) else None,
                 }
@@ -74,3 +77,9 @@ class Verdict(Decision):
             ],
             "run": self.run,
         }
+
+    def _described(self, finding: Finding, told: Collection[str]) -> dict[str, Any]:
+        """A finding as JSON values; of one that is told in full also how the same law fares beside it."""
+        values = finding.to_json()
+        places = elsewhere(finding, self.findings) if finding.id in told else ""
+        return values | {"rows": [*values["rows"], ["elsewhere", places]]} if places else values

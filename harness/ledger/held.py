@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.pictures import checked
 from keeprate.harness.ledger.looks import joined
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.engine import Result
+
+CAUSES = 200  # of one subject that are kept
 
 
 class Held:
@@ -79,22 +83,41 @@ class Held:
             seen.setdefault(row["case_id"], []).append(row["passes"])
         return {case: min(seen[case]) for case, texts in findings.items() if len(seen.get(case, ())) == len(texts)}
 
-    def stood(self, before: str = "~") -> dict[str, sqlite3.Row]:
-        """Each finding's `status` and `log10_e` at the end of the latest night, or of the latest before a date."""
+    def stood(self, before: tuple[int, str] | None = None) -> dict[str, sqlite3.Row]:
+        """Each finding's `status` and `log10_e` at the end of the latest night, in the order of runs.
+
+        Args:
+            before: a run and its night: the latest before these.
+        """
+        run, night = before or (sys.maxsize, "")
         query = (
-            "status, log10_e FROM promise JOIN night ON promise = promise.id WHERE subject = ? AND night = "
-            "(SELECT max(night) FROM night WHERE promise = promise.id AND night < ?)"
+            "status, log10_e FROM promise JOIN night ON promise = promise.id WHERE subject = ? AND night.night = "
+            "(SELECT run.night FROM run CROSS JOIN night AS one ON one.promise = promise.id AND one.night = run.night "
+            "WHERE backend = subject AND run.id < ? AND run.night != ? ORDER BY run.id DESC LIMIT 1)"
         )
-        return dict(self._rows(query, before))
+        return dict(self._rows(query, run, night))
 
     def broke(self) -> dict[str, sqlite3.Row]:
         """For each finding that a night ever saw broken, the latest such `night`, and its `log10_e` then."""
         return dict(
             self._rows(
-                "max(night) AS night, log10_e FROM promise JOIN night ON promise = promise.id "
+                "night.night, log10_e, max(run.id) FROM promise JOIN night ON promise = promise.id "
+                "JOIN run ON backend = subject AND run.night = night.night "
                 "WHERE subject = ? AND status = 'broken' GROUP BY promise"
             )
         )
+
+    def causes(self) -> list[Cause]:
+        """What was found to lie behind what broke, when that was last tested.
+
+        Raises:
+            UsageError: something in the ledger is not a cause.
+        """
+        rows = self._ledger.db.execute("SELECT text FROM cause WHERE subject = ? ORDER BY place", (self._subject,))
+        try:
+            return [Cause.from_json(json.loads(row["text"])) for row in rows]
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"{self._ledger.path}: a cause in it can't be read: {error}") from None
 
     def pictures(self) -> dict[str, dict[str, Any]]:
         """What broken findings look like.

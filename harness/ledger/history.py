@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.known import known_beside
 from keeprate.harness.judging.request import Given, Request, ask
 from keeprate.harness.ledger.held import Held
+from keeprate.harness.ledger.since import ahead, base_of, changes, news, origins, other_code
 from keeprate.harness.ledger.standing import Standing, standing
 from keeprate.harness.ledger.store import Ledger, digests
 from keeprate.harness.protocol.backend import Offer
@@ -22,62 +23,99 @@ from keeprate.harness.protocol.lookup import similar
 NOTABLE = 40  # findings whose nights are told one by one: those with the most evidence
 POINTS = 60  # nights of one finding, or of one law, that are told; spread over all there were
 RUNS = 400  # the latest that are told
+VERSIONS_TOLD = 30
 EARLIER = 8  # other versions in which a finding is told
 # The names of the columns are keys of the public JSON.
 RUNS_OF = """
-SELECT night, kind, seconds, workers, host, cpu, keeprate, cases, draws, errors
-FROM run WHERE backend = :subject ORDER BY night DESC, id DESC LIMIT :most
+SELECT night, kind, profile, seconds, workers, host, cpu, keeprate, cases, draws, errors
+FROM run WHERE backend = :subject ORDER BY id DESC LIMIT :most
 """
-NIGHTS = "SELECT night, status, n, log10_e, estimate FROM night WHERE promise = :promise ORDER BY night"
+# Runs are in the order in which they were entered: a date is what a clock said, and may be wrong.
+NIGHTS = """
+SELECT night, status, n, log10_e, estimate
+FROM night JOIN (SELECT night, max(id) AS run FROM run WHERE backend = :subject GROUP BY night) USING (night)
+WHERE promise = :promise ORDER BY run
+"""
 VERSIONS = """
-WITH ended AS (  -- where each finding stood last, however it was counted
-    SELECT subject, status, max(night) FROM promise JOIN night ON promise = promise.id
-    WHERE night = (SELECT max(night) FROM night WHERE promise = promise.id) GROUP BY subject, finding
+WITH told AS (
+    SELECT other.id, other.version, other.device, max(run.id) AS latest, min(run.id) AS earliest,
+        count(*) AS runs, sum(draws) AS draws
+    FROM subject AS this JOIN subject AS other USING (suite, role, name) JOIN run ON backend = other.id
+    WHERE this.id = :subject GROUP BY other.id ORDER BY other.id = this.id DESC, latest DESC LIMIT :most
+), ended AS (  -- where each finding stood last, however it was counted
+    SELECT subject, status, max(at) FROM (
+        SELECT promise.id, subject, finding, (
+            SELECT run.id FROM run CROSS JOIN night ON night.promise = promise.id AND night.night = run.night
+            WHERE backend = subject ORDER BY run.id DESC LIMIT 1
+        ) AS at FROM promise WHERE subject IN (SELECT id FROM told)
+    ) AS each JOIN run ON run.id = at JOIN night ON promise = each.id AND night.night = run.night
+    GROUP BY subject, finding
 )
-SELECT other.version, other.device,
-    (SELECT profile FROM run WHERE backend = other.id ORDER BY night DESC, id DESC LIMIT 1) AS profile,
-    min(night) AS first, max(night) AS last, count(*) AS runs, sum(draws) AS draws,
-    (SELECT count(*) FROM ended WHERE subject = other.id AND status IN ('kept', 'broken')) AS judged,
-    (SELECT count(*) FROM ended WHERE subject = other.id AND status = 'broken') AS broken
-FROM subject AS this JOIN subject AS other USING (suite, role, name) JOIN run ON backend = other.id
-WHERE this.id = :subject GROUP BY other.id ORDER BY last DESC, max(run.id) DESC LIMIT 100
+SELECT version, device, (SELECT profile FROM run WHERE run.id = latest) AS profile,
+    (SELECT night FROM run WHERE run.id = earliest) AS first, (SELECT night FROM run WHERE run.id = latest) AS last,
+    runs, draws,
+    (SELECT count(*) FROM ended WHERE subject = told.id AND status IN ('kept', 'broken')) AS judged,
+    (SELECT count(*) FROM ended WHERE subject = told.id AND status = 'broken') AS broken
+FROM told
 """
 BEFORE = """
-SELECT finding, other.version, other.device,
-    (SELECT profile FROM run WHERE backend = other.id ORDER BY night DESC, id DESC LIMIT 1) AS profile,
-    max(night) AS night, status, n, log10_e, estimate
+SELECT finding, other.version, other.device, at.profile, night.night, status, n, log10_e, estimate, max(at.id) AS run
 FROM subject AS this JOIN subject AS other USING (suite, role, name)
 JOIN promise ON subject = other.id JOIN night ON promise = promise.id
-WHERE this.id = ? AND other.id != this.id AND finding IN ({}) GROUP BY other.id, finding ORDER BY max(night) DESC
+JOIN run AS at ON at.backend = other.id AND at.night = night.night
+WHERE this.id = ? AND other.id != this.id AND finding IN ({}) GROUP BY other.id, finding ORDER BY run DESC
 """
 OTHERS = """
-SELECT name, version, max(night) AS last, count(*) AS runs FROM run JOIN subject ON subject.id = backend
+SELECT name, version, night AS last, count(*) AS runs, max(run.id) AS run FROM run JOIN subject ON subject.id = backend
 WHERE name != (SELECT name FROM subject WHERE id = :subject) GROUP BY name ORDER BY name LIMIT 100
+"""
+PROFILES = """
+SELECT profile, count(*) AS runs, night AS last, max(id) AS run FROM run WHERE backend = :subject GROUP BY profile
+ORDER BY run DESC
 """
 
 
 @dataclass(frozen=True)
 class Latest:
-    """The latest run of a backend, and what it was asked."""
+    """Whom a ledger is to tell of.
+
+    Args:
+        given: what was asked of it.
+        subjects: its row and that of the reference, by role.
+        run: of its latest run: what a verdict says of it, and its `night`.
+        number: the row of that run.
+    """
 
     given: Given
     subjects: dict[str, int]
     run: dict[str, Any]
+    night: str
+    number: int
 
 
-def tell(ledger: Ledger, suite: str, known: str | Path | None = None, backend: str | None = None) -> dict[str, Any]:
+def tell(
+    ledger: Ledger,
+    suite: str,
+    known: str | Path | None = None,
+    backend: str | None = None,
+    *,
+    profile: str | None = None,
+    run: int | None = None,
+) -> dict[str, Any]:
     """The public JSON of a backend over all its runs of the version that was judged last.
 
     Args:
         suite: what it must have been judged by: a suite is code, and a ledger doesn't choose what is run.
         known: the path of a list of known deviations; None for the one beside `backend`, if that is given.
         backend: what --backend said, or the name that reports show; that of the latest run if None.
+        profile: whose plan is told; that of the latest night if None, or of the latest gate where there was no night.
+        run: the row of the run whose backend, version and profile are told, whatever others there are.
 
     Raises:
         UsageError: the ledger has no such backend, can't be read, or holds what is no evidence.
     """
     with ledger.reading():
-        found = latest(ledger, suite, known, backend)
+        found = latest(ledger, suite, known, backend, profile, run)
         now = standing(found.given, ledger, found.subjects, found.run)
         held = Held(ledger, found.subjects["backend"], digests(found.given.request.plan))
         broken = {item.id for item in now.verdict if item.status == "broken"}
@@ -86,12 +124,20 @@ def tell(ledger: Ledger, suite: str, known: str | Path | None = None, backend: s
         return {**now.verdict.public(), "ledger": _ledger(ledger, found, now, held)}
 
 
-def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backend: str | None = None) -> Latest:
+def latest(
+    ledger: Ledger,
+    trusted: str,
+    known: str | Path | None = None,
+    backend: str | None = None,
+    profile: str | None = None,
+    run: int | None = None,
+) -> Latest:
     """The latest run of `backend`, as for `tell`."""
     row = ledger.db.execute(
         "SELECT run.*, suite, offer FROM run JOIN subject ON subject.id = backend "
-        "WHERE :backend IS NULL OR :backend IN (named, name) ORDER BY suite = :suite DESC, night DESC, run.id DESC",
-        {"backend": backend, "suite": trusted},
+        "WHERE (:backend IS NULL OR :backend IN (named, name)) AND (:run IS NULL OR run.id = :run) "
+        "ORDER BY suite = :suite DESC, run.id DESC",
+        {"backend": backend, "suite": trusted, "run": run},
     ).fetchone()
     if row is None and backend is not None:
         names = [row["named"] for row in ledger.db.execute("SELECT DISTINCT named FROM run ORDER BY named LIMIT 100")]
@@ -103,15 +149,30 @@ def latest(ledger: Ledger, trusted: str, known: str | Path | None = None, backen
         raise UsageError(f"{ledger.path}: nothing was ever judged. First: keeprate nightly --ledger {ledger.path}")
     if row["suite"] != trusted:
         raise UsageError(f"{ledger.path}: its evidence is from suite '{row['suite']}', not '{trusted}': see --suite")
-    request = ask("", profile=row["profile"], alpha=row["alpha"], seed=row["first_seed"], known=known, suite=trusted)
+    asked = row if run is not None else _asked(ledger, row["backend"], profile)
+    request = ask(
+        "", profile=asked["profile"], alpha=row["alpha"], seed=asked["first_seed"], known=known, suite=trusted
+    )
     if known is None and backend is not None:  # whom a person names; a ledger doesn't choose which list is read
         request = replace(request, known=known_beside(backend))
     request = replace(request, backend=row["named"])
     subjects: dict[str, int] = {role: row[role] for role in ("backend", "reference") if row[role] is not None}
     beside = ledger.db.execute("SELECT offer FROM subject WHERE id = ?", (row["reference"],)).fetchone()
     offers = _offer(ledger, row["offer"]), _offer(ledger, beside["offer"]) if beside else None
-    run = {name: row[name] for name in ("seconds", "workers", "host")} | {"started": f"{row['night']}T00:00:00Z"}
-    return Latest(request.given(*offers), subjects, run)
+    of_run = {name: row[name] for name in ("seconds", "workers", "host")} | {"started": f"{row['night']}T00:00:00Z"}
+    return Latest(request.given(*offers), subjects, of_run, row["night"], row["id"])
+
+
+def _asked(ledger: Ledger, backend: int, profile: str | None) -> sqlite3.Row:
+    """The run whose plan is told: the latest night, which a gate of another profile doesn't hide, or a profile's."""
+    rows = ledger.db.execute(
+        "SELECT profile, first_seed FROM run WHERE backend = ? ORDER BY kind = 'nightly' DESC, id DESC", (backend,)
+    ).fetchall()
+    found: sqlite3.Row | None = next((row for row in rows if profile in (None, row["profile"])), None)
+    if found is None:
+        there = ", ".join(dict.fromkeys(row["profile"] for row in rows))
+        raise UsageError(f"{ledger.path}: no run of this version had profile {profile}. There are: {there}")
+    return found
 
 
 def _offer(ledger: Ledger, text: str) -> Offer:
@@ -127,20 +188,25 @@ def _offer(ledger: Ledger, text: str) -> Offer:
 
 
 def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[str, Any]:
-    request, verdict = latest.given.request, now.verdict
-    subject, night = latest.subjects["backend"], latest.run["started"][:10]
-    before = {text: row["status"] for text, row in held.stood(before=night).items()}  # empty for the first night
+    request, verdict, subject = latest.given.request, now.verdict, latest.subjects["backend"]
+    base = base_of(ledger, subject, latest.number, latest.night, request.plan)
+    since = origins(ledger, subject, latest.night, verdict, base)
     rank = {
         item.id: (item.fails, item.status != "kept", item.effect.part if item.effect else 0.0)
         for item in verdict
         if item.status not in ("not_implemented", "not_offered")
     }
-    known = {item.id for item in verdict}
     broken = {item.id for item in verdict if item.status == "broken"}
-    waiting = (promise.id for text, promise in request.promises.items() if text not in known)
     notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
     return {
-        "waiting": dict(Counter(f"{id.op}/{id.family}" for id in waiting)),
+        "night": latest.night,
+        "news": news(base, verdict, since),
+        "compared": base and {"version": base.version, "night": base.night, "nights": base.nights, "same": base.same},
+        "origins": since,
+        "ahead": ahead(ledger)[:NOTABLE],
+        "other_code": other_code(ledger, subject),
+        "profiles": _rows(ledger, PROFILES, {"subject": subject}),
+        "waiting": dict(verdict.waiting),
         "once_broken": [
             {"id": text, "night": row["night"], "log10_e": row["log10_e"]}
             for text, row in held.broke().items()
@@ -148,28 +214,31 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
         ],
         "counted_otherwise": len(now.otherwise),
         "runs": _rows(ledger, RUNS_OF, {"subject": subject, "most": RUNS})[::-1],
-        "versions": _rows(ledger, VERSIONS, {"subject": subject}),
-        "changes": [
-            {"id": item.id, "before": before.get(item.id), "now": item.status}
-            for item in verdict
-            if before and item.status != "not_implemented" and before.get(item.id, "kept") != item.status
-        ],
-        "history": {text: _spread(_rows(ledger, NIGHTS, {"promise": held.ids.get(text)})) for text in notable},
+        "versions": _rows(ledger, VERSIONS, {"subject": subject, "most": VERSIONS_TOLD}),
+        "changes": changes(verdict, base),
+        "history": {
+            text: _spread(_rows(ledger, NIGHTS, {"subject": subject, "promise": held.ids.get(text)}))
+            for text in notable
+        },
         "before": _before(ledger, subject, notable),
         "others": _rows(ledger, OTHERS, {"subject": subject}),
         "laws": _laws(ledger, subject, held, request),
     }
 
 
-def _rows(ledger: Ledger, query: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [dict(row) for row in ledger.db.execute(query, parameters)]
+def _rows(ledger: Ledger, query: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[dict[str, Any]]:
+    """What a query finds, but for the run that puts it in order."""
+    return [
+        {name: row[name] for name in row.keys() if name != "run"}  # noqa: SIM118 - a row has no other keys
+        for row in ledger.db.execute(query, parameters)
+    ]
 
 
 def _before(ledger: Ledger, subject: int, findings: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Where findings stood at the end of other versions of the backend, the latest first."""
     found: dict[str, list[dict[str, Any]]] = {}
     query = BEFORE.format(", ".join("?" * len(findings)))
-    for row in map(dict, ledger.db.execute(query, (subject, *findings))):
+    for row in _rows(ledger, query, (subject, *findings)):
         found.setdefault(row.pop("finding"), []).append(row)
     return {text: found[text][:EARLIER] for text in findings if text in found}
 
@@ -183,16 +252,18 @@ def _laws(ledger: Ledger, subject: int, held: Held, request: Request) -> dict[st
     ]
     ledger.db.execute("CREATE TEMP TABLE share (promise INTEGER PRIMARY KEY, law TEXT, threshold REAL)")
     ledger.db.executemany("INSERT INTO temp.share VALUES (?, ?, ?)", shares)
-    nights = ledger.db.execute("SELECT DISTINCT night FROM run WHERE backend = ? ORDER BY night", (subject,))
+    nights = ledger.db.execute(
+        "SELECT night, max(id) AS run FROM run WHERE backend = ? GROUP BY night ORDER BY run", (subject,)
+    )
     told = _spread([row["night"] for row in nights])  # before they are looked up: a year has a million rows
     rows = ledger.db.execute(
         "SELECT law, night, max(log10_e / threshold) AS part FROM temp.share CROSS JOIN night USING (promise) "  # noqa: S608 - marks
-        f"WHERE night IN ({', '.join('?' * len(told))}) AND log10_e IS NOT NULL GROUP BY law, night ORDER BY night",
+        f"WHERE night IN ({', '.join('?' * len(told))}) AND log10_e IS NOT NULL GROUP BY law, night",
         told,
     ).fetchall()
     ledger.db.execute("DROP TABLE temp.share")
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: told.index(row["night"])):
         found.setdefault(row["law"], []).append({"night": row["night"], "part": round(row["part"], 4)})
     return found
 

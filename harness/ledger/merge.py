@@ -16,6 +16,7 @@ from keeprate.harness.ledger.looks import leave_aside
 from keeprate.harness.ledger.store import Ledger
 
 Rows = list[dict[str, Any]]
+CAUSES = "SELECT place, text FROM cause WHERE subject = ?"
 PARTS = "SELECT look, passes, amounts FROM recent WHERE run = ?"
 NIGHT = (  # the one that broke is kept, or else the one that had seen more
     "INSERT INTO night VALUES (:promise, :night, :status, :n, :log10_e, :estimate) ON CONFLICT DO UPDATE SET "
@@ -31,13 +32,27 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         UsageError: a source is no ledger, two runs share seeds, or `into` exists already or can't be written.
     """
     with made(into) as unfinished, Ledger(unfinished, create=True) as target:
+        order = _order(sources)
         for path in sorted(sources, key=_last_night):  # what was counted last is what goes on being counted
             interrupts.check()
             with Ledger(path) as source, target.writing():
-                _Absorption(target, source).all()
+                _Absorption(target, source, order).all()
         runs = int(target.db.execute("SELECT count(*) FROM run").fetchone()[0])
         target.db.execute("PRAGMA journal_mode = DELETE")  # one file, whole, until somebody writes to it
     return runs
+
+
+def _order(sources: Sequence[Path]) -> dict[str, int]:
+    """The place of each run in what the sources merge into, by its key: in order of dates, each source's own kept."""
+    ahead = []
+    for path in sources:
+        with Ledger(path) as source:
+            ahead.append([tuple(row) for row in source.db.execute("SELECT night, key FROM run ORDER BY id DESC")])
+    found: dict[str, int] = {}
+    while ahead := [rows for rows in ahead if rows]:
+        _, key = min(ahead, key=lambda rows: rows[-1]).pop()
+        found.setdefault(key, len(found) + 1)
+    return found
 
 
 def copy(source: Path, into: Path) -> int:
@@ -61,8 +76,8 @@ def _last_night(path: Path) -> str:
 class _Absorption:
     """One ledger taken into another."""
 
-    def __init__(self, target: Ledger, source: Ledger) -> None:
-        self._target, self._source = target, source
+    def __init__(self, target: Ledger, source: Ledger, order: Mapping[str, int]) -> None:
+        self._target, self._source, self._order = target, source, order
         self._subjects: dict[int, int] = {}  # rows of the source by those of the target
         self._runs: dict[int, int] = {}
         self._forms: dict[str, int] = {}  # rows of the target, by their text
@@ -85,6 +100,10 @@ class _Absorption:
             ours = {key for key, run in before.items() if mine in (run["backend"], run["reference"])}
             if judged <= ours:
                 continue
+            causes = [(mine, *row) for row in self._source.db.execute(CAUSES, (subject,))]
+            if causes:
+                self._target.db.execute("DELETE FROM cause WHERE subject = ?", (mine,))
+                self._target.db.executemany("INSERT INTO cause VALUES (?, ?, ?)", causes)
             looks: dict[int, int] = {}  # rows of the source by those of the target
             both: set[int] = set()  # those of the target that have the evidence of both
             # If the source has all runs that the target has, its totals take the place of those, and its path goes on.
@@ -115,7 +134,10 @@ class _Absorption:
                 f"{self._source.path}: its run of {row['night']} shares seeds from {row['first_seed']} on with a "
                 f"run of {other}: that would count the same draws twice"
             )
-        self._runs[run["id"]] = self._target.db.insert("run", **row)
+        self._runs[run["id"]] = new = self._target.db.insert("run", **row | {"id": self._order[key]})
+        code = self._source.db.execute("SELECT digest FROM code WHERE run = ?", (run["id"],)).fetchone()
+        if code:
+            self._target.db.insert("code", run=new, digest=code["digest"])
 
     def _parts(self, run: int, looks: Mapping[int, int]) -> Iterator[tuple[int, int, bytes | None]]:
         """What a run of the source added to some of its looks: rows of the target, passes and amounts."""

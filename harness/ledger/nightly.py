@@ -16,7 +16,15 @@ from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.agenda import Agenda
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.schema import UnwritableError
-from keeprate.harness.ledger.standing import Standing, concluded, keep_pictures, note_night, standing, together
+from keeprate.harness.ledger.standing import (
+    Standing,
+    concluded,
+    keep_causes,
+    keep_pictures,
+    note_night,
+    standing,
+    together,
+)
 from keeprate.harness.ledger.store import Ledger, Run
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
@@ -33,6 +41,7 @@ class Drawn:
     Args:
         standing: over the evidence of all runs of this version of the backend; of this run's cases alone, if the
             ledger failed.
+        run: its row in the ledger.
         passes: cases that were gone through in this run.
         signal: what ended it, SIGINT or SIGTERM; 0 if its budget did, or the ledger.
         failure: why the ledger couldn't be read, or written.
@@ -40,6 +49,7 @@ class Drawn:
     """
 
     standing: Standing
+    run: int
     passes: int
     signal: int
     failure: UsageError | None
@@ -61,7 +71,7 @@ def draw(
     Whatever ends it, what was drawn is concluded.
 
     Args:
-        budget: seconds, beside what loading takes.
+        budget: seconds, with what loading takes; at least half of it is drawn for, however long that was.
         machine: where it runs, as for `Ledger.begin`.
         seed: the first of the run's seeds; fresh if None.
         progress: called with the seconds gone by and the passes done.
@@ -78,6 +88,7 @@ def draw(
     given = replace(request, seed=run.first_seed).given(*offers)
     todo = Agenda(given, ledger, run, workers=runner.count)
     waiting: list[Result] = []
+    deadline = max(started + budget, time.monotonic() + budget / 2)
     unkept: list[Result] = []
     full: UsageError | None = None
 
@@ -99,7 +110,7 @@ def draw(
 
     try:
         try:
-            for result in runner.map(_Settled(todo.until(time.monotonic() + budget), settle)):
+            for result in runner.map(_Settled(todo.until(deadline), settle)):
                 waiting.append(result)
         finally:
             settle()
@@ -114,7 +125,7 @@ def draw(
     stand, failed = _end(given, ledger, run, started, runner, pictured=not ended, unkept=unkept)
     if stand is None:
         stand = concluded(given, tonight, run_of(started, runner.count))
-    return Drawn(stand, passes, ended, full or failed, sum(result.passes for result in unkept))
+    return Drawn(stand, run.id, passes, ended, full or failed, sum(result.passes for result in unkept))
 
 
 class _Settled(Iterator[Job]):
@@ -149,7 +160,9 @@ def _end(
             if pictured:
                 _picture(given, ledger, run, stand.verdict, runner)
                 results = Held(ledger, run.subjects["backend"], run.digests).results()
-                stand = replace(stand, verdict=diagnosed(stand.verdict, given.whole(results), results, runner))
+                verdict = diagnosed(stand.verdict, given.whole(results), results, runner)
+                stand = replace(stand, verdict=verdict)
+                keep_causes(ledger, run, verdict)
     except UsageError as failure:
         return stand, failure
     return stand, None

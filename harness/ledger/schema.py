@@ -16,7 +16,8 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.files import beginning, kind
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-VERSION = 1  # of the schema; one that was released is never changed
+VERSION = 2  # of the schema; one that was released is never changed
+ADDED = {"code": 2, "cause": 2}  # tables that earlier versions lack, by the version that brought them
 APPLICATION = 0x6B656570  # "keep", in the file's header
 MAGIC = b"SQLite format 3\x00"
 LONGEST = 16 << 20  # bytes of any one value
@@ -76,7 +77,7 @@ def connect(path: Path, *, create: bool = False, write: bool = False) -> Databas
             if create or write:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")  # a killed process loses nothing; a power cut may
-            if empty:
+            if empty or _pragma(connection, "user_version") < VERSION:
                 _fill(connection)  # another run may have filled it by now
                 _check(connection, path)
             connection.execute("PRAGMA foreign_keys = ON")
@@ -187,7 +188,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path}: schema {version} is newer than this keeprate reads ({VERSION}). Nothing was changed. "
             "Upgrade keeprate, or start another ledger"
         )
-    if extra := _objects(connection) ^ expected():
+    if extra := _objects(connection) ^ expected(version):
         kinds = ", ".join(sorted(f"{kind} {name!r}" for kind, name, _ in extra))
         raise UsageError(f"{path}: not the schema of a ledger, see {kinds}. Nothing was changed")
     damage = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
@@ -197,11 +198,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise UsageError(f"{path}: the ledger is damaged: a row of {stray[0]} belongs to no {stray[2]}")
 
 
-def expected() -> set[tuple[str, str, str | None]]:
-    """Everything that the schema defines."""
+def expected(version: int = VERSION) -> set[tuple[str, str, str | None]]:
+    """Everything that a version of the schema defines."""
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(SCHEMA)
-        return _objects(connection)
+        return {each for each in _objects(connection) if ADDED.get(each[1], 1) <= version}
 
 
 def _objects(connection: sqlite3.Connection) -> set[tuple[str, str, str | None]]:

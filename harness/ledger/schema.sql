@@ -92,6 +92,20 @@ CREATE TABLE IF NOT EXISTS night (
     PRIMARY KEY (promise, night)
 ) STRICT, WITHOUT ROWID;
 
+-- What code a run judged. (Since schema 2.)
+CREATE TABLE IF NOT EXISTS code (
+    run INTEGER PRIMARY KEY REFERENCES run,
+    digest TEXT NOT NULL CHECK (length(digest) = 32)  -- of the backend's file, and of its author's that it imports
+) STRICT;
+
+-- What was found to lie behind what broke, when that was last tested. (Since schema 2.)
+CREATE TABLE IF NOT EXISTS cause (
+    subject INTEGER NOT NULL REFERENCES subject,
+    place INTEGER NOT NULL CHECK (place BETWEEN 0 AND 199),  -- that which explains most comes first
+    text TEXT NOT NULL CHECK (length(text) <= 1000000),  -- JSON, as in a verdict
+    PRIMARY KEY (subject, place)
+) STRICT, WITHOUT ROWID;
+
 -- What a broken promise looks like: rows of a mask of the backend, and of the reference, as JSON.
 CREATE TABLE IF NOT EXISTS picture (
     promise INTEGER PRIMARY KEY REFERENCES promise,

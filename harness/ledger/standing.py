@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding, pooled
 from keeprate.harness.judging.gate import Docket, conclude
 from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
-from keeprate.harness.ledger.held import Held
+from keeprate.harness.ledger.held import CAUSES, Held
 from keeprate.harness.ledger.looks import promise_row
 from keeprate.harness.ledger.store import Ledger, Run, digests
-from keeprate.harness.protocol.case import Promise
+from keeprate.harness.protocol.case import ANY, Promise
 from keeprate.harness.protocol.engine import Result
 
 Results = Mapping[tuple[str, str], Result]  # by role and case
@@ -27,16 +29,19 @@ class Standing:
 
     Args:
         verdict: over all that was drawn.
-        waiting: promises of which nothing was drawn so far.
         otherwise: findings of which there is evidence that counts something else than today, and is not used.
         runs, draws: of this version, all nights together.
     """
 
     verdict: Verdict
-    waiting: int
     otherwise: set[str]
     runs: int = 0
     draws: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Promises of which nothing was drawn so far."""
+        return sum(self.verdict.waiting.values())
 
 
 def standing(
@@ -66,7 +71,24 @@ def standing(
     findings = tuple(_still_broken(request, item, peaks.get(item.id), mine) for item in now.verdict)
     otherwise = now.otherwise.union(*(side.otherwise for side in held.values())) & request.promises.keys()
     drawn = ledger.drawn(subjects["backend"])
-    return Standing(replace(now.verdict, findings=findings, lasting=True), now.waiting, otherwise, *drawn)
+    verdict = replace(now.verdict, findings=findings, lasting=True)
+    return Standing(replace(verdict, causes=_causes_of(verdict, held["backend"].causes())), otherwise, *drawn)
+
+
+def _causes_of(verdict: Verdict, causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    """Those of `causes` that explain what fails, each finding by the first."""
+    left, found = {finding.id: finding for finding in verdict.failing}, []
+    for cause in causes:
+        explains = [text for text in dict.fromkeys(cause.explains) if text in left]
+        laws = {left[text].family for text in explains}
+        # What all findings of a law show together follows from them.
+        explains += [
+            text for text, one in left.items() if one.op == ANY and one.family in laws and text not in explains
+        ]
+        if explains:
+            found.append(replace(cause, explains=tuple(explains)))
+            left = {text: one for text, one in left.items() if text not in explains}
+    return tuple(found)
 
 
 def together(one: Result | None, other: Result) -> Result:
@@ -100,7 +122,8 @@ def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:
             ready[text] = promise
     asked = given.request.is_whole
     verdict = conclude(Docket(whole.among(ready), results.values()), run, isolated=True, whole=asked)
-    return Standing(verdict, len(given.request.promises) - len(ready), otherwise)
+    waiting = (promise.id for text, promise in given.request.promises.items() if text not in ready)
+    return Standing(replace(verdict, waiting=Counter(f"{id.op}/{id.family}" for id in waiting)), otherwise)
 
 
 def _looked_at(result: Result | None, text: str) -> bool:
@@ -147,6 +170,19 @@ def note_night(ledger: Ledger, run: Run, verdict: Verdict) -> None:
             "n = excluded.n, log10_e = excluded.log10_e, estimate = excluded.estimate WHERE status != 'broken'",
             nights,
         )
+
+
+def keep_causes(ledger: Ledger, run: Run, verdict: Verdict) -> None:
+    """Notes what lies behind what is broken; what was noted of findings that `verdict` hasn't stays."""
+    subject, told = run.subjects["backend"], {finding.id for finding in verdict}
+    with ledger.writing():
+        others = [cause for cause in Held(ledger, subject, run.digests).causes() if told.isdisjoint(cause.explains)]
+        ledger.db.execute("DELETE FROM cause WHERE subject = ?", (subject,))
+        rows = [
+            (subject, place, json.dumps(cause.to_json()))
+            for place, cause in enumerate((*verdict.causes, *others)[:CAUSES])
+        ]
+        ledger.db.executemany("INSERT INTO cause VALUES (?, ?, ?)", rows)
 
 
 def keep_pictures(ledger: Ledger, run: Run, pictures: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import check_writable
 from keeprate.harness.judging.request import Request
+from keeprate.harness.ledger.code import code_of
 from keeprate.harness.ledger.looks import Looks
 from keeprate.harness.ledger.schema import Database, UnwritableError, begin_alone, connect
 from keeprate.harness.protocol.backend import Offer
@@ -201,6 +202,8 @@ class Ledger:
                 **dict.fromkeys(("seconds", "cases", "draws", "errors"), 0),
                 **{name: text[:500] for name, text in machine.items()},
             )
+            if digest := code_of(request.backend):
+                self.db.insert("code", run=run, digest=digest)
             self._forget(subjects["backend"])
         findings = {case.id: case.findings for promise in request.plan.values() for case in promise.cases}
         return Run(run, subjects, first, night, digests(request.plan), findings)
@@ -280,8 +283,9 @@ class Ledger:
     def _forget(self, subject: int) -> None:
         """Drops what older runs added from what is kept apart; their amounts stay in the totals."""
         old = (
-            "SELECT id FROM run WHERE backend = :subject AND kind = 'nightly' AND night NOT IN (SELECT DISTINCT "
-            "night FROM run WHERE backend = :subject AND kind = 'nightly' ORDER BY night DESC LIMIT :apart) UNION "
+            "SELECT id FROM run WHERE backend = :subject AND kind = 'nightly' AND night NOT IN (SELECT "
+            "night FROM run WHERE backend = :subject AND kind = 'nightly' GROUP BY night ORDER BY max(id) DESC "
+            "LIMIT :apart) UNION "
             "SELECT id FROM (SELECT id FROM run WHERE backend = :subject AND kind = 'gate' "
             "ORDER BY id DESC LIMIT -1 OFFSET :apart)"
         )

@@ -114,7 +114,7 @@ REPORTED = [
     (["UPDATE subject SET offer = '{\"name\": 7}'"], ["the record of what a backend offers can't be read"]),
     (["UPDATE subject SET offer = '[]'"], ["the record of what a backend offers can't be read"]),
     (["UPDATE subject SET suite = './evil.py'"], ["its evidence is from suite './evil.py', not '", "--suite"]),
-    (["DELETE FROM recent", "DELETE FROM run"], ["nothing was ever judged"]),
+    (["DELETE FROM recent", "DELETE FROM code", "DELETE FROM run"], ["nothing was ever judged"]),
 ]
 
 

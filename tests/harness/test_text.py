@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from rich.table import Table
 
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.kinds import plain
@@ -15,7 +16,7 @@ from keeprate.harness.judging.gate import Docket, conclude, no_verdict
 from keeprate.harness.judging.known import Deviation, Known
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.screen import failure_text, verdict_text
-from keeprate.harness.judging.text import WIDTH, millions
+from keeprate.harness.judging.text import WIDTH, millions, table
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.suite import load_suite
@@ -323,3 +324,16 @@ def test_a_known_deviation_is_listed_without_its_failure():
     assert "known deviation: dropout/keep_rate/float32/p0.3/64x1024/eager (we know)" in text
     assert "BROKEN" not in text
     assert [line for line in text.splitlines() if len(line) > WIDTH] == []
+
+
+def test_a_table_folds_in_a_narrow_terminal():
+    lines = [("operator", "kept", "broken"), ("feature_alpha_dropout", "415", "0"), ("dropout", "398", "2")]
+    assert isinstance(table(lines, 40), Table)
+    assert table(lines, 30).splitlines() == [
+        "feature_alpha_dropout",
+        "  415 kept",
+        "  0 broken",
+        "dropout",
+        "  398 kept",
+        "  2 broken",
+    ]

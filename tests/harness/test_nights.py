@@ -1,0 +1,218 @@
+"""What a ledger says of a night: of the run just made, since when, new in which version, and what still waits."""
+
+import datetime
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.diagnosis import Cause
+from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.code import code_of
+from keeprate.harness.ledger.history import tell
+from keeprate.harness.ledger.merge import merge
+from keeprate.harness.ledger.schema import VERSION
+from keeprate.harness.ledger.standing import keep_causes, note_night, standing
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.machine import described
+from keeprate.harness.workers.pool import InProcess
+
+HERE = Path(__file__).parent
+COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
+FAIR = "toss/fair/float32/p0.5/-/eager"
+
+
+def day(number):
+    return (datetime.date(2026, 1, 1) + datetime.timedelta(number)).isoformat()
+
+
+@pytest.fixture
+def night(tmp_path):
+    """Judges a coin on a date, in a version, and adds that to a ledger; gives what `tell` says of the run."""
+
+    def add(kind="Fair", version="1", on=0, *, path="n.db", profile="quick", by="nightly", ops=None, causes=()):
+        asked = ask(f"{COINS}:{kind}", suite=COIN, profile=profile, ops=ops)
+        backend = find(asked.backend, group="keeprate.backends", kind="backend")
+        offer = Offer("coin", version, "thumb", ("float32",), ("spin", "toss"))
+        with Ledger(tmp_path / path, create=True) as book:
+            run = book.begin(asked, (offer, None), described(), kind=by, workers=1)
+            date = day(on) if isinstance(on, int) else on
+            book.db.execute("UPDATE run SET night = ? WHERE id = ?", (date, run.id))
+            object.__setattr__(run, "night", date)
+            jobs = replace(asked, seed=run.first_seed).given(offer).jobs()
+            for result in InProcess(backend, asked.suite, asked.names).map(jobs):
+                book.add(run, result, 1.0)
+            stand = standing(asked.given(offer), book, run.subjects, {})
+            note_night(book, run, stand.verdict)
+            if causes:
+                keep_causes(book, run, replace(stand.verdict, causes=causes))
+            return tell(book, COIN, run=run.id)
+
+    return add
+
+
+def told(path, **options):
+    with Ledger(path) as book:
+        return tell(book, COIN, **options)
+
+
+# The run just made
+
+
+def test_a_night_is_about_the_run_just_made_whatever_dates_the_ledger_holds(night, tmp_path, schema):
+    night(version="1", on=0)
+    night(version="1", on=400)  # a clock was a year ahead
+    ledger = night("Bent", version="2", on=2)
+    schema.validate(json.loads(json.dumps(ledger)))
+    assert (ledger["backend"]["version"], ledger["verdict"]) == ("2", "broken")
+    assert told(tmp_path / "n.db")["backend"]["version"] == "2"
+    assert [each["version"] for each in ledger["ledger"]["versions"]] == ["2", "1"]
+    assert (ledger["ledger"]["night"], ledger["ledger"]["ahead"]) == (day(2), [day(400)])
+
+
+def test_nights_are_in_the_order_in_which_they_were_entered(night):
+    for on in (0, 400, 2):
+        last = night(on=on)
+    assert [point["night"] for point in last["ledger"]["history"][FAIR]] == [day(0), day(400), day(2)]
+    assert last["ledger"]["compared"]["night"] == day(400)
+    assert (last["ledger"]["versions"][0]["first"], last["ledger"]["versions"][0]["last"]) == (day(0), day(2))
+    assert [point["night"] for point in last["ledger"]["laws"]["fair"]] == [day(0), day(400), day(2)]
+
+
+def test_a_date_later_than_today_is_named(night):
+    assert night(on="2999-01-01")["ledger"]["ahead"] == ["2999-01-01"]
+
+
+def test_ledgers_of_several_machines_merge_in_the_order_of_their_dates(night, tmp_path):
+    for path in ("a.db", "b.db", "c.db"):
+        for on in range(3):
+            night(on=on, path=path)
+    merge([tmp_path / path for path in ("b.db", "c.db", "a.db")], tmp_path / "all.db")
+    whole = told(tmp_path / "all.db")["ledger"]
+    assert whole["ahead"] == []
+    assert [run["night"] for run in whole["runs"]] == [day(on) for on in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
+    with Ledger(tmp_path / "all.db") as book:
+        assert book.db.execute("SELECT count(*) FROM code").fetchone()[0] == 9
+
+
+# Since when, and new in which version
+
+
+def test_a_fault_that_is_new_in_a_version_is_said_to_be_and_who_kept_it(night, schema):
+    for on in range(4):
+        night(version="1.0", on=on)
+    first = night("Bent", version="1.1", on=4)
+    schema.validate(json.loads(json.dumps(first)))
+    (origin,) = first["ledger"]["origins"]
+    assert origin["says"] == f"New: broken since 1.1, first on {day(4)}; kept by 1.0 over 4 nights."
+    said = f"Compared with 1.0, judged over 4 nights until {day(3)}: 1 law newly broken without a known cause."
+    assert first["ledger"]["news"] == said
+    (origin,) = night("Bent", version="1.1", on=5)["ledger"]["origins"]
+    assert origin["says"] == f"Not new: broken since 1.1, first on {day(4)}; kept by 1.0 over 4 nights."
+    (origin,) = night("Bent", version="1.2", on=6)["ledger"]["origins"]
+    assert origin["says"] == f"Not new: broken since 1.1, first on {day(4)}; kept by 1.0 over 4 nights."
+
+
+def test_what_is_mended_in_a_version_is_said(night):
+    night("Bent", version="1.0", on=0)
+    mended = night(version="1.1", on=1)["ledger"]
+    assert mended["news"] == f"Compared with 1.0, judged over 1 night until {day(0)}: 2 promises mended."
+    half = night(version="1.2", on=2, ops=["spin"])
+    assert half["ledger"]["news"].endswith("nothing is new.")
+
+
+def test_what_was_broken_and_is_not_looked_at_yet_is_not_called_mended(night):
+    night("Bent", version="1.0", on=0)
+    half = night(version="1.1", on=1, ops=["spin"])["ledger"]
+    assert half["news"].endswith(": 2 promises broken then and not looked at yet.")
+
+
+def test_the_first_night_of_a_ledger_compares_with_nothing(night):
+    first = night("Bent")["ledger"]
+    assert first["news"] == "The first night in this ledger: there is nothing to compare it with."
+    assert first["compared"] is None and not first["changes"]
+    assert first["origins"][0]["says"].startswith(f"Broken from the first night on, {day(0)}")
+
+
+def test_what_follows_from_a_fault_that_was_there_is_not_new(night):
+    cause = Cause("bent", "coins", "coin is bent, in toss.", "heads", (FAIR, FAIR.replace("p0.5", "p0.25")))
+    night("Bent", on=0, causes=(cause,))
+    second = night("Bent", on=1, causes=(cause,))
+    assert [one["of"] for one in second["ledger"]["origins"]] == ["bent"]
+    assert second["causes"][0]["sentence"] == "coin is bent, in toss."
+    assert second["ledger"]["news"].endswith("nothing is new.")
+
+
+# The code that was judged
+
+
+def test_runs_that_judged_other_code_under_one_version_are_told(night, tmp_path):
+    night(on=0)
+    with closing(sqlite3.connect(tmp_path / "n.db")) as db:
+        db.execute("UPDATE code SET digest = ?", ("0" * 32,))
+        db.commit()
+    assert night(on=1)["ledger"]["other_code"] == {"runs": 1, "last": day(0)}
+    assert night(version="2", on=2)["ledger"]["other_code"] is None
+
+
+def test_the_digest_is_of_the_file_and_of_what_it_imports_beside_it(tmp_path):
+    file, other = tmp_path / "mine.py", tmp_path / "kernels.py"
+    file.write_text("import kernels\nname = 'mine'\n", encoding="utf-8")
+    other.write_text("rate = 0.5\n", encoding="utf-8")
+    first = code_of(str(file))
+    assert len(first) == 32 and code_of(f"{file}:Backend") == first
+    other.write_text("rate = 0.6\n", encoding="utf-8")
+    assert code_of(str(file)) != first
+    file.write_text("import (", encoding="utf-8")
+    assert code_of(str(file)) is None and code_of("") is None
+
+
+# Promises that wait
+
+
+def test_a_verdict_over_a_part_of_the_promises_says_how_many_wait(night):
+    half = night(ops=["spin"])
+    assert told_waiting(half) == {"toss/fair": 2, "toss/lands": 1}
+    assert half["sentence"] == "coin keeps 3 of 3 promises so far; 3 of 6 wait to be looked at."
+    assert night(on=1)["sentence"] == "coin keeps 6 of 6 promises."
+
+
+def told_waiting(document):
+    return document["ledger"]["waiting"]
+
+
+# Profiles
+
+
+def test_a_quick_gate_does_not_hide_the_nights_beside_it(night, tmp_path):
+    night(profile="gate", on=0)
+    night(profile="quick", by="gate", on=1)
+    nights = told(tmp_path / "n.db")
+    assert nights["profile"] == "gate"
+    assert [each["profile"] for each in nights["ledger"]["profiles"]] == ["quick", "gate"]
+    assert next(item for item in nights["findings"] if item["id"] == FAIR)["n"] == 800_000  # both add
+    assert told(tmp_path / "n.db", profile="quick")["profile"] == "quick"
+    with pytest.raises(UsageError, match=r"no run of this version had profile deep\. There are: gate, quick"):
+        told(tmp_path / "n.db", profile="deep")
+
+
+# A ledger of before
+
+
+def test_a_ledger_of_schema_1_is_read_and_goes_on(night, tmp_path):
+    night(on=0)
+    path = tmp_path / "n.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("DROP TABLE code; DROP TABLE cause; PRAGMA user_version = 1; PRAGMA journal_mode = DELETE")
+    before = path.read_bytes()
+    assert told(path)["ledger"]["other_code"] is None
+    assert path.read_bytes() == before  # who only reads changes nothing
+    assert night(on=1)["ledger"]["versions"][0]["runs"] == 2
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == VERSION
