@@ -8,10 +8,13 @@ reported as not offered, or not implemented, and never held against you. Never e
 a user of the framework gets.
 """
 
+import os
+
 import numpy as np
 
 name = "mine"  # shown in reports
-version = np.__version__
+# What is judged: a ledger begins anew with each version, and says what is new in it. In CI the commit is part of it.
+version = "+".join(filter(None, (np.__version__, os.environ.get("GITHUB_SHA", "")[:10])))
 layout = "channels_first"  # where channel operators expect the channels: (N, C, …), or "channels_last": (N, …, C)
 dtypes = ("float32", "float64")  # any of float32, float64, float16, bfloat16
 
