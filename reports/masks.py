@@ -29,6 +29,13 @@ def mask(rows: Sequence[str], width: int, words: str) -> str:
     return f'<svg class="mask" role="img" {box}><title>{title}</title><path d="{path}"/></svg>'
 
 
+def rows_of(bits: Sequence[str]) -> str:
+    """Rows of a mask that show a fault, as 1 and 0."""
+    width = max(map(len, bits))
+    digits = [f"{int(row.ljust(-(-width // 4) * 4, '0') or '0', 2):0{-(-width // 4)}x}" for row in bits]
+    return mask(digits, width, "Rows that show it")
+
+
 def sides(picture: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The backend's mask, and the reference's if there is one, under who drew it."""
     found = [("this backend", mask(picture["backend"], picture["width"], "A mask of the backend"))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from markupsafe import Markup
 from keeprate.harness.untrusted_text import for_html, for_markdown
 from keeprate.reports import masks, numbers, plots
 from keeprate.reports.comparison import compare
-from keeprate.reports.reading import MARKS, WORDS, Finding, Group, Reading, called, family, place, status_of
+from keeprate.reports.reading import MARKS, WORDS, Broken, Finding, Group, Reading, called, family, place, status_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -31,7 +33,7 @@ def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[s
         "data": data,
         "ledger": ledger,
         "version": ledger["versions"][0] if ledger else None,
-        "worse": ledger is not None and any(change["now"] in ("broken", "error") for change in ledger["changes"]),
+        "worse": ledger is not None and any(origin["new"] for origin in ledger.get("origins", ())),
         "comparison": compare(reading, Reading(against)) if against is not None else None,
         "words": WORDS,
         "marks": MARKS,
@@ -58,38 +60,52 @@ def _templates(shown: Callable[[str], str]) -> Environment:
 def _shown(reading: Reading) -> dict[str, Any]:
     """What only the page of HTML has: plots, and the findings that are told in full."""
     ledger: Mapping[str, Any] = reading.ledger or {"history": {}, "laws": {}, "runs": []}
-    cards = reading.leading
-    watched = reading.watched
+    broken, watched = reading.broken, reading.watched
     drawn = {
-        item["id"]: Markup(plots.finding(item, ledger["history"].get(item["id"], ())))  # noqa: S704 - escaped there
-        for item in (*(item for item, _ in cards), *watched)
-        if item["estimate"] is not None
+        item["id"]: Markup(plots.finding(item, history))  # noqa: S704 - escaped there
+        for item in (*(fault.first for fault in broken), *watched)
+        if item["estimate"] is not None and plots.grows(history := ledger["history"].get(item["id"], ()))
     }
     p_values = [item["p_value"] for item in reading.findings if item["p_value"] is not None]
-    pictures = reading.data.get("pictures", {})
+    pictured = {fault.first["id"]: one for fault in broken if (one := _picture(reading, fault)) is not None}
     several = len({point["night"] for points in ledger["laws"].values() for point in points}) > 1
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
-        "cards": cards,
-        "others_in": lambda item: dict.fromkeys(
-            other["op"] for other in reading.failing if family(other) == family(item)
-        ),
+        "run_at": _run_at(os.environ),
+        "rows_of": lambda bits: Markup(masks.rows_of(bits)),  # noqa: S704 - made of digits and words of ours
+        "by_op": _by_op(reading),
         "watched": watched,
         "plots": drawn,
         "pictures": {
-            item["id"]: [
-                (side, Markup(svg))  # noqa: S704 - made of digits and words of ours
-                for side, svg in masks.sides(pictures[item["id"]])
-            ]
-            for item, _ in cards
-            if item["id"] in pictures
+            text: [(side, Markup(svg)) for side, svg in masks.sides(one)]  # noqa: S704 - made of digits and words of ours
+            for text, one in pictured.items()
         },
-        "drawn_in": lambda item: pictures[item["id"]]["case"],
+        "drawn_in": {text: one["case"] for text, one in pictured.items()},
         "earlier": ledger.get("before", {}),
         "nights": Markup(plots.evidence_by_night(ledger["laws"])) if several else None,  # noqa: S704
         "qq": Markup(plots.qq(p_values)) if len(p_values) > 1 else None,  # noqa: S704
         "speed": Markup(plots.speed(ledger["runs"][-60:])) if len(ledger["runs"]) > 1 else None,  # noqa: S704
     }
+
+
+def _picture(reading: Reading, fault: Broken) -> Mapping[str, Any] | None:
+    """Masks in which a fault shows: of a cause that has rows to show, or of a law other than that of the rate."""
+    pictures = reading.data.get("pictures", {})
+    if not fault.picture and (fault.cause or family(fault.first) == reading.data.get("headline")):
+        return None
+    return next((pictures[item["id"]] for item in fault.findings if item["id"] in pictures), None)
+
+
+def _run_at(environment: Mapping[str, str]) -> str:
+    """Where this run of CI can be looked at: of the machine that makes the page, never of a file; empty if nowhere."""
+    parts = [environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    address = f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else environment.get("CI_JOB_URL", "")
+    return address if re.fullmatch(r"https?://[\w.:/%~+-]+", address) else ""
+
+
+def _by_op(reading: Reading) -> list[tuple[str, list[Group]]]:
+    """What is shown of each operator, law by law."""
+    return [(op, [group for group in reading.groups.values() if group.op == op]) for op in reading.ops]
 
 
 def _functions() -> dict[str, Any]:
@@ -140,7 +156,7 @@ def _anchor(text: str) -> str:
 def _by_operator(reading: Reading) -> list[tuple[str, dict[str, int]]]:
     found: dict[str, dict[str, int]] = {}
     for group in reading.groups.values():
-        counts = found.setdefault(called(group.op), dict.fromkeys(WORDS, 0))
+        counts = found.setdefault(group.op, dict.fromkeys(WORDS, 0))
         for status, number in group.counts.items():
             counts[status] += number
     return list(found.items())

@@ -42,7 +42,8 @@ _number = count(1)
 
 def evidence_by_night(laws: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """A line for each law: the most evidence of any of its findings, as a part of what would break it."""
-    nights = sorted({point["night"] for points in laws.values() for point in points})
+    longest = sorted(laws.values(), key=len, reverse=True)  # in the order of the ledger, which no clock can upset
+    nights = list(dict.fromkeys(point["night"] for points in longest for point in points))
     where = {night: number for number, night in enumerate(nights)}
     ranked = sorted(laws, key=lambda law: laws[law][-1]["part"])
     with mpl.rc_context(STYLE):
@@ -79,59 +80,40 @@ def evidence_by_night(laws: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                 law, (1, height), xycoords="axes fraction", xytext=(5, -3), textcoords="offset points", fontsize=8
             )
         ticks = sorted({round(tick) for tick in np.linspace(0, len(nights) - 1, min(6, len(nights)))})
-        axes.set_xticks(ticks, [nights[tick] for tick in ticks])
+        axes.set_xticks(ticks, _dates([nights[tick] for tick in ticks]))
         axes.set_ylabel("evidence / what breaks it")
         axes.set_xlim(-0.3, max(len(nights) - 0.7, 0.5))
     last = ", ".join(f"{law} {laws[law][-1]['part']:.2f}" for law in reversed(ranked[-LABELLED:]))
     return _svg(figure, f"Evidence by night, as a part of what breaks a law. Most at the end: {last}.")
 
 
+def grows(history: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether nights added draws, so that there is a line to show."""
+    return len({point["n"] for point in history if point["n"] is not None and point["log10_e"] is not None}) > 1
+
+
 def finding(item: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
-    """What was seen beside what was promised, and, where there are nights, the evidence as draws were added."""
+    """The evidence against one promise, as nights added draws; a `history` that grows."""
     points = [point for point in history if point["n"] is not None and point["log10_e"] is not None]
-    both = len(points) > 1
     with mpl.rc_context(STYLE):
-        figure, axes = _axes(5.6 if both else 3.4, 1.75, 2 if both else 1)
-        left = axes[0] if both else axes
-        low, high = item["interval"]
-        broken = item["status"] == "broken"
-        left.axvline(item["expected"], color=INK, linewidth=1.2)
-        left.plot([low, high], [0, 0], color=BROKEN if broken else SEEN, linewidth=5, alpha=0.35, solid_capstyle="butt")
-        left.plot([item["estimate"]], [0], "o", color=BROKEN if broken else SEEN, markersize=6)
-        side = 1 if item["estimate"] >= item["expected"] else -1  # of the line, where what was seen is
-        left.annotate(
-            "promised",
-            (item["expected"], 0.75),
-            xytext=(4 * side, 0),
-            textcoords="offset points",
-            ha="left" if side > 0 else "right",
-            fontsize=8,
-            color=INK,
+        figure, axes = _axes(3.4, 1.75)
+        axes.plot(
+            [point["n"] / 1e6 for point in points],
+            [point["log10_e"] for point in points],
+            color=BROKEN if item["status"] == "broken" else SEEN,
+            marker="o",
+            markersize=3,
         )
-        left.annotate("seen", (item["estimate"], -0.8), ha="center", fontsize=8, color=BROKEN if broken else SEEN)
-        left.set_ylim(-1.1, 1.1)
-        left.set_yticks([])
-        left.spines["left"].set_visible(False)
-        left.locator_params(axis="x", nbins=3)
-        left.ticklabel_format(axis="x", useOffset=False)
-        left.margins(x=0.2)
-        left.set_xlabel("what cannot be excluded")
-        if both:
-            right = axes[1]
-            right.plot(
-                [point["n"] / 1e6 for point in points],
-                [point["log10_e"] for point in points],
-                color=SEEN,
-                marker="o",
-                markersize=3,
-            )
-            right.axhline(item["threshold_log10_e"], color=BROKEN, linewidth=1, linestyle=(0, (5, 3)))
-            right.set_xlabel("million draws")
-            right.set_ylabel("log₁₀ e")
-            right.locator_params(axis="x", nbins=4)
-    nights = f" Evidence over {len(points)} nights, log10 e at the end {item['log10_e']:.3g}." if both else ""
-    text = f"Promised {item['expected']:.6g}, seen {item['estimate']:.6g}, between {low:.6g} and {high:.6g}.{nights}"
-    return _svg(figure, text)
+        axes.axhline(item["threshold_log10_e"], color=BROKEN, linewidth=1, linestyle=(0, (5, 3)))
+        axes.set_xlabel("million draws")
+        axes.set_ylabel("log₁₀ e")
+        axes.locator_params(axis="x", nbins=4)
+    end = points[-1]["log10_e"]
+    return _svg(
+        figure,
+        f"Evidence over {len(points)} nights: log10 e at the end {end:.3g}, broken from "
+        f"{item['threshold_log10_e']:.3g} on.",
+    )
 
 
 def qq(p_values: Sequence[float]) -> str:
@@ -162,7 +144,7 @@ def speed(runs: Sequence[Mapping[str, Any]]) -> str:
         axes.bar(range(len(runs)), rates, color=SEEN, width=0.7, alpha=0.8)
         axes.set_ylabel("million draws a second")
         ticks = sorted({round(tick) for tick in np.linspace(0, len(runs) - 1, min(3, len(runs)))})
-        axes.set_xticks(ticks, [runs[tick]["night"] for tick in ticks])
+        axes.set_xticks(ticks, _dates([runs[tick]["night"] for tick in ticks]))
         axes.set_xlim(-0.8, max(len(runs) - 0.2, 1.8))
     return _svg(figure, f"Speed of {len(runs)} runs; the last drew {rates[-1]:.3g} million a second.")
 
@@ -177,6 +159,14 @@ def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
         axes.patch.set_alpha(0)
     figure.patch.set_alpha(0)
     return figure, made
+
+
+def _dates(nights: Sequence[str]) -> list[str]:
+    """Dates as labels: the year where it is another than that of the label before."""
+    return [
+        night if number == 0 or night[:4] != nights[number - 1][:4] else night[5:]
+        for number, night in enumerate(nights)
+    ]
 
 
 def _far(axes: Axes, near: float) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from keeprate.reports.numbers import figure
+
 Finding = Mapping[str, Any]
 WORDS = {
     "kept": "kept",
@@ -115,6 +117,34 @@ def part(finding: Finding) -> float:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """Something that is wrong: a cause that was found, or a law that broke without one.
+
+    Args:
+        sentence: what is wrong, and where.
+        seen: what was counted; empty where the first finding says it.
+        findings: those that it explains, the most telling first.
+        says: since when, and whether it is new; empty where no ledger tells.
+        origin: the same as data.
+        picture: rows of 1 and 0 that show it; of a cause.
+        cause: whether it is one.
+    """
+
+    sentence: str
+    seen: str
+    findings: Sequence[Finding]
+    says: str
+    origin: Mapping[str, Any] | None
+    picture: Sequence[str]
+    cause: bool
+
+    @property
+    def first(self) -> Finding:
+        """The most telling of its findings."""
+        return self.findings[0]
+
+
+@dataclass(frozen=True)
 class Reading:
     """A document of public JSON, read for showing."""
 
@@ -176,11 +206,39 @@ class Reading:
         return int((self.ledger or {}).get("waiting", {}).get(f"{op}/{law}", 0))
 
     @property
+    def waits(self) -> int:
+        """Promises of which nothing was drawn so far."""
+        return sum((self.ledger or {}).get("waiting", {}).values())
+
+    def waiting_in(self, op: str) -> int:
+        """The same of one operator."""
+        found = (self.ledger or {}).get("waiting", {})
+        return sum(number for place, number in found.items() if place.split("/")[0] == op)
+
+    @property
     def asides(self) -> list[str]:
         """What a ledger holds, or lacks, beside what is judged."""
         ledger, said = self.ledger or {}, []
-        if waiting := sum(ledger.get("waiting", {}).values()):
-            said.append(f"Waiting: nothing was drawn so far of {promises(waiting)}. More nights, or longer ones, help.")
+        if self.waits:
+            waiting = promises(self.waits)
+            said.append(f"Waiting: nothing was drawn so far of {waiting}. More nights, or longer ones, help.")
+        if dates := ledger.get("ahead"):
+            said.append(
+                f"A clock was wrong: there are runs dated {listed(dates)}, later than today or than runs that came "
+                "after them. They are shown in the order in which they were made."
+            )
+        if code := ledger.get("other_code"):
+            said.append(
+                f"The backend's code has changed since {code['last']} under one version string: the evidence of "
+                f"{counted(code['runs'], 'run')} is that of other code. Another version string would keep them apart."
+            )
+        for each in ledger.get("profiles", ()):
+            if each["profile"] != (mine := self.data["profile"]):
+                said.append(
+                    f"This is the plan of profile {mine}. Of {counted(each['runs'], 'run')} with profile "
+                    f"{each['profile']}, last on {each['last']}, counts what both plans look at; all of it: "
+                    f"keeprate report --profile {each['profile']}."
+                )
         if once := ledger.get("once_broken"):
             first, more = once[0], f" and {len(once) - 1:,} more" if len(once) > 1 else ""
             said.append(
@@ -286,16 +344,43 @@ class Reading:
         """The verdict."""
         return str(self.data["sentence"])
 
+    @cached_property
+    def broken(self) -> list[Broken]:
+        """What is wrong: the causes, then the laws that broke without one."""
+        by_id = {item["id"]: item for item in self.failing}
+        origins = {each["of"]: each for each in (self.ledger or {}).get("origins", ())}
+        found: list[Broken] = []
+        for cause in self.causes:
+            if items := [by_id.pop(text) for text in cause["explains"] if text in by_id]:
+                since = origins.get(cause["id"])
+                says = since["says"] if since else ""
+                found.append(Broken(cause["sentence"], cause["seen"], items, says, since, cause["picture"], cause=True))
+        families: dict[str, list[Finding]] = {}
+        for item in by_id.values():
+            families.setdefault(family(item), []).append(item)
+        for law, items in families.items():
+            since = origins.get(law)
+            ops = dict.fromkeys(called(item["op"]) for item in items)
+            sentence = f"{self.data['backend']['name']} breaks {law}, in {listed(ops)}{_by_how_much(items[0])}."
+            found.append(Broken(sentence, "", items, since["says"] if since else "", since, (), cause=False))
+        return found
+
     @property
-    def first_of_all(self) -> str:
-        """The first cause; else what broke first, and where; empty if nothing did."""
-        if self.causes:
-            return str(self.causes[0]["sentence"])
-        if not self.leading:
-            return ""
-        law = family(self.leading[0][0])
-        ops = dict.fromkeys(called(finding["op"]) for finding in self.failing if family(finding) == law)
-        return f"First of all it breaks {law}, in {listed(ops)}."
+    def headline(self) -> str:
+        """The answer: what is wrong, by how much, and where; or the verdict in a sentence."""
+        if self.verdict != "broken" or not self.broken:
+            return self.sentence
+        more = len(self.broken) - 1
+        return self.broken[0].sentence + (f" And {more} more." if more else "")
+
+    @property
+    def detects(self) -> float | None:
+        """The smallest departure of the headline law that would have been caught in every operator; None without it."""
+        law = self.data.get("headline", "")
+        found = [
+            item["detectable"] for item in self.findings if item["law"] == law and item["n"] and item["parameters"]
+        ]
+        return max(found, default=None)
 
     @property
     def chance(self) -> str:
@@ -303,6 +388,17 @@ class Reading:
         alpha = self.data["alpha"]
         odds = {1e-6: "once in a million", 1e-3: "once in a thousand", 1e-9: "once in a billion"}
         return odds.get(alpha, f"with probability {alpha:g}")
+
+
+def _by_how_much(item: Finding) -> str:
+    """What was seen in the place of what was promised, as the end of a sentence."""
+    where = place(item)
+    if item["estimate"] is not None:
+        return f": {figure(item['estimate'])} seen, {figure(item['expected'])} promised, in {where}"
+    detail = item["detail"] or {}
+    if detail.get("wrong"):
+        return f": {detail['wrong']:,} of {detail['checked']:,} wrong, in {where}"
+    return ""
 
 
 def _by_reason(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
@@ -314,7 +410,12 @@ def _by_reason(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
 
 def promises(number: int) -> str:
     """`1 promise`, `2 promises`."""
-    return f"{number:,} promise{'s' * (number != 1)}"
+    return counted(number, "promise")
+
+
+def counted(number: int, word: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def versioned(side: Mapping[str, Any]) -> str:

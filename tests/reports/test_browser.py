@@ -14,6 +14,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 WIDTHS = (1280, 390)  # pixels: a desk and a phone
+TALLEST = 5000  # pixels of a page that is opened on a desk
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +76,22 @@ def test_it_opens_without_a_complaint_or_a_request(opened, path, width, scheme):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_sticks_out_of_the_screen(opened, width):
     page = opened(width, scripts=True)
+    page.evaluate("document.querySelectorAll('details').forEach(item => { item.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width > min(WIDTHS):
+        return
+    sideways = "[...document.querySelectorAll('.wide')].filter(it => it.scrollWidth > it.clientWidth + 1).length"
+    assert page.evaluate(sideways) == 0
 
 
-def test_the_verdict_and_the_matrix_are_on_the_first_screen(opened):
+def test_a_page_of_one_fault_is_soon_read(opened):
+    page = opened(scripts=True)
+    assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
+
+
+def test_the_answer_and_what_broke_are_on_the_first_screen(opened):
     page = opened()
-    for where in ("h1", ".facts", "#matrix h2"):
+    for where in ("h1", ".facts", "#broken h2"):
         box = page.locator(where).first.bounding_box()
         assert box["y"] + box["height"] <= 900, where
 
@@ -109,8 +120,8 @@ def test_a_cell_of_the_matrix_leads_to_its_findings(opened):
     cell.click()
     assert page.url.endswith(target)
     shown = page.locator(f"details:has([id='{target.removeprefix('#')}'])")
-    assert shown.locator(".rows").is_visible()  # opened by the link alone
-    assert not page.locator("details:not(:has(:target)) .rows").first.is_visible()
+    assert shown.last.locator(".rows").is_visible()  # opened by the link alone, and what is around it
+    assert not page.locator("details:not(:has(:target)) > div > .rows").first.is_visible()
 
 
 def test_a_picture_is_as_large_as_it_can_be_seen(opened, path):
@@ -125,8 +136,8 @@ def test_a_picture_is_as_large_as_it_can_be_seen(opened, path):
 def test_it_prints_on_paper(opened, tmp_path):
     page = opened()
     page.emulate_media(media="print")
-    every, worth = page.locator("details"), page.locator("details.worth .rows")
-    assert all(summary.is_visible() for summary in every.locator("summary").all())
+    every, worth = page.locator("section > details"), page.locator("details.worth > div > .rows")
+    assert all(summary.is_visible() for summary in every.locator("> summary").all())
     assert worth.count() and all(rows.is_visible() for rows in worth.all())
     page.pdf(path=tmp_path / "page.pdf", format="A4")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
