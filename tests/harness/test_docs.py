@@ -35,7 +35,7 @@ OPTIONS = {
     "nightly": (JUDGES | CHOICE | {"--ledger", "--budget", "--executor", "--out"}) - {"--json"},
     "merge": {"--into"},
     "ledger": set(),
-    "report": {"--backend", "--ledger", "--json", "--out", "--against", "--known", "--suite"},
+    "report": {"--backend", "--ledger", "--json", "--out", "--against", "--known", "--profile", "--suite"},
     "plan": (JUDGES | CHOICE) - {"--json"},
     "replay": JUDGES | {"--dtypes", "--fresh", "--shrink", "--snippet"},
     "matrix": {"--backends", "--out", "--seed", "--profile", "--suite", "-n", "--case-timeout", "--memory", "--device"}
