@@ -35,11 +35,12 @@ test: $(READY)  ## run our own tests, in parallel
 quick: $(READY)  ## run the tests that take less than a minute in all
 	$(BIN)/python -m pytest -n auto -q -m quick $(ARGS)
 
-lint: $(READY)  ## style, strict types, import layers
+lint: $(READY)  ## style, strict types, import layers, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows action.yml
 
 coverage: $(READY)  ## which branches the quick tests reach; fails below a floor
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[coverage]'

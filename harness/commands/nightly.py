@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import TextColumn
 
 from keeprate.harness import interrupts
+from keeprate.harness.commands import github
 from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.forecast import reach
 from keeprate.harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
@@ -118,6 +119,12 @@ def nightly(
         show(night.standing.verdict, screen)
         for text in filter(None, (_kept(night, ledger), told)):
             _say(screen, text)
+        for command in github.annotated(night.standing.verdict):
+            click.echo(command)
+        try:
+            github.add_summary(night.standing.verdict)
+        except UsageError as unwritten:
+            failures.append(unwritten)
     if failures:
         raise UsageError("\n".join(map(str, failures)))
     if night.signal == signal.SIGTERM:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+
+from keeprate.harness.ledger.store import Ledger
 
 ROOT = Path(__file__).parents[2]
 BASH = "/bin/bash"
@@ -101,7 +104,9 @@ def test_junit_leaves_a_projects_own_pytest_settings_aside_and_keeps_its_paths(p
 
 
 def test_the_line_for_gitlab_leaves_them_aside_too(project):
-    (line,) = re.findall(r"^ +- (pytest .*)", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (line,) = re.findall(
+        r"^ +- python -P -m (pytest .*)", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     words = shlex.split(line.replace("tests/keeprate_backend.py", "numpy").replace("-n auto", "-n 1"))
     fewer = ["--ops", "dropout_", "--dtypes", "float32", "-k", "evaluation"]
     found = subprocess.run([sys.executable, "-m", *words, *fewer], cwd=project, capture_output=True, text=True)
@@ -109,12 +114,15 @@ def test_the_line_for_gitlab_leaves_them_aside_too(project):
     assert ElementTree.parse(project / "keeprate.xml").getroot().findall(".//testcase")  # noqa: S314 - our own
 
 
+CPU = "--extra-index-url=https://download.pytorch.org/whl/cpu"
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ({}, []),
-        ({"constraints": "my pins.txt"}, ["--constraint=my pins.txt"]),
-        ({"extras": "mlx"}, []),
+        ({}, [CPU]),
+        ({"constraints": "my pins.txt"}, [CPU, "--constraint=my pins.txt"]),
+        ({"extras": "mlx", "index": ""}, []),
     ],
 )
 def test_versions_that_a_project_chose_are_held_to_its_own_constraints_alone(tmp_path, inputs, words):
@@ -124,7 +132,7 @@ def test_versions_that_a_project_chose_are_held_to_its_own_constraints_alone(tmp
     python.chmod(0o755)
     found, _ = ran(action()["runs"]["steps"][0], tmp_path, **inputs)
     extras = f"[{inputs['extras']}]" if "extras" in inputs else ""
-    assert found.stdout.splitlines() == ["-m", "pip", "install", *words, extras]
+    assert found.stdout.splitlines() == ["-P", "-m", "pip", "install", *words, extras]
 
 
 def test_a_list_of_known_deviations_is_handed_on(tmp_path, coin, coins):
@@ -180,4 +188,80 @@ def test_a_night_that_is_run_again_can_keep_its_ledger_and_goes_on_from_the_late
         restored, saved = steps
         assert saved["key"] == restored["key"] == "ledger-${{ github.run_id }}-${{ github.run_attempt }}"
         assert saved["key"].startswith(restored["restore-keys"])
-        assert saved["path"] == restored["path"]
+        assert saved["path"] == restored["path"] == "ledger"
+
+
+def step_named(night, beginning):
+    (step,) = (step for step in steps_of(night) if step.get("name", "").startswith(beginning))
+    return step["run"].replace(".venv/bin/keeprate", "keeprate")
+
+
+def in_bash(text, folder, **more):
+    path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    words = [BASH, "--noprofile", "--norc", "-eo", "pipefail", "-c", text]
+    return subprocess.run(words, cwd=folder, env={**os.environ, "PATH": path, **more}, capture_output=True, text=True)
+
+
+def test_what_is_cached_is_one_whole_file_though_a_log_lies_beside_the_ledger(tmp_path):
+    for number, night in enumerate(written_nights()):
+        folder = tmp_path / str(number)
+        (folder / "ledger").mkdir(parents=True)
+        with Ledger(tmp_path / f"{number}.db", create=True) as ledger:
+            ledger.db.execute("INSERT INTO form VALUES (7, 'in the log')")
+            for ending in ("", "-wal"):
+                shutil.copy(tmp_path / f"{number}.db{ending}", folder / "ledger" / f"night.db{ending}")
+        found = in_bash(step_named(night, "One whole file"), folder)
+        assert found.returncode == 0, found.stderr
+        assert [path.name for path in (folder / "ledger").iterdir()] == ["night.db"]
+        with Ledger(folder / "ledger" / "night.db") as ledger:
+            assert ledger.db.execute("SELECT text FROM form").fetchone()[0] == "in the log"
+
+
+@pytest.mark.parametrize("latest", ["", "7"])
+def test_where_the_cache_was_evicted_the_artefact_is_taken_and_else_it_is_said(tmp_path, latest):
+    (tmp_path / "bin").mkdir()
+    gh = tmp_path / "bin" / "gh"
+    gh.write_text(f'#!/bin/sh\n[ $1 = api ] && echo {latest} || echo "$@" > asked\n')
+    gh.chmod(0o755)
+    for night in written_nights():
+        found = in_bash(step_named(night, "Or from the latest artefact"), tmp_path, GITHUB_REPOSITORY="some/where")
+        assert found.returncode == 0, found.stderr
+        assert ("begins a new one" in found.stdout) == (not latest)
+        if latest:
+            assert (tmp_path / "asked").read_text() == "run download 7 --repo some/where --name ledger --dir ledger\n"
+
+
+def written():
+    """Every workflow: our own, and those that docs/ci.md gives to others."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.M | re.S)
+    own = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    return [workflow for text in (*own, *blocks) if "jobs" in (workflow := yaml.safe_load(text))]
+
+
+def test_actions_of_others_are_pinned_and_get_no_credentials():
+    assert len(written()) == 7
+    for step in (step for workflow in written() for step in steps_of(workflow)):
+        uses = step.get("uses", "")
+        assert not uses or uses == "./" or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", uses), uses
+        if uses.startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_workflows_ask_for_the_least_and_don_t_run_twice_at_once():
+    for workflow in written():
+        assert workflow["permissions"] in ({}, {"contents": "read"})
+        assert "concurrency" in workflow
+        assert all(job["timeout-minutes"] for job in workflow["jobs"].values())
+
+
+def test_zizmor_finds_nothing_in_what_others_are_to_copy(tmp_path):
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.M | re.S)
+    for number, text in enumerate(text for text in blocks if "runs-on" in text):
+        (tmp_path / f"{number}.yml").write_text(text, encoding="utf-8")
+    zizmor = Path(sys.executable).with_name("zizmor")
+    if not zizmor.exists():
+        pytest.skip("zizmor is not installed: make lint asks for it")
+    files = [*tmp_path.glob("*.yml"), ROOT / "action.yml"]
+    assert len(files) == 3
+    found = subprocess.run([zizmor, "--offline", "--no-progress", *files], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
