@@ -47,6 +47,7 @@ Exit codes: 0 it was written, whatever promises are broken in it; 2 a name, file
 range.
 """
 ENDING = 15.0  # seconds that are left for the verdict and the report at most, and a fifth of a shorter budget
+SHORT = 300.0  # seconds of a first night, at most, that says beforehand how far it gets
 FOR_DRAWING = 0.7  # of a short night's budget, about: what starting and ending leave
 ENDED: dict[int, str] = {signal.SIGINT: "interrupted; ", signal.SIGTERM: "terminated; "}
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -133,9 +134,9 @@ def nightly(
 
 
 def _ahead(request: Request, runner: Runner, book: Ledger, allowed: float) -> Iterator[str]:
-    """What a first night will reach, where that is not all; nothing of any other night."""
+    """What a short first night will reach, where that is not all; nothing of any other night."""
     given = request.given(*runner.offers())
-    if not is_first(book, request.suite_name, given.offer):
+    if allowed > SHORT or not is_first(book, request.suite_name, given.offer):
         return
     found = reach(given, runner, allowed * FOR_DRAWING)
     if found.reached < found.promises:
