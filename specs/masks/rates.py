@@ -127,6 +127,19 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         digits = float(f"{off:.1g}") if abs(off) > 1e-4 else off
         given = f"drops with probability p {'+' if digits > 0 else '−'} {abs(digits):g}"
         yield "rate:offset", _account(found, lambda p: min(1.0, max(0.0, 1 - p - digits)), promise, given)
+    if len(off_at) == 1:
+        yield from _at(found, min(off_at), promise)
+
+
+def _at(found: Sequence[Rate], p: float, promise: float) -> Iterator[tuple[str, Account]]:
+    """A rate that is off at one p, shown by the largest count there and tested on all others."""
+    first, *others = sorted((one for one in found if one.p == p), key=lambda one: -one.draws)
+    if not others:
+        return
+    digits = float(f"{1 - p - first.kept / first.draws:.1g}")
+    words = f"drops with probability {p + digits:g} at p = {p:g}, and at no other p"
+    tested = [*others, *(one for one in found if one.p != p)]
+    yield "rate:at", _account(tested, lambda q: min(1.0, max(0.0, 1 - q - digits * (q == p))), promise, words)
 
 
 def _against(found: Sequence[Rate], keep: Keep) -> float:

@@ -122,3 +122,14 @@ def test_of_rates_the_formula_that_fits_all_is_accepted_and_no_other(drop, named
     random, draws = np.random.default_rng(fresh_seed), 10**7
     counted = [rates.Rate(p, draws - int(random.binomial(draws, drop(p))), draws) for p in (*MAIN, *ENDS)]
     assert {name for name, account in rates.accounts_of(counted) if account.accepted} == named
+
+
+def test_a_rate_that_is_off_at_one_p_alone_is_told_where_another_count_says_so_too(fresh_seed):
+    """At 10⁶ draws a rate that is off by 0.02 is rounded to another digit with a probability below 10⁻⁹."""
+    random, draws = np.random.default_rng(fresh_seed), 10**6
+    counted = [
+        rates.Rate(p, draws - int(random.binomial(draws, p + 0.02 * (p == 0.3))), draws) for p in MAIN for _ in range(2)
+    ]
+    found = {name: account for name, account in rates.accounts_of(counted) if account.accepted}
+    assert found.keys() == {"rate:at"}
+    assert found["rate:at"].given["what"] == "drops with probability 0.32 at p = 0.3, and at no other p"
