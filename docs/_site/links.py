@@ -23,6 +23,6 @@ def on_page_markdown(markdown, page, config, files):
         if not target.exists():
             log.warning("%s: no file %s", page.file.src_uri, path)
         kind = "tree" if target.is_dir() else "blob"
-        return f"{config.repo_url.rstrip('/')}/{kind}/main/{path}{found[2] or ''}"
+        return f"{config.extra['repository'].rstrip('/')}/{kind}/main/{path}{found[2] or ''}"
 
     return LINK.sub(absolute, markdown)
