@@ -52,7 +52,7 @@ from keeprate.harness.workers.pool import InProcess, all_of, run_ahead
 
 VARIANTS = 4  # answers to each job, one after another
 CALM = 64  # how many draws an answer is the mean of: it is taken again and again, as if it were new
-SHARE = 23  # one draw in so many of a gate of mlx is of `dropout` in float32, by README.md
+SHARE = 23  # one draw in so many of a gate of mlx is of `dropout` in float32, by docs/guarantees.md
 HEAD = struct.Struct("<q")  # before an answer: its passes
 
 
