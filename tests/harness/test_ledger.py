@@ -278,7 +278,9 @@ def test_a_case_that_was_given_up_stays_so(ledger, asked):
     ledger.add(run, Result("backend", CASE, error="no more of it", error_kind=GIVEN_UP), 1.0)
     assert held(ledger).results()[CASE].error_kind == GIVEN_UP
     stand = standing(asked.given(OFFER), ledger, run.subjects, {})
-    assert [finding.detail for finding in stand.verdict] == [{"reason": "no more of it", "kind": GIVEN_UP}] * 2
+    assert [finding.detail for finding in stand.verdict] == [
+        {"reason": "no more of it", "kind": GIVEN_UP, "case": CASE}
+    ] * 2
     ledger.add(run, Result("backend", CASE, error="it crashes"), 1.0)
     assert held(ledger).results()[CASE].error_kind == ""
 
