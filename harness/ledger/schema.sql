@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS run (
     backend INTEGER NOT NULL REFERENCES subject,
     reference INTEGER REFERENCES subject,
     kind TEXT NOT NULL CHECK (kind IN ('gate', 'nightly')),
-    profile TEXT NOT NULL CHECK (profile IN ('quick', 'gate', 'deep')),
+    profile TEXT NOT NULL CHECK (profile IN ('smoke', 'quick', 'gate', 'deep')),
     alpha REAL NOT NULL CHECK (alpha > 0 AND alpha < 1),
     named TEXT NOT NULL CHECK (length(named) <= 500),  -- what --backend said
     workers INTEGER NOT NULL CHECK (workers > 0),

@@ -173,7 +173,7 @@ def test_a_block_that_is_not_run_says_why():
     "path", [path for path in PAGES if any(not b.note.startswith("not run") for b in blocks(read(path)))], ids=name_of
 )
 def test_a_page_runs_from_top_to_bottom(path, keeprate, process, tmp_path, monkeypatch):
-    """Random blocks of the pages fail by chance less than once in a million runs; seeds are printed by what fails."""
+    """A gate on a page fails by chance once in a million runs; seeds are printed by what fails."""
     monkeypatch.chdir(tmp_path)
     for block in blocks(read(path)):
         if block.note.startswith("not run"):

@@ -22,6 +22,8 @@ WIDTH, HEIGHT = 40, 4  # of a picture
 HEAD = 96  # entries by which a place in a stream is known again
 COUNTED = every.COUNTED | {"data", "moments"}
 DEPENDENCE = every.DEPENDENCE | {"seeding", "concurrency", "arguments"}
+# Where channels are torn, what is read as their mask is something else.
+WHERE_TORN = COUNTED | DEPENDENCE | {"constancy", "shape", "strides", "gradient", "outcomes"}
 AXES = {0: "the rows of a batch (axis 0)"}
 
 
@@ -289,8 +291,8 @@ HYPOTHESES = (
     _h("complements", "repetition", "makes every second mask the complement of the one before", complements),
     _h("alike_later", "repetition", "uses masks of earlier calls again: {which}", lambda c: alike(c, "later")),
     Hypothesis("by_element", "sharing", "draws a mask for each element, where channels are dropped whole",
-               lambda c: by_element(c, "all"), frozenset({"constancy", "shape", "strides", "gradient", "outcomes"})),
+               lambda c: by_element(c, "all"), WHERE_TORN),
     Hypothesis("by_axis", "sharing", "draws a mask that varies along {along}, within channels{channels}",
-               lambda c: by_element(c, "some"), frozenset({"constancy", "shape", "strides", "gradient", "outcomes"})),
+               lambda c: by_element(c, "some"), WHERE_TORN),
     _h("correlated", "repetition", "makes entries {far} depend on one another", correlated, vague=True),
 )  # fmt: skip
