@@ -221,7 +221,10 @@ class Reading:
         ledger, said = self.ledger or {}, []
         if self.waits:
             waiting = promises(self.waits)
-            said.append(f"Waiting: nothing was drawn so far of {waiting}. More nights, or longer ones, help.")
+            said.append(
+                f"Waiting: nothing was drawn so far of {waiting}. A night looks at what it is asked for, as far as its "
+                "budget goes."
+            )
         if dates := ledger.get("ahead"):
             said.append(
                 f"A clock was wrong: there are runs dated {listed(dates)}, later than today or than runs that came "

@@ -233,7 +233,7 @@ def _h(name: str, says: str, function: Callable[..., Account], *laws: str) -> Hy
 
 
 HYPOTHESES = (
-    _h("seed_one", "gives one mask after every seed", one_seed),
+    _h("seed_one", "gives one mask after every seed, or its adapter doesn't hand the seed on", one_seed),
     _h("seed_ignored", "ignores its seed", ignored),
     _h("made_anew", "draws otherwise, after one seed, in a function that is made anew", made_anew),
     _h("seed_cut", "reads the low {bits} bits of a seed alone", cut),
