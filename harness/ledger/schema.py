@@ -101,7 +101,7 @@ def _read(path: Path) -> Database:
     try:
         return _copied(_opened(path, "rw"), path)
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             raise
     with tempfile.TemporaryDirectory() as folder:
         for ending in ("-wal", ""):  # what comes into the log meanwhile is not in the file before it is in the log

@@ -215,7 +215,10 @@ def test_replay_shows_a_finding_as_the_gate_did(keeprate, coin, coins, tmp_path,
     broken = next(item for item in verdict(tmp_path / "full.json")["findings"] if item["status"] == "broken")
     run = keeprate(*broken["replay"].split()[1:], "--json", "alone.json")  # the line as it is printed
     assert run.code == 1
-    assert verdict(tmp_path / "alone.json")["findings"] == [broken]
+    (alone,) = verdict(tmp_path / "alone.json")["findings"]
+    for finding in (alone, broken):  # how the law fares elsewhere is not asked of one finding alone
+        finding["rows"] = [row for row in finding["rows"] if row[0] != "elsewhere"]
+    assert alone == broken
     assert f"BROKEN  {broken['id']}" in run.out
 
 
@@ -430,7 +433,8 @@ def test_what_was_given_up_is_told_once_by_a_field_of_its_own(coin, coins, schem
     fair = find(f"{coins}:Fair", group="keeprate.backends", kind="backend")
     verdict = answer(request, GivesUp(fair, request.suite, request.names))
     assert {finding.status for finding in verdict} == {"error"}
-    assert all(finding.detail == {"reason": "no more of it", "kind": GIVEN_UP} for finding in verdict)
+    told = {"reason": "no more of it", "kind": GIVEN_UP}
+    assert all(finding.detail.items() >= told.items() for finding in verdict), verdict.findings[0].detail
     assert "error: 6 findings, no more of it" in str(verdict)
     schema.validate(json.loads(verdict.to_json()))
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from keeprate.harness.commands.published import read_verdict
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.gate import answer
-from keeprate.harness.judging.known import known_text, read_known
+from keeprate.harness.judging.known import read_known
+from keeprate.harness.judging.listing import known_text
 from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.case import FindingId
 from keeprate.harness.protocol.engine import Job, Result

@@ -35,7 +35,7 @@ def bare(tmp_path_factory):
     """A folder with NumPy and MLX, which is all that `script` can import beside Python's own library."""
     folder = tmp_path_factory.mktemp("bare")
     for name in ("numpy", "mlx"):
-        for place in importlib.util.find_spec(name).submodule_search_locations:
+        for place in dict.fromkeys(importlib.util.find_spec(name).submodule_search_locations):
             for package in Path(place).parent.glob(f"{name}*"):
                 if package.name in (name, f"{name}.libs") or package.name.endswith(".dist-info"):
                     (folder / package.name).symlink_to(package)

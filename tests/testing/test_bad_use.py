@@ -55,7 +55,7 @@ def on_cuda(x, p, train):
 
 def broken(x, p, train):
     x.numel()
-    raise RuntimeError("boom\nand more")
+    raise RuntimeError("some more\nboom")
 
 
 @contextlib.contextmanager
