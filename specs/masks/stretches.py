@@ -57,16 +57,17 @@ class Stretches:
 
     def _look(self, bits: PackedMasks, p: float) -> Check:
         calls, starts = anchored(bits, p)
-        again, first = 0, None
+        again: set[int] = set()
+        first = None
         for key, call, start in zip(_digests(bits, calls, starts), calls.tolist(), starts.tolist(), strict=True):
             place = self._calls + call, start
             if key in self._seen:
-                again += 1
+                again.add(call)
                 first = first or _told(self._seen[key], place)
             elif len(self._seen) < REMEMBERED:
                 self._seen[key] = place
         self._calls += bits.calls
-        return Check(len(calls), len(calls) - again, again, first)
+        return Check(bits.calls, bits.calls - len(again), len(again), first)  # of masks: some have no anchor
 
 
 def anchored(bits: PackedMasks, p: float) -> tuple[Places, Places]:

@@ -31,7 +31,7 @@ from keeprate.specs.masks.rate import first_positions, keep_rate, positions, seg
 from keeprate.specs.masks.sample import CHUNK, LONGEST, Repeats, Sample, chunks, sampled
 from keeprate.specs.masks.search import all_lags, all_shifts, searched
 from keeprate.specs.masks.slices import slices
-from keeprate.specs.masks.stretches import no_stretch_twice
+from keeprate.specs.masks.stretches import Stretches, no_stretch_twice
 
 bernoulli = find(str(Path(__file__).parents[1] / "simulated.py"), group="", kind="module").bernoulli
 MILLION = 6.0  # log10 e: by Markov's inequality a faithful mask gets here once in a million runs
@@ -321,3 +321,11 @@ def test_masks_that_no_dropout_drew_are_judged_as_well(period, fresh_seed):
     assert (sum(no_stretch_twice(sample).wrong for sample in samples) > 100) == bool(period)
     for law, parameter in ((keep_rate, ""), (neighbours, "1"), (all_lags, ""), (all_shifts, ""), (streams, "twin")):
         assert period or sum(law(sample, parameter).log10_e for sample in samples) < MILLION
+
+
+def test_masks_without_a_stretch_to_look_at_are_no_departure():
+    """An anchor has a probability of 2⁻¹¹: a few thousand entries may well have none."""
+    never = PackedMasks.of(np.zeros((2, 2000), dtype=bool))
+    check = Stretches().look(Sample(p=0.3, bits=never))
+    assert check is not None
+    assert (check.checked, check.wrong) == (2, 0)
