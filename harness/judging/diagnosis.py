@@ -137,24 +137,20 @@ def _causes(
     explains = {}
     for name, ones in by_id.items():
         number, hypothesis = known[name.partition(":")[0]]
-        found = {
-            one.finding.id: places
-            for one in seen
-            if (places := [at for at in ones if _covers(suite, hypothesis, at, ones, one)])
-        }
-        if found:
-            explains[name] = (hypothesis, number, found)
+        covering = _covering(suite, hypothesis, ones)
+        if found := {one.finding.id: places for one in seen if (places := covering(one))}:
+            explains[name] = (hypothesis, number, found, covering)
     left = {one.finding.id for one in seen}
     while True:
         worth = {
             name: (len(found.keys() & left) / (VAGUE if hypothesis.vague else 1), -number)
-            for name, (hypothesis, number, found) in explains.items()
+            for name, (hypothesis, number, found, _) in explains.items()
             if found.keys() & left
         }
         if not worth:
             return
         best = max(worth, key=worth.__getitem__)
-        hypothesis, _, found = explains.pop(best)
+        hypothesis, _, found, covering = explains.pop(best)
         mine = [one for one in seen if one.finding.id in found.keys() & left]
         left -= found.keys()
         places = [at for one in mine for at in found[one.finding.id]]
@@ -162,9 +158,8 @@ def _causes(
         says = hypothesis.says.format_map(account.given)
         where = suite.where([one.finding for one in mine], places)
         ids = tuple(one.finding.id for one in mine)
-        ones, alike = by_id[best], _alike([one.finding for one in mine])
-        reach = (one for one in judged if any(_covers(suite, hypothesis, at, ones, one) for at in ones))
-        reaches = frozenset(one.finding.id for one in reach if alike(one.finding)).union(ids)
+        alike = _alike([one.finding for one in mine])
+        reaches = frozenset(one.finding.id for one in judged if alike(one.finding) and covering(one)).union(ids)
         sentence = f"{backend} {says}{where}."
         yield Cause(best, hypothesis.kind, sentence, account.seen, ids, account.picture, reaches)
 
@@ -184,18 +179,25 @@ def _alike(broken: Sequence[Finding]) -> Callable[[Finding], bool]:
     return might
 
 
-def _covers(suite: Suite, hypothesis: Hypothesis, at: Told, all: Sequence[Told], seen: Seen) -> bool:
-    """Whether a hypothesis that was tested `at` a place explains a finding; not where it was found to be otherwise."""
-    finding = seen.finding
-    if not at.account.accepted or at.op != finding.op:
-        return False
-    if suite.rank(at.context) > suite.rank(finding.context):
-        return False  # what is so in a plain call is taken to be so in others, and not the other way round
-    there = [
-        one.account
-        for one in all
-        if one.op == at.op and one.context == finding.context and finding.dtype in (ANY, one.dtype)
-    ]
-    if any(account.contradicted for account in there):
-        return False
-    return suite.explains(hypothesis, at.account, seen)
+def _covering(suite: Suite, hypothesis: Hypothesis, tested: Sequence[Told]) -> Callable[[Seen], list[Told]]:
+    """The places where a hypothesis was accepted that explain a finding; none where it was found to be otherwise."""
+    accepted: dict[str, list[Told]] = {}
+    otherwise: set[tuple[str, str, str]] = set()
+    for at in tested:
+        if at.account.accepted:
+            accepted.setdefault(at.op, []).append(at)
+        elif at.account.contradicted:
+            otherwise |= {(at.op, at.context, at.dtype), (at.op, at.context, ANY)}
+
+    def covering(seen: Seen) -> list[Told]:
+        finding = seen.finding
+        if (finding.op, finding.context, finding.dtype) in otherwise:
+            return []
+        rank = suite.rank(finding.context)  # what is so in a plain call is taken to be so in others, not vice versa
+        return [
+            at
+            for at in accepted.get(finding.op, ())
+            if suite.rank(at.context) <= rank and suite.explains(hypothesis, at.account, seen)
+        ]
+
+    return covering
