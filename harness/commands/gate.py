@@ -36,8 +36,8 @@ from keeprate.harness.commands.options import (
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.durations import slowest
-from keeprate.harness.judging.early import Progress, answer_early
-from keeprate.harness.judging.gate import Docket, answer_in_full, no_verdict, open_children, open_runner
+from keeprate.harness.judging.early import answer_early
+from keeprate.harness.judging.gate import Docket, Progress, answer_in_full, no_verdict, open_children, open_runner
 from keeprate.harness.judging.listing import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.screen import failure_text, show

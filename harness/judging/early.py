@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from math import prod
 
 from keeprate.harness.judging.finding import weigh
-from keeprate.harness.judging.gate import Docket, conclude, diagnosed, refuse_faulty, run_of
+from keeprate.harness.judging.gate import Docket, Progress, accepted, conclude, diagnosed, run_of
 from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.case import Case, Promise
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.runner import Runner
+from keeprate.harness.protocol.suite import Suite
 
 LAST = 2  # stage, of large samples
 SMALL = 1 << 18  # draws of a small sample: a hundredth of a second
 WORTH = 1.0  # evidence from which on it is worth a look whether all cases of a promise break it together
-Progress = Callable[[int, int], None]
 
 
 def answer_early(request: Request, runner: Runner, progress: Progress | None = None) -> tuple[Verdict, Docket]:
@@ -36,38 +36,32 @@ def answer_early(request: Request, runner: Runner, progress: Progress | None = N
         NoVerdictError: the backend or the reference can't be loaded.
     """
     started = time.monotonic()
-    given = request.given(*runner.offers())
-    refuse_faulty(runner.check(), request.backend or given.offer.name)
+    given = accepted(request, runner)
     search = _Search(given, runner, progress)
     failing = search.first()
-    if not failing:
-        beside = [job for job in given.jobs() if job.role == "reference"]
-        docket = Docket(given, (*search.results.values(), *runner.map(beside)))
-        verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated, whole=request.is_whole)
-    else:
-        seen = search.seen(failing)
-        beside = [job for job in seen.jobs(failing) if job.role == "reference"]
-        docket = Docket(seen, (*search.results.values(), *runner.map(beside)))
-        verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated, whole=False)
-        judged = [text for text, promise in given.promises.items() if promise.cases]
-        verdict = replace(verdict, unseen=len(judged) - len(seen.promises))
-    return diagnosed(verdict, docket.given, docket.results["backend"], runner), docket
+    seen = search.seen(failing) if failing else given
+    beside = [job for job in seen.jobs(failing or None) if job.role == "reference"]
+    docket = Docket(seen, (*search.results.values(), *runner.map(beside)))
+    whole = request.is_whole and not failing
+    verdict = conclude(docket, run_of(started, runner.count), isolated=runner.isolated, whole=whole)
+    judged = [text for text, promise in given.promises.items() if promise.cases]
+    verdict = replace(verdict, unseen=len(judged) - len(seen.promises) if failing else 0)
+    return diagnosed(verdict, seen, docket.results["backend"], runner), docket
 
 
-def stages(given: Given) -> tuple[list[Job], list[Job], list[Job]]:
-    """Single calls, small samples and large ones: all jobs of the backend, large ones beginning with a small one."""
-    suite = given.request.suite
+def stages(suite: Suite, jobs: Iterable[Job]) -> tuple[list[Job], list[Job], list[Job]]:
+    """Single calls, small samples and large ones: all these jobs, large ones beginning with a small one."""
     dtypes = list(suite.dtypes)
 
     def plainest_first(job: Job) -> tuple[int, int, int]:
         case = job.case
         return suite.rank(case.context), dtypes.index(case.dtype) if case.dtype in dtypes else 0, case.draws
 
-    jobs = sorted((job for job in given.jobs() if job.role == "backend"), key=plainest_first)
-    drawn = [job for job in jobs if job.case.draws]
+    ordered = sorted(jobs, key=plainest_first)
+    drawn = [job for job in ordered if job.case.draws]
     small = [job.replace(case=_begun(job.case)) for job in drawn if prod(job.case.shape) <= SMALL]
     large = [job for job in drawn if job.case.draws > SMALL or prod(job.case.shape) > SMALL]
-    return [job for job in jobs if not job.case.draws], small, large
+    return [job for job in ordered if not job.case.draws], small, large
 
 
 def _begun(case: Case) -> Case:
@@ -85,8 +79,9 @@ class _Search:
         self._given, self._runner, self._progress = given, runner, progress
         self.results: dict[str, Result] = {}
         self._whole: set[str] = set()  # cases of which all draws were made
-        self._stages = stages(given)
-        self._drawn = {job.case.id: job.case.draws for job in given.jobs() if job.role == "backend"}
+        jobs = [job for job in given.jobs() if job.role == "backend"]
+        self._stages = stages(given.request.suite, jobs)
+        self._drawn = {job.case.id: job.case.draws for job in jobs}
 
     def first(self) -> list[str]:
         """The promises that are broken, once one is and what is like it was looked at; none if all are kept."""

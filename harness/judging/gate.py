@@ -30,6 +30,8 @@ from keeprate.harness.workers.machine import environment
 from keeprate.harness.workers.pool import Children, InProcess
 from keeprate.harness.workers.resources import Resources
 
+Progress = Callable[[int, int], None]  # called with the cases done and all
+
 
 class Judged(NamedTuple):
     """A finding beside what the reference does in its place.
@@ -214,7 +216,7 @@ def open_runner(request: Request, resources: Resources | None = None) -> closing
     return closing(Cluster(request.backend, request.suite_name, request.names, resources))
 
 
-def answer(request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None) -> Verdict:
+def answer(request: Request, runner: Runner, progress: Progress | None = None) -> Verdict:
     """The verdict on everything that `request` asks, calling `progress(done, all)` on the way.
 
     Raises:
@@ -224,9 +226,7 @@ def answer(request: Request, runner: Runner, progress: Callable[[int, int], None
     return answer_in_full(request, runner, progress)[0]
 
 
-def answer_in_full(
-    request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None
-) -> tuple[Verdict, Docket]:
+def answer_in_full(request: Request, runner: Runner, progress: Progress | None = None) -> tuple[Verdict, Docket]:
     """The same, and what every case gave.
 
     Raises:
@@ -238,9 +238,7 @@ def answer_in_full(
     return replace(verdict, pictures=shown), docket
 
 
-def answer_in_words(
-    request: Request, runner: Runner, progress: Callable[[int, int], None] | None = None
-) -> tuple[Verdict, Docket]:
+def answer_in_words(request: Request, runner: Runner, progress: Progress | None = None) -> tuple[Verdict, Docket]:
     """The same without the pictures that a page shows, for which more is drawn.
 
     Raises:
@@ -248,8 +246,7 @@ def answer_in_words(
         NoVerdictError: the backend or the reference can't be loaded.
     """
     started = time.monotonic()
-    given = request.given(*runner.offers())
-    refuse_faulty(runner.check(), request.backend or given.offer.name)
+    given = accepted(request, runner)
     todo, docket = given.jobs(), Docket(given)
     for number, result in enumerate(runner.map(todo), start=1):
         docket.add(result)
@@ -263,6 +260,18 @@ def diagnosed(verdict: Verdict, given: Given, results: Mapping[str, Result], run
     """The same verdict with the causes of what failed, for which more is drawn; nothing where all is kept."""
     causes = causes_of(given, verdict.findings, verdict.failing, results, runner.aside, verdict.backend["name"])
     return replace(verdict, causes=causes)
+
+
+def accepted(request: Request, runner: Runner) -> Given:
+    """The request about what the runner's backend offers.
+
+    Raises:
+        UsageError: there is no such backend.
+        NoVerdictError: the backend or the reference can't be loaded, or its adapter is at fault.
+    """
+    given = request.given(*runner.offers())
+    refuse_faulty(runner.check(), request.backend or given.offer.name)
+    return given
 
 
 def refuse_faulty(looks: Sequence[AdapterCheck], backend: str) -> None:

@@ -94,7 +94,7 @@ def test_single_calls_come_first_then_small_samples_then_the_rest():
     request = ask("mine.py", profile="gate", ops=["dropout"], seed=7)
     offer = Offer("mine", "1", "cpu", ("float32", "float16"), ("dropout", "vjp", "vmap"))
     given = request.given(offer)
-    singles, small, large = stages(given)
+    singles, small, large = stages(request.suite, (job for job in given.jobs() if job.role == "backend"))
     assert singles and not any(job.case.draws for job in singles)
     assert small and all(0 < job.case.draws <= SMALL for job in small)
     planned = {job.case.id: job.case.draws for job in given.jobs()}
