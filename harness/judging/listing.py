@@ -46,7 +46,9 @@ def unlisted(findings: Sequence[Finding], causes: Iterable[Cause], headline: str
     random = (finding for finding in judged if finding.effect is not None)
     subjects |= {_subject(one) for one in random if one.op in lost or (one.op in ops and one.is_suspect)}
     broken = {finding.id for finding in judged if _subject(finding) in subjects}
-    return list((lines | dict.fromkeys([*exact, *_patterns(broken, judged)], NEW) | lines).items())
+    for pattern in (*exact, *_patterns(broken, judged)):
+        lines.setdefault(pattern, NEW)
+    return list(lines.items())
 
 
 def _patterns(listed: Collection[str], judged: Sequence[Finding]) -> Iterator[str]:

@@ -30,15 +30,18 @@ def placed(device: str, asarray: Callable[..., torch.Tensor]) -> dict[str, Any]:
         return {}
     names: dict[str, Any] = {"device": _told(where), "asarray": partial(asarray, device=where)}
     if where.type == "mps":
-        state: dict[str, Any] = {"get_state": torch.mps.get_rng_state, "set_state": torch.mps.set_rng_state}
-        return names | state | {"seed": torch.mps.manual_seed, "dtypes": ("float32", "float16", "bfloat16")}
+        return names | {
+            "dtypes": ("float32", "float16", "bfloat16"),
+            "seed": torch.mps.manual_seed,
+            "get_state": torch.mps.get_rng_state,
+            "set_state": torch.mps.set_rng_state,
+        }
     torch.cuda.set_device(where)
-    state = {"get_state": partial(torch.cuda.get_rng_state, where)}
-    return names | state | {"set_state": partial(torch.cuda.set_rng_state, device=where), "seed": _seed}
-
-
-def _seed(value: int) -> None:
-    torch.cuda.manual_seed(value)
+    return names | {
+        "seed": torch.cuda.manual_seed,
+        "get_state": partial(torch.cuda.get_rng_state, where),
+        "set_state": partial(torch.cuda.set_rng_state, device=where),
+    }
 
 
 def _told(where: torch.device) -> str:
