@@ -37,6 +37,7 @@ from keeprate.harness.ledger.since import is_first
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.runner import Runner
+from keeprate.harness.protocol.suite import PROFILES
 from keeprate.harness.untrusted_text import printable
 from keeprate.harness.workers.machine import described
 
@@ -222,7 +223,7 @@ def copy(source: Path, into: Path) -> None:
 @click.option("--backend", metavar="B", help="The backend to report on, with --ledger.  [default: the one judged last]")
 @click.option(
     "--profile",
-    type=click.Choice(("quick", "gate", "deep")),
+    type=click.Choice(PROFILES),
     help="The plan to report on, with --ledger.  [default: that of the latest night]",
 )
 @suite_option
