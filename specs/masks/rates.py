@@ -12,7 +12,7 @@ import scipy
 
 from keeprate.specs.masks.rate import GRID, KEPT, RARE
 from keeprate.specs.rounding import representable, ulp
-from keeprate.suite import ENOUGH, NEVER, Account, Evidence, Seen, Tally, Told
+from keeprate.suite import ENOUGH, NEVER, Account, Case, Evidence, Seen, Tally, Told
 
 Keep = Callable[[float], float]  # from p to how often an entry is kept
 
@@ -86,6 +86,12 @@ def thinned(evidence: Evidence, design: float) -> Evidence:
         return evidence
     counts = np.rint(evidence.counts / design).astype(np.int64)
     return Tally(evidence.cells, counts, evidence.probabilities, within=evidence.within)
+
+
+def holds_thinned(seen: Seen, design: Callable[[Case], float]) -> bool:
+    """Whether a finding would hold if in each case so many draws counted as one, as `design` says."""
+    threshold = -math.log10(seen.finding.level) if seen.finding.level else math.inf
+    return not any(thinned(evidence, design(case)).reaches(threshold) for case, evidence in seen.parts if evidence)
 
 
 def rates(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:

@@ -8,6 +8,7 @@ import pytest
 from keeprate.harness.protocol.engine import Job, run
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.accounts import names_of
 from keeprate.specs.dropout.aims import ENDS, MAIN
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses import every, facts
@@ -60,7 +61,7 @@ def accounts(file, name, op, context, seed):
     """How every hypothesis fares at the usual shape, by name; those that have nothing to look at left out."""
     backend = getattr(find(str(MUTANTS / f"{file}.py"), group="", kind="module"), name)()
     dtype = backend.dtypes[0]
-    names = [name for one in DRAWN for name in every._names(one)]
+    names = [name for one in DRAWN for name in names_of(one, every.PARAMETERS)]
     case = every._case(op, dtype, context, "clues", standard(CONTRACTS[op]), names)
     result = run(SUITE, backend, Job("backend", case, seed, dict.fromkeys(case.findings)))
     assert not result.error
@@ -81,7 +82,7 @@ def test_of_a_fault_the_hypothesis_that_is_true_is_accepted_and_no_other(place, 
 def test_a_backend_without_gradients_is_asked_all_that_it_has(fresh_seed):
     made = find(str(MUTANTS / "shared.py"), group="", kind="module").OneForTheBatch
     without = type("Without", (made,), {"vjp": None})()
-    names = [name for one in DRAWN for name in every._names(one) if one.kind != "gradient"]
+    names = [name for one in DRAWN for name in names_of(one, every.PARAMETERS) if one.kind != "gradient"]
     case = every._case("dropout", "float32", "eager", "clues", standard(CONTRACTS["dropout"]), names)
     result = run(SUITE, without, Job("backend", case, fresh_seed, dict.fromkeys(case.findings)))
     assert not result.error

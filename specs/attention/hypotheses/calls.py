@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import EVEN, Clues
-from keeprate.specs.attention.hypotheses.values import exact
 from keeprate.specs.attention.place import Mask
 from keeprate.suite import Account, BackendError, Hypothesis, Unreadable
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from keeprate.specs.accounts import names_of, readable
 from keeprate.specs.attention.hypotheses import calls, gradients, masks, values
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
-from keeprate.specs.masks.rates import rates, thinned
+from keeprate.specs.masks.rates import holds_thinned, rates
 from keeprate.specs.rounding import DTYPES
 from keeprate.specs.transforms import transforms_in
 from keeprate.suite import (
     ANY,
     Account,
-    BackendError,
     Case,
     Finding,
     FindingId,
     Hypothesis,
     Seen,
     Told,
-    Unreadable,
     shape_text,
 )
 
@@ -32,22 +29,9 @@ BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1})
 WORDS = {"thread": "in fresh threads", "module": "as a layer", "grad": "where a gradient is asked for"}
 
 
-def _readable(function: Callable[..., Account]) -> Callable[..., Account]:
-    """The same, where a call that raises leaves nothing to read."""
-
-    @functools.wraps(function)
-    def tried(*arguments: object) -> Account:
-        try:
-            return function(*arguments)
-        except BackendError as error:
-            raise Unreadable(str(error)) from error
-
-    return tried
-
-
 HYPOTHESES = (
     *(
-        replace(one, function=_readable(one.function))
+        replace(one, function=readable(one.function))
         for part in (masks, values, gradients, calls)
         for one in part.HYPOTHESES
         if one.function is not None
@@ -84,17 +68,13 @@ def case_of(
 ) -> Case:
     """A case in which some hypotheses are tested; `more` are parameters of its place."""
     kind = "".join(f"{name}{value}" for name, value in more.items())
-    names = [name for one in asked for name in _names(one)]
+    names = [name for one in asked for name in names_of(one, PARAMETERS)]
     ids = (FindingId("attention", name, dtype, ANY, shape_text(shape, kind), context) for name in names)
     back = "checkpoint" in context or context == "grad" or any(one.kind == "gradient" for one in asked)
     return Case(
         "attention", dtype, {**more}, shape, context, "clues", 1 << 20, None, tuple(map(str, ids)),
         needs=(*transforms_in(context), *["module"] * (context == "module"), *["vjp"] * back),
     )  # fmt: skip
-
-
-def _names(one: Hypothesis) -> list[str]:
-    return [f"{one.name}:{parameter}" for parameter in PARAMETERS[one.name]] if one.name in PARAMETERS else [one.name]
 
 
 def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
@@ -104,10 +84,7 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
         return finding.law == f"gradient:{account.given['of']}"
     if finding.family in hypothesis.laws:
         return True
-    if finding.family not in hypothesis.diluted:
-        return False
-    threshold = -math.log10(finding.level) if finding.level else math.inf
-    return not any(thinned(evidence, account.design).reaches(threshold) for _, evidence in seen.parts if evidence)
+    return finding.family in hypothesis.diluted and holds_thinned(seen, lambda case: account.design)
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:

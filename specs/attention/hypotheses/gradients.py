@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import Back, Clues
-from keeprate.specs.attention.hypotheses.values import exact
 from keeprate.specs.rounding import Floats
 from keeprate.suite import ENOUGH, Account, Hypothesis, Tally, Unreadable
 

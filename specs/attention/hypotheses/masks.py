@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from keeprate.specs.accounts import BIT, WIDTH, of_pairs, picture
 from keeprate.specs.attention.hypotheses.clues import Clues
 from keeprate.specs.attention.place import Mask
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.transforms import ROWS
-from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
 AXES = ("all samples of a batch", "all heads of a sample", "all queries of a head", "all keys of a query")
-WIDTH, HEIGHT = 40, 4  # of a picture
 FEW = 64  # pairs, at least: fewer agree by chance
-BIT = math.log10(2)  # evidence of one more pair that is alike, where half should be
 
 
 def together(one: Mask, other: Mask, what: str, rows: Mask, design: float = 1.0, **given: int | str) -> Account:
@@ -23,10 +20,9 @@ def together(one: Mask, other: Mask, what: str, rows: Mask, design: float = 1.0,
     pairs, unlike = one.size, int(np.count_nonzero(one != other))
     if pairs < FEW:
         raise Unreadable("too few pairs")
-    even = Tally(("alike", "unlike"), (pairs - unlike, unlike), (0.5, 0.5)).log10_e
+    against, promise = of_pairs(unlike, pairs)
     seen = f"{what}: {unlike:,} of {pairs:,} pairs differ, 50 % should"
-    picture = tuple("".join("1" if kept else "0" for kept in row[:WIDTH]) for row in rows[:HEIGHT])
-    return Account(pairs, NEVER if unlike else 0.0, even if unlike else pairs * BIT, seen, {**given}, picture, design)
+    return Account(pairs, against, promise, seen, {**given}, picture(rows), design)
 
 
 def shared_axis(clues: Clues, axis: str) -> Account:

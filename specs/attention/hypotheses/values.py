@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import EVEN, Clues
 from keeprate.specs.rounding import Floats, representable
-from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
+from keeprate.suite import Account, Hypothesis, Unreadable
 
 SCALES: dict[str, tuple[str, Callable[[float], float]]] = {
     "none": ("doesn't scale what it keeps", lambda p: 1.0),
@@ -20,11 +21,6 @@ SCALES: dict[str, tuple[str, Callable[[float], float]]] = {
     },
 }
 SCORES = {"none": ("doesn't scale scores", 0.0), "channels": ("divides scores by the number of channels", 1.0)}
-
-
-def exact(fits: bool, broken: bool, looked_at: int, seen: str, **given: int | str) -> Account:
-    """Of what one element contradicts."""
-    return Account(looked_at, 0.0 if fits else NEVER, NEVER if broken else 0.0, seen, dict(given))
 
 
 def scale(clues: Clues, name: str) -> Account:

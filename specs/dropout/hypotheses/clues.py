@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import prod
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import EVEN, cotangent, filled, indices, probes, thousand
 from keeprate.specs.dropout.outcome import Mask, Outcomes
 from keeprate.specs.rounding import Floats
-from keeprate.suite import BackendError, Case, Unreadable
+from keeprate.suite import Case, Unreadable
 
 CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries
 MOST = 1 << 21  # entries of all calls together, but for two
 RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
 SMALL = 1 << 15  # elements of an output of which every value is looked at
-Value = TypeVar("Value")
 
 
 class Output(NamedTuple):
@@ -42,19 +41,6 @@ class Pass(NamedTuple):
     ct: Floats
     g: Floats
     kept: Mask
-
-
-def told(function: Callable[..., Value]) -> Callable[..., Value]:
-    """The same, where a call that raises leaves nothing to read."""
-
-    @functools.wraps(function)
-    def tried(*arguments: Any) -> Value:
-        try:
-            return function(*arguments)
-        except BackendError as error:
-            raise Unreadable(str(error)) from error
-
-    return tried
 
 
 def standard(contract: Contract) -> tuple[int, ...]:
@@ -118,7 +104,7 @@ class Clues:
     def elements(self) -> Mask:
         """(calls, …) which elements are kept, in calls of the shape that was asked for."""
         number = max(2, min(CALLS, MOST // prod(self.shape)))
-        return told(self.drawn)(self.caller(), number, self.shape)
+        return readable(self.drawn)(self.caller(), number, self.shape)
 
     @cached_property
     def masks(self) -> Mask:
@@ -136,7 +122,7 @@ class Clues:
     @cached_property
     def many(self) -> Mask:
         """(64, entries) masks of 1,024 entries of calls one after another."""
-        masks = told(self.drawn)(self.caller(), MANY, thousand(self.contract))
+        masks = readable(self.drawn)(self.caller(), MANY, thousand(self.contract))
         return masks.reshape(MANY, -1)
 
     @cached_property
@@ -145,7 +131,7 @@ class Clues:
         shape = self.shape if prod(self.shape) <= SMALL else standard(self.contract)
         return tuple(self._outputs(self.caller(), shape))
 
-    @told
+    @readable
     def _outputs(self, caller: Caller, shape: tuple[int, ...]) -> list[Output]:
         x = filled(self.contract, self.case.dtype, shape)
         found = []
@@ -161,7 +147,7 @@ class Clues:
         """Passes forward and back at several p, three at each."""
         return tuple(self._passes(self.caller()))
 
-    @told
+    @readable
     def _passes(self, caller: Caller) -> list[Pass]:
         shape = self.shape if prod(self.shape) <= MOST else standard(self.contract)
         x, ct = filled(self.contract, self.case.dtype, shape), cotangent(shape, self.case.dtype, seed=2)
@@ -183,12 +169,12 @@ class Clues:
         """p, input and output of calls in evaluation."""
         return tuple(self._evaluated(self.caller()))
 
-    @told
+    @readable
     def _evaluated(self, caller: Caller) -> list[tuple[float, Floats, Floats]]:
         x = filled(self.contract, self.case.dtype, standard(self.contract))
         return [(p, x, caller.values(caller.call(caller.native(x), p, train=False))) for p in RATES]
 
-    @told
+    @readable
     def after(self, value: int, number: int = 1, before: Callable[[Caller], Any] | None = None) -> Mask:
         """(calls, entries) the masks of the first calls after a seed, and after something else that is done first."""
         caller = self.caller(value)

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import scipy
 
+from keeprate.specs.accounts import BIT
 from keeprate.specs.dropout.hypotheses.clues import Clues
-from keeprate.specs.dropout.hypotheses.masks import BIT, COUNTED, DEPENDENCE, LEAST, varied
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, varied
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 

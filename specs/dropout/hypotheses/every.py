@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 
+from keeprate.specs.accounts import names_of
 from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses import counts, facts, gradients, masks, modes, rates, seeds, values
 from keeprate.specs.dropout.hypotheses.clues import standard
-from keeprate.specs.masks.rates import thinned
+from keeprate.specs.masks.rates import holds_thinned
 from keeprate.specs.rounding import DTYPES
 from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Told, shape_text
 
@@ -86,14 +87,12 @@ def _cases(op: str, dtype: str, context: str, found: Sequence[tuple[Seen, Case]]
         for study, hypotheses in (("clues", plain), ("clues_of_gradient", backward)):
             some = [one for one in hypotheses if shape == usual or one.kind in OF_A_SHAPE]
             if some:
-                yield _case(op, dtype, context, study, shape, [name for one in some for name in _names(one)])
+                yield _case(
+                    op, dtype, context, study, shape, [name for one in some for name in names_of(one, PARAMETERS)]
+                )
     studies = dict.fromkeys(case.study for case, _ in parts if case.study in facts.STUDIES)
     for study in studies:
         yield _case(op, dtype, context, f"clues_of_{study}", (), [f"fact:{study}"])
-
-
-def _names(one: Hypothesis) -> list[str]:
-    return [f"{one.name}:{parameter}" for parameter in PARAMETERS[one.name]] if one.name in PARAMETERS else [one.name]
 
 
 def _case(op: str, dtype: str, context: str, study: str, shape: tuple[int, ...], names: Sequence[str]) -> Case:
@@ -116,14 +115,12 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
         return True
     if finding.family not in hypothesis.diluted:
         return False
-    threshold = -math.log10(finding.level) if finding.level else math.inf
-    return not any(_diluted(account, case, evidence).reaches(threshold) for case, evidence in seen.parts if evidence)
-
-
-def _diluted(account: Account, case: Case, evidence: Evidence) -> Evidence:
-    """Counts of as many draws as are independent of one another."""
     axis = account.given.get("axis")
-    return thinned(evidence, case.shape[axis] if isinstance(axis, int) and axis < len(case.shape) else account.design)
+
+    def design(case: Case) -> float:
+        return case.shape[axis] if isinstance(axis, int) and axis < len(case.shape) else account.design
+
+    return holds_thinned(seen, design)
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
-from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Pass, told
+from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Pass
 from keeprate.specs.dropout.hypotheses.values import affine
 from keeprate.specs.dropout.inputs import cotangent, filled
 from keeprate.specs.dropout.outcome import Mask
@@ -159,7 +160,7 @@ def read_off(clues: Clues) -> Account:
         raise Unreadable("a dropped entry is not zero")
     wrong = against = looked = 0
     dropped = False  # everything: which is another fault
-    for p, one, zeros in told(lambda: list(at_zeros(clues)))():
+    for p, one, zeros in readable(lambda: list(at_zeros(clues)))():
         predicted = one.ct * (one.y != 0) * _slope(clues, p)
         against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
         looked += int(np.count_nonzero(zeros))

@@ -8,17 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from keeprate.specs.accounts import WIDTH, of_pairs, picture
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks import every
 from keeprate.specs.transforms import ROWS
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
-BIT = math.log10(2)  # evidence of one more pair that is alike, where half should be
 LEAST = 0.02  # of pairs that are alike beside the half, from which on a lag is named
 SHORT = 8  # entries that are left over, at least
 FEW = 30  # draws that must be left, or masks agree by chance
-WIDTH, HEIGHT = 40, 4  # of a picture
 HEAD = 96  # entries by which a place in a stream is known again
 COUNTED = every.COUNTED | {"data", "moments"}
 DEPENDENCE = every.DEPENDENCE | {"seeding", "concurrency", "arguments"}
@@ -27,22 +26,10 @@ WHERE_TORN = COUNTED | DEPENDENCE | {"constancy", "shape", "strides", "gradient"
 AXES = {0: "the rows of a batch (axis 0)"}
 
 
-def _alike(unlike: int, pairs: int) -> tuple[float, float]:
-    """Log10 e against pairs that are always alike, and against pairs half of which are."""
-    if not unlike:
-        return 0.0, pairs * BIT
-    return NEVER, Tally(("alike", "unlike"), (pairs - unlike, unlike), (0.5, 0.5)).log10_e
-
-
 def _together(unlike: int, pairs: int, what: str, rows: Mask, design: float, **given: int | str) -> Account:
-    against, promise = _alike(unlike, pairs)
+    against, promise = of_pairs(unlike, pairs)
     seen = f"{what} are always kept or dropped together: {unlike:,} of {pairs:,} pairs differ, 50 % should"
     return Account(pairs, against, promise, seen, {**given}, picture(rows), design)
-
-
-def picture(rows: Mask) -> tuple[str, ...]:
-    """The first rows of a mask as 1 and 0."""
-    return tuple("".join("1" if kept else "0" for kept in row[:WIDTH]) for row in rows[:HEIGHT])
 
 
 def varied(masks: Mask) -> Mask:
@@ -129,7 +116,7 @@ def moved(clues: Clues) -> Account:
         if step > 0:
             still, later = (flat[:-1], flat[1:]) if sign > 0 else (flat[1:], flat[:-1])
             unlike = int(np.count_nonzero(still[:, step:] != later[:, : flat.shape[1] - step]))
-            against, promise = _alike(unlike, still[:, step:].size)
+            against, promise = of_pairs(unlike, still[:, step:].size)
             row = math.prod(clues.masks.shape[2:])
             far = "one entry" if step == 1 else "a row" if step == row else f"{step:,} entries"
             words = f"entry i of a call and entry i + {step:,} of the one before: {unlike} of {still[:, step:].size:,}"
@@ -146,7 +133,7 @@ def complements(clues: Clues) -> Account:
     pairs = [(masks[start:-1:2], masks[start + 1 :: 2]) for start in (0, 1)]  # whichever call of each pair comes first
     masks, other = min(pairs, key=lambda pair: np.count_nonzero(pair[0] == pair[1]))
     unlike = int(np.count_nonzero(masks == other))
-    against, promise = _alike(unlike, masks.size)
+    against, promise = of_pairs(unlike, masks.size)
     return Account(
         masks.size,
         against,
@@ -168,7 +155,7 @@ def period(clues: Clues, of: str) -> Account:
         return Account(streams.size, NEVER, 0.0)
     unlike = int(np.count_nonzero(streams[:, length:] != streams[:, :-length]))
     pairs = streams[:, length:].size
-    against, promise = _alike(unlike, pairs)
+    against, promise = of_pairs(unlike, pairs)
     words = f"entries {length:,} apart: {unlike} of {pairs:,} pairs differ, 50 % should"
     rows = np.array([streams[0, :WIDTH], streams[0, length : length + WIDTH]]) if pairs >= WIDTH else streams[:0]
     design = streams.shape[1] / length
@@ -183,7 +170,7 @@ def copied_tail(clues: Clues, block: str) -> Account:
         raise Unreadable("nothing is left over, or too little")
     tail, head = flat[:, start:], flat[:, : flat.shape[1] - start]
     unlike = int(np.count_nonzero(tail != head))
-    against, promise = _alike(unlike, tail.size)
+    against, promise = of_pairs(unlike, tail.size)
     words = f"the last {tail.shape[1]:,} entries and the first: {unlike} of {tail.size:,} pairs differ, 50 % should"
     return Account(tail.size, against, promise, words, {"block": f"{number:,}"}, picture(np.array([head[0], tail[0]])))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from keeprate.specs.dropout.hypotheses.clues import Clues, told
+from keeprate.specs.accounts import readable
+from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.inputs import EVEN, filled
 from keeprate.specs.rounding import bounds
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
@@ -38,7 +39,7 @@ def evaluation(clues: Clues, name: str) -> Account:
 
 def _mode(clues: Clues, *wanted: str) -> Account:
     """Whether one function that is switched drops (d) or not (-) as in `wanted`, from either mode on."""
-    patterns = told(lambda: [_switched(clues, train) for train in (True, False)])()
+    patterns = readable(lambda: [_switched(clues, train) for train in (True, False)])()
     seen = f"training, evaluation, training: {_say(patterns[0])} drops; from evaluation on: {_say(patterns[1])}"
     right = patterns == ["d-d", "-d-"] or "?" in "".join(patterns)
     return Account(6, 0.0 if tuple(patterns) == wanted else NEVER, 0.0 if right else NEVER, seen)

@@ -8,19 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from keeprate.specs.accounts import exact, readable
 from keeprate.specs.dropout.caller import Caller
-from keeprate.specs.dropout.hypotheses.clues import Clues, told
+from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.inputs import BOUNDS, EVEN, NARROW, filled, thousand
 from keeprate.specs.dropout.outcome import Mask, far_off
 from keeprate.specs.dropout.relatives import another_dtype, another_operator
-from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
+from keeprate.suite import Account, Hypothesis, Unreadable
 
 BITS = (8, 16, 24, 30, 31)
 LAWS = frozenset({"seeding", "streams", "no_mask_twice"})
-
-
-def _account(fits: bool, broken: bool, looked: int, seen: str, **given: int | str) -> Account:
-    return Account(looked, 0.0 if fits else NEVER, NEVER if broken else 0.0, seen, dict(given))
 
 
 def _same(one: Mask, other: Mask) -> bool:
@@ -38,8 +35,8 @@ def ignored(clues: Clues) -> Account:
     _check(clues)
     pairs = [(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
     other = [not _same(*pair) for pair in pairs]
-    fits = all(other) and not _same(*told(_twice)(clues))
-    return _account(fits, any(other), 3, "the same seed twice gave two masks, for each of three seeds")
+    fits = all(other) and not _same(*readable(_twice)(clues))
+    return exact(fits, any(other), 3, "the same seed twice gave two masks, for each of three seeds")
 
 
 def _twice(clues: Clues) -> tuple[Mask, Mask]:
@@ -55,7 +52,7 @@ def made_anew(clues: Clues) -> Account:
     _check(clues)
     other = [not _same(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
     seen = "after one seed a second function gave another mask than the first, and the first its own again"
-    return _account(all(other) and _same(*told(_twice)(clues)), any(other), 3, seen)
+    return exact(all(other) and _same(*readable(_twice)(clues)), any(other), 3, seen)
 
 
 def one_seed(clues: Clues) -> Account:
@@ -63,7 +60,7 @@ def one_seed(clues: Clues) -> Account:
     _check(clues)
     masks = [clues.after(seed) for seed in (1, 2, 1000, 123456, 2**30 + 5)]
     same = [_same(masks[0], mask) for mask in masks[1:]]
-    return _account(all(same), any(same), 5, "five seeds far apart gave one mask")
+    return exact(all(same), any(same), 5, "five seeds far apart gave one mask")
 
 
 def cut(clues: Clues, bits: str) -> Account:
@@ -73,7 +70,7 @@ def cut(clues: Clues, bits: str) -> Account:
     same = [_same(clues.after(seed), clues.after(seed + 2**number)) for seed in seeds]
     fewer = [_same(clues.after(seed), clues.after(seed + 2 ** (number - 1))) for seed in seeds]
     seen = f"seeds s and s + 2^{number} gave one mask, for each of three s; s and s + 2^{number - 1} did not"
-    return _account(all(same) and not any(fewer), any(same), 3, seen, bits=number)
+    return exact(all(same) and not any(fewer), any(same), 3, seen, bits=number)
 
 
 def in_pairs(clues: Clues) -> Account:
@@ -81,7 +78,7 @@ def in_pairs(clues: Clues) -> Account:
     _check(clues)
     even = [_same(clues.after(seed), clues.after(seed + 1)) for seed in (2, 80, 1000)]
     odd = [_same(clues.after(seed), clues.after(seed + 1)) for seed in (3, 81, 1001)]
-    return _account(
+    return exact(
         all(even) and not any(odd), any(even + odd), 6, "seeds 2n and 2n + 1 gave one mask, 2n + 1 and 2n + 2 two"
     )
 
@@ -90,7 +87,7 @@ def ahead(clues: Clues) -> Account:
     """Whether the next seed's first call is the second call of this one."""
     _check(clues)
     same = [_same(clues.after(seed, 2)[1], clues.after(seed + 1)[0]) for seed in (5, 90, 1000)]
-    return _account(
+    return exact(
         all(same), any(same), 3, "call 2 after seed s and call 1 after s + 1 gave one mask, for each of three s"
     )
 
@@ -100,20 +97,18 @@ def a_row_ahead(clues: Clues) -> Account:
     _check(clues)
     row = thousand(clues.contract)[1]
     same = [_same(clues.after(s)[0, row:], clues.after(s + 1)[0, :-row]) for s in (5, 90, 1000)]
-    return _account(all(same), any(same), 3, "row r + 1 after seed s is row r after seed s + 1, for each of three s")
+    return exact(all(same), any(same), 3, "row r + 1 after seed s is row r after seed s + 1, for each of three s")
 
 
 def zero(clues: Clues, how: str) -> Account:
     """Whether seed 0 is taken for none, or stops the generator."""
     if how == "none":
         other = not _same(clues.after(0), clues.after(0))
-        return _account(
-            _same(clues.after(1), clues.after(1)), other, 2, "seed 0 twice gave two masks, seed 1 twice one"
-        )
+        return exact(_same(clues.after(1), clues.after(1)), other, 2, "seed 0 twice gave two masks, seed 1 twice one")
     mask, usual = clues.after(0), clues.after(1)
     stuck = bool(mask.all() or not mask.any())
     seen = f"after seed 0 {'all' if mask.all() else 'none'} of {mask.size:,} entries are kept"
-    return _account(0.1 < usual.mean() < 0.9, stuck, mask.size, seen, how="keeps" if mask.all() else "drops")
+    return exact(0.1 < usual.mean() < 0.9, stuck, mask.size, seen, how="keeps" if mask.all() else "drops")
 
 
 def at_bounds(clues: Clues) -> Account:
@@ -136,7 +131,7 @@ def at_bounds(clues: Clues) -> Account:
             wrong.append(f"keeps {mask.mean():.0%} of entries after seed {value:,} at p = 0.5")
         seen[value] = mask
     given = {"what": wrong[0]} if len(wrong) == 1 else {"what": ""}
-    return _account(len(wrong) == 1, bool(wrong), len(BOUNDS), f"so it was after one of {len(BOUNDS)} seeds", **given)
+    return exact(len(wrong) == 1, bool(wrong), len(BOUNDS), f"so it was after one of {len(BOUNDS)} seeds", **given)
 
 
 def second_call(clues: Clues) -> Account:
@@ -144,7 +139,7 @@ def second_call(clues: Clues) -> Account:
     _check(clues)
     one, other = clues.after(3, 2), clues.after(3, 2)
     second = not _same(one[1], other[1])
-    return _account(
+    return exact(
         _same(one[0], other[0]), second, 2, "after one seed, twice, the first masks are one, and the second are two"
     )
 
@@ -159,10 +154,10 @@ def not_renewed(clues: Clues) -> Account:
         caller.seed(4)
         return clues.drawn(caller, 1, thousand(clues.contract)).ravel()
 
-    one, other = told(drawn_before)(1), told(drawn_before)(3)
-    again = _same(told(drawn_before)(1), one)
+    one, other = readable(drawn_before)(1), readable(drawn_before)(3)
+    again = _same(readable(drawn_before)(1), one)
     broken = not _same(one, other)
-    return _account(again, broken, one.size, "the first mask after a seed depends on how many were drawn before it")
+    return exact(again, broken, one.size, "the first mask after a seed depends on how many were drawn before it")
 
 
 def draws_in(clues: Clues, mode: str) -> Account:
@@ -178,9 +173,7 @@ def draws_in(clues: Clues, mode: str) -> Account:
     where = "a call in evaluation" if mode == "evaluation" else "a call at p = 0"
     says = "that of the second call" if _same(after, second) else "another mask"
     given = {"where": "in evaluation" if mode == "evaluation" else "at p = 0, where all is kept"}
-    return _account(
-        same and (after.mean() < 0.9), moved, 2, f"after a seed and {where} the first mask is {says}", **given
-    )
+    return exact(same and (after.mean() < 0.9), moved, 2, f"after a seed and {where} the first mask is {says}", **given)
 
 
 def begins_alike(clues: Clues, kind: str) -> Account:
@@ -193,12 +186,12 @@ def begins_alike(clues: Clues, kind: str) -> Account:
         one = clues.drawn(caller, 1, shape)
         return clues.of_channels(one).ravel(), _other(clues, caller, kind).ravel()
 
-    pairs = [told(both)(seed) for seed in (11, 12, 13)]
+    pairs = [readable(both)(seed) for seed in (11, 12, 13)]
     same = [_same(one[: other.size], other[: one.size]) for one, other in pairs]
     seen = f"after one seed the first mask of either kind is the same, in {sum(same)} of 3 seeds"
     names = {"shape": "each shape", "dtype": "each dtype", "op": "each operator", "grad": "calls with a gradient"}
     given = {"each": names.get(kind, "each layer or compiled function")}
-    return _account(all(same), any(same), 3, seen, **given)
+    return exact(all(same), any(same), 3, seen, **given)
 
 
 def _other(clues: Clues, caller: Caller, kind: str) -> Mask:
