@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keeprate.reports.reading import WORDS, Reading, status_of
+from keeprate.reports.groups import WORDS, status_of
+from keeprate.reports.reading import Reading
 
 BAD = ("broken", "error")
 

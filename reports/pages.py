@@ -14,7 +14,8 @@ from markupsafe import Markup
 from keeprate.harness.untrusted_text import for_html, for_markdown
 from keeprate.reports import masks, numbers, plots
 from keeprate.reports.comparison import compare
-from keeprate.reports.reading import MARKS, WORDS, Broken, Finding, Group, Reading, called, family, place, status_of
+from keeprate.reports.groups import MARKS, WORDS, Finding, Group, called, family, place, status_of
+from keeprate.reports.reading import Broken, Reading
 
 TEMPLATES = Path(__file__).parent / "templates"
 
