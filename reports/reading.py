@@ -97,19 +97,24 @@ class Reading:
         """Operators that the backend has, in the order of the plan."""
         return list(dict.fromkeys(op for (op, _), group in self.groups.items() if group.status != "not_implemented"))
 
+    @property
+    def _waiting(self) -> Mapping[str, int]:
+        """Promises of which nothing was drawn so far, by `op/law`."""
+        found: Mapping[str, int] = (self.ledger or {}).get("waiting", {})
+        return found
+
     def waiting(self, op: str, law: str) -> int:
         """Promises of which nothing was drawn so far."""
-        return int((self.ledger or {}).get("waiting", {}).get(f"{op}/{law}", 0))
-
-    @property
-    def waits(self) -> int:
-        """Promises of which nothing was drawn so far."""
-        return sum((self.ledger or {}).get("waiting", {}).values())
+        return self._waiting.get(f"{op}/{law}", 0)
 
     def waiting_in(self, op: str) -> int:
         """The same of one operator."""
-        found = (self.ledger or {}).get("waiting", {})
-        return sum(number for place, number in found.items() if place.split("/")[0] == op)
+        return sum(number for place, number in self._waiting.items() if place.split("/")[0] == op)
+
+    @property
+    def waits(self) -> int:
+        """The same of all."""
+        return sum(self._waiting.values())
 
     @property
     def asides(self) -> list[str]:
