@@ -135,7 +135,7 @@ def cause_text(cause: Cause, verdict: Decision) -> str:
     lines += [_row(label, text) for label, text in told]
     for number, row in enumerate(cause.picture):
         drawn = "".join(BLOCKS[row[at : at + 2].ljust(2, "0")] for at in range(0, len(row), 2))
-        note = f"   ({len(cause.picture)} rows of {plural(len(row), 'entry').replace('entrys', 'entries')})"
+        note = f"   ({plural(len(cause.picture), 'row')} of {plural(len(row), 'entry')})"
         lines.append(f"  {'picture' if not number else '':<9}  {drawn}{note if not number else ''}".rstrip())
     first = next(finding for finding in verdict.findings if finding.id == cause.explains[0])
     return "\n".join([*lines, "", _command(first.replay)])

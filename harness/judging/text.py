@@ -80,8 +80,10 @@ def millions(count: int) -> str:
 
 
 def plural(number: int, word: str) -> str:
-    """`1 worker`, `2 workers`."""
-    return f"{number:,} {word}{'s' * (number != 1)}"
+    """`1 worker`, `2 workers`, `2 entries`."""
+    if number == 1:
+        return f"1 {word}"
+    return f"{number:,} {word[:-1]}ies" if word.endswith("y") else f"{number:,} {word}s"
 
 
 def remarks(verdict: Decision) -> Iterable[str]:
