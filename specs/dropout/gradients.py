@@ -129,11 +129,9 @@ class _Setting:
         zero = np.zeros_like(kept)
         return Outcomes(kept, dropped, *bounds(kept, zero, self.dtype), *bounds(dropped, zero, self.dtype))
 
-    def read(self, y: Floats, g: Floats, at: Any = ..., kept: Mask | None = None) -> Mask:
-        """Which elements are kept: off the output (or `kept`, what it says), off the gradient at zeros and NaN."""
-        outputs = self.outputs(at)
-        kept = outputs.is_kept(y) if kept is None else kept
-        unclear = kept & outputs.is_dropped(y)
+    def settled(self, kept: Mask, dropped: Mask, g: Floats, at: Any = ...) -> Mask:
+        """What is kept where an output may be either outcome, at zeros and NaN: what the gradient says."""
+        unclear = kept & dropped
         slope, none = (slope[at] for slope in self.slopes)
         return np.where(unclear, np.abs(g - slope) < np.abs(g - none), kept)
 
@@ -239,13 +237,13 @@ class _Passes:
         """The same of one pass, by what rounding allows `at` some places."""
         y, g, at = (self._caller.from_layout(one) for one in (*made[:2], at))
         values, slopes = y[at].astype(np.float64), g[at].astype(np.float64)
-        mask = np.array(mask)
+        mask, outputs = np.array(mask), self._setting.outputs(at)
         if self._contract.by_channel:
             kept = self._whole(mask)[at]
         else:
-            kept = mask[at] = self._setting.read(values, slopes, at)
+            kept = mask[at] = self._setting.settled(outputs.is_kept(values), outputs.is_dropped(values), slopes, at)
         checks = (
-            compare(values, self._x[at], self._setting.outputs(at).select(kept)),
+            compare(values, self._x[at], outputs.select(kept)),
             compare(slopes, self._ct[at], self._setting.gradients(at).select(kept)),
         )
         if any(check.broken for check in checks):
@@ -289,8 +287,9 @@ class _Passes:
         """The mask that an output shows, by the nearer outcome where a value is off; None if that can't be told."""
         if self._contract.by_channel:
             return self._front.nearer(y[_fronts(self._contract, y.ndim)])
-        kept = self._setting.outputs().nearer(y)
-        return None if kept is None else self._setting.read(y, g, kept=kept)
+        outputs = self._setting.outputs()
+        kept = outputs.nearer(y)
+        return None if kept is None else self._setting.settled(kept, outputs.is_dropped(y), g)
 
     def sample(self, passes: Sequence[_Pass]) -> Gradients:
         """Passes whose masks were read, or one that has none, as a sample."""

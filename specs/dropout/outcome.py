@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keeprate.specs.rounding import Floats
 
 Mask = npt.NDArray[np.bool_]
-NEAR = 1 / 64  # of the way from dropped to kept: less than what a narrow dtype rounds to, and nothing else is so near
+NEAR = 1 / 64  # of the way from dropped to kept: more than any dtype rounds, and nothing else is so near
 SHORT = 64  # elements of which it may be that none is dropped
 NEVER = 1e-20  # a probability that needs no share of the error budget
 
