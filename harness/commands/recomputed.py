@@ -161,7 +161,15 @@ def _sentence(document: Mapping[str, Any]) -> str:
     failing = len(_failing(document))
     failed, unseen = bool(document["reference"]["failures"]), document.get("unseen", 0)
     waiting = sum(document.get("ledger", {}).get("waiting", {}).values())
-    return told(document["backend"]["name"], statuses, failing, failed=failed, unseen=unseen, waiting=waiting)
+    return told(
+        document["backend"]["name"],
+        statuses,
+        failing,
+        failed=failed,
+        unseen=unseen,
+        waiting=waiting,
+        left_out=document.get("left_out", ()),
+    )
 
 
 def _replay(document: Mapping[str, Any], finding: Mapping[str, Any]) -> str:

@@ -33,9 +33,16 @@ def verdict_of(statuses: Collection[str], failed: bool, failing: int) -> Literal
 
 
 def told(
-    backend: str, statuses: Collection[str], failing: int, *, failed: bool, unseen: int = 0, waiting: int = 0
+    backend: str,
+    statuses: Collection[str],
+    failing: int,
+    *,
+    failed: bool,
+    unseen: int = 0,
+    waiting: int = 0,
+    left_out: Collection[str] = (),
 ) -> str:
-    """The verdict in a sentence; the arguments are those of `verdict_of`, and how many were left out or wait."""
+    """The verdict in a sentence; the arguments are those of `verdict_of` and of `Decision`."""
     if verdict_of(statuses, failed, failing) == "none":
         return "No verdict: " + ("the reference failed." if failed else "nothing was judged.")
     count = Counter(statuses)
@@ -46,7 +53,8 @@ def told(
     errors = f" {ended:,} ended in {'errors' if ended > 1 else 'an error'}." if ended else ""
     early = f" It stopped at the first that broke: {unseen:,} more were not judged." if unseen else ""
     so_far = f" so far; {waiting:,} of {judged + waiting:,} wait to be looked at" if waiting else ""
-    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}{so_far}.{errors}{early}"
+    apart = f" Left out, as asked: {', '.join(left_out)}." if left_out else ""
+    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}{so_far}.{errors}{early}{apart}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class Decision:
         causes: what was found to lie behind what failed, that which explains most first.
         waiting: promises of which a ledger holds nothing so far, by operator and law, as `op/law`.
         unseen: promises that were not looked at to the end, for the run stopped at the first that broke.
+        left_out: what the caller asked not to judge, in words.
     """
 
     backend: dict[str, Any]
@@ -82,6 +91,7 @@ class Decision:
     causes: tuple[Cause, ...] = ()
     waiting: Mapping[str, int] = field(default_factory=dict)
     unseen: int = 0
+    left_out: tuple[str, ...] = ()
 
     @property
     def laws(self) -> Mapping[str, Law]:
@@ -170,6 +180,7 @@ class Decision:
             failed=failed,
             unseen=self.unseen,
             waiting=waiting,
+            left_out=self.left_out,
         )
 
     @property

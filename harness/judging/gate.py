@@ -147,6 +147,7 @@ def conclude(docket: Docket, run: dict[str, Any], *, isolated: bool, whole: bool
         findings=findings,
         suite=request.suite,
         run={**run, "known": request.known.path} if request.known.path else run,
+        left_out=request.left_out,
     )
 
 

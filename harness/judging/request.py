@@ -36,6 +36,7 @@ class Request:
         known_of_reference: its known deviations.
         dtypes: those that were chosen; empty for all.
         again: the line of Python that runs it again, where the backend is an object; empty for `judge`'s own.
+        left_out: what the caller asked not to judge, in words.
         resources: what was granted; no verdict depends on it, but the command that runs a finding again repeats it.
     """
 
@@ -53,6 +54,7 @@ class Request:
     dtypes: tuple[str, ...] = ()
     resources: Resources = USUAL
     again: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def names(self) -> set[str]:

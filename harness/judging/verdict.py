@@ -43,6 +43,7 @@ class Verdict(Decision):
             "leads": [finding.id for finding in self.leads],
             "watched": [finding.id for finding in self.watched],
             "unseen": self.unseen,
+            "left_out": list(self.left_out),
             "mended": [finding.id for group in self.mended for finding in group],
             "headline": self.suite.headline,
             "laws": {

@@ -90,6 +90,7 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
     Returns:
         `verdict` ("conforms", "broken" or "none") and `sentence`; `kept` and `broken`, as numbers of findings by law;
         `failing`, the ids of these in the order of telling; `known` and `not_offered`, numbers by the reason;
+        `left_out`, what wasn't asked, as the caller wished;
         `detectable`, the smallest departure of the keep rate that would have been caught, or None; `causes`, those
         that were tested, in words; `text`, as an AssertionError has it; `seed`, `profile`, `seconds`.
 
@@ -100,7 +101,7 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         told = _judged(fn, like, options)
     except NoVerdictError as error:
         empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "known", "not_offered")}
-        nothing: dict[str, Any] = {"failing": [], "detectable": None, "causes": [], "text": str(error)}
+        nothing: dict[str, Any] = {"failing": [], "left_out": [], "detectable": None, "causes": [], "text": str(error)}
         return {"verdict": "none", "sentence": str(error), **empty, **nothing}
     verdict = told.verdict
     known = [finding.known for finding in verdict if finding.known and finding.status in ("broken", "error")]
@@ -122,6 +123,7 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         "known": dict(Counter(known)),
         "failing": [finding.id for finding in verdict.failing],
         "not_offered": dict(reasons),
+        "left_out": list(verdict.left_out),
         "detectable": max(rates, default=None),
         "causes": [cause.sentence for cause in verdict.causes],
         "text": "" if verdict.conforms else told.text,
@@ -146,14 +148,15 @@ def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> Told:
     seed = options.get("seed")
     number = number_of(seed, options.get("repeat"))
     given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
+    ranks = _ranks(options.get("ranks", ()))
     op, call = operator(like, fn), called(fn, options.get("context"))
-    request = _asked(op, options, number)
+    request = _asked(op, options, ranks, number)
     with apart():
-        backend = backend_of(name_of(fn), call, op, options.get("on"), given, request, _ranks(options.get("ranks", ())))
+        backend = backend_of(name_of(fn), call, op, options.get("on"), given, request, ranks)
         lines, again = getattr(backend, "deviations", ()), _again(backend.name, like, options, request.seed)
         request = replace(request, known=Known(lines), again=f"assert_dropout({again})")
         verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
-    return Told(verdict, list(_notes(verdict, backend, callable(seed), options)), f'score({again})["failing"]')
+    return Told(verdict, list(_notes(verdict, backend, callable(seed))), f'score({again})["failing"]')
 
 
 def _ranks(ranks: Any) -> tuple[int, ...]:
@@ -163,7 +166,7 @@ def _ranks(ranks: Any) -> tuple[int, ...]:
     return tuple(sorted(set(found)))
 
 
-def _asked(op: str, options: Mapping[str, Any], seed: int) -> Request:
+def _asked(op: str, options: Mapping[str, Any], ranks: tuple[int, ...], seed: int) -> Request:
     """The request, without what was left out."""
     from keeprate.harness.judging.request import ALPHA, ask
     from keeprate.harness.protocol.lookup import similar
@@ -180,7 +183,10 @@ def _asked(op: str, options: Mapping[str, Any], seed: int) -> Request:
     left = {left} if isinstance(left, str) else set(left)
     for law in left - request.suite.by_name.keys():
         raise UsageError(f"leave_out: no law named '{law}'.{similar(law, request.suite.by_name)}")
-    return request.among({text: one for text, one in request.promises.items() if one.id.family not in left})
+    promises = {text: one for text, one in request.promises.items() if one.id.family not in left}
+    words = [f"the law {law}" for law in request.suite.by_name if law in left]
+    words += [f"arrays of ranks other than {' and '.join(map(str, ranks))}"] if ranks else []
+    return replace(request.among(promises), left_out=tuple(words))
 
 
 def _again(name: str, like: Any, options: Mapping[str, Any], seed: int) -> str:
@@ -196,7 +202,7 @@ def _shown(value: Any) -> str:
     return name_of(value) if callable(value) or isinstance(value, ModuleType) else repr(value)
 
 
-def _notes(verdict: Verdict, backend: SimpleNamespace, seeded: bool, options: Mapping[str, Any]) -> Iterator[str]:
+def _notes(verdict: Verdict, backend: SimpleNamespace, seeded: bool) -> Iterator[str]:
     """What may be the caller's doing, and how to say so."""
     seeding = [(finding.detail or {}).get("counterexample", {}) for finding in verdict.families.get("seeding", ())]
     if any("mask" in one.get("gave", "") for one in seeding) and not seeded:
@@ -204,7 +210,3 @@ def _notes(verdict: Verdict, backend: SimpleNamespace, seeded: bool, options: Ma
     details = {(finding.detail or {}).get("reason", "") for finding in verdict.failing}
     if any(text.startswith("vjp raised") for text in details):
         yield f"If {backend.name} has no gradient by intent, say so: vjp=False"
-    if ranks := _ranks(options.get("ranks", ())):
-        yield f"Arrays were given in rank {', '.join(map(str, ranks))} alone, as asked"
-    if left := options.get("leave_out"):
-        yield f"Left out, as asked: {left if isinstance(left, str) else ', '.join(left)}"

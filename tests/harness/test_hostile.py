@@ -378,6 +378,8 @@ def broken(conforms):
     told = {"verdict": "broken", "leads": [FAIR], "causes": [cause], "findings__0__explained_by": "bent"}
     data = changed(conforms, **found, **told)
     assert recomputed(data)["sentence"] == "<script>alert(1)</script> keeps 5 of 6 promises."
+    told = recomputed({**data, "left_out": ["the law lands"]})["sentence"]
+    assert told == "<script>alert(1)</script> keeps 5 of 6 promises. Left out, as asked: the law lands."
     return data
 
 

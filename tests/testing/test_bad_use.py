@@ -148,9 +148,14 @@ def test_what_was_left_out_is_said(fresh_seed):
     with pytest.raises(AssertionError, match="arguments"):
         assert_dropout(takes_any_p, **options)
     assert_dropout(takes_any_p, leave_out="arguments", **options)
-    wrong = score(lambda x, p, train: x, leave_out=["arguments"], **options)
-    assert wrong["text"].endswith("Left out, as asked: arguments")
-    assert "arguments" not in wrong["broken"]
+    left_out = "Left out, as asked: the law arguments, arrays of ranks other than 3 and 4."
+    for fn, verdict in ((takes_any_p, "conforms"), (lambda x, p, train: x, "broken")):
+        found = score(fn, "dropout", leave_out=["arguments"], ranks=(4, 3), **options)
+        assert found["verdict"] == verdict, found["text"]
+        assert found["sentence"].endswith(f" promises. {left_out}")
+        assert found["left_out"] == ["the law arguments", "arrays of ranks other than 3 and 4"]
+        assert "arguments" not in {**found["kept"], **found["broken"]}
+        assert left_out in " ".join(found["text"].split()) or verdict == "conforms"
 
 
 def test_a_failure_with_more_than_it_tells_has_the_line_that_lists_all(fresh_seed):
