@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -28,7 +30,7 @@ def placed(device: str, asarray: Callable[..., torch.Tensor]) -> dict[str, Any]:
     where = torch.device(device)
     if where.type == "cpu":
         return {}
-    names: dict[str, Any] = {"device": _told(where), "asarray": partial(asarray, device=where)}
+    names: dict[str, Any] = {"device": _told(where), "asarray": partial(asarray, device=where), "pack": pack}
     if where.type == "mps":
         return names | {
             "dtypes": ("float32", "float16", "bfloat16"),
@@ -42,6 +44,17 @@ def placed(device: str, asarray: Callable[..., torch.Tensor]) -> dict[str, Any]:
         "get_state": partial(torch.cuda.get_rng_state, where),
         "set_state": partial(torch.cuda.set_rng_state, device=where),
     }
+
+
+def pack(y: torch.Tensor, kept: torch.Tensor) -> NDArray[np.uint8]:
+    """Return which elements of y equal those of kept, as bits in row-major order, the first the lowest of its byte.
+
+    On the CPU, where no bus is spared, comparing y itself takes less time.
+    """
+    equal = torch.nn.functional.pad((y == kept).reshape(-1).to(torch.uint8), (0, -y.numel() % 8)).reshape(-1, 8)
+    places = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8, device=y.device)
+    bits: NDArray[np.uint8] = (equal * places).sum(1, dtype=torch.uint8).cpu().numpy()
+    return bits
 
 
 def _told(where: torch.device) -> str:

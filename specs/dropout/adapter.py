@@ -17,6 +17,7 @@ from keeprate.specs.foreign import dtypes_of
 from keeprate.suite import AdapterCheck, briefly
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
+PACKED = ((1,), (8,), (3, 5), (5, 13))
 ROWS = 3
 TAKES = {"seed": ("value",), **dict.fromkeys(CONTRACTS, ("x", "p", "train"))}
 EPSILON = {"float32": 2**-23, "float64": 2**-52, "float16": 2**-10, "bfloat16": 2**-7}
@@ -44,6 +45,7 @@ def check(backend: Any) -> Iterator[AdapterCheck]:
         ("vmap", "leaves a square alone, row by row", _maps),
         ("checkpoint", "leaves a square and its gradient alone", _recomputes),
         ("module", "gives a layer that can be called and switched", _layer),
+        ("pack", "tells what is equal, to the last bit", _packs),
     ):
         if callable(getattr(backend, name, None)):
             yield _look(f"{name} {does}", look, backend, law="state" if look is _restores else "")
@@ -238,6 +240,20 @@ def _compiles_again(backend: Any) -> str:
         if wrong := _differs(backend, function(_array(backend, x)), x * x, f"the square of {x.tolist()}"):
             return wrong
     return _passes(backend, function) if callable(getattr(backend, "vjp", None)) else ""
+
+
+def _packs(backend: Any) -> str:
+    for dtype in dtypes_of(backend):
+        for shape in PACKED:
+            place = np.arange(int(np.prod(shape))).reshape(shape)
+            y = np.choose(place * place % 3, [1.0, 1 + EPSILON[dtype], 0.0])
+            for outcome in (1.0, 0.0):
+                given = (backend.asarray(x.astype(np.float64), dtype) for x in (y, np.full(shape, outcome)))
+                bits = np.asarray(backend.pack(*given))
+                expected = np.packbits((y == outcome).reshape(-1), bitorder="little")
+                if not np.array_equal(bits, expected):
+                    return f"for {shape} of {dtype} it gives {bits.tolist()}, not {expected.tolist()}"
+    return ""
 
 
 def _maps(backend: Any) -> str:

@@ -169,6 +169,19 @@ class Caller:
             raise BackendError(f"asnumpy gave {brief(array)} for what {self.contract.name} returned, not floats")
         return np.asarray(array)  # a subclass may compare as it likes
 
+    @property
+    def packs(self) -> bool:
+        """Whether the backend packs masks where its outputs are, and these are there when they are read."""
+        there = callable(getattr(self._backend, "pack", None))
+        return there and not self.context.mapped and self.context.name != "thread"
+
+    def packed(self, y: Any, outcome: Any) -> npt.NDArray[np.uint8]:
+        """Which elements of a native array equal those of another, as bits, by the backend."""
+        bits = foreign("pack", self._backend.pack, y, outcome)
+        if not isinstance(bits, np.ndarray) or bits.dtype != np.uint8:
+            raise BackendError(f"pack gave {brief(bits)}, not one of uint8")
+        return bits
+
     def values(self, y: Any) -> Floats:
         """The values of a native array as float64, channels first."""
         return self.from_layout(self.raw(y)).astype(np.float64)

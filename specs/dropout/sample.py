@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from keeprate.specs.dropout.compare import compare, fast
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import indices, laid_out, probes
 from keeprate.specs.dropout.outcome import Mask, exactly
+from keeprate.specs.dropout.packing import CHECKED, Packing
 from keeprate.specs.dropout.sums import Summing, Sums
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import Repeats, Sample, sampled
@@ -64,6 +65,9 @@ def lazily(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
         yield reader.read(LAZY, outputs[::-1])
 
 
+_Told = tuple[npt.NDArray[Any] | None, Mask | None, Check]  # values, if they were read, the mask, and outcomes
+
+
 class Reader:
     """Makes calls on one input and reads the masks of their outputs."""
 
@@ -78,7 +82,9 @@ class Reader:
         self._thin = _Input(caller, case, one) if spared else self._input
         self._repeats = Repeats() if case.asks("no_mask_twice") else None
         self._sums_wanted = case.asks("moments")
-        self._together = self._input.right.checked <= SMALL and not self._sums_wanted
+        small = self._input.right.checked <= SMALL
+        self._together = small and not self._sums_wanted
+        self._packs = caller.packs and not small
 
     def call(self) -> Any:
         """One output, not yet read."""
@@ -94,6 +100,7 @@ class Reader:
         sums = self._input.summing() if self._sums_wanted else None
         unreadable, several = "", max(1, HELD // self._input.right.checked)
         for start in range(0, calls, several):
+            packs = self._packs
             made = self._made(range(start, min(calls, start + several)), outputs)
             if self._together and (masks := self._input.masks([y for _, y in made])) is not None:
                 bits.put_all(start, masks)
@@ -101,8 +108,8 @@ class Reader:
                 constancy += passed(masks.size)
                 repeats += self._looked(bits, range(start, start + len(made)))
                 continue
-            for number, (given, y) in enumerate(made, start):
-                mask, outcome = given.mask(y)
+            for number, (given, made_y) in enumerate(made, start):
+                y, mask, outcome = self._told(given, made_y, checked=number % CHECKED == 0, packs=packs)
                 outcomes += outcome
                 if mask is None:
                     unreadable = "no mask could be read: outcomes is broken here"
@@ -115,7 +122,7 @@ class Reader:
                         unreadable = "no mask could be read: constancy is broken here"
                 if sums is not None and mask is not None and outcome is given.right:
                     sums.add_exact(mask)
-                elif sums is not None and y.shape == given.shape:
+                elif sums is not None and y is not None and y.shape == given.shape:
                     sums.add(y[given.front])
                 if mask is not None:
                     bits.put(number, mask)
@@ -136,12 +143,34 @@ class Reader:
             unreadable=unreadable,
         )
 
-    def _made(self, some: range, outputs: Sequence[Any] | None) -> list[tuple[_Input, npt.NDArray[Any]]]:
-        """What some calls give, or `outputs`, and the input: several before one is looked at, as caches forget."""
+    def _made(self, some: range, outputs: Sequence[Any] | None) -> list[tuple[_Input, Any]]:
+        """What some calls give, or `outputs`, and the input: several before one is looked at, as caches forget.
+
+        They are read, unless the backend packs what they say.
+        """
+        read = (lambda y: y) if self._packs else self.caller.raw
         if outputs is not None:
-            return [(self._input, self.caller.raw(outputs[number])) for number in some]
+            return [(self._input, read(outputs[number])) for number in some]
         inputs = [self._thin if number % SPARING else self._input for number in some]
-        return [(one, self.caller.raw(self._call(one))) for one in inputs]
+        return [(one, read(self._call(one))) for one in inputs]
+
+    def _told(self, given: _Input, y: Any, *, checked: bool, packs: bool) -> _Told:
+        """What an output says, if it was read or not; `checked` whether `pack` says the same of it.
+
+        Once an output isn't PyTorch's, bit for bit, this one and all later ones are read whole.
+        """
+        if not packs:
+            return y, *given.mask(y)
+        packing = given.packing
+        self._packs &= packing.reads(y)
+        if self._packs and not checked and (mask := packing.mask(y)) is not None:
+            return None, mask, given.right
+        values = self.caller.raw(y)
+        if self._packs and checked:
+            packing.check(y, values)
+        mask, outcome = given.mask(values)
+        self._packs &= outcome is given.right
+        return values, mask, outcome
 
     def _looked(self, bits: PackedMasks, calls: Iterable[int]) -> Check:
         """Whether the masks of `calls` are others than all before them, if a law asks for it."""
@@ -191,6 +220,12 @@ class _Input:
         if self._caller.writes and not self._caller.pending:
             self._native = self._caller.native(self._x, strided=self._strided)
         return self._native
+
+    @cached_property
+    def packing(self) -> Packing:
+        """Reads outputs by what the backend packs of them."""
+        laid_out_first = self._caller.from_layout(self._which)
+        return Packing(self._caller, *(outcome[laid_out_first] for outcome in (self._table.kept, self._table.dropped)))
 
     def mask(self, y: npt.NDArray[Any]) -> tuple[Mask | None, Check]:
         """The kept elements, and whether all are PyTorch's: a comparison for equality, bounds where that fails."""

@@ -47,6 +47,7 @@ class Dropout(Suite):
         "get_state",
         "set_state",
         "forks",
+        "pack",
     )
     dtypes = DTYPES
     template = HERE / "template.py"

@@ -51,9 +51,12 @@ class Integers(Plain):
 
 
 class ColumnMajor(Plain):
-    """Masks filled from the last axis to the first."""
+    """Masks filled from the last axis to the first, and packed where the outputs are."""
 
     dtypes = ("float32",)
+
+    def pack(self, y, kept):
+        return np.packbits((self.asnumpy(y) == self.asnumpy(kept)).reshape(-1), bitorder="little")
 
     def draw(self, shape, p):
         return np.transpose(super().draw(shape[::-1], p))

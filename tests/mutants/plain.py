@@ -20,6 +20,10 @@ class Array:
         self.dtype = dtype
         self.slope = slope
 
+    @property
+    def shape(self):
+        return self.values.shape
+
 
 def rounded(values, dtype):
     """The nearest numbers of `dtype`, halves to even."""
