@@ -13,9 +13,7 @@ from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError
 
 Octets = npt.NDArray[np.uint8]
-CHECKED = (
-    15  # of so many outputs one is read whole as well, the first of some among them; no power of two, as strides are
-)
+CHECKED = 15  # of so many outputs one is read whole as well, the first too; no power of two, as strides are
 
 
 class Packing:
