@@ -250,7 +250,7 @@ class Reading:
 
     @cached_property
     def broken(self) -> list[Broken]:
-        """What is wrong: the causes, then the laws that broke without one."""
+        """What is wrong: the causes, then the laws that broke without one, and errors by what was raised."""
         by_id = {item["id"]: item for item in self.failing}
         origins = {each["of"]: each for each in (self.ledger or {}).get("origins", ())}
         found: list[Broken] = []
@@ -259,13 +259,16 @@ class Reading:
                 since = origins.get(cause["id"])
                 says = since["says"] if since else ""
                 found.append(Broken(cause["sentence"], cause["seen"], items, says, since, cause["picture"], cause=True))
-        families: dict[str, list[Finding]] = {}
+        alike: dict[str, list[Finding]] = {}
         for item in by_id.values():
-            families.setdefault(family(item), []).append(item)
-        for law, items in families.items():
-            since = origins.get(law)
-            ops = dict.fromkeys(called(item["op"]) for item in items)
-            sentence = f"{self.data['backend']['name']} breaks {law}, in {listed(ops)}{_by_how_much(items[0])}."
+            alike.setdefault(_raised(item) or family(item), []).append(item)
+        for what, items in alike.items():
+            since = origins.get(family(items[0]))
+            ops = listed(dict.fromkeys(called(item["op"]) for item in items))
+            says = f"breaks {what}, in {ops}{_by_how_much(items[0])}"
+            if items[0]["status"] == "error":
+                says = f"ends in an error, in {ops}: {what.rstrip('.')}"
+            sentence = f"{self.data['backend']['name']} {says}."
             found.append(Broken(sentence, "", items, since["says"] if since else "", since, (), cause=False))
         return found
 
@@ -292,6 +295,14 @@ class Reading:
         alpha = self.data["alpha"]
         odds = {1e-6: "once in a million", 1e-3: "once in a thousand", 1e-9: "once in a billion"}
         return odds.get(alpha, f"with probability {alpha:g}")
+
+
+def _raised(item: Finding) -> str:
+    """What an error says, without where it came; empty for what is broken."""
+    if item["status"] != "error":
+        return ""
+    reason = str((item["detail"] or {}).get("reason", "no reason given"))
+    return reason.partition(" raised ")[2] or reason
 
 
 def _by_how_much(item: Finding) -> str:

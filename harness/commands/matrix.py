@@ -16,7 +16,8 @@ from keeprate.harness.protocol.lookup import installed, similar
 from keeprate.harness.protocol.source import locate
 from keeprate.harness.untrusted_text import for_markdown, table_row
 
-COUNTED = ("kept", "known", "broken", "unreadable", "not_offered")
+COUNTED = ("kept", "known", "broken", "error", "unreadable", "not_offered")
+FAILED = ("broken", "error")
 ABSENT = "not_implemented"
 
 
@@ -42,6 +43,11 @@ class Row:
     def total(self) -> Counter[str]:
         """All cells together."""
         return sum(self.cells.values(), Counter())
+
+    @property
+    def failed(self) -> int:
+        """Findings that are broken or ended in an error, and not known to."""
+        return sum(self.total[kind] for kind in FAILED)
 
     @property
     def operators(self) -> list[str]:
@@ -95,8 +101,8 @@ def row_of(backend: str, verdict: Mapping[str, Any]) -> Row:
     for finding in verdict["findings"]:
         if finding["status"] == ABSENT:
             continue
-        broken = finding["status"] in ("broken", "error")
-        kind = ("broken" if finding["known"] is None else "known") if broken else finding["status"]
+        known = finding["status"] in FAILED and finding["known"] is not None
+        kind = "known" if known else finding["status"]
         cells.setdefault((finding["op"], finding["law"].partition(":")[0]), Counter())[kind] += 1
     seconds = verdict["run"].get("seconds", 0.0)
     if verdict["verdict"] == "none":
@@ -106,8 +112,8 @@ def row_of(backend: str, verdict: Mapping[str, Any]) -> Row:
 
 
 def exit_code(rows: Sequence[Row], *, named: bool) -> int:
-    """1 if any backend breaks a promise, 3 if none could be judged, or one that was `named` couldn't, else 0."""
-    if any(row.total["broken"] for row in rows):
+    """1 if any breaks a promise or ends in an error, 3 if none could be judged, or one that was `named` couldn't."""
+    if any(row.failed for row in rows):
         return 1
     missing = [row for row in rows if row.error]
     return 3 if len(missing) == len(rows) or (named and missing) else 0
@@ -131,11 +137,11 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
             yield table_row([row.backend, "", f"no verdict: {row.error}", *[""] * 5])
             continue
         total = row.total
-        judged = total["kept"] + total["known"] + total["broken"]
+        judged = total["kept"] + total["known"] + row.failed
         lacking = total["unreadable"] + total["not_offered"]
         numbers = (
             f"{total['kept']:,} of {judged:,}",
-            *(f"{count:,}" for count in (total["known"], total["broken"], lacking)),
+            *(f"{count:,}" for count in (total["known"], row.failed, lacking)),
         )
         yield table_row([row.backend, row.version, str(len(row.operators)), *numbers, f"{row.seconds:.0f} s"])
 
@@ -156,5 +162,11 @@ def details(row: Row) -> Iterator[str]:
 
 def _cell(count: Counter[str]) -> str:
     """How many findings are kept, and what the others are; a dash where nothing was judged."""
-    words = {"kept": "{}", "broken": "**{} broken**", "known": "{} known", "unreadable": "{} unreadable"}
+    words = {
+        "kept": "{}",
+        "broken": "**{} broken**",
+        "error": "**{} errors**",
+        "known": "{} known",
+        "unreadable": "{} unreadable",
+    }
     return ", ".join(text.format(count[kind]) for kind, text in words.items() if count[kind]) or "–"

@@ -62,7 +62,7 @@ def show(
         console.print(escape(text), highlight=False, soft_wrap=True)
     for line in (*_causes(verdict), *above):
         console.print(escape(line), highlight=False, soft_wrap=True)
-    console.print(table(rows(verdict), console.width, alarming=2), highlight=False)
+    console.print(table(rows(verdict), console.width, alarming=("broken", "errors")), highlight=False)
     for line in remarks(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
     style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
@@ -126,11 +126,10 @@ def _all(verdict: Decision) -> Iterator[str]:
 
 def cause_text(cause: Cause, verdict: Decision) -> str:
     """A cause: what is wrong, what was seen, what it explains, a picture, and how to run the first of that again."""
-    broken = len(verdict.failing)
-    told = [
-        ("seen", cause.seen),
-        ("explains", f"{len(cause.explains):,} of {plural(broken, 'broken finding')}"),
-    ]
+    failing = verdict.failing
+    ended = any(finding.status == "error" for finding in failing)
+    all_of_them = plural(len(failing), "finding") + " that failed" if ended else plural(len(failing), "broken finding")
+    told = [("seen", cause.seen), ("explains", f"{len(cause.explains):,} of {all_of_them}")]
     lines = [textwrap.fill(f"BROKEN  {cause.sentence}", WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False), ""]
     lines += [_row(label, text) for label, text in told]
     for number, row in enumerate(cause.picture):

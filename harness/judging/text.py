@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from rich.markup import escape
@@ -26,38 +26,44 @@ def operator(finding: Finding) -> str:
     return TOGETHER if finding.op == ANY else finding.op
 
 
-def table(lines: Iterable[Sequence[str]], width: int, alarming: int | None = None) -> Table | str:
+def table(lines: Iterable[Sequence[str]], width: int, alarming: Collection[str] = ()) -> Table | str:
     """A table of texts, the first line its headings; where it is wider than `width`, a short list for each line.
 
     Args:
-        alarming: the column in which a number is shown in red.
+        alarming: the headings of columns in which a number is shown in red.
     """
     (first, *headings), *body = [list(line) for line in lines]
-    needed = sum(max(map(len, column)) for column in zip([first, *headings], *body, strict=True)) + 3 * len(headings)
-    if needed > width:
+    needed = sum(max(map(len, column)) for column in zip([first, *headings], *body, strict=True))
+    gap = 3 if needed + 3 * len(headings) <= width else 2
+    if needed + gap * len(headings) > width:
         parts = [(escape(name), *map("  {} {}".format, map(escape, texts), headings)) for name, *texts in body]
         return "\n".join(chain.from_iterable(parts))
-    made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    made = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     made.add_column(first, no_wrap=True)
     for heading in headings:
         made.add_column(heading, justify="right", no_wrap=True)
     for line in body:
-        cells = list(map(escape, line))
-        if alarming is not None and line[alarming] not in ("0", "-"):
-            cells[alarming] = f"[red]{cells[alarming]}[/]"
-        made.add_row(*cells)
+        cells = zip([first, *headings], line, strict=True)
+        made.add_row(
+            *(_red(text) if name in alarming and text not in ("0", "-") else escape(text) for name, text in cells)
+        )
     return made
 
 
+def _red(text: str) -> str:
+    return f"[red]{escape(text)}[/]"
+
+
 def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
-    """The headings, and a row for each operator."""
-    yield "operator", "kept", "broken", "not judged", "draws", "detects"
+    """The headings, and a row for each operator; a column of errors where there are any."""
+    ended = any(finding.status == "error" for finding in verdict)
+    yield "operator", "kept", "broken", *(["errors"] if ended else []), "not judged", "draws", "detects"
     for op in dict.fromkeys(map(operator, verdict)):
         mine = [finding for finding in verdict if operator(finding) == op]
         count = Counter(finding.status for finding in mine)
         if count["not_implemented"] == len(mine):  # which the remarks tell in one line
             continue
-        broken = count["broken"] + count["error"]
+        judged = count["kept"] + count["broken"] + count["error"]
         rates = [(item.parameters, item.effect) for item in mine if item.law == verdict.suite.headline and item.effect]
         told = [effect for parameters, effect in rates if effect.n and (parameters or op == TOGETHER)]
         worst = max((effect.detectable for effect in told), default=0.0)
@@ -65,8 +71,9 @@ def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
         yield (
             op,
             str(count["kept"]),
-            str(broken),
-            str(len(mine) - count["kept"] - broken or "-"),
+            str(count["broken"]),
+            *([str(count["error"])] if ended else []),
+            str(len(mine) - judged or "-"),
             millions(sum(effect.n for _, effect in rates)),
             f"{worst:.2g}" if worst and not lost and not verdict.unseen else "-",
         )

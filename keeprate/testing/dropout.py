@@ -88,11 +88,11 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         options: as in `assert_dropout`.
 
     Returns:
-        `verdict` ("conforms", "broken" or "none") and `sentence`; `kept` and `broken`, as numbers of findings by law;
-        `failing`, the ids of these in the order of telling; `known` and `not_offered`, numbers by the reason;
-        `left_out`, what wasn't asked, as the caller wished;
-        `detectable`, the smallest departure of the keep rate that would have been caught, or None; `causes`, those
-        that were tested, in words; `text`, as an AssertionError has it; `seed`, `profile`, `seconds`.
+        `verdict` ("conforms", "broken" or "none") and `sentence`; `kept`, `broken` and `errors`, numbers of findings
+        by law; `failing`, the ids of those that fail, in the order of telling; `known` and `not_offered`, numbers by
+        the reason; `left_out`, what wasn't asked, as the caller wished; `detectable`, the smallest departure of the
+        keep rate that would have been caught, or None; `causes`, those that were tested, in words; `text`, as an
+        AssertionError has it; `seed`, `profile`, `seconds`.
 
     Raises:
         UsageError: an option names what doesn't exist, or fn can't be called so.
@@ -100,7 +100,7 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
     try:
         told = _judged(fn, like, options)
     except NoVerdictError as error:
-        empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "known", "not_offered")}
+        empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "errors", "known", "not_offered")}
         nothing: dict[str, Any] = {"failing": [], "left_out": [], "detectable": None, "causes": [], "text": str(error)}
         return {"verdict": "none", "sentence": str(error), **empty, **nothing}
     verdict = told.verdict
@@ -119,7 +119,8 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         "verdict": verdict.verdict,
         "sentence": verdict.sentence,
         "kept": dict(Counter(finding.family for finding in verdict if finding.status == "kept")),
-        "broken": dict(Counter(finding.family for finding in verdict.failing)),
+        "broken": dict(Counter(finding.family for finding in verdict.failing if finding.status == "broken")),
+        "errors": dict(Counter(finding.family for finding in verdict.failing if finding.status == "error")),
         "known": dict(Counter(known)),
         "failing": [finding.id for finding in verdict.failing],
         "not_offered": dict(reasons),

@@ -9,6 +9,7 @@ from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask
 from keeprate.harness.judging.screen import verdict_text
 from keeprate.harness.judging.seen import Told
+from keeprate.harness.judging.text import rows
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.hypothesis import Hypothesis
 from keeprate.harness.protocol.lookup import find
@@ -135,6 +136,10 @@ def test_one_exception_over_many_findings_is_told_once_and_counted_as_errors(jud
     assert "and        2 more findings that ended in the same, in toss" in text
     assert "in         toss/throws/float32/p0.5/-/eager" in text
     assert "3 ended in errors." in " ".join(text.split())
+    heads, *ops = rows(verdict)
+    assert heads[:4] == ("operator", "kept", "broken", "errors")
+    assert [op[:4] for op in ops] == [("toss", "0", "0", "3"), ("spin", "3", "0", "0")]
+    assert "errors" not in next(rows(judged(COINS.Bent())))
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,14 @@ def test_what_can_not_be_loaded_is_said_and_passed_by(matrix, tmp_path):
     absent, fair = data["backends"]
     assert "no_such_framework" in absent["error"] and absent["operators"] == {}
     assert fair["error"] == ""
-    assert fair["operators"]["toss"]["fair"] == {"kept": 2, "known": 0, "broken": 0, "unreadable": 0, "not_offered": 0}
+    counts = {"kept": 2, "known": 0, "broken": 0, "error": 0, "unreadable": 0, "not_offered": 0}
+    assert fair["operators"]["toss"]["fair"] == counts
+
+
+def test_errors_are_not_called_broken(matrix, tmp_path):
+    assert matrix("Raising").code == 1
+    lines = (tmp_path / "m.md").read_text(encoding="utf-8").splitlines()
+    assert "| fair | **2 errors** | 2 |" in lines and "broken" not in "".join(lines)
 
 
 def test_nothing_judged_is_no_verdict(matrix, tmp_path):

@@ -131,6 +131,20 @@ def test_what_failed_is_told_in_the_order_of_its_ranks(documents):
     assert [item["id"] for item, _ in Reading(document).leading] == [third["id"], one["id"]]
 
 
+def test_one_exception_over_many_findings_is_told_once_and_counted_as_errors(documents):
+    document = copy.deepcopy(documents["turned"])
+    for finding in document["findings"]:
+        if finding["op"] == "toss" and finding["status"] == "broken":
+            finding.update(status="error", detail={"reason": "toss raised KeyError: 'heads'"})
+            finding.update(dict.fromkeys(("log10_e", "threshold_log10_e", "n", "estimate"), None))
+    said = "coin ends in an error, in toss: KeyError: 'heads'."
+    assert page(document).text.count(f"! error {said}") == 1
+    markdown = render(document, None)["report.md"]
+    assert said in markdown
+    assert "| operator | kept | broken | errors | known | not judged |" in markdown
+    assert "| toss | 1 | 0 | 2 | 0 | 0 |" in markdown and "| spin | 3 | 0 | 0 | 0 | 0 |" in markdown
+
+
 def test_a_broken_promise_is_told_in_full(documents):
     text = page(documents["turned"]).text
     for words in (
@@ -228,7 +242,9 @@ def test_what_waits_is_not_called_not_offered(documents):
     assert "lands ✓ kept 1 … waiting 1" in text and "✓ conforms so far" in text and "✓ kept 2 , … 3" in text
     assert "wait to be looked at 4 promises" in text
     assert render(document, None)["index.html"].count('class="is-partly"') == 1
-    assert "| spin | 2 | 0 | 0 | 0 | 4 |" in render(document, None)["report.md"]
+    markdown = render(document, None)["report.md"]
+    assert "| broken | known | not judged | waiting |\n|---|--:|--:|--:|--:|--:|\n" in markdown
+    assert "| spin | 2 | 0 | 0 | 0 | 4 |" in markdown
     for text in render(document, None).values():
         assert "Waiting: nothing was drawn so far of 4 promises." in text
 
