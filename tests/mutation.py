@@ -27,7 +27,7 @@ def mutants() -> Iterator[tuple[str, type]]:
     """Each mutant and its name, kind:class; a kind is a module."""
     for path in sorted(FOLDER.glob("*.py")):
         module = find(str(path), group="", kind="module")
-        for name, item in vars(module).items():
+        for name, item in list(vars(module).items()):
             if inspect.isclass(item) and hasattr(item, "meant_for") and item.__module__ == module.__name__:
                 yield f"{path.stem}:{name}", item
 

@@ -33,6 +33,7 @@ from keeprate.harness.commands.options import (
     suite_option,
     workers_option,
 )
+from keeprate.harness.commands.preceded import show_after_others
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.durations import slowest
@@ -151,12 +152,14 @@ def plan(**options: Any) -> None:
     metavar="FILE.py",
     help="Write a script that shows the fault without keeprate; with --shrink, the smallest case.",
 )
+@click.option("--was-error", is_flag=True, help="It ended in an error: if not so now, run it after the cases before.")
 def replay(
     finding: str,
     json_path: Path | None,
     snippet: Path | None,
     fresh: bool,
     shrink: bool,
+    was_error: bool,
     **options: Any,
 ) -> None:
     """Repeat one finding exactly: the same seed gives the same draws.
@@ -193,6 +196,8 @@ def replay(
             if snippet is not None:
                 write(snippet, seen.script())
                 click.echo(f"\nwrote {snippet}: it needs only the framework and NumPy")
+            if was_error and found.status != "error":
+                code = max(code, show_after_others(request, screen))
         elif fresh or shrink or snippet is not None:
             raise UsageError(
                 f"--fresh, --shrink and --snippet look at what was judged, and this finding is "

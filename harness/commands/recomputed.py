@@ -15,7 +15,7 @@ from typing import Any
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.decision import WATCHED, told, verdict_of
-from keeprate.harness.judging.finding import WORTH_WATCHING
+from keeprate.harness.judging.finding import WORTH_WATCHING, ended
 from keeprate.harness.judging.request import command_line, python_line
 from keeprate.harness.protocol.case import ANY, FindingId, parameters_text, shape_text
 
@@ -189,6 +189,7 @@ def _replay(document: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
         case_timeout=None if seconds is None else float(seconds),
         memory=given.get("--memory"),
         device=given.get("--device"),
+        ended=ended(finding["status"], finding["detail"]),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from keeprate.harness.evidence.kinds import NUMBERS, Effect, Evidence, Rows
 from keeprate.harness.protocol.case import ANY, Promise, parameters_text
-from keeprate.harness.protocol.engine import Result
+from keeprate.harness.protocol.engine import GIVEN_UP, Result
 
 WORTH_WATCHING = 1 / 3  # of what breaks a finding: a faithful one gets there about once in a thousand
 Status = Literal["kept", "broken", "not_implemented", "not_offered", "unreadable", "error"]
@@ -84,6 +84,11 @@ class Finding:
         numbers = {name: getattr(self.effect, name, None) for name in NUMBERS}
         rows = self.rows if self.is_suspect or self.status in ("broken", "error") else []
         return {**place, **numbers, "detail": self.detail, "replay": self.replay, "rows": rows}
+
+
+def ended(status: str, detail: Mapping[str, Any] | None) -> bool:
+    """Whether a case of a finding ended in an error, and was not given up after others had."""
+    return status == "error" and (detail or {}).get("kind", GIVEN_UP) != GIVEN_UP
 
 
 def unjudged(promise: Promise, status: Status, reason: str, kind: str = "", case: str = "") -> Finding:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.diagnosis import causes_of
 from keeprate.harness.judging.durations import by_study
-from keeprate.harness.judging.finding import Finding, Status, decide, outcome, unjudged
+from keeprate.harness.judging.finding import Finding, Status, decide, ended, outcome, unjudged
 from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import ALPHA, Given, Request, ask
 from keeprate.harness.judging.together import together
@@ -104,7 +104,11 @@ def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]])
         if beside.cases:
             status, why = outcome(beside, results["reference"], request.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
-    finding = replace(finding, known=given.known.reason(text), replay=request.replay(text))
+    finding = replace(
+        finding,
+        known=given.known.reason(text),
+        replay=request.replay(text, ended=ended(finding.status, finding.detail)),
+    )
     known = given.known_of_reference.reason(text) if beside.cases else None
     return Judged(finding, failure, known)
 

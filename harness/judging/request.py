@@ -90,8 +90,8 @@ class Request:
         """The same request about `promises` alone."""
         return replace(self, promises=promises)
 
-    def replay(self, finding: str) -> str:
-        """The command line that runs `finding` again, exactly."""
+    def replay(self, finding: str, *, ended: bool = False) -> str:
+        """The command line that runs `finding` again, exactly; of one that ended in an error it says so."""
         pooled = finding in self.plan and len(self.promises[finding].cases) < len(self.plan[finding].cases)
         dtypes = self.dtypes if pooled else ()  # elsewhere the id says which
         if self.again:
@@ -109,6 +109,7 @@ class Request:
             case_timeout=self.resources.case_timeout,
             memory=self.resources.memory,
             device=self.resources.device,
+            ended=ended,
         )
 
 
@@ -201,6 +202,7 @@ def command_line(
     case_timeout: float | None = None,
     memory: str | None = None,
     device: str | None = None,
+    ended: bool = False,
 ) -> str:
     """What a shell takes to run `finding` again, exactly; empty for what several findings show together: the gate."""
     words = ["keeprate", *(["replay", finding] if finding else ["gate"]), "--backend", backend, "--seed", str(seed)]
@@ -211,6 +213,7 @@ def command_line(
     words += ["--case-timeout", repr(case_timeout)] if case_timeout is not None else []
     words += ["--memory", memory] if memory is not None else []
     words += ["--device", device] if device is not None else []
+    words += ["--was-error"] if ended and finding else []
     return shlex.join(words)
 
 

@@ -6,6 +6,7 @@ import io
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 
 from rich.console import Console
 from rich.markup import escape
@@ -200,7 +201,8 @@ def _command(command: str) -> str:
     if len(lines[0]) > WIDTH - 2:
         lines = ["  " + " ".join(words[:2]), f"    {words[2]}"]
     lines.append("   ")
-    for option in map(" ".join, zip(words[first::2], words[first + 1 :: 2], strict=True)):
+    for option in map(" ".join, zip_longest(words[first::2], words[first + 1 :: 2], fillvalue="")):
+        option = option.rstrip()  # the last may be a flag
         if len(lines[-1]) + 1 + len(option) > WIDTH - 2 and lines[-1].strip():
             lines.append("   ")
         lines[-1] += f" {option}"

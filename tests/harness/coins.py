@@ -145,3 +145,30 @@ class SlightlyBent(Fair):
         return np.arange(number) < heads
 
     spin = toss
+
+
+class WornOut(Fair):
+    """Raises when it is spun at 0.25 after it was spun at 0.5."""
+
+    spun = False
+
+    def spin(self, number, chance):
+        if chance == 0.25 and WornOut.spun:
+            raise OverflowError("worn out")
+        WornOut.spun |= chance == 0.5
+        return super().spin(number, chance)
+
+
+class Dizzy(Fair):
+    """Raises when it is spun after it was tossed."""
+
+    tossed = False
+
+    def toss(self, number, chance):
+        Dizzy.tossed = True
+        return super().toss(number, chance)
+
+    def spin(self, number, chance):
+        if Dizzy.tossed:
+            raise OverflowError("dizzy")
+        return super().spin(number, chance)

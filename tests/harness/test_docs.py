@@ -37,7 +37,7 @@ OPTIONS = {
     "ledger": set(),
     "report": {"--backend", "--ledger", "--json", "--out", "--against", "--known", "--profile", "--suite"},
     "plan": (JUDGES | CHOICE) - {"--json"},
-    "replay": JUDGES | {"--dtypes", "--fresh", "--shrink", "--snippet"},
+    "replay": JUDGES | {"--dtypes", "--fresh", "--shrink", "--snippet", "--was-error"},
     "matrix": {"--backends", "--out", "--seed", "--profile", "--suite", "-n", "--case-timeout", "--memory", "--device"}
     | CHOICE,
     "init": {"--suite"},
