@@ -1,18 +1,25 @@
 """How often a verdict names the true cause: each mutant is judged with a fresh seed, and its own class says the cause.
 
-    python benchmarks/causes.py [--whole] [--profile P] [MUTANT …]
+    python benchmarks/causes.py [--whole] [--profile P] [--commands] [MUTANT …]
 
 A mutant's `cause` is the hypothesis that is true of it, with its parameter, or several; none where no hypothesis is.
 The first cause that a verdict names is right if it is among them, and wrong otherwise: also where a mutant has none.
 Judged are the promises of the laws that each mutant is meant for, `--whole` all of its operator, in the profile that
 promises to fail it unless another is given. A seed for one verdict is printed with what it says.
+
+With `--commands` the real commands are run for each mutant as well: `gate -x`, for the seconds to its cause, start
+included; and `replay --snippet` of its first finding, for whether the script shows it.
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.verdict import Verdict
@@ -26,9 +33,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--whole", action="store_true", help="judge all promises of the operator")
     parser.add_argument("--profile", help="in place of the quickest that promises to fail it")
+    parser.add_argument("--commands", action="store_true", help="time `gate -x`, and write a script of each")
     parser.add_argument("mutants", nargs="*", help="beginnings of names; all unless given")
     arguments = parser.parse_args()
     counts: Counter[str] = Counter()
+    scripts: Counter[str] = Counter()
+    seconds: list[float] = []
     for name, mutant in mutation.mutants():
         if arguments.mutants and not name.startswith(tuple(arguments.mutants)):
             continue
@@ -42,6 +52,11 @@ def main() -> None:
             f"{answer:<8} {name}: {[cause.id for cause in verdict.causes]}, {explained} of {len(verdict.failing)}; "
             f"{said or mutation.says(mutant)} [seed {verdict.seed}, {time.process_time() - started:.1f} s]"
         )
+        if arguments.commands and verdict.failing:
+            script = script_of(mutant, verdict)
+            scripts["written" if script.startswith("wrote") else "not written"] += 1
+            seconds.append(seconds_of(mutant, verdict.profile))
+            print(f"         {seconds[-1]:.1f} s; {script}")
         sys.stdout.flush()
     known = sum(counts[one] for one in ("right", "wrong", "silent"))
     judged = known + counts["none"] + counts["invented"]
@@ -52,6 +67,31 @@ def main() -> None:
         f"{right / max(1, judged):.1%}), {counts['silent']} silent; {wrong} wrong ({wrong / max(1, judged):.1%}); "
         f"of {others} of no known kind {counts['invented']} were given a cause; {counts['kept']} not failed"
     )
+    if seconds:
+        median, most = np.quantile(seconds, (0.5, 0.9))
+        print(f"`gate -x`: median {median:.1f} s, nine in ten within {most:.1f} s; scripts: {dict(scripts)}")
+
+
+def script_of(mutant: type, verdict: Verdict) -> str:
+    """What `replay --snippet` says of a script for the first finding that is told."""
+    first = verdict.causes[0].explains[0] if verdict.causes else verdict.failing[0].id
+    with TemporaryDirectory() as folder:
+        seed = ("--seed", str(verdict.seed), "--profile", verdict.profile)
+        run = keeprate("replay", first, "--backend", mutation.address(mutant), *seed, "--snippet", f"{folder}/fault.py")
+    said = " ".join((run.stdout + run.stderr).split())
+    return said[max(said.rfind("wrote /"), said.rfind(f"{folder}/fault.py is not"), said.rfind("error: "), 0) :]
+
+
+def seconds_of(mutant: type, profile: str) -> float:
+    """Seconds from the start of `gate -x` to its end."""
+    started = time.monotonic()
+    keeprate("gate", "-x", "--backend", mutation.address(mutant), "--profile", profile)
+    return time.monotonic() - started
+
+
+def keeprate(*words: str) -> subprocess.CompletedProcess[str]:
+    """A command, run."""
+    return subprocess.run([sys.executable, "-P", "-m", "keeprate", *words], capture_output=True, text=True, check=False)
 
 
 def asked(mutant: type, profile: str | None, *, whole: bool) -> Request:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from keeprate.harness.commands.shown import beside, departure
 from keeprate.harness.commands.shrinking import by_strength, shrink, together
 from keeprate.harness.commands.snippet import snippet
+from keeprate.harness.evidence.check import Check
+from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.kinds import Evidence
+from keeprate.harness.files import write
 from keeprate.harness.judging.finding import Finding, weigh
 from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.engine import Job, Result
+from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.pool import Children
 
 BLOCKS = " ▄▀█"  # nothing, lower, upper, both
@@ -81,15 +88,48 @@ class Closeup:
             for label, text in found.evidence.rows(level):
                 console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
 
-    def script(self) -> str:
-        """A script that shows the fault without keeprate.
+    def script(self) -> tuple[str, str]:
+        """A script that shows the fault without keeprate, and a line of what it shows; empty if none shows any.
 
         Raises:
-            UsageError: none can show it.
+            UsageError: no script can be made.
         """
-        seed = self._case.seed(self._request.seed, "backend")
+        request, law = self._request, self._promise.id.law
         title = f"{self._given.offer.name} {self._given.offer.version}".strip()
-        return snippet(self._request.suite, self._request.backend, title, self._case, self._promise.id.law, seed)
+        ran = (self._results[case.id] for case in self._promise.cases if case.id in self._results)
+        raised = next((result.error_kind for result in ran if result.error), "")
+        calls = [self._case]
+        _, _, evidence = weigh(self._promise, self._results, request.alpha)
+        first = evidence.first if isinstance(evidence, Check) else None
+        if first is not None:
+            raised = raised or str(first.output)
+            recorded = as_recorded(self._case, first)
+            calls = [recorded, *calls] if recorded != self._case else calls
+        for case in calls:
+            text = snippet(request.suite, request.backend, title, case, law, case.seed(request.seed, "backend"))
+            if line := departure(text, beside(request.suite, case, law), raised):
+                return text, line
+        return "", ""
+
+
+def show_script(seen: Closeup, path: Path) -> None:
+    """Writes a script where it shows the fault, and says what it shows, or that none does."""
+    text, line = seen.script()
+    if text:
+        write(path, text)
+        told = f"wrote {path}: it needs only the framework and NumPy, and shows: {line}"
+    else:
+        told = f"{path} is not written: run alone, a script showed nothing that the reference doesn't. The fault may "
+        told += "need more draws than a script makes, or other calls before it"
+    click.echo("\n" + for_terminal(filled(told)))
+
+
+def as_recorded(case: Case, first: Counterexample) -> Case:
+    """The same case with the p and the shape that the call of a counterexample had."""
+    p, shape = first.given.get("p"), first.given.get("shape")
+    if isinstance(p, int | float) and 0 < p < 1:
+        case = case.replace(parameters={**case.parameters, "p": float(p)})
+    return case.replace(shape=shape) if isinstance(shape, tuple) and shape and all(shape) else case
 
 
 def in_blocks(rows: Sequence[str]) -> Iterator[str]:

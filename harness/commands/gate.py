@@ -14,7 +14,7 @@ import click
 from rich.progress import MofNCompleteColumn
 
 from keeprate.harness.commands import github
-from keeprate.harness.commands.closeup import Closeup
+from keeprate.harness.commands.closeup import Closeup, show_script
 from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.forecast import forecast, show_plan
 from keeprate.harness.commands.matrix import Row, check_out, exit_code, names_of, row_of, text_of
@@ -194,8 +194,7 @@ def replay(
             if shrink:
                 seen.show_smallest(screen)
             if snippet is not None:
-                write(snippet, seen.script())
-                click.echo(f"\nwrote {snippet}: it needs only the framework and NumPy")
+                show_script(seen, snippet)
             if was_error and found.status != "error":
                 code = max(code, show_after_others(request, screen))
         elif fresh or shrink or snippet is not None:

@@ -224,7 +224,7 @@ def calls_by_position(backend: Any) -> None:
 
 
 def no_mask_twice(backend: Any) -> None:
-    different = len({mask.tobytes() for mask in masks(backend, CALLS)})
+    different = len({mask[:4096].tobytes() for mask in masks(backend, CALLS)})
     print(f"{different:,} different masks in {CALLS:,} calls ({CALLS:,})")
 
 

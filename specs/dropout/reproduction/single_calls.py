@@ -54,28 +54,24 @@ def endpoints(backend: Any) -> None:
             print(f"  with gradients {np.unique(slope)[:6].tolist()} ([{promised}])")
 
 
-def attempt(backend: Any, x: Any, p: float, train: bool) -> str:
+def attempt(backend: Any, shape: Any, dtype: str, p: float, train: bool) -> str:
     try:
-        operator(backend, x, p, train)
-    except Exception as error:  # noqa: BLE001
-        return f"refused: {error}"
+        operator(backend, backend.asarray(np.ones(shape, WIDE), dtype), p, train)
+    except Exception:  # noqa: BLE001
+        return "refused"
     return "taken"
 
 
 def arguments(backend: Any) -> None:
     for p in (-0.1, 1.5, float("nan"), 0.0, 1.0):
         for train in (True, False):
-            did = attempt(backend, native(backend, np.ones(SHAPE)), p, train)
+            did = attempt(backend, SHAPE, DTYPE, p, train)
             print(f"p = {p}, train = {train} was {did} ({'taken' if 0 <= p <= 1 else 'refused'})")
     for rank, train, promised in RANKS:
-        did = attempt(backend, backend.asarray(np.ones((2,) * rank, WIDE), DTYPE), 0.3, train)
+        did = attempt(backend, (2,) * rank, DTYPE, 0.3, train)
         print(f"an input of {rank} dimensions, train = {train}, was {did} ({promised})")
     for name in ("int32", "int64", "uint8", "bool", "complex64"):
-        try:
-            x = backend.asarray(np.ones(SHAPE, WIDE), name)
-        except Exception:  # noqa: BLE001, S112
-            continue
-        print(f"an input of {name} was {attempt(backend, x, 0.3, True)} (refused)")
+        print(f"an input of {name} was {attempt(backend, SHAPE, name, 0.3, True)} (refused)")
     kinds: tuple[Any, ...] = (np.float64, np.float32, np.float16)
     for kind in kinds:
         try:

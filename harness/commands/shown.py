@@ -1,0 +1,120 @@
+"""Whether a script shows a fault: it is run on its own, and what it prints held against what the reference prints."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from difflib import SequenceMatcher
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.suite import Suite
+
+TIMES = 2  # that it must show it
+SEEDS = 6  # of the reference
+WIDER = 2  # ranges of what the reference prints, on either side: six standard deviations of a normal number
+ROUNDED = 1.2e-7  # of a number: float32's
+SECONDS = 120.0  # that a script may take
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def beside(suite: Suite, case: Case, law: str) -> list[list[str]]:
+    """The lines that the reference prints for several seeds, in this process; none if it can't be asked."""
+    if not suite.reference:
+        return []
+    reference = load_backend(suite.reference, suite)
+    alike = suite.for_reference(case)
+    found = []
+    for seed in range(SEEDS):
+        names: dict[str, object] = {}
+        with redirect_stdout(io.StringIO()) as out:
+            try:
+                exec(suite.demonstrate(alike, law, seed), names)  # noqa: S102 - of the suite's own text
+                names["show"](reference)  # type: ignore[operator]
+            except Exception:  # noqa: BLE001 - a call that the script was not made for
+                return []
+        found.append(out.getvalue().splitlines())
+    return found
+
+
+def departure(script: str, reference: Sequence[Sequence[str]], raised: str) -> str:
+    """What a script prints each time that it is run, and the reference doesn't; empty if there is nothing.
+
+    Args:
+        script: its text.
+        reference: lines that the reference prints, for several seeds.
+        raised: the class of the exception that may end it, which then shows the fault; empty for none.
+    """
+    found = ""
+    for _ in range(TIMES):
+        lines, ended = _run(script)
+        found = next(departing(lines, reference), "") or (ended if raised and _class_of(ended) == raised else "")
+        if not found:
+            return ""
+    return found
+
+
+def departing(lines: Sequence[str], reference: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Those of `lines` that say something else than the reference's, or a number that is far from all of its own."""
+    if not reference:
+        return
+    mine, theirs = [_masked(lines), *map(_masked, reference)][:2]
+    known = {text for each in reference for text in _masked(each)}
+    for how, first, last, other, _ in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        for number in range(first, last):
+            if how != "equal":
+                if mine[number] not in known:
+                    yield lines[number]
+                continue
+            at = other + number - first
+            alike = [each[at] for each in reference if len(each) > at and _masked([each[at]]) == [mine[number]]]
+            if any(_is_far(*each) for each in zip(_numbers(lines[number]), *map(_numbers, alike), strict=True)):
+                yield lines[number]
+
+
+def _is_far(seen: float, *others: float) -> bool:
+    low, high = min(others), max(others)
+    slack = max(WIDER * (high - low), ROUNDED * max(abs(low), abs(high)))
+    return not low - slack <= seen <= high + slack
+
+
+def _masked(lines: Sequence[str]) -> list[str]:
+    return [NUMBER.sub("#", line) for line in lines]
+
+
+def _numbers(line: str) -> list[float]:
+    return [float(text.replace(",", "")) for text in NUMBER.findall(line)]
+
+
+def _class_of(ended: str) -> str:
+    return ended.partition(":")[0].rpartition(".")[2]
+
+
+def _run(script: str) -> tuple[list[str], str]:
+    """The lines that a script prints in a fresh process and an empty folder, and the last of what ended it, if any."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "shown.py")
+        path.write_text(script, encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [sys.executable, "-P", str(path)],
+                cwd=folder,
+                env={**clean, "PYTHONUTF8": "1"},
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return [], ""
+    ended = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
+    return done.stdout.splitlines(), ended
