@@ -22,12 +22,13 @@ from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.options import EPILOG, device_option, suite_option
 from keeprate.harness.errors import KeeprateError, UsageError
 from keeprate.harness.files import write
-from keeprate.harness.judging.gate import open_runner
+from keeprate.harness.judging.gate import open_children, open_runner
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import over_all
 from keeprate.harness.protocol.lookup import installed, similar
+from keeprate.harness.protocol.orders import compared
 from keeprate.harness.protocol.suite import AdapterCheck, Suite, default_suite, load_suite
 from keeprate.harness.workers.limits import counted
 from keeprate.harness.workers.resources import USUAL, Resources
@@ -63,13 +64,17 @@ def init(path: Path, suite: str) -> None:
 @suite_option
 @device_option
 def check(backend: str, suite: str, device: str | None) -> None:
-    """Check the adapter alone, in a second: arrays there and back, operator calls, seed, transforms.
+    """Check the adapter alone, in seconds: arrays there and back, operator calls, seed, transforms.
 
     B is named as for --backend. The framework itself is judged by a gate, which refuses a faulty adapter.
     """
-    with open_runner(ask(backend, profile="quick", suite=suite, device=device).alone(), ALONE) as runner:
+    request = ask(backend, profile="quick", suite=suite, device=device).alone()
+    with open_children(request, ALONE) as runner:
         runner.offers()
         checks = runner.check()
+        forwards = runner.calls()
+    with open_children(request, ALONE) as another:
+        checks.append(compared(forwards, another.calls(list(forwards)[::-1])))
     more = "" if device is None else f" --device {device}"
     _show_checks(checks, f"{backend}{more}", suite, console(sys.stdout))
     sys.exit(any(check.wrong for check in checks))

@@ -159,6 +159,13 @@ class Suite:
         """Checks of the adapter alone, whatever the framework does."""
         return iter(())
 
+    def calls(self, backend: Any) -> Mapping[str, Callable[[], str]]:
+        """Calls whose results follow from a seed that each sets itself, by what they are: what each gave, as a word.
+
+        `keeprate check` makes them in two orders.
+        """
+        return {}
+
     def detects(self, case: Case, alpha: float) -> float:
         """The smallest departure from the headline's promise that `case`, as planned, catches at a share `alpha`."""
         return 0.0

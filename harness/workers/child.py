@@ -111,6 +111,18 @@ class Child:
         _pass_on(answer)
         return self._converted(answer.get("checks"), list[AdapterCheck])
 
+    def calls(self, names: list[str] | None) -> dict[str, str]:
+        """What the suite's calls give, as in `in_order`.
+
+        Raises:
+            ChildDiedError: one takes its process down.
+        """
+        if not self._greeted:
+            self.offers()
+        answer = self._ask({"in_order": names}, 0)
+        _pass_on(answer)
+        return self._converted(answer.get("in_order"), dict[str, str])
+
     def picture(self, job: Job) -> Picture | None:
         """What `job` draws; None if nothing can be shown.
 

@@ -25,6 +25,7 @@ import numpy as np
 from keeprate.harness.errors import KeeprateError, NoVerdictError
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.engine import Job, Result, picture, run
+from keeprate.harness.protocol.orders import in_order
 from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite, load_suite
 from keeprate.harness.workers.integrity import Integrity
 
@@ -65,6 +66,12 @@ class _Loaded:
         if replaced := self._put_back():
             checks.append(AdapterCheck("leaves the judge alone", f"it replaced {replaced}, which the judge uses"))
         return {"checks": msgspec.to_builtins(checks)}
+
+    def calls(self, names: list[str] | None) -> dict[str, str]:
+        """What the suite's calls give in an order."""
+        found = in_order(self.suite.calls(self._sides["backend"]), names)
+        self._put_back()
+        return found
 
     def run(self, job: Job) -> Result:
         """What a job gives; an error where the judge itself fails in it, or was tampered with."""
@@ -140,6 +147,8 @@ def answer_all(prepared: Prepared | None) -> None:
                 answer: dict[str, Any] = msgspec.to_builtins({"offer": loaded.offer, "reference": loaded.reference})
             elif "check" in message:
                 answer = loaded.check()
+            elif "in_order" in message:
+                answer = {"in_order": loaded.calls(message["in_order"])}
             elif "picture" in message:
                 answer = {"picture": msgspec.to_builtins(loaded.picture(msgspec.convert(message["picture"], Job)))}
             else:

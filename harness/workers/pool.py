@@ -129,6 +129,17 @@ class Children:
         except ChildDiedError as how:
             raise NoVerdictError(f"backend {self._name} can't be checked: {how}") from None
 
+    def calls(self, names: list[str] | None = None) -> dict[str, str]:
+        """What the suite's calls give, as in `in_order`, on the first child.
+
+        Raises:
+            NoVerdictError: one takes its process down.
+        """
+        try:
+            return self._workers[0].child.calls(names)
+        except ChildDiedError as how:
+            raise NoVerdictError(f"backend {self._name} can't be checked: {how}") from None
+
     def run(self, job: Job) -> Result:
         """One job, on the first child, whatever became of others before."""
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keeprate.specs.dropout import adapter, aims, likeness, shrinking
+from keeprate.specs.dropout import adapter, aims, calls, likeness, shrinking
 from keeprate.specs.dropout.contexts import plainness
 from keeprate.specs.dropout.hypotheses import every
 from keeprate.specs.dropout.hypotheses.clues import clues
@@ -66,6 +66,7 @@ class Dropout(Suite):
     where = staticmethod(every.where)
     plan = staticmethod(plan)
     check = staticmethod(adapter.check)
+    calls = staticmethod(calls.calls)
     detects = staticmethod(aims.detects)
     rank = staticmethod(plainness)
     for_reference = staticmethod(shrinking.for_reference)

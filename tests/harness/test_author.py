@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keeprate.harness.commands.author import remedy
+from keeprate.harness.protocol.orders import compared, in_order
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.specs.dropout.adapter import check
 
@@ -238,6 +239,59 @@ def test_a_seed_without_effect_may_be_the_adapters_fault_or_the_frameworks(keepr
     run = keeprate("gate", "--backend", name, "--profile", "quick", "--dtypes", "float32", "-n", "1")
     assert run.code == 1
     assert "or its adapter doesn't hand the seed on" in " ".join(run.out.split())
+
+
+def test_a_framework_that_keeps_state_between_cases_is_said_to(keeprate, backend_file):
+    """A fault that stays for good shows in a fresh process alone, and nobody's seed reaches it."""
+    once = "    global _evaluated\n    _evaluated |= not train\n    p = p / 2 if _evaluated else p\n"
+    name = backend_file(
+        ("def dropout(x, p, train):\n", f"_evaluated = False\n\n\ndef dropout(x, p, train):\n{once}"),
+    )
+    checked = keeprate("check", name)
+    assert checked.code == 1
+    told = " ".join(checked.out.split())
+    assert "WRONG a seed gives the same, whatever ran before it after the same seed dropout gives output " in told
+    assert "after nothing, and output" in told.replace("and gives output", "and output")
+    assert "dropout in evaluation: it depends on what ran before" in told
+
+
+def lost_gradients():
+    """Whatever was compiled and called once is called without a gradient for ever."""
+
+    class Lost(Adapter):
+        traced = ""
+
+        def compile(self, fn):
+            def compiled(x):
+                self.traced = self.traced or "call"
+                return fn(x)
+
+            return compiled
+
+        def vjp(self, fn, x, cotangent):
+            self.traced = self.traced or ("pass" if fn.__name__ == "compiled" else "")
+            if fn.__name__ == "compiled" and self.traced == "call":
+                raise RuntimeError("no gradient was traced")
+            return fn(x), cotangent
+
+    return Lost()
+
+
+def test_two_orders_show_a_gradient_that_is_lost_for_good():
+    calls = SUITE.calls(lost_gradients())
+    found = compared(in_order(calls), in_order(SUITE.calls(lost_gradients()), [*calls][::-1]))
+    assert (
+        "dropout under compile, its gradient raises RuntimeError after dropout under compile, and gives" in found.wrong
+    )
+
+
+def test_calls_that_follow_from_a_seed_are_the_same_in_both_orders():
+    calls = SUITE.calls(Adapter())
+    assert {"dropout", "dropout in evaluation", "dropout's gradient", "dropout under vmap"} <= calls.keys()
+    found = compared(in_order(calls), in_order(SUITE.calls(Adapter()), [*calls][::-1]))
+    assert not found.wrong and not found.skipped
+    unseeded = type("Unseeded", (Adapter,), {"seed": lambda self, value: None, "random": np.random.default_rng()})
+    assert compared(in_order(SUITE.calls(unseeded())), {}).skipped
 
 
 def test_an_operator_may_write_to_memory_that_its_adapter_shares_with_the_judge():
