@@ -175,7 +175,9 @@ def _sentence(document: Mapping[str, Any]) -> str:
 def _replay(document: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
     """The line that runs a finding again, built here; of the file's own, only values that can't be more than that."""
     if not document["backend"]["isolated"]:
-        return python_line(document["seed"], document["profile"], document["alpha"])
+        device = re.search(rf"device='({VALUES['--device']})'", finding["replay"])
+        where = device[1] if device else None
+        return python_line(document["seed"], document["profile"], document["alpha"], device=where)
     given = _options(finding["replay"])
     seconds = given.get("--case-timeout")
     return command_line(

@@ -315,6 +315,7 @@ def judge(
     dtypes: Iterable[str] | None = None,
     known: str | Path | None = None,
     workers: int | None = None,
+    device: str | None = None,
 ) -> Verdict:
     """Judges a backend, by the suite that keeprate comes with.
 
@@ -326,7 +327,8 @@ def judge(
         ops: operators to judge: names, or a text that separates them by commas; all unless given.
         dtypes: dtypes to judge, in the same way; all unless given.
         known: the path of a list of known deviations; the one beside the adapter, if there is one, unless given.
-        workers: child processes; unless given, one for each core, or fewer where memory is short.
+        workers: child processes; unless given, one for each core, or fewer where memory is short; one for a device.
+        device: where the backend computes, one of its `devices`; where it does unless given. An object stays there.
 
     Returns:
         The verdict: `.conforms`, `.to_json()`, iterable over its findings, readable as `str()`.
@@ -336,8 +338,9 @@ def judge(
         NoVerdictError: the backend or the reference can't be loaded.
     """
     name = backend if isinstance(backend, str) else ""
-    request = ask(name, profile=profile, alpha=alpha, seed=seed, ops=ops, dtypes=dtypes, known=known, workers=workers)
+    what: dict[str, Any] = {"profile": profile, "alpha": alpha, "seed": seed, "ops": ops, "dtypes": dtypes}
+    request = ask(name, **what, known=known, workers=workers, device=device)
     if not name:
-        return answer(request, InProcess(backend, request.suite, request.names))
+        return answer(request, InProcess(backend, request.suite, request.names, device))
     with open_runner(request) as runner:
         return answer(request, runner)

@@ -97,7 +97,7 @@ class Request:
         if self.again:
             return self.again
         if not self.backend:
-            return python_line(self.seed, self.profile, self.alpha, dtypes)
+            return python_line(self.seed, self.profile, self.alpha, dtypes, self.resources.device)
         return command_line(
             finding if finding in self.plan else "",
             backend=self.backend,
@@ -217,10 +217,11 @@ def command_line(
     return shlex.join(words)
 
 
-def python_line(seed: int, profile: str, alpha: float, dtypes: tuple[str, ...] = ()) -> str:
+def python_line(seed: int, profile: str, alpha: float, dtypes: tuple[str, ...] = (), device: str | None = None) -> str:
     """The same where the backend is an object."""
     more = f", alpha={alpha!r}" if alpha != ALPHA else ""
     more += f", dtypes={dtypes!r}" if dtypes else ""
+    more += f", device={device!r}" if device is not None else ""
     return f"keeprate.judge(backend, seed={seed}, profile={profile!r}{more})"
 
 

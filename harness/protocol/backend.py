@@ -53,12 +53,23 @@ def load_backend(name: str, suite: Suite, device: str | None = None, reference: 
         UsageError: there is none, or it has no such device.
         NoVerdictError: it can't be loaded, lacks a required name, or one of them is not what it must be.
     """
-    backend = find(name, group="keeprate.backends", kind="backend")
-    if device is not None:
-        backend = _copy(backend) if backend is reference else backend
-        _use(backend, device, name)
+    backend = placed(find(name, group="keeprate.backends", kind="backend"), name, device, reference)
     check(backend, name, suite)
     _LOADED[id(backend)] = name, backend
+    return backend
+
+
+def placed(backend: Any, name: str, device: str | None, reference: Any) -> Any:
+    """`backend`, told to compute on `device` unless that is None; a copy of it where it is the reference itself.
+
+    Raises:
+        UsageError: it has no such device.
+        NoVerdictError: it raised.
+    """
+    if device is None:
+        return backend
+    backend = _copy(backend) if backend is reference else backend
+    _use(backend, device, name)
     return backend
 
 
@@ -80,7 +91,7 @@ def _use(backend: Any, device: str, name: str) -> None:
     """
     devices, use = _asked(backend, "devices", name), _asked(backend, "use", name)
     if not devices or not callable(use):
-        raise UsageError(f"backend {name} computes where it does: --device needs its `devices` and `use`")
+        raise UsageError(f"backend {name} computes where it does: a device needs its `devices` and `use`")
     if device not in devices:
         there = ", ".join(map(str, devices))
         raise UsageError(f"backend {name} has no device '{device}' here.{similar(device, devices)} There are: {there}")

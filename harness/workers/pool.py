@@ -270,13 +270,13 @@ class InProcess:
     isolated = False
     count = 1
 
-    def __init__(self, backend: Any, suite: Suite, names: Iterable[str]) -> None:
+    def __init__(self, backend: Any, suite: Suite, names: Iterable[str], device: str | None = None) -> None:
+        reference = backends.load_backend(suite.reference, suite) if suite.reference else None
+        backend = backends.placed(backend, repr(backend), device, reference)
         backends.check(backend, repr(backend), suite)
         self._suite = suite
         self._names = set(names)
-        self._backends = {"backend": backend}
-        if suite.reference:
-            self._backends["reference"] = backends.load_backend(suite.reference, suite)
+        self._backends = {"backend": backend} | ({"reference": reference} if suite.reference else {})
 
     def offers(self) -> tuple[Offer, Offer | None]:
         """What the backend offers, and what the reference does."""

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+import keeprate
+from keeprate.harness.commands.recomputed import recomputed
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.limits import counted
+from keeprate.harness.workers.pool import InProcess
 from keeprate.harness.workers.resources import Resources
 
 PLACED = str(Path(__file__).with_name("placed.py"))
@@ -43,7 +47,7 @@ def test_the_adapter_is_checked_on_the_device_and_the_next_command_names_it(keep
     [
         (PLACED, "cpu:2", UsageError, "has no device 'cpu:2' here. Did you mean cpu:1? There are: cpu:0, cpu:1, lost"),
         (PLACED, "lost", NoVerdictError, "use('lost') raised RuntimeError: no such device any more"),
-        ("numpy", "cpu", UsageError, "computes where it does: --device needs its `devices` and `use`"),
+        ("numpy", "cpu", UsageError, "computes where it does: a device needs its `devices` and `use`"),
         ("torch", "cdua", UsageError, "has no device 'cdua' here"),
     ],
 )
@@ -66,6 +70,26 @@ def test_a_device_has_one_worker_unless_asked_otherwise():
     asked = ask(PLACED, profile="quick", device="cpu:1", finding=FINDING)
     assert asked.replay(FINDING).endswith("--device cpu:1")
     assert "--device" not in ask(PLACED, profile="quick", finding=FINDING).replay(FINDING)
+
+
+@pytest.mark.parametrize("as_object", [False, True])
+def test_judge_takes_a_device_too_and_says_so_in_the_line_that_repeats_it(as_object):
+    backend = find(PLACED, group="", kind="module") if as_object else PLACED
+    options = {"profile": "smoke", "ops": "dropout", "seed": 7}
+    verdict = keeprate.judge(backend, device="cpu:1", **options)
+    assert verdict.verdict == "broken"
+    assert verdict.backend["device"] == "cpu:1"
+    told = "device='cpu:1')" if as_object else "--device cpu:1"
+    assert all(finding.replay.endswith(told) for finding in verdict.failing)
+    read = recomputed(json.loads(verdict.to_json()))
+    assert all(finding["replay"].endswith(told) for finding in read["findings"])
+    with pytest.raises(UsageError, match="has no device 'cpu:2' here"):
+        keeprate.judge(backend, device="cpu:2", **options)
+
+
+def test_the_reference_as_an_object_on_a_device_is_another_than_the_reference():
+    moved = InProcess(load_backend("torch", SUITE), SUITE, set(), "cpu")
+    assert moved._backends["backend"] is not moved._backends["reference"]
 
 
 def test_pytorchs_adapters_name_the_devices_that_are_here():
