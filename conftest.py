@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+from fnmatch import fnmatch
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from keeprate.harness.workers.resources import USUAL
 QUICK = ("impl", "specs", "test_layers.py", "test_neutral.py", "test_structure.py")
 HARNESS = ("circuit_breaker", "diagnosis", "docs", "encoding", "limits", "moments", "offer", "picture", "planner")
 SLOWER = {"test_hypotheses.py", "test_not_offered.py", "test_plan.py", "test_rows.py", "test_training.py"}
-NO_SKIPS = "KEEPRATE_NO_SKIPS"  # set where all that tests need is installed
+MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
 
 def pytest_collection_modifyitems(items):
@@ -32,10 +33,24 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Fails a test of ours that is skipped where none may be; a finding that isn't offered is none."""
-    report = yield
-    if report.skipped and os.environ.get(NO_SKIPS) and item.config.option.backend is None:
-        report.outcome, report.longrepr = "failed", f"skipped, in spite of {NO_SKIPS}: {report.longrepr}"
+    """Fails a test of ours that is skipped for a reason that isn't listed; a finding that isn't offered is none."""
+    return allowed((yield), item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """The same of a whole file."""
+    return allowed((yield), collector.config)
+
+
+def allowed(report, config):
+    """The report, failed if it is of a skip for a reason that the file of `MAY_SKIP` doesn't list."""
+    path = os.environ.get(MAY_SKIP)
+    if path and report.skipped and not hasattr(report, "wasxfail") and config.option.backend is None:
+        lines = (config.rootpath / path).read_text(encoding="utf-8").splitlines()
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not any(fnmatch(reason, line) for line in lines if line and not line.startswith("#")):
+            report.outcome, report.longrepr = "failed", f"skipped for a reason that {path} doesn't list: {reason}"
     return report
 
 

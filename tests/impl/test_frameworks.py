@@ -138,7 +138,7 @@ def test_a_list_of_known_deviations_belongs_to_an_adapter_and_names_its_findings
 
 
 def test_jax_keeps_what_it_compiles_unless_a_person_has_said_where(tmp_path):
-    pytest.importorskip("jax")
+    pytest.importorskip("jax", reason="jax is not installed")
     code = "from keeprate.impl.backends import _jax; import jax; print(jax.config.jax_compilation_cache_dir)"
     for name, where in (("JAX_COMPILATION_CACHE_DIR", tmp_path), ("XDG_CACHE_HOME", tmp_path / "keeprate" / "jax")):
         env = {**os.environ, name: str(tmp_path)}

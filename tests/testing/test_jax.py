@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.importorskip("jax", reason="JAX is an extra, and isn't here")
+pytest.importorskip("jax", reason="jax is not installed")
 
 import jax
 import jax.numpy as jnp
