@@ -58,6 +58,8 @@ compare: $(READY)  ## the tests that people use today, over the same mutants; wr
 
 figures: mutants calibrate compare  ## make the pictures and tables of docs/ anew; more than an hour
 	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/failures.py
 
 site: $(READY)  ## build the website into site/; a warning is an error
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[site]'

@@ -1,4 +1,4 @@
-"""Does the evidence do as it promises? Writes docs/calibration.json, and prints it as a table.
+"""Does the evidence do as it promises? Writes docs/calibration.json, and its table in docs/statistics.md.
 
     python benchmarks/calibrate.py [--runs 2000] [--power 3000] [--races 100]
 
@@ -19,6 +19,7 @@ import argparse
 import json
 import math
 import os
+import re
 import secrets
 import statistics
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS
 
 import numpy as np
 from scipy.stats import binom, kstest, multinomial
+from stamps import stamp
 
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.evidence.likelihood import RATE_PRIOR, cell_log_e
@@ -46,6 +48,7 @@ from keeprate.specs.masks.sample import Sample, chunks
 simulated = find(str(Path(__file__).parents[1] / "tests" / "simulated.py"), group="", kind="module")
 
 WRITTEN = Path(__file__).parents[1] / "docs" / "calibration.json"
+PAGE = WRITTEN.with_name("statistics.md")
 OP, P = "alpha_dropout", 0.3  # an operator that every law but those of channels looks at
 BY_PARAMETER = ("blocks", "spread")  # laws whose parameter says which cells there are
 FEWEST = 100  # calls
@@ -205,6 +208,27 @@ def wald() -> float:
     return -math.log(SHARE) / (off * math.log(off / RATE) + (1 - off) * math.log((1 - off) / (1 - RATE)))
 
 
+def table(laws: dict[str, dict[str, Any]]) -> list[str]:
+    """The table of docs/statistics.md, a line a law."""
+    lines = ["| law | mean e | KS distance | its p | below 1 % | largest | off by | caught |", f"|{'---|' * 8}"]
+    for law, row in laws.items():
+        told = [f"{row['mean_e']:.6f}", f"{row['ks']:.3f}", f"{row['ks_p']:.2g}", f"{row['below_0.01']:.2%}"]
+        told += [f"{row['largest_log10_e']:.2f}"]
+        power = row.get("caught")
+        told += [f"{row['detectable']:.2g}", f"{power:.1%}"] if power is not None else ["-", "-"]
+        lines.append(f"| {law} | {' | '.join(told)} |")
+    return lines
+
+
+def write_table(laws: dict[str, dict[str, Any]]) -> None:
+    """Puts the table in its place on the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    text, number = re.subn(r"(?m)^\| law \| mean e \|.*\n(\|.*\n)*", "\n".join(table(laws)) + "\n", text)
+    if number != 1:
+        raise SystemExit(f"{PAGE.name} has {number} tables of laws")
+    PAGE.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=2000)
@@ -222,8 +246,6 @@ def main() -> None:
             print(f"{number + 1} runs", flush=True)
     random = np.random.default_rng()
     laws = {}
-    heads = ("mean e", "to n", "KS", "its p", "p < 0.01", "max e", "off by", "caught")
-    print(f"{'law':<20}" + "".join(f"{head:>10}" for head in heads))
     for law, item in judged.items():
         values = np.array([one[law] for one in runs])
         test = kstest(values[:, 0], "uniform")
@@ -241,18 +263,16 @@ def main() -> None:
         if isinstance(item, Tally):
             row["detectable"], row["caught"] = caught(item, ALPHA * looks[law][0].share, arguments.power, random)
         laws[law] = row
-        told = [f"{mean:.6f}", most, row["ks"], row["ks_p"], f"{row['below_0.01']:.2%}", row["largest_log10_e"]]
-        power = row.get("caught")
-        told += [f"{row['detectable']:.2g}", f"{power:.1%}"] if power is not None else ["-", "-"]
-        print(f"{law:<20}" + "".join(f"{one:>10}" for one in told), flush=True)
+    print("\n".join(table(laws)))
     promise, case = looks["keep_rate"]
     draws = [race(case, str(promise.id), secrets.randbits(62)) for _ in range(arguments.races)]
     bound = wald()
     median = statistics.median(draws)
     print(f"a keep rate off by {OFF}: median {median:,.0f} draws, {median / bound:.2f} times Wald's {bound:,.0f}")
-    summary = {"runs": arguments.runs, "power_samples": arguments.power, "laws": laws}
+    summary = {"made": stamp("quick"), "runs": arguments.runs, "power_samples": arguments.power, "laws": laws}
     summary["race"] = {"draws": sorted(draws), "wald": round(bound), "median_over_wald": round(median / bound, 3)}
     WRITTEN.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_table(laws)
 
 
 if __name__ == "__main__":

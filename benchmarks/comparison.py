@@ -37,6 +37,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.stats import chi2
+from stamps import stamp
 
 from keeprate.harness.errors import BackendError
 from keeprate.harness.judging.request import ALPHA as BUDGET
@@ -215,7 +216,13 @@ def main() -> None:
     for rule, names in found.items():
         told = f"{false[rule]} of {arguments.rounds}" if rule in false else f"at most {BUDGET:g}"
         print(f"{rule:<24}{len(names):>9} of {len(rows)}{told:>16}")
-    summary = {"mutants": len(rows), "rounds": arguments.rounds, "killed": found, "false_alarms": false}
+    summary = {
+        "made": stamp("gate"),
+        "mutants": len(rows),
+        "rounds": arguments.rounds,
+        "killed": found,
+        "false_alarms": false,
+    }
     WRITTEN.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     rates = {rule: false.get(rule, 0) / arguments.rounds for rule in found}
     draw({rule: len(names) for rule, names in found.items()}, rates, len(rows))

@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from stamps import line
+
 from keeprate.harness.protocol.suite import load_suite
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +23,8 @@ HEAD = """# What a failure looks like
 Everyday faults, each written into the template of `keeprate init`, judged by
 `keeprate gate --backend mine.py --profile quick -x`. Shown is what stands in a terminal of 80 columns and 24 lines when
 it ends. `python benchmarks/failures.py` makes this page.
+
+{stamp}
 """
 VJP = """
 
@@ -83,7 +87,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := [fault for fault in arguments.faults if fault not in FAULTS]:
         parser.error(f"there is no fault {unknown[0]!r}")
-    parts = [HEAD]
+    parts = [HEAD.format(stamp=line("python benchmarks/failures.py", "quick"))]
     for fault in arguments.faults or FAULTS:
         print(fault, flush=True)
         parts.append(f"## {fault}\n\n```diff\n{changed(fault)}```\n\n```text\n{screen(fault)}\n```\n")

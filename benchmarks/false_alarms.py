@@ -17,7 +17,6 @@ that may hide is allowed for.) A law with `together` behind it is what its findi
 
 import argparse
 import functools
-import hashlib
 import json
 import multiprocessing
 import os
@@ -28,6 +27,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from stamps import plan_of
+
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 from keeprate.harness.evidence.kinds import Statistic
@@ -36,7 +37,6 @@ from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.gate import Docket, answer, conclude, open_runner
 from keeprate.harness.judging.request import Given, Request, ask
 from keeprate.harness.judging.verdict import Verdict
-from keeprate.harness.ledger.store import digests
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.engine import Job, run
@@ -113,14 +113,6 @@ def is_fine(evidence: Statistic) -> bool:
     if not isinstance(evidence, Tally):
         return True
     return bool((evidence.counts.sum(axis=1, keepdims=True) * evidence.probabilities).min() >= FINE)
-
-
-@functools.cache
-def plan_of(profile: str) -> str:
-    """What tells a plan from another one: what it counts, and from where on it is broken."""
-    plan = ask("", profile=profile).plan
-    text = json.dumps([[digest, plan[one].share if one in plan else 0] for one, digest in digests(plan).items()])
-    return f"{profile} {hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[str]:

@@ -27,6 +27,7 @@ from typing import Any
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 import torch
+from stamps import plan_of
 
 from keeprate.harness.judging.finding import outcome
 from keeprate.harness.judging.request import ask
@@ -103,6 +104,7 @@ def judge(name: str) -> dict[str, Any]:
         "defects": mutation.defects_of(mutant),
         "op": op,
         "source": mutation.source(mutant),
+        "plans": [plan_of(profile) for profile in PROFILES],
     }
     for profile in PROFILES:
         started = time.process_time()
@@ -164,8 +166,14 @@ def page(rows: dict[str, Any]) -> str:
     names = shortened(rows)
     seconds = sum(row[profile]["seconds"] for row in rows.values() for profile in PROFILES)
     idle_at_all = [law for law in order if not any(law in laws for laws in caught.values())]
+    today = [plan_of(profile) for profile in PROFILES]
+    of_today = sum(row.get("plans") == today for row in rows.values())
     lines = [
         f"{INTRODUCTION} All of it took {seconds / 60:.0f} minutes of one core.",
+        "",
+        f"A mutant is judged again when it changes, not when the plan does: {of_today} of {len(rows)} rows are of the "
+        f"plan with which this page was made ({', '.join(today)}), the others of earlier ones. "
+        "`make mutants ARGS=--again` judges all.",
         "",
         f"- **{len(rows) - len(missed)} of {len(rows)}** mutants fail at `gate`, **{len(quick)}** at `quick` "
         f"({len(quick) / len(rows):.0%}).",
