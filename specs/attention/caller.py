@@ -87,13 +87,13 @@ class Caller:
         """Output and gradients of queries, keys and values, pass after pass."""
         x, ct = self._array(np.concatenate(inputs, axis=1)), self._array(cotangent)
         function = self._function(p, True, together=True)
-        heads = self.place.shape[1]
         while True:
             both = pair("vjp", "gradient", offered("vjp", self._backend.vjp, function, x, ct))
             for out, gradient in zip(*(self._rows(self.values(one)) for one in both), strict=True):
-                if gradient.ndim != 4:
+                parts = self.place.parted(gradient)
+                if parts is None:
                     raise BackendError(f"vjp gave a gradient of shape {gradient.shape}")
-                yield [out, *np.split(gradient, [heads, heads + self.place.groups], axis=1)]
+                yield [out, *parts]
 
     def _rows(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         return rows_of(values) if self.mapped else [values]
@@ -118,19 +118,9 @@ class Caller:
         return self._functions[asked]
 
     def _made(self, p: float, train: bool, together: bool) -> Callable[..., Any]:
-        attention, causal, heads = self._backend.attention, self.place.causal, self.place.shape[1]
-        ends = heads + self.place.groups
-
-        def apart(q: Any, k: Any, v: Any) -> Any:
-            return attention(q, k, v, p, causal, train)
-
-        if self._context == "module":
-            apart = self._layer(p, train)
-
-        def packed(x: Any) -> Any:
-            return apart(x[:, :heads], x[:, heads:ends], x[:, ends:])
-
-        function: Callable[..., Any] = packed if together else apart
+        layered = self._context == "module"
+        apart = self._layer(p, train) if layered else self.place.function(self._backend, p, train)
+        function = self.place.packed(apart) if together else apart
         for name in self._transforms:
             function = offered(name, getattr(self._backend, name), function)
         return function

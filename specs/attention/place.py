@@ -2,14 +2,16 @@
 
 Scores are zero, so that all keys of a query weigh the same, and a dropped key is missing from its output. Key j is
 written to a channel as the power 2^(j mod BITS): one output is the mask of BITS keys, as a whole number. Gradients show
-the masks that a backward pass used in the same way: see `passes`.
+the masks that a backward pass used in the same way: see `turns`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ BITS = {"float32": 8, "float64": 8, "float16": 4, "bfloat16": 4}  # keys in a ch
 # Roundings that an output may have: of the weight, the scale, their product and the sum; where nothing sums in a wider
 # dtype, one for each key of a channel as well.
 ROUNDINGS = {"float32": 24, "float64": 24, "float16": 4, "bfloat16": 4}
+Channels = Callable[[int], int]  # of a head: as many as there are, where so many are needed
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Place:
         groups: heads of keys and values, of which each serves as many heads of queries.
         causal: query i sees the keys up to i.
     """
+
+    parts: ClassVar[tuple[str, ...]] = ("queries", "keys", "values")
 
     shape: tuple[int, int, int, int]
     dtype: str
@@ -92,12 +97,97 @@ class Place:
         off = np.abs(finite - numbers) > ROUNDINGS[self.dtype] * HALF[self.dtype] * np.maximum(numbers, size)
         return numbers.astype(np.uint8), off
 
-    def read(self, out: npt.NDArray[Any], p: float, bits: int) -> tuple[Mask, Mask, Floats]:
+    def function(self, backend: Any, p: float, train: bool) -> Callable[..., Any]:
+        """A backend's attention, of queries, keys and values."""
+        return lambda q, k, v: backend.attention(q, k, v, p, self.causal, train)
+
+    def packed(self, function: Callable[..., Any]) -> Callable[[Any], Any]:
+        """The same of one array, in which their heads stand one after another."""
+        heads = self.shape[1]
+        ends = heads + self.groups
+        return lambda x: function(x[:, :heads], x[:, heads:ends], x[:, ends:])
+
+    def parted(self, gradient: npt.NDArray[Any]) -> list[npt.NDArray[Any]] | None:
+        """The gradients of the parts in that of one array; None if it has no heads."""
+        heads = self.shape[1]
+        return np.split(gradient, [heads, heads + self.groups], axis=1) if gradient.ndim == 4 else None
+
+    def shapes(self, channels: Channels) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+        """Of the parts and of a cotangent, for a pass on random numbers."""
+        batch, heads, queries, keys = self.shape
+        size = channels(16)
+        given = [(batch, heads, queries, size), *[(batch, self.groups, keys, size)] * 2]
+        return given, given[0]
+
+    def inputs(self, channels: Channels) -> list[Floats]:
+        """Queries, keys and values whose output shows the mask."""
+        bits = BITS[self.dtype]
+        values = coded(self.shape[3], bits, channels(-(-self.shape[3] // bits)))
+        nothing = np.zeros((1, values.shape[1]))
+        return [
+            self.queries_of(np.repeat(nothing, self.shape[2], axis=0)),
+            self.keys_of(np.repeat(nothing, self.shape[3], axis=0)),
+            self.keys_of(values),
+        ]
+
+    def turns(self, channels: Channels) -> dict[str, tuple[list[Floats], Floats]]:
+        """Queries, keys and values, and a cotangent, for each gradient; the output shows its mask as well.
+
+        Each head that shares keys with others has a power of 2 of its own, so that what is summed over them tells them
+        apart.
+        """
+        _, heads, queries, keys = self.shape
+        # One channel for each query, for each key, and for their code with one beside it.
+        size = channels(max(queries, keys, 1 + -(-keys // BITS[self.dtype])))
+        values = coded(keys, BITS[self.dtype], size, 1)
+        values[:, 0] = 1
+        power = 2.0 ** (np.arange(heads) % self.shared)
+        first = self.queries_of(np.eye(1, size).repeat(queries, axis=0))
+        each = self.queries_of(np.eye(queries, size)) * power[:, None, None]
+        no_queries, no_keys, given = 0 * first, self.keys_of(np.zeros((keys, size))), self.keys_of(values)
+        return {
+            "values": ([no_queries, no_keys, given], each),
+            "queries": ([no_queries, self.keys_of(np.eye(keys, size)), given], first),
+            "keys": ([each, no_keys, given], first),
+        }
+
+    def shown(self, name: str, gradient: npt.NDArray[Any], p: float, mask: Mask) -> tuple[Mask, Floats] | None:
+        """Where a gradient shows another mask than the output's, and what stands there; None for a wrong shape."""
+        batch, heads, queries, keys = self.shape
+        shared = self.shared if name != "queries" else 1
+        given = gradient.astype(np.float64)
+        across = given[..., :keys] if name == "queries" else given.swapaxes(-1, -2)[:, :, :queries]
+        if across.shape != (batch, heads // shared, queries, keys):
+            return None
+        power = (2.0 ** np.arange(shared))[:, None, None]
+        grouped = mask.reshape(batch, -1, shared, queries, keys)
+        code = across * ((1 - p) / self.weights)
+        if name != "values":
+            # A score's gradient is weight · (noise − what the row gives to the cotangent).
+            code *= math.sqrt(gradient.shape[-1])
+            rows = grouped.sum(axis=-1, keepdims=True) * self.weights * power
+            code += np.where(self.seen, rows.sum(axis=2), 0)
+        numbers, off = self.whole(code, shared, 1 << shared)
+        found = unpacked(numbers[..., None], shared)
+        off |= (np.moveaxis(found, -1, 2) != grouped).any(axis=2)
+        return off, code
+
+    def told(self, index: Sequence[int]) -> str:
+        """A place in an output, in words."""
+        batch, head, query, place = index
+        return f"at query {query} of head {head}, row {batch} of the batch, place {place}"
+
+    def read(self, out: npt.NDArray[Any], p: float, first: int = 0) -> tuple[Mask, Mask, Floats] | None:
         """The mask in an output, (B, H, L, S), where in the output there is none, and what stands there.
 
         Args:
-            out: (B, H, L, channels) for values as `coded` writes them.
+            out: (B, H, L, channels) for values as `coded` writes them; None is returned for another shape.
+            first: the first channel that holds the mask.
         """
+        if out.ndim != 4 or out.shape[:3] != self.shape[:3]:
+            return None
+        bits = BITS[self.dtype]
+        out = out[..., first:][..., : -(-self.shape[3] // bits)]
         code = out.astype(np.float64) * ((1 - p) / self.weights)
         numbers, off = self.whole(code, bits)
         mask = unpacked(numbers, bits)[..., : self.shape[3]]

@@ -12,17 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.place import BITS, HALF, Mask, Place, coded, unpacked
+from keeprate.specs.attention.place import HALF, Mask, Place
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import Repeats, Sample, sampled
 from keeprate.specs.masks.seeded import anywhere, side_by_side
 from keeprate.specs.rounding import Floats
+from keeprate.specs.transforms import ROWS
 from keeprate.suite import Case, Check, Counterexample, failed
 
 LAZY = 8  # outputs that are made before the first is read
 TOGETHER = 16  # seeds after which calls are made before the laws look
 UNREADABLE = "no mask could be read: outcomes is broken here"
-PARTS = ("queries", "keys", "values")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,15 +77,7 @@ class Reader:
         self.place, self.p = Place.of(case), case.parameters["p"]
         self.caller = Caller(backend, self.place, case.context)
         self.entries = math.prod(self.place.mask_shape)
-        keys, bits = self.place.shape[3], BITS[case.dtype]
-        values = coded(keys, bits, self.caller.channels(-(-keys // bits)))
-        nothing = np.zeros((1, values.shape[1]))
-        self._inputs = (
-            self.place.queries_of(np.repeat(nothing, self.place.shape[2], axis=0)),
-            self.place.keys_of(np.repeat(nothing, self.place.shape[3], axis=0)),
-            self.place.keys_of(values),
-        )
-        self.given = self.caller.given(*self._inputs)
+        self.given = self.caller.given(*self.place.inputs(self.caller.channels))
         self._outputs = self.caller.outputs(self.given, self.p)
         self._before = [self.caller.values(one).copy() for one in self.given]
         self._repeats = Repeats()
@@ -105,7 +97,7 @@ class Reader:
         for out in outputs:
             book.enter(out)
         unwritten = Check(0, 0)
-        for name, before, native in zip(PARTS, self._before, self.given, strict=False):
+        for name, before, native in zip(self.place.parts, self._before, self.given, strict=False):
             same = np.array_equal(before, self.caller.values(native))
             unwritten += Check(
                 1, int(same), int(not same), None if same else _words(f"{name} are others after the call")
@@ -124,12 +116,12 @@ class Book:
     def enter(self, out: npt.NDArray[Any], first: int = 0) -> Mask | None:
         """The mask of an output, whose channels from `first` on hold it; None if it holds none."""
         mask = None
-        if out.shape[:3] != self._place.shape[:3] or out.ndim != 4:
+        read = self._place.read(out, self._p, first)
+        if read is None:
             self._outcomes += failed(1, 1, _words(f"the output has shape {out.shape}"))
         else:
-            bits = BITS[self._place.dtype]
-            mask, off, code = self._place.read(out[..., first:][..., : -(-self._place.shape[3] // bits)], self._p, bits)
-            self._outcomes += _compared(off, code, "output")
+            mask, off, code = read
+            self._outcomes += _compared(self._place, off, code, "output")
         if mask is None or self._outcomes.broken:
             self._readable = False
             return None
@@ -153,83 +145,43 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Passes forward and back by turns, in which the gradient of values, of queries and of keys shows its mask."""
     place, p = Place.of(case), case.parameters["p"]
     caller = Caller(backend, place, case.context)
-    size = caller.channels(needed_in_passes(place))
-    turns = [(name, caller.passes(inputs, p, cotangent)) for name, (inputs, cotangent) in turns_of(place, size).items()]
+    shown = place.turns(caller.channels)
+    turns = [(name, caller.passes(inputs, p, cotangent)) for name, (inputs, cotangent) in shown.items()]
     repeats, number = Repeats(), 0
 
     def read(calls: int) -> Seen:
         nonlocal number
         book = Book(place, p, calls, repeats)
-        checks = {f"gradient:{name}": Check(0, 0) for name in PARTS}
+        checks = {f"gradient:{name}": Check(0, 0) for name in shown}
         for _ in range(calls):
             # Rows of one mapped pass stand together.
-            name, made = turns[number // (3 if caller.mapped else 1) % len(turns)]
+            name, made = turns[number // (ROWS if caller.mapped else 1) % len(turns)]
             number += 1
             out, *gradients = next(made)
             mask = book.enter(out, 1)
             if mask is not None:
-                checks[f"gradient:{name}"] += _shown(place, p, name, gradients[PARTS.index(name)], mask)
+                checks[f"gradient:{name}"] += _shown(place, p, name, gradients[place.parts.index(name)], mask)
         return book.result(**checks)
 
     caller.seed(seed)
     yield from sampled(case.draws, math.prod(place.mask_shape), read)
 
 
-def needed_in_passes(place: Place) -> int:
-    """Channels of a head: one for each query, for each key, and for their code with one beside it."""
-    return max(place.shape[2], place.shape[3], 1 + -(-place.shape[3] // BITS[place.dtype]))
-
-
-def turns_of(place: Place, size: int) -> dict[str, tuple[list[Floats], Floats]]:
-    """Queries, keys and values, and a cotangent, for each of the three gradients.
-
-    Each head that shares keys with others has a power of 2 of its own, so that what is summed over them tells them
-    apart.
-    """
-    _, heads, queries, keys = place.shape
-    values = coded(keys, BITS[place.dtype], size, 1)
-    values[:, 0] = 1
-    power = 2.0 ** (np.arange(heads) % place.shared)
-    first = place.queries_of(np.eye(1, size).repeat(queries, axis=0))
-    each = place.queries_of(np.eye(queries, size)) * power[:, None, None]
-    no_queries, no_keys, given = 0 * first, place.keys_of(np.zeros((keys, size))), place.keys_of(values)
-    return {
-        "values": ([no_queries, no_keys, given], each),
-        "queries": ([no_queries, place.keys_of(np.eye(keys, size)), given], first),
-        "keys": ([each, no_keys, given], first),
-    }
-
-
 def _shown(place: Place, p: float, name: str, gradient: npt.NDArray[Any], mask: Mask) -> Check:
     """Whether the mask that a gradient shows is the output's."""
-    batch, heads, queries, keys = place.shape
-    shared = place.shared if name != "queries" else 1
-    given = gradient.astype(np.float64)
-    across = given[..., :keys] if name == "queries" else given.swapaxes(-1, -2)[:, :, :queries]
-    if across.shape != (batch, heads // shared, queries, keys):
+    found = place.shown(name, gradient, p, mask)
+    if found is None:
         return failed(1, 1, _words(f"the gradient of {name} has shape {gradient.shape}"))
-    power = (2.0 ** np.arange(shared))[:, None, None]
-    grouped = mask.reshape(batch, -1, shared, queries, keys)
-    code = across * ((1 - p) / place.weights)
-    if name != "values":
-        # A score's gradient is weight · (noise − what the row gives to the cotangent).
-        code *= math.sqrt(gradient.shape[-1])
-        rows = grouped.sum(axis=-1, keepdims=True) * place.weights * power
-        code += np.where(place.seen, rows.sum(axis=2), 0)
-    numbers, off = place.whole(code, shared, 1 << shared)
-    found = unpacked(numbers[..., None], shared)
-    off |= (np.moveaxis(found, -1, 2) != grouped).any(axis=2)
-    return _compared(off, code, f"gradient of {name}")
+    return _compared(place, *found, f"gradient of {name}")
 
 
-def _compared(off: Mask, code: Floats, what: str) -> Check:
+def _compared(place: Place, off: Mask, code: Floats, what: str) -> Check:
     """All entries, and the first that is wrong."""
     wrong = int(off.sum())
     if not wrong:
         return Check(off.size, off.size)
-    batch, head, query, place = (int(index) for index in np.argwhere(off)[0])
-    found = f"{code[batch, head, query, place]:.4g} times what a kept key weighs"
-    told = f"{what} at query {query} of head {head}, row {batch} of the batch, place {place}: {found}"
+    at = tuple(int(index) for index in np.argwhere(off)[0])
+    told = f"{what} {place.told(at)}: {code[at]:.4g} times what a kept one is"
     return Check(off.size, off.size - wrong, wrong, _words(told))
 
 

@@ -10,19 +10,16 @@ import numpy as np
 from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
 from keeprate.specs.attention.place import Place
-from keeprate.specs.attention.sample import Book, Reader, Seen, near, needed_in_passes, turns_of
+from keeprate.specs.attention.sample import Book, Reader, Seen, near
 from keeprate.specs.masks.sample import Repeats
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case, Check, Counterexample, failed, passed
 
-WHAT = ("output", "gradient of queries", "gradient of keys", "gradient of values")
 
-
-def _random(place: Place, seed: int, size: int) -> tuple[list[Floats], Floats]:
-    """Queries, keys, values and a cotangent, rounded to the dtype."""
-    rng, (batch, heads, queries, keys) = np.random.default_rng(seed), place.shape
-    shapes = [(batch, heads, queries, size), *[(batch, place.groups, keys, size)] * 2, (batch, heads, queries, size)]
-    *inputs, cotangent = (reference.rounded(rng.normal(size=shape), place.dtype) for shape in shapes)
+def _random(place: Place, seed: int, caller: Caller) -> tuple[list[Floats], Floats]:
+    """What to call with and a cotangent, rounded to the dtype."""
+    rng, (shapes, last) = np.random.default_rng(seed), place.shapes(caller.channels)
+    *inputs, cotangent = (reference.rounded(rng.normal(size=shape), place.dtype) for shape in (*shapes, last))
     return inputs, cotangent
 
 
@@ -30,7 +27,7 @@ def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """After a seed a pass that shows its mask; after it again one on random numbers, which PyTorch has to repeat."""
     place, p = Place.of(case), case.parameters["p"]
     caller, repeats = Caller(backend, place, case.context), Repeats()
-    inputs, cotangent = turns_of(place, caller.channels(needed_in_passes(place)))["values"]
+    inputs, cotangent = next(iter(place.turns(caller.channels).values()))
     for number in range(max(1, case.draws // int(np.prod(place.mask_shape)))):
         caller.seed(seed + number >> 1)
         book = Book(place, p, 1, repeats)
@@ -38,7 +35,7 @@ def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
         if mask is None:
             yield book.result()
             continue
-        given = _random(place, seed + number, inputs[0].shape[-1])
+        given = _random(place, seed + number, caller)
         caller.seed(seed + number >> 1)
         yield book.result(replayed=_as_pytorch(caller, place, given, p, mask))
 
@@ -46,7 +43,8 @@ def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
 def _as_pytorch(caller: Caller, place: Place, given: tuple[list[Floats], Floats], p: float, mask: Any) -> Check:
     got = next(caller.passes(given[0], p, given[1]))
     exact, theirs = (reference.replay(place, dtype, given[0], p, mask, given[1]) for dtype in ("float64", place.dtype))
-    parts = zip(got, exact, theirs, WHAT, strict=True)
+    whats = "output", *(f"gradient of {name}" for name in place.parts)
+    parts = zip(got, exact, theirs, whats, strict=True)
     return sum((near(one, true, other, place.dtype, what) for one, true, other, what in parts), Check(0, 0))
 
 
@@ -54,7 +52,7 @@ def evaluation(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Outputs in evaluation, at several p, and in training at p = 0 and p = 1."""
     place = Place.of(case)
     caller = Caller(backend, place, case.context)
-    inputs, cotangent = _random(place, seed, caller.channels(16))
+    inputs, cotangent = _random(place, seed, caller)
     native = caller.given(*inputs)
     checks = {"evaluation": Check(0, 0), "endpoints": Check(0, 0)}
     for law, p, train in (*(("evaluation", p, False) for p in (0.0, 0.1, 0.5, 1.0)),
@@ -72,7 +70,7 @@ def endpoints_of_gradient(case: Case, backend: Any, seed: int) -> Iterator[Seen]
     """Passes at p = 0 and p = 1."""
     place = Place.of(case)
     caller = Caller(backend, place, case.context)
-    given = _random(place, seed, caller.channels(16))
+    given = _random(place, seed, caller)
     check = sum((_as_pytorch(caller, place, given, p, None) for p in (0.0, 1.0)), Check(0, 0))
     yield Seen(p=0.0, bits=None, checks={"endpoints": check, "dtype": _dtypes(caller)})
 
@@ -87,7 +85,7 @@ def arguments(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Probabilities that are none, which PyTorch refuses."""
     place = Place.of(case)
     caller = Caller(backend, place)
-    native, check = caller.given(*_random(place, seed, caller.channels(16))[0]), Check(0, 0)
+    native, check = caller.given(*_random(place, seed, caller)[0]), Check(0, 0)
     for p in (-0.1, 1.1, float("nan")):
         try:
             caller.output(native, p)
