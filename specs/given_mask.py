@@ -15,15 +15,18 @@ from keeprate.suite import NoVerdictError
 
 
 class GivenMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's mode has no annotations
-    """Answers `aten.bernoulli_` with a mask, and counts the calls.
+    """Answers calls of `aten.bernoulli_` with masks, and counts them.
 
     Args:
-        mask: true where kept, of as many entries as are drawn; or 1.0 to keep all, 0.0 to drop all.
+        masks: true where kept, of as many entries as are drawn; or 1.0 to keep all, 0.0 to drop all. One for each
+            call, the last one for all that follow.
     """
 
-    def __init__(self, mask: npt.NDArray[np.bool_] | float) -> None:
+    def __init__(self, *masks: npt.NDArray[np.bool_] | float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._mask = torch.from_numpy(mask.astype(np.float64)) if isinstance(mask, np.ndarray) else float(mask)
+        self._masks = [
+            torch.from_numpy(mask.astype(np.float64)) if isinstance(mask, np.ndarray) else float(mask) for mask in masks
+        ]
         self._calls = 0
 
     @classmethod
@@ -35,11 +38,12 @@ class GivenMask(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
     ) -> Any:
         if func is not torch.ops.aten.bernoulli_.float:
             return func(*args, **(kwargs or {}))
+        mask = self._masks[min(self._calls, len(self._masks) - 1)]
         self._calls += 1
         noise: torch.Tensor = args[0]
-        if isinstance(self._mask, torch.Tensor):
-            return noise.copy_(self._mask.reshape(noise.shape))
-        return noise.fill_(self._mask)
+        if isinstance(mask, torch.Tensor):
+            return noise.copy_(mask.reshape(noise.shape))
+        return noise.fill_(mask)
 
     def must_have_drawn(self, expected: int, by: str, p: float) -> None:
         """Checks that `by` was given its mask.

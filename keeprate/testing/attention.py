@@ -73,7 +73,7 @@ def assert_attention_dropout(
         if layout not in ("bhsd", "bshd"):
             raise UsageError(f"layout = {layout!r} is neither 'bhsd' nor 'bshd'")
         number, names = number_of(seed, repeat), dtype_names(dtypes)
-        request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", dtypes=names)
+        request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", ops=["attention"], dtypes=names)
         attention = _attention(fn, layout, causal=causal, grouped=grouped)
         own = {"vjp": vjp, "seed": seed if callable(seed) else None}
         with apart():

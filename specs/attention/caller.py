@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention.place import Place
+from keeprate.specs.attention.places import Where
 from keeprate.specs.foreign import foreign, in_thread, offered, pair
 from keeprate.specs.rounding import Floats
 from keeprate.specs.transforms import ROWS, rows_of, transforms_in
@@ -22,7 +22,7 @@ class Caller:
     heads one after another: that is what transforms and a vjp of one argument take.
     """
 
-    def __init__(self, backend: Any, place: Place, context: str = "eager") -> None:
+    def __init__(self, backend: Any, place: Where, context: str = "eager") -> None:
         self.place = place
         self._backend, self._context = backend, context
         self._transforms = transforms_in(context)
@@ -37,7 +37,7 @@ class Caller:
         """
         offered = getattr(self._backend, "head_dim", None) or needed
         if offered < needed:
-            raise NotOffered(f"a mask of {self.place.shape[3]} keys needs heads of {needed} channels, not {offered}")
+            raise NotOffered(f"a mask of {self.place.shape[-1]} keys needs heads of {needed} channels, not {offered}")
         return int(offered)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from keeprate.specs.attention.sample import UNREADABLE, Seen
 from keeprate.specs.masks.every import LAWS as OF_MASKS
-from keeprate.suite import Check, Law, Unreadable, law
+from keeprate.suite import Check, Law, Tally, Unreadable, law
 
 SOURCE = "torch.nn.functional.scaled_dot_product_attention"
 
@@ -126,9 +126,26 @@ def seeding(sample: Seen) -> Check:
     return _of(sample, "seeding")
 
 
+@law(
+    promise="Each gap between layers has a mask of its own, drawn for each step.",
+    catches=("one mask for all gaps", "a gap that has no mask"),
+    blind_to=("two gaps whose masks are the same but for their order",),
+    source="torch.nn.LSTM, dropout: a Dropout layer on the outputs of each LSTM layer except the last",
+    rests_on=("outcomes",),
+)
+def gaps(sample: Seen) -> Tally:
+    """Counts, in a network with two gaps, what the last one drops, and of what it keeps what the first one dropped."""
+    if sample.gaps is None:
+        raise Unreadable(UNREADABLE)
+    p = sample.p
+    cells = ("dropped by the last gap", "dropped by the first alone", "kept by both")
+    return Tally(cells, sample.gaps, (p, (1 - p) * p, (1 - p) ** 2))
+
+
 LAWS: tuple[Law, ...] = (
     outcomes,
     *(replace(law, rests_on=("outcomes",)) for law in OF_MASKS),
+    gaps,
     gradient,
     evaluation,
     endpoints,

@@ -39,6 +39,13 @@ class Place:
     """
 
     parts: ClassVar[tuple[str, ...]] = ("queries", "keys", "values")
+    axes: ClassVar[tuple[str, ...]] = (
+        "all samples of a batch",
+        "all heads of a sample",
+        "all queries of a head",
+        "all keys of a query",
+    )
+    spread: ClassVar[float] = 1.0  # of random numbers
 
     shape: tuple[int, int, int, int]
     dtype: str
@@ -116,8 +123,8 @@ class Place:
         """Of the parts and of a cotangent, for a pass on random numbers."""
         batch, heads, queries, keys = self.shape
         size = channels(16)
-        given = [(batch, heads, queries, size), *[(batch, self.groups, keys, size)] * 2]
-        return given, given[0]
+        first = batch, heads, queries, size
+        return [first, *[(batch, self.groups, keys, size)] * 2], first
 
     def inputs(self, channels: Channels) -> list[Floats]:
         """Queries, keys and values whose output shows the mask."""

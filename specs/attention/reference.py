@@ -1,4 +1,4 @@
-"""PyTorch's attention under any mask: on the CPU it draws it with one `aten.bernoulli_`, which is answered."""
+"""PyTorch's operators under any mask: on the CPU it draws each with one `aten.bernoulli_`, which is answered."""
 
 from __future__ import annotations
 
@@ -6,33 +6,52 @@ from collections.abc import Sequence
 
 import torch
 
+from keeprate.specs.attention.network import Network
 from keeprate.specs.attention.place import Mask, Place
+from keeprate.specs.attention.places import Where
 from keeprate.specs.given_mask import GivenMask, gradients, tensor, values
 from keeprate.specs.rounding import Floats
 
-NAME = "torch.nn.functional.scaled_dot_product_attention"
-
 
 def replay(
-    place: Place, dtype: str, inputs: Sequence[Floats], p: float, mask: Mask | None, cotangent: Floats
+    place: Where, dtype: str, inputs: Sequence[Floats], p: float, mask: Mask | None, cotangent: Floats
 ) -> list[Floats]:
-    """PyTorch's output and gradients of queries, keys and values, computed in `dtype`.
+    """PyTorch's output and gradients of the parts of its input, computed in `dtype`.
 
     Args:
-        inputs: queries (B, H, L, D), keys and values (B, H', S, D), rounded to the place's dtype.
-        mask: (B, H, L, S), true where kept; None where none is drawn, at p = 0 and p = 1.
+        inputs: of attention, queries (B, H, L, D), keys and values (B, H', S, D); of a network, its one array; rounded
+            to the place's dtype.
+        mask: of the place's shape, of a network with several gaps one for each, true where kept; None where none is
+            drawn, at p = 0 and p = 1.
 
     Raises:
         NoVerdictError: PyTorch drew its mask otherwise.
     """
     leaves = [_rounded(x, place.dtype, dtype).requires_grad_() for x in inputs]
-    q, k, v = leaves
-    with GivenMask(0.0 if mask is None else mask) as mode:
-        out = torch.nn.functional.scaled_dot_product_attention(
-            q, k, v, dropout_p=p, is_causal=place.causal, enable_gqa=place.shared > 1
-        )
-    mode.must_have_drawn(int(mask is not None), NAME, p)
+    masks = [] if mask is None else [*mask.reshape(-1, *place.shape)]
+    with GivenMask(*masks or [0.0]) as mode:
+        out = _attention(place, leaves, p) if isinstance(place, Place) else _recurrent(place, leaves[0], p)
+    name = "scaled_dot_product_attention" if isinstance(place, Place) else place.op
+    mode.must_have_drawn(len(masks), f"PyTorch's {name}", p)
     return [values(out), *gradients(out, _rounded(cotangent, place.dtype, dtype), leaves)]
+
+
+def _attention(place: Place, leaves: Sequence[torch.Tensor], p: float) -> torch.Tensor:
+    q, k, v = leaves
+    return torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, dropout_p=p, is_causal=place.causal, enable_gqa=place.shared > 1
+    )
+
+
+def _recurrent(place: Network, leaf: torch.Tensor, p: float) -> torch.Tensor:
+    x, weights = place.unpacked(leaf)
+    kind = torch.nn.LSTM if place.op == "lstm_dropout" else torch.nn.GRU
+    units = x.shape[-1]
+    layer = kind(units, units, place.layers, dropout=p, device="meta", dtype=x.dtype)  # draws no weights
+    names = [f"{name}_l{i}" for i in range(place.layers) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    given = dict(zip(names, (one for each in weights for one in each), strict=True))
+    out: torch.Tensor = torch.func.functional_call(layer, given, (x,))[0]
+    return out
 
 
 def rounded(x: Floats, dtype: str) -> Floats:

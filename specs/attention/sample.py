@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keeprate.specs.attention import levels
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.place import HALF, Mask, Place
+from keeprate.specs.attention.network import Network
+from keeprate.specs.attention.place import HALF, Mask
+from keeprate.specs.attention.places import Where, place_of
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import Repeats, Sample, sampled
 from keeprate.specs.masks.seeded import anywhere, side_by_side
@@ -27,9 +30,15 @@ UNREADABLE = "no mask could be read: outcomes is broken here"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Seen(Sample):
-    """Masks, if any were read, and what exact laws say of the calls, by law with its parameter."""
+    """Masks, if any were read, and what exact laws say of the calls, by law with its parameter.
+
+    Args:
+        gaps: of a network with two gaps, units that the last one dropped, that it kept and the first one dropped, and
+            that both kept.
+    """
 
     checks: Mapping[str, Check] = field(default_factory=dict)
+    gaps: tuple[int, int, int] | None = None
 
 
 def masks(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
@@ -62,6 +71,35 @@ def streams(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
         left, base = left - number, base + 3 * number  # an odd step, for a seed could be cut to its upper bits
 
 
+def gaps(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
+    """Calls of a network with two gaps between its layers, where what the last one keeps shows the first one's mask."""
+    network, p = Network.of(case), case.parameters["p"]
+    caller = Caller(backend, network, case.context)
+    outputs = caller.outputs(caller.given(*network.inputs(caller.channels)), p)
+
+    def read(calls: int) -> Seen:
+        numbers, check = np.zeros(3, dtype=np.int64), Check(0, 0)
+        for out in islice(outputs, calls):
+            if out.shape != network.shape:
+                check += failed(1, 1, _words(f"the output has shape {out.shape}"))
+                continue
+            found, off = levels.levels(network).outcome(out)
+            check += _compared(network, off, out, "output")
+            numbers += np.bincount(found.reshape(-1), minlength=3)
+        one, two, three = numbers.tolist()
+        readable = not check.broken
+        return Seen(
+            p=p,
+            bits=None,
+            unreadable="" if readable else UNREADABLE,
+            checks={"outcomes": check},
+            gaps=(one, two, three) if readable else None,
+        )
+
+    caller.seed(seed)
+    yield from sampled(case.draws, math.prod(network.shape), read)
+
+
 def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """The first call after each of many seeds, anywhere among those of 31 bits."""
     reader = Reader(case, backend)
@@ -74,7 +112,7 @@ class Reader:
     """Makes calls on one input, and reads the masks of their outputs."""
 
     def __init__(self, case: Case, backend: Any) -> None:
-        self.place, self.p = Place.of(case), case.parameters["p"]
+        self.place, self.p = place_of(case), case.parameters["p"]
         self.caller = Caller(backend, self.place, case.context)
         self.entries = math.prod(self.place.mask_shape)
         self.given = self.caller.given(*self.place.inputs(self.caller.channels))
@@ -108,7 +146,7 @@ class Reader:
 class Book:
     """Into which the masks of some calls are entered."""
 
-    def __init__(self, place: Place, p: float, calls: int, repeats: Repeats) -> None:
+    def __init__(self, place: Where, p: float, calls: int, repeats: Repeats) -> None:
         self._place, self._p, self._repeats = place, p, repeats
         self._bits, self._number = PackedMasks.empty(calls, place.mask_shape), 0
         self._outcomes, self._again, self._readable = Check(0, 0), Check(0, 0), True
@@ -116,7 +154,7 @@ class Book:
     def enter(self, out: npt.NDArray[Any], first: int = 0) -> Mask | None:
         """The mask of an output, whose channels from `first` on hold it; None if it holds none."""
         mask = None
-        read = self._place.read(out, self._p, first)
+        read = _read(self._place, out, self._p, first)
         if read is None:
             self._outcomes += failed(1, 1, _words(f"the output has shape {out.shape}"))
         else:
@@ -143,7 +181,7 @@ class Book:
 
 def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Passes forward and back by turns, in which the gradient of values, of queries and of keys shows its mask."""
-    place, p = Place.of(case), case.parameters["p"]
+    place, p = place_of(case), case.parameters["p"]
     caller = Caller(backend, place, case.context)
     shown = place.turns(caller.channels)
     turns = [(name, caller.passes(inputs, p, cotangent)) for name, (inputs, cotangent) in shown.items()]
@@ -167,15 +205,22 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     yield from sampled(case.draws, math.prod(place.mask_shape), read)
 
 
-def _shown(place: Place, p: float, name: str, gradient: npt.NDArray[Any], mask: Mask) -> Check:
+def _read(place: Where, out: npt.NDArray[Any], p: float, first: int) -> tuple[Mask, Mask, Floats] | None:
+    """The mask in an output, where there is none, and what stands there; None for another shape."""
+    return levels.read(place, out) if isinstance(place, Network) else place.read(out, p, first)
+
+
+def _shown(place: Where, p: float, name: str, gradient: npt.NDArray[Any], mask: Mask) -> Check:
     """Whether the mask that a gradient shows is the output's."""
+    if isinstance(place, Network):
+        return _compared(place, *levels.shown(place, gradient, mask), f"gradient of {name}")
     found = place.shown(name, gradient, p, mask)
     if found is None:
         return failed(1, 1, _words(f"the gradient of {name} has shape {gradient.shape}"))
     return _compared(place, *found, f"gradient of {name}")
 
 
-def _compared(place: Place, off: Mask, code: Floats, what: str) -> Check:
+def _compared(place: Where, off: Mask, code: Floats, what: str) -> Check:
     """All entries, and the first that is wrong."""
     wrong = int(off.sum())
     if not wrong:

@@ -9,23 +9,25 @@ import numpy as np
 
 from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.place import Place
+from keeprate.specs.attention.places import Where, place_of
 from keeprate.specs.attention.sample import Book, Reader, Seen, near
 from keeprate.specs.masks.sample import Repeats
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case, Check, Counterexample, failed, passed
 
 
-def _random(place: Place, seed: int, caller: Caller) -> tuple[list[Floats], Floats]:
+def _random(place: Where, seed: int, caller: Caller) -> tuple[list[Floats], Floats]:
     """What to call with and a cotangent, rounded to the dtype."""
     rng, (shapes, last) = np.random.default_rng(seed), place.shapes(caller.channels)
-    *inputs, cotangent = (reference.rounded(rng.normal(size=shape), place.dtype) for shape in (*shapes, last))
+    *inputs, cotangent = (
+        reference.rounded(place.spread * rng.normal(size=shape), place.dtype) for shape in (*shapes, last)
+    )
     return inputs, cotangent
 
 
 def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """After a seed a pass that shows its mask; after it again one on random numbers, which PyTorch has to repeat."""
-    place, p = Place.of(case), case.parameters["p"]
+    place, p = place_of(case), case.parameters["p"]
     caller, repeats = Caller(backend, place, case.context), Repeats()
     inputs, cotangent = next(iter(place.turns(caller.channels).values()))
     for number in range(max(1, case.draws // int(np.prod(place.mask_shape)))):
@@ -40,7 +42,7 @@ def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
         yield book.result(replayed=_as_pytorch(caller, place, given, p, mask))
 
 
-def _as_pytorch(caller: Caller, place: Place, given: tuple[list[Floats], Floats], p: float, mask: Any) -> Check:
+def _as_pytorch(caller: Caller, place: Where, given: tuple[list[Floats], Floats], p: float, mask: Any) -> Check:
     got = next(caller.passes(given[0], p, given[1]))
     exact, theirs = (reference.replay(place, dtype, given[0], p, mask, given[1]) for dtype in ("float64", place.dtype))
     whats = "output", *(f"gradient of {name}" for name in place.parts)
@@ -50,7 +52,7 @@ def _as_pytorch(caller: Caller, place: Place, given: tuple[list[Floats], Floats]
 
 def evaluation(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Outputs in evaluation, at several p, and in training at p = 0 and p = 1."""
-    place = Place.of(case)
+    place = place_of(case)
     caller = Caller(backend, place, case.context)
     inputs, cotangent = _random(place, seed, caller)
     native = caller.given(*inputs)
@@ -68,7 +70,7 @@ def evaluation(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
 
 def endpoints_of_gradient(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Passes at p = 0 and p = 1."""
-    place = Place.of(case)
+    place = place_of(case)
     caller = Caller(backend, place, case.context)
     given = _random(place, seed, caller)
     check = sum((_as_pytorch(caller, place, given, p, None) for p in (0.0, 1.0)), Check(0, 0))
@@ -83,7 +85,7 @@ def _dtypes(caller: Caller) -> Check:
 
 def arguments(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Probabilities that are none, which PyTorch refuses."""
-    place = Place.of(case)
+    place = place_of(case)
     caller = Caller(backend, place)
     native, check = caller.given(*_random(place, seed, caller)[0]), Check(0, 0)
     for p in (-0.1, 1.1, float("nan")):

@@ -1,29 +1,34 @@
-"""The suite of attention dropout: whether the weights of softmax(q·kᵀ)·v drop as PyTorch's do, forward and back."""
+"""The suite of attention, and of other operators with dropout inside: whether they drop as PyTorch's do, both ways."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
+from keeprate.specs.attention import plan as attention
+from keeprate.specs.attention import recurrent_plan as recurrent
+from keeprate.specs.attention.cases import WEIGHTS
 from keeprate.specs.attention.hypotheses import every
 from keeprate.specs.attention.laws import LAWS
-from keeprate.specs.attention.plan import WEIGHTS, detects, plan
+from keeprate.specs.attention.network import OPERATORS
+from keeprate.specs.attention.places import place_of
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
 from keeprate.specs.rounding import DTYPES
-from keeprate.suite import Case, Picture, Suite, shown
+from keeprate.suite import Case, Picture, Suite, Tally, shown
 
 
 class Attention(Suite):
-    """A backend's `attention(q, k, v, p, causal, train)`, judged against PyTorch's."""
+    """A backend's `attention(q, k, v, p, causal, train)`, and its recurrent layers, judged against PyTorch's."""
 
     name = "attention"
     reference = "torch"
     headline = "keep_rate"
     weights = WEIGHTS
     attributes = ("dtypes",)
-    functions = ("seed", "asarray", "asnumpy", "dtype_of", "attention")
+    functions = ("seed", "asarray", "asnumpy", "dtype_of")
     capabilities = ("vjp", "compile", "vmap", "checkpoint", "module")
     dtypes = DTYPES
     laws = LAWS
@@ -32,22 +37,34 @@ class Attention(Suite):
     questions = staticmethod(every.questions)
     explains = staticmethod(every.explains)
     where = staticmethod(every.where)
-    plan = staticmethod(plan)
-    detects = staticmethod(detects)
+
+    def plan(self, profile: str) -> Iterator[Case]:
+        """Attention first."""
+        yield from attention.plan(profile)
+        yield from recurrent.plan(profile)
+
+    def detects(self, case: Case, alpha: float) -> float:
+        """The smallest departure of the keep rate that `case`, drawn as planned, catches with probability 0.99."""
+        p, entries = case.parameters["p"], prod(place_of(case).mask_shape)
+        number = -(-case.draws // entries) * entries
+        dropped = round(number * p)
+        return Tally(("kept", "dropped"), (number - dropped, dropped), (1 - p, p), departure="rate").detectable(alpha)
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, passes, or single calls."""
         from keeprate.specs.attention import sample, single_calls  # a plan does not need PyTorch
         from keeprate.specs.attention.hypotheses.clues import clues
+        from keeprate.specs.attention.hypotheses.recurrent_clues import clues as recurrent_clues
 
         if case.study == "clues":
-            return clues(case, backend, seed)
+            return recurrent_clues(case, backend, seed) if case.op in OPERATORS else clues(case, backend, seed)
         of_masks = {
             "masks": sample.masks,
             "lazy": sample.lazily,
             "streams": sample.streams,
             "after_seeds": sample.after_seeds,
             "passes": sample.passes,
+            "gaps": sample.gaps,
         }
         if case.study in of_masks:
             return searched(of_masks[case.study](case, backend, seed), case.asks)
@@ -59,7 +76,10 @@ class Attention(Suite):
             torch.default_generator.seed()
 
     def refusal(self, backend: Any) -> str:
-        """What is wrong with `dtypes`."""
+        """What is wrong with `dtypes`, or that there is no operator."""
+        operators = ("attention", *OPERATORS)
+        if not any(callable(getattr(backend, name, None)) for name in operators):
+            return f"it has none of the operators {', '.join(operators)}"
         dtypes = backend.dtypes
         listed = isinstance(dtypes, Sequence) and not isinstance(dtypes, str)
         if not (listed and dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in dtypes)):

@@ -14,9 +14,9 @@ from keeprate.harness.protocol.case import FindingId
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import PROFILES, load_suite
 from keeprate.harness.workers.pool import InProcess
+from keeprate.specs.attention.cases import DEPARTURES, MAIN, WEIGHTS
 from keeprate.specs.attention.hypotheses import every
 from keeprate.specs.attention.hypotheses.clues import Clues
-from keeprate.specs.attention.plan import DEPARTURES, MAIN, WEIGHTS, detects
 from keeprate.suite import Unreadable
 
 HERE = Path(__file__).parent
@@ -81,7 +81,7 @@ def test_a_profile_catches_the_departure_that_it_promises(profile):
     for promise in SUITE.promises(profile).values():
         if promise.id.law == "keep_rate" and promise.id.parameters != "-" and promise.cases[0].parameters["p"] in MAIN:
             for case in promise.cases:
-                assert detects(case, 1e-6 * promise.share) <= DEPARTURES[profile]
+                assert SUITE.detects(case, 1e-6 * promise.share) <= DEPARTURES[profile]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -43,8 +43,10 @@ class Back(NamedTuple):
 class Clues:
     """Attention of one backend in one place and context."""
 
+    where = staticmethod(Place.of)
+
     def __init__(self, case: Case, backend: Any, seed: int) -> None:
-        self.place, self.backend, self.context = Place.of(case), backend, case.context
+        self.place, self.backend, self.context = self.where(case), backend, case.context
         self.random = np.random.default_rng(seed)
         self.backward = "checkpoint" in case.context or case.context == "grad"
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from keeprate.specs.accounts import names_of, readable
-from keeprate.specs.attention.hypotheses import calls, gradients, masks, values
+from keeprate.specs.attention.hypotheses import calls, gradients, masks, recurrent, values
+from keeprate.specs.attention.network import OPERATORS
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.masks.rates import holds_thinned, rates
 from keeprate.specs.rounding import DTYPES
@@ -24,6 +25,7 @@ from keeprate.suite import (
 )
 
 SHAPE = (3, 4, 20, 72)
+SEQUENCE = (6, 8, 16)  # of recurrent layers
 SQUARE = (2, 4, 24, 24)  # where a backward pass may take queries for keys, a mask is causal, or all is one array
 BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1})
 WORDS = {"thread": "in fresh threads", "module": "as a layer", "grad": "where a gradient is asked for"}
@@ -32,7 +34,7 @@ WORDS = {"thread": "in fresh threads", "module": "as a layer", "grad": "where a 
 HYPOTHESES = (
     *(
         replace(one, function=readable(one.function))
-        for part in (masks, values, gradients, calls)
+        for part in (masks, values, gradients, calls, recurrent)
         for one in part.HYPOTHESES
         if one.function is not None
     ),
@@ -45,6 +47,12 @@ PARAMETERS: dict[str, Iterable[object]] = {
 
 def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Case]:
     """For each context the plainest dtype that is broken there: a plain call, and what is broken beside it."""
+    for op in dict.fromkeys(one.finding.op for one in seen):
+        yield from _questions(op, [one for one in seen if one.finding.op == op], can)
+
+
+def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Case]:
+    """Those about one operator."""
     places: dict[tuple[str, str], set[str]] = {}
     for one in seen:
         for case, evidence in one.parts:
@@ -57,6 +65,10 @@ def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Cas
         if dtype != min((other for where, other in places if where == context), key=DTYPES.index):
             continue
         some = [one for one in asked if context != "eager" or one.kind != "gradient"]
+        if op in OPERATORS:
+            some = [one for one in some if one.name in recurrent.ASKED]
+            yield from filter(can, [case_of(dtype, context, SEQUENCE, {}, some, op)])
+            continue
         for more in BESIDE:
             if not more or places[context, dtype] & more.keys():
                 square = more or transforms_in(context) or "gradient" in {one.kind for one in some}
@@ -64,15 +76,20 @@ def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Cas
 
 
 def case_of(
-    dtype: str, context: str, shape: tuple[int, ...], more: dict[str, int], asked: Sequence[Hypothesis]
+    dtype: str,
+    context: str,
+    shape: tuple[int, ...],
+    more: dict[str, int],
+    asked: Sequence[Hypothesis],
+    op: str = "attention",
 ) -> Case:
     """A case in which some hypotheses are tested; `more` are parameters of its place."""
     kind = "".join(f"{name}{value}" for name, value in more.items())
-    names = [name for one in asked for name in names_of(one, PARAMETERS)]
-    ids = (FindingId("attention", name, dtype, ANY, shape_text(shape, kind), context) for name in names)
+    names = [name for one in asked for name in names_of(one, recurrent.PARAMETERS if op in OPERATORS else PARAMETERS)]
+    ids = (FindingId(op, name, dtype, ANY, shape_text(shape, kind), context) for name in names)
     back = "checkpoint" in context or context == "grad" or any(one.kind == "gradient" for one in asked)
     return Case(
-        "attention", dtype, {**more}, shape, context, "clues", 1 << 20, None, tuple(map(str, ids)),
+        op, dtype, {**more}, shape, context, "clues", 1 << 20, None, tuple(map(str, ids)),
         needs=(*transforms_in(context), *["module"] * (context == "module"), *["vjp"] * back),
     )  # fmt: skip
 
@@ -88,14 +105,16 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
-    """The context, if none of what it explains is a plain call, and the dtype, if it is one that is not the usual."""
+    """The operator but for attention, the context if none of what it explains is a plain call, and an unusual dtype."""
+    others = dict.fromkeys(finding.op for finding in findings if finding.op != "attention")
     contexts = dict.fromkeys(finding.context for finding in findings)
     dtypes = {finding.dtype for finding in findings} - {ANY}
-    narrow = f" in {min(dtypes)}" if len(dtypes) == 1 and dtypes != {DTYPES[0]} else ""
+    inside = f" in {' and '.join(others)}" if others else ""
+    inside += f" in {min(dtypes)}" if len(dtypes) == 1 and dtypes != {DTYPES[0]} else ""
     if contexts.keys() & {"eager", "grad"}:
-        return narrow
+        return inside
     first = min(contexts, key=lambda context: context.count("+"))
-    return f"{narrow} {WORDS.get(first, f'under {first}')}"
+    return f"{inside} {WORDS.get(first, f'under {first}')}"
 
 
 accounts = rates

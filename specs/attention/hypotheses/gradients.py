@@ -48,7 +48,13 @@ def noise(clues: Clues, name: str) -> Account:
     fits = all(_alike(clues, backward, other) for _, backward, other in found)
     broken = any(not _alike(clues, backward, forward) for forward, backward, _ in found)
     number = sum(backward.size for _, backward, _ in found)
-    return exact(fits, broken, number, f"so it is for all {number:,} entries of the gradient of values", what=says)
+    return exact(
+        fits,
+        broken,
+        number,
+        f"so it is for all {number:,} entries of the gradient of {clues.place.parts[-1]}",
+        what=says,
+    )
 
 
 def _alike(clues: Clues, one: Floats, other: Floats | float) -> bool:
@@ -62,7 +68,7 @@ def drawn_again(clues: Clues) -> Account:
     differs = False
     for one, backward in _of_values(clues):
         if not (clues.near(backward, 1 / (1 - one.p)) | (backward == 0)).all():
-            raise Unreadable("the gradient of values shows no mask")
+            raise Unreadable("the gradient shows no mask")
         agree = ((backward != 0) == (one.forward != 0))[..., clues.place.seen]
         same, chance = int(np.count_nonzero(agree)), one.p**2 + (1 - one.p) ** 2
         tally = Tally(("alike", "unlike"), (same, agree.size - same), (chance, 1 - chance))
@@ -74,7 +80,7 @@ def drawn_again(clues: Clues) -> Account:
 
 def unmasked(clues: Clues, of: str) -> Account:
     """Whether one gradient leaves the mask out."""
-    if of == "values":
+    if of in ("values", "inputs"):
         found = _of_values(clues)
         fits = all(_alike(clues, backward, 1.0) for _, backward in found)
         broken = any(not _alike(clues, backward, one.forward) for one, backward in found)

@@ -11,7 +11,6 @@ from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.transforms import ROWS
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
-AXES = ("all samples of a batch", "all heads of a sample", "all queries of a head", "all keys of a query")
 FEW = 64  # pairs, at least: fewer agree by chance
 
 
@@ -33,7 +32,7 @@ def shared_axis(clues: Clues, axis: str) -> Account:
     along = np.moveaxis(masks, number + 1, 1)
     first = np.broadcast_to(along[:, :1], along[:, 1:].shape)
     rows = along[0].reshape(along.shape[1], -1)
-    return together(along[:, 1:], first, "entries one step apart", rows, along.shape[1], among=AXES[number])
+    return together(along[:, 1:], first, "entries one step apart", rows, along.shape[1], among=clues.place.axes[number])
 
 
 def _whole(clues: Clues) -> Mask:

@@ -127,7 +127,7 @@ def promotes(clues: Clues) -> Account:
 
 def writes(clues: Clues) -> Account:
     """Whether an argument is written to."""
-    caller, names = clues.caller(), ("queries", "keys", "values")
+    caller, names = clues.caller(), clues.place.parts
     inputs = clues.inputs(caller, 1.0)
     given = caller.given(*inputs)
     before = [caller.values(one).copy() for one in given]
