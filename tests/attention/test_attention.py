@@ -80,8 +80,10 @@ def test_there_are_mutants_enough_and_each_says_what_is_wrong():
 def test_a_profile_catches_the_departure_that_it_promises(profile):
     for promise in SUITE.promises(profile).values():
         if promise.id.law == "keep_rate" and promise.id.parameters != "-" and promise.cases[0].parameters["p"] in MAIN:
+            # Recurrent layers are looked at as `quick` does, at most.
+            least = profile if promise.id.op == "attention" or profile == "smoke" else "quick"
             for case in promise.cases:
-                assert SUITE.detects(case, 1e-6 * promise.share) <= DEPARTURES[profile]
+                assert SUITE.detects(case, 1e-6 * promise.share) <= DEPARTURES[least]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
