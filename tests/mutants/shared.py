@@ -293,6 +293,7 @@ class StaleEighth(Plain):
     """A buffer is refilled in part: the last eighth of the 3rd, 5th, … mask is that of the mask before. A2."""
 
     meant_for = ("calls", "no_stretch_twice")
+    cause = "correlated:calls"
     ops = ("dropout", "feature_dropout")
     age, every = 1, 2
 

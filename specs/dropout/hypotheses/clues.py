@@ -77,7 +77,10 @@ class Clues:
         if y.shape != expected.kept.shape:
             raise Unreadable("an output of another shape")
         if self.contract.preserves_moments and not expected.allows(y).all():
-            nearer: Mask = np.abs(y - expected.kept) < np.abs(y - expected.dropped)
+            kept, dropped = np.abs(y - expected.kept), np.abs(y - expected.dropped)
+            if (np.minimum(kept, dropped) > np.abs(expected.kept - expected.dropped) / 4).any():
+                raise Unreadable("outputs are as far from kept as from dropped")
+            nearer: Mask = kept < dropped
             return nearer
         return ~expected.is_dropped(y)
 

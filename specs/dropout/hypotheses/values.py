@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
-from keeprate.specs.rounding import Floats, bounds, representable
+from keeprate.specs.rounding import Floats, bounds, representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 LIMIT = 1.7580993408473766  # SELU(x) → −LIMIT as x → −∞ (Klambauer et al. 2017)
@@ -171,8 +171,8 @@ def by_count(clues: Clues) -> Account:
 
 
 def nearly(clues: Clues) -> Account:
-    """Whether outputs are PyTorch's but for more than rounding: by up to a hundredth."""
-    off, wrong, looked = 0.0, 0, 0
+    """Whether outputs are PyTorch's but for more than rounding: by up to a hundredth, or what a rounding of p makes."""
+    off, most, wrong, looked = 0.0, 0.01, 0, 0
     for one in clues.outputs:
         with np.errstate(invalid="ignore", divide="ignore"):
             size = np.maximum(np.abs(one.expected.kept), 1e-30)
@@ -180,9 +180,10 @@ def nearly(clues: Clues) -> Account:
         far = each[~one.expected.allows(one.y)]
         looked += one.y.size
         wrong += far.size
+        most = max(most, float(ulp(np.ones(()), clues.case.dtype)) / (1 - one.p))
         off = max(off, float(np.nanmax(far, initial=0.0)), 1.0 * bool(np.isnan(far).any()))
     seen = f"{wrong:,} of {looked:,} outputs are off by more than rounding allows in {clues.case.dtype}"
-    against = 0.0 if off < 0.01 else NEVER
+    against = 0.0 if off < most else NEVER
     return Account(looked, against, NEVER if wrong else 0.0, seen, {"off": f"{off:.1e}"})
 
 
