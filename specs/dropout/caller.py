@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
-from keeprate.specs.dropout.neighbours import Network, turned_array
 from keeprate.specs.foreign import Seen, apart, brief, foreign, in_thread, offered, pair
+from keeprate.specs.neighbours import Network, turned_array
 from keeprate.specs.rounding import Floats
 from keeprate.specs.transforms import ROWS, rows_of
 from keeprate.suite import BackendError, NotOffered, briefly

@@ -52,7 +52,7 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     if name not in SHOWN or case.context == "process":
         raise UsageError(f"no script can show {law} in the context {case.context}: it takes several processes")
     if case.context == "fused":
-        raise UsageError(f"no script can show {law} in the context fused: see keeprate.specs.dropout.neighbours")
+        raise UsageError(f"no script can show {law} in the context fused: see keeprate.specs.neighbours")
     if case.study in ("mixed", "sizes") or (case.study == "after_seeds" and name != "first_positions"):
         raise UsageError(f"no script can show {law} where calls differ in more than their masks")
     # Inside the function: the adapter above it may have imported something else as `np`.
