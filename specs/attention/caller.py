@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.attention.places import Where
-from keeprate.specs.foreign import foreign, in_thread, offered, pair
+from keeprate.specs.foreign import Seen, foreign, in_thread, offered, pair
+from keeprate.specs.neighbours import Network
 from keeprate.specs.rounding import Floats
 from keeprate.specs.transforms import ROWS, rows_of, transforms_in
 from keeprate.suite import BackendError, NotOffered
@@ -25,7 +27,8 @@ class Caller:
     def __init__(self, backend: Any, place: Where, context: str = "eager") -> None:
         self.place = place
         self._backend, self._context = backend, context
-        self._transforms = transforms_in(context)
+        self._fused = context == "fused"
+        self._transforms = ("compile",) if self._fused else transforms_in(context)
         self.dtypes: set[str] = set()  # of all that came back
         self._functions: dict[tuple[float, bool, bool], Callable[..., Any]] = {}
 
@@ -42,8 +45,13 @@ class Caller:
 
     @property
     def mapped(self) -> bool:
-        """True if calls are rows of one mapped call."""
-        return "vmap" in self._transforms
+        """True if calls are rows of one call."""
+        return self._fused or "vmap" in self._transforms
+
+    @cached_property
+    def _network(self) -> Network:
+        """What stands beside attention where it is compiled together with that."""
+        return Network(self._array, lambda y: Seen(self.values(y), self.place.dtype), self.place.dtype, self._wide, 4)
 
     def seed(self, value: int) -> None:
         """Seeds the backend."""
@@ -51,10 +59,15 @@ class Caller:
 
     def given(self, *inputs: Floats) -> list[Any]:
         """Native arrays to call with: of queries, keys and values, or of all together in a context with a transform."""
-        return [self._array(np.concatenate(inputs, axis=1))] if self._transforms else [*map(self._array, inputs)]
+        return [self._together(inputs)] if self._transforms else [*map(self._array, inputs)]
 
-    def _array(self, x: Floats, *, apart: bool = True) -> Any:
-        wide = np.array(np.stack([x] * ROWS) if self.mapped and apart else x, dtype=self._wide, order="C")
+    def _together(self, inputs: Sequence[Floats]) -> Any:
+        """All of them as one array."""
+        x = np.concatenate(inputs, axis=1)
+        return self._network.native(x) if self._fused else self._array(np.stack([x] * ROWS) if self.mapped else x)
+
+    def _array(self, x: npt.NDArray[Any]) -> Any:
+        wide = np.array(x, dtype=self._wide, order="C")
         return foreign("asarray", self._backend.asarray, wide, self.place.dtype)
 
     @property
@@ -85,8 +98,8 @@ class Caller:
 
     def passes(self, inputs: Sequence[Floats], p: float, cotangent: Floats) -> Iterator[list[npt.NDArray[Any]]]:
         """Output and gradients of queries, keys and values, pass after pass."""
-        x, ct = self._array(np.concatenate(inputs, axis=1)), self._array(cotangent)
-        function = self._function(p, True, together=True)
+        x, function = self._together(inputs), self._function(p, True, together=True)
+        ct = self._array(np.stack([cotangent] * ROWS) if self.mapped else cotangent)
         while True:
             both = pair("vjp", "gradient", offered("vjp", self._backend.vjp, function, x, ct))
             for out, gradient in zip(*(self._rows(self.values(one)) for one in both), strict=True):
@@ -121,6 +134,8 @@ class Caller:
         layered = self._context == "module"
         apart = self._layer(p, train) if layered else self.place.function(self._backend, p, train)
         function = self.place.packed(apart) if together else apart
+        if self._fused:
+            function = self._network.around(function)
         for name in self._transforms:
             function = offered(name, getattr(self._backend, name), function)
         return function

@@ -31,6 +31,11 @@ def draws(p: float, profile: str) -> int:
     return draws_to_detect((1 - p, p), departure, ALPHA * WEIGHTS["keep_rate"] / SHARED)
 
 
+def needs_of(context: str) -> tuple[str, ...]:
+    """What a backend must have to be called in a context."""
+    return (*transforms_in(context), *["compile"] * (context == "fused"), *["module"] * (context == "module"))
+
+
 def planned(
     op: str,
     study: str,
@@ -59,6 +64,6 @@ def planned(
         for law in names
     ]
     vjp = study in ("passes", "replayed", "endpoints_of_gradient")
-    needs = (*transforms_in(context), *["module"] * (context == "module"), *["vjp"] * vjp)
+    needs = (*needs_of(context), *["vjp"] * vjp)
     judged = reference if context in ("eager", "grad") else None
     return Case(op, dtype, parameters, shape, context, study, drawn, judged, tuple(map(str, findings)), "", needs)

@@ -134,3 +134,6 @@ def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:
             )
         if context in ("compile", "module"):
             yield _planned("seeding", {"": ("outcomes", "seeding")}, dtype, 0.5, SQUARE, 0, None, context)
+    if profile != "smoke":
+        beside = ("outcomes", "keep_rate", "calls:0", "no_mask_twice", "no_stretch_twice")
+        yield _planned("masks", {"": beside}, dtype, 0.3, SQUARE, often, None, "fused")

@@ -88,7 +88,8 @@ class Attention(Suite):
 
     def rank(self, context: str) -> int:
         """0 for a plain call, 1 for a pass forward and back, then the more, the more is combined."""
-        return ("eager", "grad").index(context) if context in ("eager", "grad") else 2 + context.count("+")
+        plain = ("eager", "grad")
+        return plain.index(context) if context in plain else 2 + context.count("+") + (context == "fused")
 
     def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
         """The first masks of a case; None for studies of single calls."""

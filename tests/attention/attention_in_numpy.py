@@ -8,6 +8,8 @@ import copy
 import numpy as np
 import torch
 
+from keeprate.impl.backends import torch as pytorch
+
 
 def rounded(values, dtype):
     """The nearest numbers of `dtype`."""
@@ -217,3 +219,25 @@ class Thresholds(Plain):
     def draw(self, shape, p):
         words = self.random.integers(0, 1 << 32, shape[::-1], dtype=np.uint32).T
         return words >= round(p * (1 << 32))
+
+
+class Compiled:
+    """PyTorch's attention, with arrays that can stand in a network, which knows what it compiles together."""
+
+    name, version, dtypes = "compiled", torch.__version__, pytorch.dtypes
+    seed, asarray, asnumpy = staticmethod(pytorch.seed), staticmethod(pytorch.asarray), staticmethod(pytorch.asnumpy)
+    dtype_of, vjp = staticmethod(pytorch.dtype_of), staticmethod(pytorch.vjp)
+    states = None  # of the generator, by what was called with them, in a compiled function
+
+    def attention(self, q, k, v, p, causal, train):
+        return pytorch.attention(q, k, v, p, causal, train)
+
+    def compile(self, fn):
+        def compiled(x):
+            self.states = {}
+            try:
+                return fn(x)
+            finally:
+                self.states = None
+
+        return compiled

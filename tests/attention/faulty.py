@@ -4,7 +4,9 @@ import copy
 import threading
 
 import numpy as np
-from attention_in_numpy import Array, Plain, Stacked, rounded
+from attention_in_numpy import Array, Compiled, Plain, Stacked, rounded
+
+from keeprate.impl.backends import torch as pytorch
 
 # The backward pass
 
@@ -467,6 +469,18 @@ class FrozenWhenCompiled(Plain):
             return out
 
         return compiled
+
+
+class CallsMerged(Compiled):
+    """In a compiled function two calls on the same array are taken for one."""
+
+    meant_for, where = ("no_mask_twice", "no_stretch_twice"), "fused"
+    cause = "merged"
+
+    def attention(self, q, k, v, p, causal, train):
+        if self.states is not None:
+            pytorch.set_state(self.states.setdefault(v.untyped_storage().data_ptr(), pytorch.get_state()))
+        return super().attention(q, k, v, p, causal, train)
 
 
 class RowsShare(Plain):

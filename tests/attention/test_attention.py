@@ -41,6 +41,13 @@ def test_a_sound_backend_conforms(backend, dtype):
     """Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee."""
     verdict = judged(backend(), dtypes=[dtype])
     assert verdict.conforms, str(verdict)
+    assert {finding.status for finding in verdict if finding.context != "fused"} == {"kept"}
+
+
+def test_a_sound_backend_conforms_where_its_arrays_stand_in_a_network(fresh_seed):
+    """Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee."""
+    verdict = judged(NUMPY.Compiled(), lambda one: one.context == "fused", dtypes=["float32"], seed=fresh_seed)
+    assert verdict.conforms, str(verdict)
     assert {finding.status for finding in verdict} == {"kept"}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from keeprate.specs.accounts import names_of, readable
+from keeprate.specs.attention.cases import needs_of
 from keeprate.specs.attention.hypotheses import calls, gradients, masks, recurrent, values
 from keeprate.specs.attention.network import OPERATORS
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
@@ -28,7 +29,12 @@ SHAPE = (3, 4, 20, 72)
 SEQUENCE = (6, 8, 16)  # of recurrent layers
 SQUARE = (2, 4, 24, 24)  # where a backward pass may take queries for keys, a mask is causal, or all is one array
 BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1})
-WORDS = {"thread": "in fresh threads", "module": "as a layer", "grad": "where a gradient is asked for"}
+WORDS = {
+    "thread": "in fresh threads",
+    "module": "as a layer",
+    "grad": "where a gradient is asked for",
+    "fused": "compiled with its neighbours",
+}
 
 
 HYPOTHESES = (
@@ -71,7 +77,9 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
             continue
         for more in BESIDE:
             if not more or places[context, dtype] & more.keys():
-                square = more or transforms_in(context) or "gradient" in {one.kind for one in some}
+                square = (
+                    more or context == "fused" or transforms_in(context) or "gradient" in {one.kind for one in some}
+                )
                 yield from filter(can, [case_of(dtype, context, SQUARE if square else SHAPE, more, some)])
 
 
@@ -90,7 +98,7 @@ def case_of(
     back = "checkpoint" in context or context == "grad" or any(one.kind == "gradient" for one in asked)
     return Case(
         op, dtype, {**more}, shape, context, "clues", 1 << 20, None, tuple(map(str, ids)),
-        needs=(*transforms_in(context), *["module"] * (context == "module"), *["vjp"] * back),
+        needs=(*needs_of(context), *["vjp"] * back),
     )  # fmt: skip
 
 

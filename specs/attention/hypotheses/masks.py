@@ -95,6 +95,16 @@ def mapped_rows(clues: Clues) -> Account:
     return together(calls[:, 1:], first, "rows of one mapped call", calls[0], ROWS)
 
 
+def merged(clues: Clues) -> Account:
+    """Whether two of the calls that are compiled together are one, those on the same input, and no others."""
+    if clues.context != "fused":
+        raise Unreadable("nothing stands beside it")
+    calls = clues.masks.reshape(-1, ROWS, clues.masks[0].size)
+    if (calls[0, 0] == calls[0, 1]).all():
+        return Account(calls.size, NEVER, 0.0)
+    return together(calls[:, 2], calls[:, 1], "calls on one input, compiled together", calls[0], 2.0)
+
+
 def overlap(clues: Clues, part: str) -> Account:
     """Whether a mask begins with what the one before ended with."""
     masks = clues.masks[..., clues.place.seen].reshape(len(clues.masks), -1)
@@ -132,6 +142,7 @@ HYPOTHESES = (
     _h("tiles", "sharing", "gives each tile of {size} keys the mask of the first", tiles),
     _h("diagonals", "sharing", "draws once for each sum of query and key", diagonals),
     _h("mapped_rows", "repetition", "gives all rows of a mapped call one mask", mapped_rows),
+    _h("merged", "repetition", "takes two calls on one input for one", merged),
     _h("one_mask", "repetition", "gives every call the same mask", one_mask),
     _h("overlap", "repetition", "begins a mask where the one before is {step} entries old", overlap),
     Hypothesis("tail", "rate", "never drops the last {size} entries of a call", tail, COUNTED | DEPENDENCE),
