@@ -22,7 +22,11 @@ class NoVerdictError(KeeprateError):
 
 
 class _Foreign(Exception):  # noqa: N818 - some of them are states of a sample
-    """Says what foreign code said, without signs that a terminal obeys or a file can't hold."""
+    """Says what foreign code said, without signs that a terminal obeys or a file can't hold.
+
+    Args:
+        text: one sentence.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(clean(text))
@@ -40,6 +44,7 @@ class BackendError(_Foreign):
     """A backend raised where the contract says that it answers; becomes a finding with status `error`.
 
     Args:
+        text: one sentence.
         kind: what two errors of one cause have in common; unless given, the class of the exception that it is from.
     """
 

@@ -93,12 +93,20 @@ def told(error: BaseException) -> str:
 
 
 def briefly(error: BaseException) -> str:
-    """The class of an exception, and the last line of what it says: before that frameworks tell how they came there."""
+    """The class of an exception, and the last line of what it says: before that frameworks tell how they came there.
+
+    Args:
+        error: an exception that foreign code raised.
+    """
     return f"{class_of(error)}: {_lines(error)[-1][:LONG]}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says."""
+    """The first line of what an exception says.
+
+    Args:
+        error: an exception that foreign code raised.
+    """
     return _lines(error)[0][:SHORT]
 
 
@@ -122,7 +130,11 @@ def _said(error: BaseException) -> str:
 
 
 def shown(value: Any) -> str:
-    """What Python shows of a value, which may raise when it is asked."""
+    """What Python shows of a value, which may raise when it is asked.
+
+    Args:
+        value: anything that foreign code returned.
+    """
     try:
         return line(repr(value))
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything

@@ -63,7 +63,11 @@ def scaled_dot_product_attention(
 
 
 def _check(q: mx.array, k: mx.array, v: mx.array) -> None:
-    """What `mx.fast` refuses where it is called."""
+    """What `mx.fast` refuses where it is called.
+
+    Raises:
+        ValueError: the shapes don't fit.
+    """
     shapes = f"q {q.shape}, k {k.shape}, v {v.shape}"
     if not q.ndim == k.ndim == v.ndim == 4:
         raise ValueError(f"{shapes}: attention takes 4 dimensions, (batch, heads, queries or keys, channels)")
@@ -74,7 +78,11 @@ def _check(q: mx.array, k: mx.array, v: mx.array) -> None:
 
 
 def _hidden(scores: mx.array, mask: mx.array | str | None) -> mx.array:
-    """The scores with what `mask` hides out of reach, as in `mx.fast`: where it hides all, all weigh the same."""
+    """The scores with what `mask` hides out of reach, as in `mx.fast`: where it hides all, all weigh the same.
+
+    Raises:
+        ValueError: there is no mask of that name.
+    """
     if mask is None:
         return scores
     if isinstance(mask, str):
@@ -104,6 +112,17 @@ class MultiHeadAttention(transformer.MultiHeadAttention):
         dropout: float = 0.0,
     ) -> None:
         """Take what `mlx.nn.MultiHeadAttention` takes, and the probability of dropping.
+
+        Args:
+            dims: channels of queries, and of the others unless given.
+            num_heads: how many heads share them; it divides dims.
+            query_input_dims: channels of the queries that are given.
+            key_input_dims: channels of the keys that are given.
+            value_input_dims: channels of the values that are given.
+            value_dims: channels of the values once projected, over all heads.
+            value_output_dims: channels of the output.
+            bias: whether the projections have one.
+            dropout: the probability of dropping a weight, from 0 to 1.
 
         Raises:
             ValueError: dropout is not from 0 to 1; dims is no multiple of num_heads.

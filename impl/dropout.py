@@ -222,7 +222,16 @@ def embedding_dropout(
 
 
 def scaled(x: mx.array, kept: mx.array, p: float) -> mx.array:
-    """x · 1/(1 − p) where kept, x · 0 elsewhere."""
+    """x · 1/(1 − p) where kept, x · 0 elsewhere.
+
+    Args:
+        x: any shape.
+        kept: booleans that broadcast to it.
+        p: the probability of dropping, below 1.
+
+    Returns:
+        An array of the shape and dtype of x.
+    """
     # PyTorch divides in float32 for the narrower dtypes, and rounds the quotient.
     real = np.float64 if x.dtype == mx.float64 else np.float32
     return x * where_kept(kept, float(real(1) / real(1 - p)), x.dtype)

@@ -16,7 +16,11 @@ from keeprate.impl.modes import training
 
 
 class Layer(Module):
-    """A layer that calls its class's operator, in the layer's mode."""
+    """A layer that calls its class's operator, in the layer's mode.
+
+    Args:
+        p: the probability of dropping, from 0 to 1.
+    """
 
     _operator: Callable[..., mx.array]
 
@@ -38,7 +42,12 @@ class Layer(Module):
 
 
 class Dropout(Layer):
-    """`keeprate.impl.dropout.dropout`; along `shared_axes`, one draw serves all entries."""
+    """`keeprate.impl.dropout.dropout`; along some axes, one draw may serve all entries.
+
+    Args:
+        p: the probability of dropping, from 0 to 1.
+        shared_axes: axes along which one draw serves all entries; negative ones count from the last.
+    """
 
     def __init__(self, p: float = 0.5, shared_axes: Sequence[int] = ()) -> None:
         super().__init__(p)

@@ -19,7 +19,11 @@ _HALF = mx.array(0.5)
 
 
 class Keys:
-    """Keys that follow from one key, (2,) uint32."""
+    """Keys that follow from one key.
+
+    Args:
+        key: an `mx.random.key`, (2,) uint32.
+    """
 
     def __init__(self, key: mx.array) -> None:
         self.key, self.drawn = key, False
@@ -69,7 +73,11 @@ def get_state() -> int:
 
 
 def set_state(value: int) -> None:
-    """Go back to a state that `get_state` gave, in this thread."""
+    """Go back to a state, in this thread.
+
+    Args:
+        value: what `get_state` gave.
+    """
     mx.random.seed(value)  # a key is a seed in two words
     _here.apart = True
 
@@ -100,7 +108,14 @@ def key_of_transform() -> mx.array:
 
 @contextmanager
 def drawing_from(key: mx.array) -> Iterator[Keys]:
-    """Let all keys of this thread follow from `key`, (2,) uint32, instead of from MLX's state."""
+    """Let all keys of this thread follow from one, instead of from MLX's state.
+
+    Args:
+        key: an `mx.random.key`, (2,) uint32.
+
+    Yields:
+        The keys, which know whether any was drawn.
+    """
     outer, _here.keys = _here.keys, Keys(mx.stop_gradient(key))
     try:
         yield _here.keys

@@ -99,6 +99,9 @@ def checkpoint(fn: Callable[P, R]) -> Callable[P, R]:
     Args:
         fn: a function of arrays, trees of arrays and Python scalars; gradients flow to its arguments alone. Or a
             layer: gradients flow to its trainable parameters too, as in `mlx.nn.utils.checkpoint`.
+
+    Returns:
+        A function that is called as fn is.
     """
     layer = fn if isinstance(fn, Module) else None
 
@@ -125,7 +128,11 @@ def checkpoint(fn: Callable[P, R]) -> Callable[P, R]:
 
 
 def _rows(arrays: tuple[Any, ...], axes: tuple[Any, ...]) -> int:
-    """Length of the mapped axis: that of the first array that has one."""
+    """Length of the mapped axis: that of the first array that has one.
+
+    Raises:
+        ValueError: no argument is mapped.
+    """
     lengths: list[int] = []
 
     def note(axis: int | None, part: Any) -> None:

@@ -106,12 +106,23 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
 
 
 def passed(checked: int = 1) -> Check:
-    """A check of `checked` elements that were all exactly right."""
+    """A check of elements that were all exactly right.
+
+    Args:
+        checked: how many.
+    """
     return Check(checked, checked)
 
 
 def failed(checked: int = 1, wrong: int = 1, first: Counterexample | None = None, /, **words: str) -> Check:
-    """A check that found `wrong` of `checked` elements wrong; the first as data, or in words alone, as label="text"."""
+    """A check that found elements wrong.
+
+    Args:
+        checked: how many were compared.
+        wrong: how many of them the law doesn't allow.
+        first: the first of these as data; unless given, in words alone.
+        words: these words, as label="text".
+    """
     first = first or Counterexample(words)
     told = {label: clean(text) for label, text in first.words.items()}
     return Check(checked, checked - wrong, wrong, msgspec.structs.replace(first, words=told))

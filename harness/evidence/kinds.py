@@ -29,7 +29,11 @@ DIGITS = 6  # significant digits of what is derived: fewer than what differs bet
 
 
 class Interval(NamedTuple):
-    """A closed interval, in the units of what it is about."""
+    """A closed interval.
+
+    Args:
+        low, high: its ends, in the units of what it is about.
+    """
 
     low: float
     high: float
@@ -46,6 +50,11 @@ class Evidence:
         amounts: names in its JSON that add over samples: whole numbers, or lists of them.
         of_a_run: names in its JSON that are neither an amount nor the same in every run; the earlier run's stays.
         is_exact: one counterexample breaks a promise, whatever its threshold, and so does having looked at nothing.
+
+    Arguments of the methods:
+        threshold: log10 of the e-value from which on evidence breaks its promise, if an e-value decides.
+        data: what `to_json` gave.
+        level, peak: as in `Effect`.
     """
 
     __slots__ = ()
@@ -71,7 +80,7 @@ class Evidence:
 
     @abstractmethod
     def reaches(self, threshold: float) -> bool:
-        """Whether it breaks its promise; `threshold` is log10 of the e-value from which on a statistical one does."""
+        """Whether it breaks its promise."""
 
     @abstractmethod
     def __add__(self, other: Self) -> Self:
@@ -85,9 +94,11 @@ class Evidence:
     @classmethod
     @abstractmethod
     def pool(cls, parts: Sequence[Self], labels: Sequence[str], planned: int = 0) -> Self:
-        """The evidence of several cases of one finding, one at least; labels tell them apart.
+        """The evidence of several cases of one finding.
 
         Args:
+            parts: the evidence of each case, one at least.
+            labels: a text for each, which tells them apart.
             planned: how many cases the plan has; what it averages over must not depend on which of them were drawn.
         """
 
@@ -121,7 +132,7 @@ class Evidence:
 
     @abstractmethod
     def rows(self, level: float) -> Rows:
-        """It in words, for a finding that has this share of the error budget."""
+        """It in words."""
 
     def effect(self, level: float, peak: float = -math.inf) -> Effect | None:
         """Its public numbers; None where no e-value decides."""
@@ -174,11 +185,20 @@ class Statistic(Evidence):
 
     @abstractmethod
     def interval(self, alpha: float) -> Interval:
-        """All values there that are not rejected at `alpha`, valid whenever one looks."""
+        """All values there that are not rejected, valid whenever one looks (a confidence sequence).
+
+        Args:
+            alpha: a probability: that the interval ever misses the true value.
+        """
 
     @abstractmethod
     def detectable(self, alpha: float) -> float:
-        """The smallest departure that so many draws catch at `alpha` with probability 0.99."""
+        """The smallest departure that so many draws catch (the minimum detectable effect).
+
+        Args:
+            alpha: a probability, the share of the error budget.
+            power: where a kind takes it, the probability of catching it; else 0.99.
+        """
 
     @property
     def off(self) -> float:
@@ -303,7 +323,10 @@ Kind = TypeVar("Kind", bound=type[Evidence])
 
 
 def evidence_kind(name: str) -> Callable[[Kind], Kind]:
-    """Enters a class as the kind of evidence whose JSON has `name` under `type`.
+    """Enters a class as a kind of evidence.
+
+    Args:
+        name: what the JSON of its evidence has under `type`.
 
     Raises:
         ValueError: another class has that name.

@@ -153,9 +153,18 @@ def draws_to_detect(
     groups: int = 1,
     power: float = 0.99,
 ) -> int:
-    """The fewest draws per group, to a thousandth, at which `detectable` is at most delta.
+    """The fewest draws per group, to a thousandth, at which `detectable` is at most delta (the sample size).
 
-    Raises ValueError if 10^15 draws do not suffice.
+    Args:
+        probabilities: (cells,) of each cell under the promise; they are divided by their sum.
+        delta: the departure (effect size) to catch: of a cell's probability, or a correlation.
+        alpha: a probability, the share of the error budget.
+        departure: which of the two delta is.
+        groups: how many independent multinomials there are, of which one is off.
+        power: the probability of catching it.
+
+    Raises:
+        ValueError: 10^15 draws do not suffice.
     """
     q = np.array([probabilities]) / math.fsum(probabilities)
     test = cell_test(groups, q.size, alpha)

@@ -24,6 +24,18 @@ class Finding:
     """One promise, judged: the names are the keys of the public JSON, in harness/verdict.schema.json.
 
     The numbers of the effect are computed when they are asked for: an interval takes longer than the verdict.
+
+    Args:
+        id: `op/law/dtype/parameters/shape/context`; the parts follow, read.
+        status: whether the promise is kept, or why that isn't known.
+        known: the reason, if it is a known deviation (an expected failure).
+        law, op, dtype, parameters, shape, strides, context: the parts of the id; None for one that doesn't matter.
+        detail: what the kind of evidence says besides numbers; a reason where there is no evidence.
+        replay: the command that repeats it.
+        evidence: of all its cases, if it was judged.
+        level: its share of the error budget, as a probability.
+        peak: log10 e that it was broken with before: it stays so.
+        passes: over a case of it, that are added up here: many where nights are.
     """
 
     id: str
@@ -38,10 +50,10 @@ class Finding:
     context: str
     detail: dict[str, Any] | None = None
     replay: str = ""
-    evidence: Evidence | None = field(default=None, repr=False)  # if it was judged
-    level: float = field(default=0.0, repr=False)  # its share of the error budget, as a probability
-    peak: float = field(default=-math.inf, repr=False)  # log10 e that it was broken with before: it stays so
-    passes: int = field(default=1, repr=False)  # over a case of it, that are added up here: many where nights are
+    evidence: Evidence | None = field(default=None, repr=False)
+    level: float = field(default=0.0, repr=False)
+    peak: float = field(default=-math.inf, repr=False)
+    passes: int = field(default=1, repr=False)
 
     @property
     def family(self) -> str:
@@ -75,7 +87,11 @@ class Finding:
         return self.status == "kept" and self.effect is not None and self.effect.part >= WORTH_WATCHING
 
     def unfit(self, reason: str) -> Finding:
-        """An error in its place: what it says was not come by as it should, for `reason`."""
+        """An error in its place: what it says was not come by as it should.
+
+        Args:
+            reason: why, in words.
+        """
         return replace(self, status="error", detail={"reason": reason}, evidence=None)
 
     def to_json(self) -> dict[str, Any]:
@@ -92,9 +108,12 @@ def ended(status: str, detail: Mapping[str, Any] | None) -> bool:
 
 
 def unjudged(promise: Promise, status: Status, reason: str, kind: str = "", case: str = "") -> Finding:
-    """A finding without evidence: `reason` says why.
+    """A finding without evidence.
 
     Args:
+        promise: what was to be judged.
+        status: why there is none, as one of the statuses.
+        reason: the same in words.
         kind: what kind of error that is, of one that has a name.
         case: the id of the case that ended in it.
     """

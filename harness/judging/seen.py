@@ -11,7 +11,12 @@ from keeprate.harness.protocol.case import Case
 
 
 class Seen(NamedTuple):
-    """A broken finding, and what each of its cases gave; None for a case that gave nothing."""
+    """A broken finding, and what each of its cases gave.
+
+    Args:
+        finding: the finding.
+        parts: its cases, each with its evidence; None for a case that gave nothing.
+    """
 
     finding: Finding
     parts: tuple[tuple[Case, Evidence | None], ...]
@@ -21,6 +26,9 @@ class Told(NamedTuple):
     """A hypothesis, with its parameter, that was tested in one place.
 
     Args:
+        name: the hypothesis, with its parameter.
+        op, dtype, context: where it was tested.
+        account: how it fared there.
         shape: of the input there; empty for none in particular.
     """
 

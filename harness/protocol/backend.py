@@ -43,9 +43,11 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 def load_backend(name: str, suite: Suite, device: str | None = None, reference: Any = None) -> Any:
-    """The backend called `name`, checked for what `suite` asks of it.
+    """The backend of a name, checked for what a suite asks of it.
 
     Args:
+        name: as on the command line: an installed backend, a module, or a file.
+        suite: the suite.
         device: where it is to compute; None for where it does unless told.
         reference: which stays where it is, even if it is the same module.
 
@@ -102,7 +104,11 @@ def _use(backend: Any, device: str, name: str) -> None:
 
 
 def name_of(backend: Any) -> str:
-    """What `backend` was loaded as, so that another process can load it too; empty for an object of the user's own."""
+    """What a backend was loaded as, so that another process can load it too; empty for an object of the user's own.
+
+    Args:
+        backend: what `load_backend` returned.
+    """
     return _LOADED.get(id(backend), ("", None))[0]
 
 

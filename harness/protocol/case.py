@@ -17,7 +17,12 @@ ANY = "-"  # a part of an id that the law doesn't depend on, or pools
 
 
 def shape_text(shape: tuple[int, ...], strides: str = "") -> str:
-    """A shape as ids write it: (64, 8) is 64x8, () is `scalar`, uncommon strides follow a colon."""
+    """A shape as ids write it: (64, 8) is 64x8, () is `scalar`, uncommon strides follow a colon.
+
+    Args:
+        shape: lengths of axes.
+        strides: the suite's word for how they lie in memory; empty for row-major order.
+    """
     text = "x".join(map(str, shape)) or "scalar"
     return f"{text}:{strides}" if strides else text
 
@@ -28,7 +33,12 @@ def parameters_text(parameters: Mapping[str, float]) -> str:
 
 
 class FindingId(NamedTuple):
-    """The public name of a finding, part by part; `str()` joins them and `parse` takes them apart."""
+    """The public name of a finding, part by part; `str()` joins them and `parse` takes them apart.
+
+    Args:
+        op, dtype, parameters, shape, context: as in a `Case`; `-` for what the law doesn't depend on, or pools.
+        law: the law's name, with its parameter behind a colon if it takes one.
+    """
 
     op: str
     law: str
@@ -42,7 +52,10 @@ class FindingId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> FindingId:
-        """The parts of `text`.
+        """The parts of an id.
+
+        Args:
+            text: the six of them, joined by slashes.
 
         Raises:
             UsageError: `text` doesn't have six parts, or one is empty.
@@ -106,7 +119,11 @@ class Case(msgspec.Struct, frozen=True, dict=True):  # a dict, for what is compu
         return f"{self.op}/{self.study}/{self.dtype}/{parameters_text(self.parameters)}/{shape}/{self.context}"
 
     def asks(self, law: str) -> bool:
-        """True if a finding of this law rests on the case; what no law asks for need not be sampled."""
+        """True if a finding of a law rests on the case; what no law asks for need not be sampled.
+
+        Args:
+            law: its name, without a parameter.
+        """
         return law in self._laws
 
     @cached_property
@@ -114,11 +131,20 @@ class Case(msgspec.Struct, frozen=True, dict=True):  # a dict, for what is compu
         return {FindingId.parse(text).family for text in self.findings}
 
     def replace(self, **changes: Any) -> Case:
-        """The same case with other values of some fields."""
+        """The same case with other values of some fields.
+
+        Args:
+            changes: fields and their values.
+        """
         return msgspec.structs.replace(self, **changes)
 
     def seed(self, run_seed: int, role: str) -> int:
-        """The seed of this case in a run: 31 bits, so that every framework takes it."""
+        """The seed of this case in a run: 31 bits, so that every framework takes it.
+
+        Args:
+            run_seed: the run's, from 0 to 2**63 - 1.
+            role: "backend" or "reference".
+        """
         digest = hashlib.blake2b(f"{run_seed}/{role}/{self.id}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big") >> 1
 

@@ -45,7 +45,17 @@ class Law:
 def law(
     *, promise: str, catches: tuple[str, ...], blind_to: tuple[str, ...], source: str, rests_on: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Evidence]], Law]:
-    """Makes a law of a function of a sample, under the function's name; the arguments are as in `Law`.
+    """Makes a law of a function of a sample, under the function's name.
+
+    Args:
+        promise: a sentence, as messages and reports print it.
+        catches: faults that break it.
+        blind_to: what it does not see.
+        source: who makes the promise, and in which words.
+        rests_on: names of laws whose breaking leaves nothing to read here, or wrong things.
+
+    Returns:
+        A decorator, which puts a `Law` in place of the function.
 
     Raises:
         TypeError: one text stands where a tuple of texts belongs.

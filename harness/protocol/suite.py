@@ -117,6 +117,15 @@ class Suite:
         hypotheses: faults that may lie behind broken promises; of two that explain as much, the earlier is named.
         forkable: whether a process may be forked once it has loaded the suite and the reference, as workers are on
             Linux; False where that starts threads or a device.
+
+    Arguments of the methods, unless they say otherwise:
+        profile: one of `PROFILES`.
+        case, law: one of the plan's; the name of one of the laws.
+        backend: an object with what `attributes` and `functions` ask for.
+        seed: 31 bits, from which all that the case draws must follow.
+        alpha, context: a probability, the finding's share of the error budget; how the operator is called.
+        findings, places: each a `Finding`; each a `Told`.
+        hypothesis, account, seen: one of the hypotheses; its `Account` in a place; a finding there, as `Seen` has it.
     """
 
     name: str
@@ -303,7 +312,10 @@ def default_suite() -> str:
 
 @functools.cache
 def load_suite(name: str) -> Suite:
-    """The suite called `name`: an entry point of the group `keeprate.suites`, or a class or object in a module or file.
+    """The suite of a name.
+
+    Args:
+        name: an entry point of the group `keeprate.suites`, or a class or object in a module or file.
 
     Raises:
         UsageError: there is none.

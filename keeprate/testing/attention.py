@@ -102,7 +102,11 @@ def _attention(fn: Function, layout: str, *, causal: bool, grouped: bool) -> Fun
 
 
 def _called(fn: Function) -> Function:
-    """`fn` with its own names of p, causal and train."""
+    """`fn` with its own names of p, causal and train.
+
+    Raises:
+        UsageError: it can't be called, or has no p.
+    """
     if not callable(fn):
         raise UsageError(f"{fn!r} can't be called: it is to be a function of queries, keys and values")
     try:
@@ -134,7 +138,11 @@ def _called(fn: Function) -> Function:
 
 
 def _backend(name: str, attention: Function, on: Any, head_dim: int | None, own: Mapping[str, Any]) -> SimpleNamespace:
-    """What is judged: the function, and what the framework lends it that it can stand."""
+    """What is judged: the function, and what the framework lends it that it can stand.
+
+    Raises:
+        NoVerdictError: no framework's arrays are what it takes and returns.
+    """
     from keeprate.testing.arrays import framework_of, glue_of, imported
 
     tried, size = [], head_dim or 16

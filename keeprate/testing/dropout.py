@@ -168,7 +168,11 @@ def _ranks(ranks: Any) -> tuple[int, ...]:
 
 
 def _asked(op: str, options: Mapping[str, Any], ranks: tuple[int, ...], seed: int) -> Request:
-    """The request, without what was left out."""
+    """The request, without what was left out.
+
+    Raises:
+        UsageError: there is no such law, profile or dtype.
+    """
     from keeprate.harness.judging.request import ALPHA, ask
     from keeprate.harness.protocol.lookup import similar
 

@@ -1,5 +1,6 @@
 """Names that people rely on exist: the interface's and the command line's; test_pages.py has those of the pages."""
 
+import importlib
 import inspect
 import re
 
@@ -7,6 +8,8 @@ import click
 import pytest
 
 import keeprate
+import keeprate.suite
+import keeprate.testing
 from keeprate.harness.commands.cli import cli
 from keeprate.harness.judging.gate import judge
 from keeprate.harness.judging.verdict import Verdict
@@ -104,3 +107,64 @@ def test_pytest_has_the_same_options(real_pytest):
 @pytest.mark.parametrize("command", ["merge", "ledger", "report"])
 def test_a_command_that_judges_nothing_claims_no_exit_code_of_a_verdict(command):
     assert "Exit codes: 0 it was written, whatever" in cli.commands[command].epilog
+
+
+# What docs/development/releasing.md calls public, and docs/reference/python.md shows.
+IMPL = ("alpha", "attention", "dropout", "modules", "paths", "random", "transforms")
+
+
+def public():
+    """(name, function or class) of all that is public, methods included."""
+    found = {f"{module.__name__}.{name}": getattr(module, name)
+             for module in (keeprate, keeprate.suite, keeprate.testing) for name in module.__all__}  # fmt: skip
+    for name in IMPL:
+        module = importlib.import_module(f"keeprate.impl.{name}")
+        found |= {f"{module.__name__}.{key}": value for key, value in vars(module).items()
+                  if not key.startswith("_") and getattr(value, "__module__", "") == module.__name__}  # fmt: skip
+    for name, item in found.items():
+        if inspect.isclass(item) or inspect.isfunction(item):
+            yield name, item
+        if inspect.isclass(item):
+            members = {key: getattr(item, key) for key in vars(item) if not key.startswith("_")}
+            yield from ((f"{name}.{key}", one) for key, one in members.items()
+                        if inspect.isfunction(one) or inspect.ismethod(one))  # fmt: skip
+
+
+def documentation(item):
+    """The docstrings in which its arguments may be: its own, those that it inherits, and those of its class."""
+    owners = [item] if inspect.isclass(item) else []
+    owner, _, _ = item.__qualname__.rpartition(".")
+    if owner and owner.isidentifier():
+        owners = [getattr(inspect.getmodule(item), owner)]
+    classes = [each for owner in owners for each in owner.__mro__ if each.__module__.startswith("keeprate.")]
+    members = [vars(each).get("__init__" if inspect.isclass(item) else item.__name__) for each in classes]
+    members = [getattr(member, "__func__", member) for member in members]
+    return "\n".join(inspect.cleandoc(each.__doc__) for each in [item, *members, *classes] if each and each.__doc__)
+
+
+def undocumented(item):
+    """Its arguments that no docstring names."""
+    if inspect.isclass(item) and issubclass(item, Exception) and "__init__" not in vars(item):
+        return []
+    text = documentation(item)
+    parameters = inspect.signature(item).parameters.values()
+    arguments = [one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
+    arguments = [one for one in arguments if one not in ("self", "cls")]
+    return [one for one in arguments if not re.search(rf"^ +[\w, ]*\b{one}\b[\w, ]*: ", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize(("name", "item"), list(public()), ids=lambda each: each if isinstance(each, str) else "")
+def test_a_public_docstring_names_every_argument(name, item):
+    assert item.__doc__ or inspect.getdoc(item), name
+    assert undocumented(item) == [], name
+
+
+def test_an_argument_that_no_docstring_names_would_be_found():
+    def half(x, p):
+        """Drops.
+
+        Args:
+            x: any shape.
+        """
+
+    assert undocumented(half) == ["p"]
