@@ -12,12 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from keeprate.harness.commands.shown import beside, departure
-from keeprate.harness.commands.shrinking import by_strength, shrink, together
+from keeprate.harness.commands.shrinking import Smallest, by_strength, shrink, together
 from keeprate.harness.commands.snippet import snippet
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import write
+from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding, weigh
 from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.text import WIDTH, filled
@@ -72,13 +73,22 @@ class Closeup:
         console.print(filled(why), highlight=False)
         return int(both.status in ("broken", "error") and self._given.known.reason(str(promise.id)) is None)
 
-    def show_smallest(self, console: Console) -> None:
-        """Prints ever smaller cases that still break; what comes next is about the last."""
-        console.print("\nstill broken in", highlight=False)
+    def show_smallest(self, console: Console, cause: Cause | None) -> None:
+        """Prints ever smaller cases that still break for the same cause; what comes next is about the last.
+
+        Args:
+            cause: None for a finding that has none, of which the law alone is kept.
+        """
         found = None
-        for found in shrink(self._given, self._promise, self._results, self._runner):
-            console.print(f"  {found.case.id}", highlight=False, markup=False, soft_wrap=True)
-            self._case = found.case
+        if cause is not None:
+            told = filled(f"cause: {cause.sentence}")
+            console.print(f"\n{told}\nstill broken, and by this cause, in", highlight=False, markup=False)
+            found = self._shrunk(console, cause.id)
+        if found is None:
+            kept = " by the same law, by this cause nowhere," if cause else " by the same law, as no cause was found,"
+            ended = any(one.error for one in self._results.values())
+            console.print(f"\nstill broken{'' if ended else kept} in", highlight=False, markup=False)
+            found = self._shrunk(console, "")
         if found is None:
             console.print("  no case on its own", highlight=False)
         elif found.evidence is None:
@@ -87,6 +97,14 @@ class Closeup:
             level = self._request.alpha * self._promise.share
             for label, text in found.evidence.rows(level):
                 console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
+
+    def _shrunk(self, console: Console, cause: str) -> Smallest | None:
+        """Prints ever smaller cases; the last, if any breaks on its own."""
+        found = None
+        for found in shrink(self._given, self._promise, self._results, self._runner, cause):
+            console.print(f"  {found.case.id}", highlight=False, markup=False, soft_wrap=True)
+            self._case = found.case
+        return found
 
     def script(self) -> tuple[str, str]:
         """A script that shows the fault without keeprate, and a line of what it shows; empty if none shows any.

@@ -192,7 +192,7 @@ def replay(
                 again, drawn = _judge(other, runner, None)
                 code = max(code, seen.show_together((again, drawn.results["backend"]), other.seed, screen))
             if shrink:
-                seen.show_smallest(screen)
+                seen.show_smallest(screen, verdict.explained_by.get(finding))
             if snippet is not None:
                 show_script(seen, snippet)
             if was_error and found.status != "error":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from keeprate.harness.evidence.account import Account
 from keeprate.harness.evidence.kinds import Evidence
+from keeprate.harness.judging.diagnosis import causes_of
 from keeprate.harness.judging.finding import Finding, decide
 from keeprate.harness.judging.request import Given
 from keeprate.harness.protocol.case import Case, FindingId, Promise
@@ -38,11 +40,16 @@ def by_strength(promise: Promise, results: Mapping[str, Result]) -> list[Case]:
     return sorted(promise.cases, key=lambda case: -_weight(results.get(case.id), str(promise.id)))
 
 
-def shrink(given: Given, promise: Promise, results: Mapping[str, Result], runner: Children) -> Iterator[Smallest]:
+def shrink(
+    given: Given, promise: Promise, results: Mapping[str, Result], runner: Children, cause: str = ""
+) -> Iterator[Smallest]:
     """Ever smaller cases that still break, as the suite shrinks them.
 
     The first is the finding's own case that speaks against it most clearly; nothing, if none breaks on its own. Where
     cases end in an error, smaller ones that end in the same are looked for.
+
+    Args:
+        cause: the hypothesis that must still be accepted, and explain what breaks; empty for none.
     """
     request, law = given.request, promise.id.law
     threshold = promise.threshold(request.alpha)
@@ -63,6 +70,8 @@ def shrink(given: Given, promise: Promise, results: Mapping[str, Result], runner
         # Where the reference breaks it as well, the shape is too small for the law.
         if found is None or (request.reference and breaks(request.suite.for_reference(case), "reference")):
             return False
+        if cause and found.evidence is not None and not _holds(cause, given, promise, found, runner):
+            return False
         smallest[case.id] = found
         return True
 
@@ -78,6 +87,34 @@ def shrink(given: Given, promise: Promise, results: Mapping[str, Result], runner
         for other in filter(given.can, one.cases)
     ]
     yield from (smallest[smaller.id] for smaller in request.suite.shrink(case, others, broken))
+
+
+def _holds(cause: str, given: Given, promise: Promise, found: Smallest, runner: Children) -> bool:
+    """Whether a hypothesis is accepted of a case alone, with fresh draws, and explains what breaks in it.
+
+    Where the suite asks for it in the shape of the case, it must be accepted in that.
+    """
+    (text,) = (one for one in found.case.findings if FindingId.parse(one).law == promise.id.law)
+    alone = Promise(FindingId.parse(text), promise.share, (found.case,), 1)
+    results = {found.case.id: Result("backend", found.case.id, {text: found.evidence} if found.evidence else {})}
+    finding = decide(alone, results, given.request.alpha)
+
+    refuted = []
+
+    def asked(jobs: Iterable[Job]) -> Iterator[Result]:
+        for job in jobs:
+            if some := _of(cause, job):
+                for result in runner.aside([job.replace(thresholds=some)]):
+                    accepted = any(isinstance(one, Account) and one.accepted for one in result.evidence.values())
+                    refuted.append(job.case.shape == found.case.shape and not accepted)
+                    yield result
+
+    of_it = causes_of(given.among({text: alone}), [finding], [finding], results, asked, given.offer.name)
+    return any(one.id == cause for one in of_it) and not any(refuted)
+
+
+def _of(hypothesis: str, job: Job) -> dict[str, float | None]:
+    return {text: one for text, one in job.thresholds.items() if FindingId.parse(text).law == hypothesis}
 
 
 def _weight(result: Result | None, finding: str) -> float:
