@@ -34,6 +34,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
 }
 OF_A_SHAPE = ("sharing", "repetition", "number", "gradient")  # kinds that may show in some shape alone
 LARGEST = 1 << 22  # elements of a shape that is drawn again
+BACKWARD = ("vjp", "jvp", "linearize")  # what gives a gradient
 ELSEWHERE = ("process",)  # contexts in which a case can't look around
 WORDS = {
     "fused": "compiled together with what stands beside it",
@@ -111,6 +112,8 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     finding, study = seen.finding, str(account.given.get("study", ""))
     if study:  # of single calls: what is seen in them, and of the law that is named like them
         return study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
+    if hypothesis.kind == "gradient" and not any({*BACKWARD} & {*case.needs} for case, _ in seen.parts):
+        return False  # no gradient was asked for there
     if finding.family in hypothesis.laws:
         return True
     if finding.family not in hypothesis.diluted:

@@ -16,7 +16,7 @@ NARROW = ("bfloat16", "float16", "float32")
 VALUES = frozenset(
     {"outcomes", "moments", "strides", "shape", "inplace", "modes", "concurrency", "arguments", "gradient"}
 )
-FOLLOWS = frozenset({"keep_rate", "data", "seeding"})  # where a wrong value is read as another mask
+FOLLOWS = frozenset({"seeding"})  # where a wrong value is read as another mask
 Pair = tuple[Floats, Floats]  # what a kept element becomes, and a dropped one
 
 
