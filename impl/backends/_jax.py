@@ -25,8 +25,16 @@ if not jax.config.jax_compilation_cache_dir:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 device = jax.default_backend()  # `gpu` where there is one: its evidence is not that of a CPU
+devices = (device, *(f"{device}:{number}" for number in range(jax.device_count())))
 dtypes = ("float32", "float16", "bfloat16")
 Function = Callable[..., Any]
+
+
+def placed(where: str) -> dict[str, str]:
+    """Compute on one of `devices` from now on, keys too; return the names that an adapter has another value of then."""
+    chosen = jax.devices()[int(where.partition(":")[2] or 0)]
+    jax.config.update("jax_default_device", chosen)
+    return {"device": where if chosen.device_kind == chosen.platform else f"{where} {chosen.device_kind}"}
 
 
 def version_of(package: str) -> str:

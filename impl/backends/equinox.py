@@ -10,11 +10,16 @@ import equinox as eqx
 from keeprate.impl.backends import _jax
 
 name, version, device = "equinox", _jax.version_of("equinox"), _jax.device
-layout, dtypes = "channels_first", _jax.dtypes
+layout, dtypes, devices = "channels_first", _jax.dtypes, _jax.devices
 seed, asarray, asnumpy, dtype_of, vjp = _jax.seed, _jax.asarray, _jax.asnumpy, _jax.dtype_of, _jax.vjp
 linearize, jvp = _jax.linearize, _jax.jvp
 get_state, set_state = _jax.get_state, _jax.set_state
 compile, vmap, checkpoint = _jax.compile, _jax.vmap, _jax.checkpoint
+
+
+def use(where: str) -> None:
+    """Compute on one of `devices`."""
+    globals().update(_jax.placed(where))
 
 
 def dropout(x: Any, p: float, train: bool) -> Any:

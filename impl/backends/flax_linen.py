@@ -12,11 +12,16 @@ from flax import linen
 from keeprate.impl.backends import _jax
 
 name, version, device = "flax-linen", _jax.version_of("flax"), _jax.device
-layout, dtypes = "channels_last", _jax.dtypes
+layout, dtypes, devices = "channels_last", _jax.dtypes, _jax.devices
 seed, asarray, asnumpy, dtype_of, vjp = _jax.seed, _jax.asarray, _jax.asnumpy, _jax.dtype_of, _jax.vjp
 linearize, jvp = _jax.linearize, _jax.jvp
 get_state, set_state = _jax.get_state, _jax.set_state
 compile, vmap, checkpoint = _jax.compile, _jax.vmap, _jax.checkpoint
+
+
+def use(where: str) -> None:
+    """Compute on one of `devices`."""
+    globals().update(_jax.placed(where))
 
 
 def dropout(x: Any, p: float, train: bool, broadcast_dims: Iterable[int] = ()) -> Any:

@@ -16,7 +16,7 @@ from keeprate.impl.backends import _jax
 from keeprate.impl.backends._jax import Function
 
 name, version, device = "flax-nnx", _jax.version_of("flax"), _jax.device
-layout, dtypes = "channels_last", _jax.dtypes
+layout, dtypes, devices = "channels_last", _jax.dtypes, _jax.devices
 asarray, asnumpy, dtype_of = _jax.asarray, _jax.asnumpy, _jax.dtype_of
 _outside = nnx.Rngs(secrets.randbits(32))
 _inside: ContextVar[Any] = ContextVar("inside", default=None)
@@ -26,6 +26,11 @@ def seed(value: int) -> None:
     """Begin again, from `value`."""
     global _outside
     _outside = nnx.Rngs(value)
+
+
+def use(where: str) -> None:
+    """Compute on one of `devices`."""
+    globals().update(_jax.placed(where))
 
 
 def dropout(x: Any, p: float, train: bool, broadcast_dims: Iterable[int] = ()) -> Any:

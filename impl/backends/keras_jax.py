@@ -8,9 +8,14 @@ from keeprate.impl.backends import _jax, _keras
 
 _k = _keras.load("jax")
 name, version, device, layout = "keras-jax", _jax.version_of("keras"), _jax.device, _keras.layout
-dtypes = _jax.dtypes
+dtypes, devices = _jax.dtypes, _jax.devices
 seed, asarray, asnumpy, dtype_of, vjp = _keras.seed, _jax.asarray, _jax.asnumpy, _keras.dtype_of, _jax.vjp
 linearize = _jax.linearize
 dropout, alpha_dropout = _keras.dropout, _keras.alpha_dropout
 dropout1d, dropout2d, dropout3d = _keras.dropout1d, _keras.dropout2d, _keras.dropout3d
 feature_dropout, feature_alpha_dropout = _keras.feature_dropout, _keras.feature_alpha_dropout
+
+
+def use(where: str) -> None:
+    """Compute on one of `devices`."""
+    globals().update(_jax.placed(where))

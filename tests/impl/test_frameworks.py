@@ -116,6 +116,34 @@ def test_what_is_compiled_may_start_no_kernel_and_can_be_differentiated(answers)
     assert answers.get("gradients") in (None, [12] * 4)
 
 
+DEVICES = """
+import importlib, json, sys
+import numpy as np
+backend = importlib.import_module("keeprate.impl.backends." + sys.argv[1])
+backend.use("cpu:1")
+backend.seed(1)
+x = backend.asarray(np.ones((64, 64), np.float32), "float32")
+y = backend.dropout(x, 0.5, True)
+(there,), (given,) = y.devices(), x.devices()
+kept = float((backend.asnumpy(y) > 0).mean())
+print(json.dumps([list(backend.devices), backend.device, there.id, given.id, kept]))
+"""
+
+
+@pytest.mark.parametrize("name", ["equinox", "flax_linen", "flax_nnx", "keras_jax"])
+def test_jaxs_adapters_compute_on_the_device_that_they_are_told_to_use(name):
+    """Of two CPUs, which JAX makes of one. Half of 4,096 draws, to 8 deviations."""
+    for package in ("jax", *NEEDS[name]):
+        pytest.importorskip(package)
+    two = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    asked = [sys.executable, "-c", DEVICES, name]
+    run = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True, env=two)
+    devices, device, there, given, kept = json.loads(run.stdout.splitlines()[-1])
+    assert {"cpu", "cpu:0", "cpu:1"} <= set(devices)
+    assert (device, there, given) == ("cpu:1", 1, 1)
+    assert abs(kept - 0.5) < 8 * 0.5 / 64
+
+
 def test_an_adapter_is_short_and_imports_nothing_of_ours():
     adapters = {path.stem: path for path in FOLDER.glob("*.py")}
     assert {*NEEDS, "mlx", "mlx_nn", "torch", "torch_compile"} <= set(adapters)
