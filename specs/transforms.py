@@ -7,12 +7,13 @@ from typing import Any
 import numpy.typing as npt
 
 TRANSFORMS = ("compile", "vmap", "checkpoint")
+DEVICE = ("graph", "stream")  # where a device has them: captured once and replayed, on a stream of its own
 ROWS = 3  # of a mapped call: odd, so that pairs of calls are rows of one mapped call and of two
 
 
 def transforms_in(context: str) -> tuple[str, ...]:
     """Names of the transforms in `context`, the innermost first: `a+b` is b's transform, then a's."""
-    return tuple(part for part in reversed(context.split("+")) if part in TRANSFORMS)
+    return tuple(part for part in reversed(context.split("+")) if part in (*TRANSFORMS, *DEVICE))
 
 
 def rows_of(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

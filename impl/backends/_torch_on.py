@@ -40,6 +40,8 @@ def placed(device: str, asarray: Callable[..., torch.Tensor]) -> dict[str, Any]:
         }
     torch.cuda.set_device(where)
     return names | {
+        "graph": graph,
+        "stream": stream,
         "seed": torch.cuda.manual_seed,
         "get_state": partial(torch.cuda.get_rng_state, where),
         "set_state": partial(torch.cuda.set_rng_state, device=where),
@@ -55,6 +57,52 @@ def pack(y: torch.Tensor, kept: torch.Tensor) -> NDArray[np.uint8]:
     places = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8, device=y.device)
     bits: NDArray[np.uint8] = (equal * places).sum(1, dtype=torch.uint8).cpu().numpy()
     return bits
+
+
+def graph(fn: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Capture fn in a CUDA graph, for each layout of its input, and replay that in every call."""
+    captured: dict[Any, tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]] = {}
+
+    def replayed(x: torch.Tensor, *train: bool) -> torch.Tensor:
+        kind = x.shape, x.stride(), x.dtype, train
+        if kind not in captured:
+            captured[kind] = _captured(fn, x, *train)
+        recorded, given, out = captured[kind]
+        given.copy_(x)
+        recorded.replay()
+        return out.clone()  # which the next replay writes over
+
+    return replayed
+
+
+def _captured(
+    fn: Callable[..., torch.Tensor], x: torch.Tensor, *train: bool
+) -> tuple[torch.cuda.CUDAGraph, torch.Tensor, torch.Tensor]:
+    """A graph, its input and its output; the call that comes before, on another stream, draws nothing in the end."""
+    given, state = x.clone(), torch.cuda.get_rng_state()
+    stream(fn)(given, *train)
+    torch.cuda.set_rng_state(state)
+    recorded = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(recorded):
+        out = fn(given, *train)
+    return recorded, given, out
+
+
+def stream(fn: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Call fn on a stream of its own, which waits for what was asked for before, as what comes after waits for it."""
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def called(x: torch.Tensor, *train: bool) -> torch.Tensor:
+        here = torch.cuda.current_stream()
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            out = fn(x, *train)
+        here.wait_stream(aside)
+        x.record_stream(aside)
+        out.record_stream(here)
+        return out
+
+    return called
 
 
 def _told(where: torch.device) -> str:

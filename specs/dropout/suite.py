@@ -31,11 +31,11 @@ class Dropout(Suite):
     name = "dropout"
     reference = "torch"
     headline = "keep_rate"
-    weights = aims.WEIGHTS
-    together = aims.TOGETHER
+    weights: Mapping[str, float] = aims.WEIGHTS
+    together: Mapping[str, float] = aims.TOGETHER
     attributes = ("layout", "dtypes")
     functions = ("seed", "asarray", "asnumpy", "dtype_of")
-    capabilities = (
+    capabilities: Sequence[str] = (
         "linearize",
         "jvp",
         "vjp",
