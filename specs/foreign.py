@@ -51,6 +51,16 @@ def offered(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise
 
 
+def lost(backend: Any) -> str:
+    """Why arrays can't be brought to where a backend computes, and back, any more; empty if they can."""
+    dtype = dtypes_of(backend)[0]
+    try:
+        backend.asnumpy(backend.asarray(np.ones(1, np.float64 if dtype == "float64" else np.float32), dtype))
+    except Exception as error:  # noqa: BLE001 - a backend may raise anything
+        return briefly(error)
+    return ""
+
+
 def pair(what: str, second: str, made: Any) -> tuple[Any, Any]:
     """Output and gradient, or tangent, that `what` made.
 

@@ -168,6 +168,10 @@ class Suite:
         """Checks of the adapter alone, whatever the framework does."""
         return iter(())
 
+    def lost(self, backend: Any) -> str:
+        """Why the device that a backend computes on can't be used any more, as a small call shows; empty if it can."""
+        return ""
+
     def calls(self, backend: Any) -> Mapping[str, Callable[[], str]]:
         """Calls whose results follow from a seed that each sets itself, by what they are: what each gave, as a word.
 

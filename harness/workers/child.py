@@ -55,6 +55,7 @@ class Child:
 
     def __init__(self, setup: dict[str, Any], limits: Limits, forks: ForkServer | None = None) -> None:
         self.serves = False  # it has loaded the backend at least once
+        self.lost = ""  # why its device can't be used any more, after the last case
         self._setup = setup
         self._limits = limits
         self._forks = forks
@@ -155,7 +156,8 @@ class Child:
             raise self._death(f"keeprate itself failed in this case: {last}")
         try:
             result = result_of(answer, job)
-        except ValueError:
+            self.lost = msgspec.convert(answer["lost"], str)
+        except (ValueError, LookupError):  # which a ValidationError is too
             raise self._death(NO_ANSWER) from None
         self._answers += 1
         if self._answers % OFTEN == 0:

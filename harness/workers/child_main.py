@@ -52,8 +52,9 @@ class _Loaded:
         self._home = os.open(".", os.O_RDONLY)  # leads back there even when its name is gone
         self._depth = sys.getrecursionlimit()
         reference, named = prepared.reference, setup["backend"]
+        self._device = setup["device"]
         self._sides = {
-            "backend": reference if named is None else load_backend(named, self.suite, setup["device"], reference),
+            "backend": reference if named is None else load_backend(named, self.suite, self._device, reference),
             "reference": reference,
         }
         self.offer = offer(self._sides["backend"], setup["names"])
@@ -86,6 +87,10 @@ class _Loaded:
             tampered = f"the backend replaced {replaced}, which the judge uses"
             result = Result(job.role, job.case.id, error=tampered, error_kind="tampering")
         return result
+
+    def lost(self) -> str:
+        """Why the device that was asked for can't be used any more; empty if it can, or none was."""
+        return self.suite.lost(self._sides["backend"]) if self._device is not None else ""
 
     def picture(self, job: Job) -> Picture | None:
         """What a job draws."""
@@ -152,7 +157,7 @@ def answer_all(prepared: Prepared | None) -> None:
             elif "picture" in message:
                 answer = {"picture": msgspec.to_builtins(loaded.picture(msgspec.convert(message["picture"], Job)))}
             else:
-                answer = {"result": loaded.run(msgspec.convert(message, Job)).to_json()}
+                answer = {"result": loaded.run(msgspec.convert(message, Job)).to_json(), "lost": loaded.lost()}
         except KeeprateError as error:
             answer = {"refused": str(error), "code": error.exit_code}
         except Exception:  # noqa: BLE001 - whatever is left is a fault of ours: the parent shows the whole traceback

@@ -45,7 +45,7 @@ class _Worker:
             ChildDiedError: it takes its process down, or none can be had for it.
         """
         if job.role == "backend":
-            return self.child.run(job)
+            return self._on_device(job)
         if not self._apart:
             with contextlib.suppress(ChildDiedError):
                 result = self.child.run(job)
@@ -53,6 +53,17 @@ class _Worker:
                     return result
             self._apart = True
         return self._alone.run(job)
+
+    def _on_device(self, job: Job) -> Result:
+        """The same where a device may be lost after an assertion: then alone, in a process that has it anew."""
+        result = self.child.run(job)
+        if self.child.lost:
+            self.child.end()
+            result = self.child.run(job)
+        if why := self.child.lost:
+            self.child.end()
+            raise ChildDiedError(f"the worker process lost its device: {why}", limit=False, kind="a lost device")
+        return result
 
     def kill(self) -> None:
         """Ends both."""

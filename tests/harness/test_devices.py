@@ -10,6 +10,7 @@ import torch
 import keeprate
 from keeprate.harness.commands.recomputed import recomputed
 from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.lookup import find
@@ -45,7 +46,12 @@ def test_the_adapter_is_checked_on_the_device_and_the_next_command_names_it(keep
 @pytest.mark.parametrize(
     ("backend", "device", "error", "words"),
     [
-        (PLACED, "cpu:2", UsageError, "has no device 'cpu:2' here. Did you mean cpu:1? There are: cpu:0, cpu:1, lost"),
+        (
+            PLACED,
+            "cpu:2",
+            UsageError,
+            "has no device 'cpu:2' here. Did you mean cpu:1? There are: cpu:0, cpu:1, lost, cpu:",
+        ),
         (PLACED, "lost", NoVerdictError, "use('lost') raised RuntimeError: no such device any more"),
         ("numpy", "cpu", UsageError, "computes where it does: a device needs its `devices` and `use`"),
         ("torch", "cdua", UsageError, "has no device 'cdua' here"),
@@ -90,6 +96,31 @@ def test_judge_takes_a_device_too_and_says_so_in_the_line_that_repeats_it(as_obj
 def test_the_reference_as_an_object_on_a_device_is_another_than_the_reference():
     moved = InProcess(load_backend("torch", SUITE), SUITE, set(), "cpu")
     assert moved._backends["backend"] is not moved._backends["reference"]
+
+
+EXACT = "evaluation", "endpoints", "arguments", "strides", "shape", "dtype"
+
+
+def of_exact_laws(device):
+    """Findings of single calls of `dropout` in float32, on the only worker of a device."""
+    request = ask(PLACED, profile="smoke", device=device, ops="dropout", dtypes="float32", seed=7).alone()
+    wanted = {text: one for text, one in request.promises.items() if one.id.law in EXACT and one.id.context == "eager"}
+    with open_runner(request.among(wanted)) as runner:
+        verdict = answer(request.among(wanted), runner)
+    return {finding.law: finding for finding in verdict}
+
+
+def test_a_device_that_is_lost_after_an_assertion_is_the_fault_of_that_case_alone():
+    found = of_exact_laws("cpu:asserts")
+    assert {law for law, finding in found.items() if finding.status != "kept"} == {"arguments"}
+    assert found["arguments"].status == "error"
+    reason = found["arguments"].detail["reason"]
+    assert reason.endswith("the worker process lost its device: RuntimeError: device-side assert triggered")
+
+
+def test_a_case_that_finds_its_device_lost_is_repeated_alone():
+    """The device is gone after a hundred calls, whichever case that comes in; none makes so many alone."""
+    assert {finding.status for finding in of_exact_laws("cpu:worn").values()} == {"kept"}
 
 
 def test_pytorchs_adapters_name_the_devices_that_are_here():
