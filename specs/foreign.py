@@ -61,6 +61,15 @@ def lost(backend: Any) -> str:
     return ""
 
 
+def held(backend: Any) -> int:
+    """Bytes that its device's memory has held at once, at most, as the backend says; 0 where it doesn't."""
+    memory = getattr(backend, "memory", None)
+    try:
+        return int(memory()) if callable(memory) else 0
+    except Exception:  # noqa: BLE001 - a device that is lost; whoever asks `lost` is told
+        return 0
+
+
 def pair(what: str, second: str, made: Any) -> tuple[Any, Any]:
     """Output and gradient, or tangent, that `what` made.
 

@@ -172,11 +172,12 @@ class Suite:
         """Why the device that a backend computes on can't be used any more, as a small call shows; empty if it can."""
         return ""
 
-    def calls(self, backend: Any) -> Mapping[str, Callable[[], str]]:
-        """Calls whose results follow from a seed that each sets itself, by what they are: what each gave, as a word.
+    def held(self, backend: Any) -> int:
+        """Bytes of its device's memory that a backend has held at once, at most; 0 where it doesn't say."""
+        return 0
 
-        `keeprate check` makes them in two orders.
-        """
+    def calls(self, backend: Any) -> Mapping[str, Callable[[], str]]:
+        """Calls that say what they gave, which follows from a seed that each sets: to be made in two orders."""
         return {}
 
     def detects(self, case: Case, alpha: float) -> float:

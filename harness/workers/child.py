@@ -19,7 +19,7 @@ from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.launch import GRACE, Forked, ForkServer, spawned
-from keeprate.harness.workers.limits import Limits
+from keeprate.harness.workers.limits import Limits, size_text
 from keeprate.harness.workers.monitor import LimitError, line_of
 from keeprate.harness.workers.process_tree import end_all
 
@@ -156,9 +156,12 @@ class Child:
             raise self._death(f"keeprate itself failed in this case: {last}")
         try:
             result = result_of(answer, job)
-            self.lost = msgspec.convert(answer["lost"], str)
+            self.lost, held = msgspec.convert((answer["lost"], answer["held"]), tuple[str, int])
         except (ValueError, LookupError):  # which a ValidationError is too
             raise self._death(NO_ANSWER) from None
+        if held > self._limits.memory:
+            how = f"used more than {size_text(self._limits.memory)} of its device's memory (--memory)"
+            raise self._death(how, limit=True)
         self._answers += 1
         if self._answers % OFTEN == 0:
             self._renew()

@@ -92,6 +92,10 @@ class _Loaded:
         """Why the device that was asked for can't be used any more; empty if it can, or none was."""
         return self.suite.lost(self._sides["backend"]) if self._device is not None else ""
 
+    def held(self) -> int:
+        """Bytes of memory that the backend has held on the device that was asked for, at most; 0 if none was."""
+        return self.suite.held(self._sides["backend"]) if self._device is not None else 0
+
     def picture(self, job: Job) -> Picture | None:
         """What a job draws."""
         drawn = picture(self.suite, self._sides[job.role], job)
@@ -157,7 +161,8 @@ def answer_all(prepared: Prepared | None) -> None:
             elif "picture" in message:
                 answer = {"picture": msgspec.to_builtins(loaded.picture(msgspec.convert(message["picture"], Job)))}
             else:
-                answer = {"result": loaded.run(msgspec.convert(message, Job)).to_json(), "lost": loaded.lost()}
+                result = loaded.run(msgspec.convert(message, Job)).to_json()
+                answer = {"result": result, "lost": loaded.lost(), "held": loaded.held()}
         except KeeprateError as error:
             answer = {"refused": str(error), "code": error.exit_code}
         except Exception:  # noqa: BLE001 - whatever is left is a fault of ours: the parent shows the whole traceback

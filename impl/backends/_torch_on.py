@@ -34,12 +34,14 @@ def placed(device: str, asarray: Callable[..., torch.Tensor]) -> dict[str, Any]:
     if where.type == "mps":
         return names | {
             "dtypes": ("float32", "float16", "bfloat16"),
+            "memory": torch.mps.driver_allocated_memory,
             "seed": torch.mps.manual_seed,
             "get_state": torch.mps.get_rng_state,
             "set_state": torch.mps.set_rng_state,
         }
     torch.cuda.set_device(where)
     return names | {
+        "memory": torch.cuda.max_memory_allocated,
         "graph": graph,
         "stream": stream,
         "seed": torch.cuda.manual_seed,

@@ -14,6 +14,7 @@ from keeprate.specs.attention.hypotheses import every
 from keeprate.specs.attention.laws import LAWS
 from keeprate.specs.attention.network import OPERATORS
 from keeprate.specs.attention.places import place_of
+from keeprate.specs.foreign import held, lost
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
 from keeprate.specs.rounding import DTYPES
@@ -37,6 +38,8 @@ class Attention(Suite):
     questions = staticmethod(every.questions)
     explains = staticmethod(every.explains)
     where = staticmethod(every.where)
+    lost = staticmethod(lost)
+    held = staticmethod(held)
 
     def plan(self, profile: str) -> Iterator[Case]:
         """Attention first."""

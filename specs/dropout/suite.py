@@ -16,7 +16,7 @@ from keeprate.specs.dropout.laws.every import LAWS
 from keeprate.specs.dropout.observations import Calls
 from keeprate.specs.dropout.plan import plan
 from keeprate.specs.dropout.rows import READ
-from keeprate.specs.foreign import lost
+from keeprate.specs.foreign import held, lost
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
 from keeprate.specs.rounding import DTYPES
@@ -69,6 +69,7 @@ class Dropout(Suite):
     check = staticmethod(adapter.check)
     calls = staticmethod(calls.calls)
     lost = staticmethod(lost)
+    held = staticmethod(held)
     detects = staticmethod(aims.detects)
     rank = staticmethod(plainness)
     for_reference = staticmethod(shrinking.for_reference)

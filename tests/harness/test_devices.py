@@ -12,10 +12,12 @@ from keeprate.harness.commands.recomputed import recomputed
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import ask
-from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.limits import counted
+from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess
 from keeprate.harness.workers.resources import Resources
 
@@ -121,6 +123,22 @@ def test_a_device_that_is_lost_after_an_assertion_is_the_fault_of_that_case_alon
 def test_a_case_that_finds_its_device_lost_is_repeated_alone():
     """The device is gone after a hundred calls, whichever case that comes in; none makes so many alone."""
     assert {finding.status for finding in of_exact_laws("cpu:worn").values()} == {"kept"}
+
+
+def test_a_case_that_holds_too_much_of_its_devices_memory_is_ended_at_the_limit():
+    found = of_exact_laws("cpu:full")
+    assert {law for law, finding in found.items() if finding.status != "kept"} == {"arguments"}
+    assert found["arguments"].detail["reason"].endswith("of its device's memory (--memory)")
+
+
+def test_evidence_of_two_devices_is_that_of_two_subjects(tmp_path):
+    request, subjects = ask(PLACED, profile="smoke"), []
+    for device in ("cpu:0", "cpu:1", "cpu:0"):
+        offered = offer(load_backend(PLACED, SUITE, device), request.names)
+        with Ledger(tmp_path / "n.db", create=True) as ledger:
+            subjects.append(ledger.begin(request, (offered, None), described(), kind="gate", workers=1).subjects)
+    assert subjects[0] != subjects[1]
+    assert subjects[0] == subjects[2]
 
 
 def test_pytorchs_adapters_name_the_devices_that_are_here():
