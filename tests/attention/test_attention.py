@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def judged(backend, wanted=lambda finding: True, **asked):
-    request = ask("", profile="quick", suite="attention", **asked).alone()
+    request = ask("", profile="quick", suite="attention", ops=["attention"], **asked).alone()
     request = request.among({text: one for text, one in request.promises.items() if wanted(one.id)})
     verdict = answer(request, InProcess(backend, request.suite, request.names))
     print(f"seed = {verdict.seed}")
@@ -67,7 +67,7 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it_and_its_cause_is_told(mutant
 @pytest.mark.parametrize("context", ["eager", "grad", "vmap", "thread"])
 def test_no_hypothesis_accuses_a_sound_backend(backend, context, fresh_seed):
     """Fails with probability 1e-5 or so when nothing is wrong: the least of pairs is 64, all alike with 2⁻⁶⁴."""
-    asked = [one for one in every.HYPOTHESES if one.function is not None]
+    asked = every.asked_of("attention")
     for more in every.BESIDE:
         case = every.case_of("float32", context, every.SQUARE, more, asked)
         clues = Clues(case, backend(), fresh_seed)

@@ -63,7 +63,7 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it_and_its_cause_is_told(mutant
 @pytest.mark.parametrize("context", ["eager", "grad"])
 def test_no_hypothesis_accuses_a_sound_layer(op, context, fresh_seed):
     """Fails with a probability far below 1e-9: the fewest pairs that any looks at are thousands."""
-    asked = [one for one in every.HYPOTHESES if one.name in recurrent.ASKED]
+    asked = every.asked_of(op)
     case = every.case_of("float32", context, every.SEQUENCE, {}, asked, op)
     clues = RecurrentClues(case, SOUND.Recurrent(), fresh_seed)
     for one in asked:

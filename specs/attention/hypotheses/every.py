@@ -51,6 +51,14 @@ PARAMETERS: dict[str, Iterable[object]] = {
 }  # fmt: skip
 
 
+def asked_of(op: str) -> list[Hypothesis]:
+    """Hypotheses that make sense of an operator, and need draws."""
+    tested = [one for one in HYPOTHESES if one.function is not None]
+    if op in OPERATORS:
+        return [one for one in tested if one.name in recurrent.ASKED]
+    return [one for one in tested if one.name not in recurrent.OWN]
+
+
 def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Case]:
     """For each context the plainest dtype that is broken there: a plain call, and what is broken beside it."""
     for op in dict.fromkeys(one.finding.op for one in seen):
@@ -66,13 +74,12 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
                 beside = "kv" if "kv" in case.parameters else "causal" if "causal" in case.parameters else ""
                 places.setdefault((case.context, case.dtype), set()).add(beside)
     families = {one.finding.family for one in seen}
-    asked = [one for one in HYPOTHESES if one.function is not None and one.laws & families]
+    asked = [one for one in asked_of(op) if one.laws & families]
     for context, dtype in sorted(places, key=lambda place: (place[0].count("+"), DTYPES.index(place[1]))):
         if dtype != min((other for where, other in places if where == context), key=DTYPES.index):
             continue
         some = [one for one in asked if context != "eager" or one.kind != "gradient"]
         if op in OPERATORS:
-            some = [one for one in some if one.name in recurrent.ASKED]
             yield from filter(can, [case_of(dtype, context, SEQUENCE, {}, some, op)])
             continue
         for more in BESIDE:

@@ -34,7 +34,8 @@ HYPOTHESES = (
     Hypothesis("shared_gaps", "sharing", "gives all gaps between layers one mask", shared_gaps, frozenset({"gaps"})),
     Hypothesis("drops_last", "value", "drops outputs of the last layer too", drops_last, frozenset({"outcomes"})),
 )
-ASKED = frozenset({one.name for one in HYPOTHESES}) | {
+OWN = frozenset(one.name for one in HYPOTHESES)
+ASKED = OWN | {
     *("shared_axis", "one_mask", "overlap", "tail", "scale", "promotes", "writes", "noise", "unmasked", "drawn_again"),
     *("seed_ignored", "draws_in", "takes", "dropping", "scaling", "keeps_at_one"),
 }
