@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.pictures import checked
 from keeprate.harness.ledger.looks import joined
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.engine import Result
 
+Parts = dict[str, Evidence]  # what each case has shown of one promise
+EVER = 0, sys.maxsize  # the first and the last of all runs
 CAUSES = 200  # of one subject that are kept
 
 
@@ -71,6 +74,57 @@ class Held:
             elif row["trouble"]:
                 parts[row["trouble"]][text] = row["reason"]
         return {case: Result(role, case, **parts) for case, parts in found.items()}
+
+    def by_run(self, findings: Collection[str] = (), between: tuple[int, int] = EVER) -> dict[str, dict[int, Parts]]:
+        """What each case has shown of findings in each run, of the runs that are kept apart, in their order.
+
+        Args:
+            findings: all if there are none.
+            between: the first and the last run.
+
+        Raises:
+            UsageError: something in the ledger is no evidence.
+        """
+        ids = [self.ids[text] for text in findings if text in self.ids]
+        if findings and not ids:
+            return {}
+        among = f"AND look.promise IN ({', '.join(map(str, ids))})" if ids else ""
+        found: dict[str, dict[int, Parts]] = {}
+        for text, row in self._rows(
+            "case_id, run, text, amounts FROM promise JOIN look ON look.promise = promise.id "
+            "JOIN recent ON recent.look = look.id JOIN form ON form.id = form "
+            f"WHERE subject = ? AND amounts NOT NULL AND run BETWEEN ? AND ? {among} ORDER BY run",
+            *between,
+        ):
+            evidence = joined(self._ledger.path, row["text"], row["amounts"], text)
+            found.setdefault(text, {}).setdefault(row["run"], {})[row["case_id"]] = evidence
+        return found
+
+    def results_of(self, between: tuple[int, int]) -> dict[str, Result]:
+        """What these runs, of those that are kept apart, gave together of each case of the backend: the evidence alone.
+
+        Raises:
+            UsageError: something in the ledger is no evidence.
+        """
+        found: dict[str, dict[str, Evidence]] = {}
+        for text, by_run in self.by_run((), between).items():
+            for parts in by_run.values():
+                for case, evidence in parts.items():
+                    mine = found.setdefault(case, {})
+                    mine[text] = mine[text] + evidence if text in mine else evidence
+        return {case: Result("backend", case, evidence) for case, evidence in found.items()}
+
+    def parts_of(self, finding: str) -> Parts:
+        """What each case has shown of a finding in all runs.
+
+        Raises:
+            UsageError: something in the ledger is no evidence.
+        """
+        rows = self._ledger.db.execute(
+            "SELECT case_id, text, total FROM look JOIN form ON form.id = form WHERE promise = ? AND total NOT NULL",
+            (self.ids.get(finding),),
+        )
+        return {row["case_id"]: joined(self._ledger.path, row["text"], row["total"], finding) for row in rows}
 
     def passes(self, findings: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
         """How often each case was gone through, by the promise that has seen least of it; none where one has nothing.

@@ -14,7 +14,8 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.known import known_beside
 from keeprate.harness.judging.request import Given, Request, ask
 from keeprate.harness.ledger.held import Held
-from keeprate.harness.ledger.since import ahead, base_of, changes, news, origins, other_code
+from keeprate.harness.ledger.news import changes, mends, news
+from keeprate.harness.ledger.since import Night, ahead, base_of, origins, other_code
 from keeprate.harness.ledger.standing import Standing, standing
 from keeprate.harness.ledger.store import Ledger, digests
 from keeprate.harness.protocol.backend import Offer
@@ -189,8 +190,9 @@ def _offer(ledger: Ledger, text: str) -> Offer:
 
 def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[str, Any]:
     request, verdict, subject = latest.given.request, now.verdict, latest.subjects["backend"]
-    base = base_of(ledger, subject, latest.number, latest.night, request.plan)
-    since = origins(ledger, subject, latest.night, verdict, base)
+    night = Night(subject, latest.number, latest.night, request.plan, ahead(ledger))
+    base = base_of(ledger, night)
+    since, mended = origins(ledger, night, verdict, base), mends(ledger, night, verdict, base)
     rank = {
         item.id: (item.fails, item.status != "kept", item.effect.part if item.effect else 0.0)
         for item in verdict
@@ -200,10 +202,11 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
     notable = sorted(rank, key=lambda text: rank[text], reverse=True)[:NOTABLE]
     return {
         "night": latest.night,
-        "news": news(base, verdict, since),
+        "news": news(night, base, verdict, since, mended),
         "compared": base and {"version": base.version, "night": base.night, "nights": base.nights, "same": base.same},
         "origins": since,
-        "ahead": ahead(ledger)[:NOTABLE],
+        "mends": mended,
+        "ahead": night.ahead[:NOTABLE],
         "other_code": other_code(ledger, subject),
         "profiles": _rows(ledger, PROFILES, {"subject": subject}),
         "waiting": dict(verdict.waiting),

@@ -14,11 +14,12 @@ from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.agenda import Agenda
-from keeprate.harness.ledger.held import Held
+from keeprate.harness.ledger.held import EVER, Held
 from keeprate.harness.ledger.schema import UnwritableError
 from keeprate.harness.ledger.standing import (
     Standing,
     concluded,
+    explained,
     keep_causes,
     keep_pictures,
     note_night,
@@ -26,6 +27,7 @@ from keeprate.harness.ledger.standing import (
     together,
 )
 from keeprate.harness.ledger.store import Ledger, Run
+from keeprate.harness.ledger.stretch import broke_in
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.runner import Runner
@@ -159,10 +161,8 @@ def _end(
             note_night(ledger, run, stand.verdict)
             if pictured:
                 _picture(given, ledger, run, stand.verdict, runner)
-                results = Held(ledger, run.subjects["backend"], run.digests).results()
-                verdict = diagnosed(stand.verdict, given.whole(results), results, runner)
-                stand = replace(stand, verdict=verdict)
-                keep_causes(ledger, run, verdict)
+                stand = replace(stand, verdict=_diagnosed(given, ledger, run, stand.verdict, runner))
+                keep_causes(ledger, run, stand.verdict)
     except UsageError as failure:
         return stand, failure
     return stand, None
@@ -175,6 +175,20 @@ def _picture(given: Given, ledger: Ledger, run: Run, verdict: Verdict, runner: R
     if new := [finding for finding in verdict.leads if finding.id not in known]:
         results = held.results()
         keep_pictures(ledger, run, pictures(given.whole(results), new, results, runner.picture))
+
+
+def _diagnosed(given: Given, ledger: Ledger, run: Run, verdict: Verdict, runner: Runner) -> Verdict:
+    """The verdict with the causes of what failed: those that were found when it broke, where all is explained by them.
+
+    What isn't is asked of the runs that may have had it: what others drew speaks against a fault that they hadn't.
+    """
+    left = [group[0] for group in verdict.unexplained.values()]
+    if not left:
+        return verdict
+    held = Held(ledger, run.subjects["backend"], run.digests)
+    between, whole = broke_in(held, given.request.plan, left), held.results()
+    new = diagnosed(verdict, given.whole(whole), whole if between == EVER else held.results_of(between), runner)
+    return explained(verdict, (*new.causes, *verdict.causes))
 
 
 class Recording:

@@ -6,14 +6,16 @@ The order is that in which runs were entered. A night is a date (UTC): what a cl
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from keeprate.harness.judging.decision import Decision
 from keeprate.harness.judging.text import plural
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.store import Ledger, digests
+from keeprate.harness.ledger.stretch import Stretch, stretch_of, told_apart
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Promise
 
@@ -36,10 +38,39 @@ WHERE subject = ? AND finding IN ({}) GROUP BY finding, status
 
 
 @dataclass(frozen=True)
+class Night:
+    """A night to tell of.
+
+    Args:
+        subject: the row of the backend, in its version.
+        run: the row of its run.
+        date: its own.
+        plan: every promise.
+        ahead: dates that a clock was ahead with.
+    """
+
+    subject: int
+    run: int
+    date: str
+    plan: Mapping[str, Promise]
+    ahead: Sequence[str]
+
+    @cached_property
+    def counted(self) -> dict[str, str]:
+        """What each promise counts."""
+        return digests(self.plan)
+
+    def dated(self, date: str) -> str:
+        """A date in words, marked where a clock was ahead."""
+        return f"{date} (a clock was ahead)" if date in self.ahead else date
+
+
+@dataclass(frozen=True)
 class Base:
     """What a night is compared with.
 
     Args:
+        subject: the row of the backend, in that version.
         version: of the backend.
         same: whether that is the version of tonight: then it is the night before, else the last of the version before.
         night: its date.
@@ -47,6 +78,7 @@ class Base:
         stood: where each finding stood when it ended.
     """
 
+    subject: int
     version: str
     same: bool
     night: str
@@ -63,25 +95,38 @@ class Span:
     first: str
 
 
-def base_of(ledger: Ledger, subject: int, run: int, night: str, plan: Mapping[str, Promise]) -> Base | None:
-    """What the night of `run` is compared with; None if there is nothing before it."""
+@dataclass(frozen=True)
+class _Version:
+    """A version of the backend, and how its nights ended, by finding and status."""
+
+    subject: int
+    version: str
+    spans: Mapping[str, Mapping[str, Span]]
+
+    def ended(self, findings: Sequence[str], statuses: Sequence[str]) -> list[Span]:
+        """Nights that ended with one of these statuses."""
+        mine = [self.spans.get(text, {}) for text in findings[:LOOKED_UP]]
+        return [each[status] for each in mine for status in statuses if status in each]
+
+
+def base_of(ledger: Ledger, latest: Night) -> Base | None:
+    """What a night is compared with; None if there is nothing before it."""
     row = ledger.db.execute(
         "SELECT max(id) AS run, night, count(DISTINCT night) AS nights FROM run "
         "WHERE backend = ? AND id < ? AND night != ?",
-        (subject, run, night),
+        (latest.subject, latest.run, latest.date),
     ).fetchone()
-    who = subject
+    who = latest.subject
     if row["run"] is None:
-        row = ledger.db.execute(EARLIER, {"subject": subject, "most": 1}).fetchone()
+        row = ledger.db.execute(EARLIER, {"subject": who, "most": 1}).fetchone()
         if row is None:
             return None
         who = row["id"]
     (version,) = ledger.db.execute("SELECT version FROM subject WHERE id = ?", (who,)).fetchone()
-    held = Held(ledger, who, digests(plan))
-    stood = held.stood((run, night)) if who == subject else held.stood()
-    return Base(
-        version, who == subject, row["night"], row["nights"], {id: each["status"] for id, each in stood.items()}
-    )
+    held, same = Held(ledger, who, latest.counted), who == latest.subject
+    stood = held.stood((latest.run, latest.date)) if same else held.stood()
+    statuses = {id: each["status"] for id, each in stood.items()}
+    return Base(who, version, same, row["night"], row["nights"], statuses)
 
 
 def is_first(ledger: Ledger, suite: str, offer: Offer) -> bool:
@@ -105,48 +150,98 @@ def faults(verdict: Decision) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield law, tuple(finding.id for finding in group)
 
 
-def origins(ledger: Ledger, subject: int, night: str, verdict: Decision, base: Base | None) -> list[dict[str, Any]]:
-    """Of each fault: when and in which version it was first seen, which version kept what it breaks, if it is new."""
+def origins(ledger: Ledger, latest: Night, verdict: Decision, base: Base | None) -> list[dict[str, Any]]:
+    """Of each fault: when and in which version it was first seen, who kept before what it breaks, if it is new."""
     found = list(faults(verdict))
     texts = [text for _, ids in found for text in ids[:LOOKED_UP]]
-    (version,) = ledger.db.execute("SELECT version FROM subject WHERE id = ?", (subject,)).fetchone()
-    spans = [(version, _spans(ledger, subject, texts))]
+    (version,) = ledger.db.execute("SELECT version FROM subject WHERE id = ?", (latest.subject,)).fetchone()
+    versions = [(latest.subject, version)]
     if found:
-        earlier = ledger.db.execute(EARLIER, {"subject": subject, "most": VERSIONS}).fetchall()
-        spans += [(row["version"], _spans(ledger, row["id"], texts)) for row in earlier]
-    return [_origin(of, ids, night, spans, base) for of, ids in found]
+        earlier = ledger.db.execute(EARLIER, {"subject": latest.subject, "most": VERSIONS}).fetchall()
+        versions += [(row["id"], row["version"]) for row in earlier]
+    spans = [_Version(subject, name, _spans(ledger, subject, texts)) for subject, name in versions]
+    return [_origin(ledger, latest, of, ids, spans, base) for of, ids in found]
 
 
 def _origin(
-    of: str,
-    ids: Sequence[str],
-    night: str,
-    spans: Sequence[tuple[str, Mapping[str, Mapping[str, Span]]]],
-    base: Base | None,
+    ledger: Ledger, latest: Night, of: str, ids: Sequence[str], versions: Sequence[_Version], base: Base | None
 ) -> dict[str, Any]:
-    since, first, kept_by, kept = spans[0][0], night, None, 0
-    for number, (version, statuses) in enumerate(spans):
-        mine = [statuses.get(text, {}) for text in ids[:LOOKED_UP]]
-        broke = [each[status] for each in mine for status in BAD if status in each]
+    since, first, kept = versions[0], Span(1, latest.run, latest.date), 0
+    kept_by: _Version | None = None
+    for one in versions:
+        broke, whole = one.ended(ids, BAD), one.ended(ids, ("kept",))
         if broke:
-            since, first = version, min(broke, key=lambda span: span.run).first
-        elif number:  # tonight's own version has it, whatever was noted
-            kept = max((each["kept"].nights for each in mine if "kept" in each), default=0)
-            kept_by = version if kept else None
+            since, first = one, min(broke, key=lambda span: span.run)
+        if before := [span.nights for span in whole if span.run < first.run]:
+            kept_by, kept = one, max(before)
             break
-    new = base is not None and not any(base.stood.get(text) in BAD for text in ids)
-    origin = {"of": of, "findings": len(ids), "version": since, "first": first, "kept_by": kept_by, "kept_nights": kept}
-    return {**origin, "new": new, "says": _says(origin, new=new, alone=base is None)}
+    promise = latest.plan.get(ids[0])
+    stretch, told = None, True
+    if promise is not None and since is versions[0]:
+        held = Held(ledger, since.subject, latest.counted)
+        stretch = stretch_of(promise, held.by_run([ids[0]]).get(ids[0], {}))
+        if stretch and kept_by is since:
+            told = stretch.starts
+        elif stretch and kept_by:
+            others = Held(ledger, kept_by.subject, latest.counted).parts_of(ids[0])
+            told = told_apart(promise, [others], stretch.parts)
+    origin = {
+        "of": of,
+        "findings": len(ids),
+        "version": since.version,
+        "first": first.first,
+        "kept_by": kept_by and kept_by.version,
+        "kept_nights": kept,
+        "told": told,
+        "new": base is not None and first.first == latest.date and since is versions[0],
+        "shown": _shown(ledger, stretch) if stretch else None,
+    }
+    return {**origin, "says": _says(origin, latest, alone=base is None)}
 
 
-def _says(origin: Mapping[str, Any], *, new: bool, alone: bool) -> str:
+def _shown(ledger: Ledger, stretch: Stretch) -> dict[str, Any] | None:
+    """What the runs that broke a promise show, where others are told apart from them; None where it is all runs."""
+    if not (stretch.starts or stretch.ends):
+        return None
+    nights = [
+        ledger.db.execute("SELECT night FROM run WHERE id = ?", (run,)).fetchone()["night"]
+        for run in (stretch.runs[0], stretch.runs[-1])
+    ]
+    evidence = stretch.evidence
+    numbers = evidence.effect(1.0)
+    return {
+        "first": nights[0],
+        "last": nights[1],
+        "ends": stretch.ends,
+        "n": evidence.n,
+        "estimate": numbers.estimate if numbers else None,
+        "expected": numbers.expected if numbers else None,
+    }
+
+
+def _says(origin: Mapping[str, Any], latest: Night, *, alone: bool) -> str:
+    first, version, by, shown = latest.dated(origin["first"]), origin["version"], origin["kept_by"], origin["shown"]
+    more = ""
+    if shown and shown["first"] != origin["first"]:
+        more += f"; what was drawn shows it from {latest.dated(shown['first'])} on"
+    if shown and shown["ends"]:
+        more += f"; what was drawn after {latest.dated(shown['last'])} doesn't show it"
     if alone:
-        return f"Broken from the first night on, {origin['first']}; nothing before tells whether it is new."
-    since = f"since {origin['version']}, first" if origin["version"] else "first"
-    kept = ""
-    if origin["kept_by"] is not None:
-        kept = f"; kept by {origin['kept_by'] or 'another version'} over {plural(origin['kept_nights'], 'night')}"
-    return f"{'New' if new else 'Not new'}: broken {since} on {origin['first']}{kept}."
+        return f"Broken from the first night on, {first}{more}; nothing before tells whether it is new."
+    if origin["new"] and by is None:
+        return f"Broken when it was first looked at, on {first}{more}; nothing before tells whether it is new."
+    nights = plural(origin["kept_nights"], "night")
+    if by is None:
+        kept = ""
+    elif by != version:
+        kept = f"; kept by {by or 'another version'} over {nights}"
+        kept += "" if origin["told"] else ", which drew too little to have shown it"
+    elif origin["told"]:
+        kept = f"; kept until then, over {nights}"
+    else:
+        kept = f", by all that was drawn until then: the {nights} before it may have had it too"
+    since = f"since {version}, first" if version else "first"
+    return f"{'New' if origin['new'] else 'Not new'}: broken {since} on {first}{kept}{more}."
 
 
 def _spans(ledger: Ledger, subject: int, findings: Sequence[str]) -> dict[str, dict[str, Span]]:
@@ -154,46 +249,6 @@ def _spans(ledger: Ledger, subject: int, findings: Sequence[str]) -> dict[str, d
     for row in ledger.db.execute(SPANS.format(", ".join("?" * len(findings))), (subject, *findings)):
         found.setdefault(row["finding"], {})[row["status"]] = Span(row["nights"], row["run"], row["first"])
     return found
-
-
-def changes(verdict: Decision, base: Base | None) -> list[dict[str, Any]]:
-    """What is otherwise than in the night that `verdict` is compared with; of what wasn't noted then, what is wrong."""
-    if base is None:
-        return []
-    fine = ("kept", "not_offered", "not_implemented")
-    return [
-        {"id": item.id, "before": before, "now": item.status}
-        for item in verdict
-        if item.status != "not_implemented" and (before := base.stood.get(item.id)) != item.status
-        if before is not None or item.status not in fine
-    ]
-
-
-def news(base: Base | None, verdict: Decision, origins: Iterable[Mapping[str, Any]]) -> str:
-    """What is new, counted by faults: what follows from one that was there before is no news."""
-    if base is None:
-        return "The first night in this ledger: there is nothing to compare it with."
-    if base.same:
-        whom = f"the night before, {base.night}"
-    else:
-        whom = f"{base.version or 'the version before'}, judged over {plural(base.nights, 'night')} until {base.night}"
-    now = {item.id: item.status for item in verdict}
-    origins, named = list(origins), {cause.id for cause in verdict.causes}
-    causes = sum(one["new"] for one in origins if one["of"] in named)
-    laws = sum(one["new"] for one in origins if one["of"] not in named)
-    follows = sum(base.stood.get(item.id, "kept") not in BAD for item in verdict if item.fails)
-    follows -= sum(one["findings"] for one in origins if one["new"])
-    bad = [text for text, status in base.stood.items() if status in BAD]
-    mended = sum(now.get(text) == "kept" for text in bad)
-    unseen = sum(text not in now for text in bad)
-    parts = [
-        f"{plural(causes, 'new cause')}" if causes else "",
-        f"{plural(laws, 'law')} newly broken without a known cause" if laws else "",
-        f"{plural(follows, 'more finding')} of what was broken before" if follows > 0 else "",
-        f"{plural(mended, 'promise')} mended" if mended else "",
-        f"{plural(unseen, 'promise')} broken then and not looked at yet" if unseen else "",
-    ]
-    return f"Compared with {whom}: {', '.join(filter(None, parts)) or 'nothing is new'}."
 
 
 def ahead(ledger: Ledger) -> list[str]:

@@ -72,11 +72,11 @@ def standing(
     otherwise = now.otherwise.union(*(side.otherwise for side in held.values())) & request.promises.keys()
     drawn = ledger.drawn(subjects["backend"])
     verdict = replace(now.verdict, findings=findings, lasting=True)
-    return Standing(replace(verdict, causes=_causes_of(verdict, held["backend"].causes())), otherwise, *drawn)
+    return Standing(explained(verdict, held["backend"].causes()), otherwise, *drawn)
 
 
-def _causes_of(verdict: Verdict, causes: Iterable[Cause]) -> tuple[Cause, ...]:
-    """Those of `causes` that explain what fails, each finding by the first."""
+def explained(verdict: Verdict, causes: Iterable[Cause]) -> Verdict:
+    """The same verdict with those of `causes` that explain what fails, each finding by the first."""
     left, found = {finding.id: finding for finding in verdict.failing}, []
     for cause in causes:
         explains = [text for text in dict.fromkeys(cause.explains) if text in left]
@@ -88,7 +88,7 @@ def _causes_of(verdict: Verdict, causes: Iterable[Cause]) -> tuple[Cause, ...]:
         if explains:
             found.append(replace(cause, explains=tuple(explains)))
             left = {text: one for text, one in left.items() if text not in explains}
-    return tuple(found)
+    return replace(verdict, causes=tuple(found))
 
 
 def together(one: Result | None, other: Result) -> Result:

@@ -40,6 +40,13 @@ class Bent(Fair):
     chance_too_much = 0.05
 
 
+class BentAtAQuarter(Fair):
+    """Its tosses are bent where they are to fall on heads once in four times."""
+
+    def toss(self, number, chance):
+        return super().toss(number, chance + 0.05 * (chance == 0.25))
+
+
 class OnEdge(Fair):
     """Its tosses end on the edge now and then."""
 

@@ -1,5 +1,7 @@
 """Causes: hypotheses are tested once something is broken, accepted if they fit, and named if they explain."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,12 @@ from keeprate.harness.judging.request import ask
 from keeprate.harness.judging.screen import verdict_text
 from keeprate.harness.judging.seen import Told
 from keeprate.harness.judging.text import rows
+from keeprate.harness.ledger.nightly import draw
+from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.case import Case
 from keeprate.harness.protocol.hypothesis import Hypothesis
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess
 from keeprate.suite import Tally
 
@@ -158,3 +163,32 @@ def test_an_account_is_accepted_where_the_promise_is_broken_and_it_is_not(accoun
 
 def test_what_speaks_against_one_part_speaks_against_both():
     assert not (Account(9, 0.0, NEVER) + Account(9, NEVER, NEVER)).accepted
+
+
+class ByRate(COIN.Coin):
+    """Says of what broke by how much it is bent, to one digit, from the evidence that there is."""
+
+    hypotheses = (Hypothesis("rate", "coin", "is bent by {by}", None, frozenset({"fair"})),)
+
+    def accounts(self, seen, broken):
+        for one in seen:
+            if one.finding.id in broken:
+                evidence = one.parts[0][1]
+                by = float(f"{evidence.off:.1g}")
+                account = Account(evidence.n, 0.0, NEVER, f"{evidence.n:,} throws", {"by": by})
+                yield Told("rate", one.finding.op, "float32", "eager", account)
+
+
+def test_the_cause_is_asked_of_the_runs_that_broke_it_and_kept_by_those_after_it(tmp_path):
+    asked = ask("coin", suite=str(HERE / "coin.py"), profile="quick", known=os.devnull)
+    suite = ByRate()
+    request = replace(asked, suite=suite)
+    with Ledger(tmp_path / "n.db", create=True) as book:
+        nights = [
+            draw(request, InProcess(backend, suite, request.names), book, 0.2, described())
+            for backend in (COINS.Fair(), COINS.Fair(), COINS.Bent(), COINS.Fair())
+        ]
+    first, second, third, fourth = [night.standing.verdict.causes for night in nights]
+    assert first == second == ()
+    assert [cause.sentence for cause in third] == ["coin is bent by 0.05, in toss."]  # whatever the others drew
+    assert [cause.sentence for cause in fourth] == [cause.sentence for cause in third]

@@ -46,6 +46,7 @@ def night(tmp_path):
             book.db.execute("UPDATE run SET night = ? WHERE id = ?", (date, run.id))
             object.__setattr__(run, "night", date)
             jobs = replace(asked, seed=run.first_seed).given(offer).jobs()
+            jobs = [job.replace(thresholds=dict.fromkeys(job.thresholds)) for job in jobs]  # to the end, as in a night
             for result in InProcess(backend, asked.suite, asked.names).map(jobs):
                 book.add(run, result, 1.0)
             stand = standing(asked.given(offer), book, run.subjects, {})
@@ -85,8 +86,9 @@ def test_nights_are_in_the_order_in_which_they_were_entered(night):
     assert [point["night"] for point in last["ledger"]["laws"]["fair"]] == [day(0), day(400), day(2)]
 
 
-def test_a_date_later_than_today_is_named(night):
+def test_a_date_later_than_today_is_named_and_marked(night):
     assert night(on="2999-01-01")["ledger"]["ahead"] == ["2999-01-01"]
+    assert "the night before, 2999-01-01 (a clock was ahead): nothing is new." in night(on=1)["ledger"]["news"]
 
 
 def test_ledgers_of_several_machines_merge_in_the_order_of_their_dates(night, tmp_path):
@@ -122,9 +124,68 @@ def test_a_fault_that_is_new_in_a_version_is_said_to_be_and_who_kept_it(night, s
 def test_what_is_mended_in_a_version_is_said(night):
     night("Bent", version="1.0", on=0)
     mended = night(version="1.1", on=1)["ledger"]
-    assert mended["news"] == f"Compared with 1.0, judged over 1 night until {day(0)}: 2 promises mended."
+    said = f"Compared with 1.0, judged over 1 night until {day(0)}, nothing is newly broken. "
+    assert mended["news"] == f"{said}Mended: fair, in toss (2 promises)."
     half = night(version="1.2", on=2, ops=["spin"])
     assert half["ledger"]["news"].endswith("nothing is new.")
+
+
+def test_what_is_mended_is_told_by_its_cause_and_what_of_it_is_not_is_said(night, schema):
+    cause = Cause("bent", "coins", "coin is bent, in toss.", "heads", (FAIR, FAIR.replace("p0.5", "p0.25")))
+    night("Bent", version="1.0", on=0, causes=(cause,))
+    mended = night(version="1.1", on=1)
+    schema.validate(json.loads(json.dumps(mended)))
+    assert mended["ledger"]["news"].endswith("nothing is newly broken. Mended: coin is bent, in toss (2 promises).")
+    half = night("BentAtAQuarter", version="1.2", on=2, path="other.db")["ledger"]
+    assert half["mends"] == []
+    night("Bent", version="1.0", on=0, causes=(cause,), path="half.db")
+    half = night("BentAtAQuarter", version="1.1", on=1, path="half.db")["ledger"]
+    assert half["news"].endswith("Mended in part: coin is bent, in toss (1 promise, 1 still broken).")
+
+
+# Within one version
+
+
+def test_a_fault_that_comes_within_a_version_is_new_and_told_from_the_nights_before(night, schema):
+    for on in range(3):
+        night(on=on)
+    turned = night("Bent", on=3)
+    schema.validate(json.loads(json.dumps(turned)))
+    (origin,) = turned["ledger"]["origins"]
+    assert origin["says"] == f"New: broken since 1, first on {day(3)}; kept until then, over 3 nights."
+    assert abs(origin["shown"]["estimate"] - 0.55) < 0.01  # of 200,000 throws: nine standard errors
+    assert (origin["shown"]["first"], origin["shown"]["n"]) == (day(3), 200_000)
+    (origin,) = night("Bent", on=4)["ledger"]["origins"]
+    assert origin["says"] == f"Not new: broken since 1, first on {day(3)}; kept until then, over 3 nights."
+
+
+def test_what_all_nights_show_together_is_not_said_to_have_come_tonight(night):
+    night("SlightlyBent", on=0)  # five standard errors off, which breaks nothing
+    (origin, *_) = night("SlightlyBent", on=1)["ledger"]["origins"]
+    assert not origin["told"] and origin["shown"] is None
+    all_of_it = "by all that was drawn until then: the 1 night before it may have had it too"
+    assert origin["says"] == f"New: broken since 1, first on {day(1)}, {all_of_it}."
+
+
+def test_a_fault_of_one_night_is_told_from_what_was_drawn_after_it(night):
+    for on, kind in enumerate(("Fair", "Bent", "Fair", "Fair")):
+        last = night(kind, on=on)
+    (origin,) = last["ledger"]["origins"]
+    after = f"what was drawn after {day(1)} doesn't show it"
+    assert origin["says"] == f"Not new: broken since 1, first on {day(1)}; kept until then, over 1 night; {after}."
+    assert abs(origin["shown"]["estimate"] - 0.55) < 0.01
+
+
+def test_what_a_version_before_drew_too_little_of_is_not_said_to_be_kept_by_it(night):
+    night("SlightlyBent", version="1.0", on=0)
+    for on in (1, 2):
+        last = night("SlightlyBent", version="1.1", on=on)
+    (origin, *_) = last["ledger"]["origins"]
+    assert origin["kept_by"] == "1.1" and not origin["told"]
+    night(version="1.0", on=0, path="o.db", ops=["spin"])
+    (origin,) = night("Bent", version="1.1", on=1, path="o.db")["ledger"]["origins"]
+    never = "nothing before tells whether it is new"
+    assert origin["says"] == f"Broken when it was first looked at, on {day(1)}; {never}."
 
 
 def test_what_was_broken_and_is_not_looked_at_yet_is_not_called_mended(night):
