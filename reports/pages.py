@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from keeprate.harness.untrusted_text import for_html, for_markdown
 from keeprate.reports import masks, numbers, plots
+from keeprate.reports.asides import asides
 from keeprate.reports.comparison import compare
 from keeprate.reports.groups import MARKS, WORDS, Finding, Group, called, family, place, status_of
 from keeprate.reports.reading import Broken, Reading
@@ -31,6 +32,7 @@ def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[s
     ledger = reading.ledger
     names = {
         "reading": reading,
+        "asides": asides(reading),
         "data": data,
         "ledger": ledger,
         "version": ledger["versions"][0] if ledger else None,
@@ -84,6 +86,7 @@ def _shown(reading: Reading) -> dict[str, Any]:
         "drawn_in": {text: one["case"] for text, one in pictured.items()},
         "earlier": ledger.get("before", {}),
         "nights": Markup(plots.evidence_by_night(ledger["laws"])) if several else None,  # noqa: S704
+        "unnamed": max(0, len(ledger["laws"]) - plots.NAMED),
         "qq": Markup(plots.qq(p_values)) if len(p_values) > 1 else None,  # noqa: S704
         "speed": Markup(plots.speed(ledger["runs"][-60:])) if len(ledger["runs"]) > 1 else None,  # noqa: S704
     }

@@ -18,6 +18,9 @@ from keeprate.harness.untrusted_text import for_html
 # Stand-ins, replaced by the page's own colours.
 INK, FAINT, GRID, KEPT, BROKEN, SEEN = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 COLOURS = {INK: "ink", FAINT: "faint", GRID: "rule", KEPT: "kept", BROKEN: "broken", SEEN: "seen"}
+LINES = {"#070707": "one", "#080808": "two", "#090909": "three", "#0a0a0a": "four", "#0b0b0b": "five"}
+SIGNS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}  # of a marker, before its name
+NAMED = len(LINES)  # lines that are told by name
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name is a name, with dollar signs too
@@ -35,7 +38,6 @@ STYLE: dict[Any, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.6,
 }
-LABELLED = 3  # lines that are told by name
 POINTS = 300  # of a QQ plot
 _number = count(1)
 
@@ -48,23 +50,17 @@ def evidence_by_night(laws: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     ranked = sorted(laws, key=lambda law: laws[law][-1]["part"])
     with mpl.rc_context(STYLE):
         figure, axes = _axes(7.2, 2.9)
+        styles = dict(zip(reversed(ranked[-NAMED:]), zip(LINES, SIGNS, strict=True), strict=False))
         ends: list[float] = []
-        for number, law in enumerate(ranked):
+        for law in ranked:
             x = [where[point["night"]] for point in laws[law]]
             y = [max(-0.5, point["part"]) for point in laws[law]]
-            told = number >= len(ranked) - LABELLED
-            colour = BROKEN if y[-1] >= 1 else SEEN if told else FAINT
-            axes.plot(
-                x,
-                y,
-                color=colour,
-                linewidth=1.6 if told else 0.7,
-                alpha=1 if told else 0.55,
-                marker="o",
-                markersize=2.4,
-            )
-            if told:
+            if law in styles:
+                colour, marker = styles[law]
+                axes.plot(x, y, color=colour, linewidth=1.6, marker=marker, markersize=4)
                 ends.append(y[-1])
+            else:
+                axes.plot(x, y, color=FAINT, linewidth=0.7, alpha=0.55, marker="o", markersize=2)
         highest = max(1.15, *(point["part"] * 1.1 for points in laws.values() for point in points))
         if highest > 3:
             _far(axes, 1)
@@ -75,15 +71,14 @@ def evidence_by_night(laws: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         )
         figure.draw_without_rendering()
         heights = axes.transAxes.inverted().transform(axes.transData.transform([(0, end) for end in ends]))[:, 1]
-        for height, law in zip(_apart(heights.tolist(), 0.07), ranked[-LABELLED:], strict=True):
-            axes.annotate(
-                law, (1, height), xycoords="axes fraction", xytext=(5, -3), textcoords="offset points", fontsize=8
-            )
+        for height, law in zip(_apart(heights.tolist(), 0.08), ranked[-NAMED:], strict=True):
+            at = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8, "color": styles[law][0]}
+            axes.annotate(f"{SIGNS[styles[law][1]]} {law}", (1, height), xytext=(5, -3), **at)
         ticks = sorted({round(tick) for tick in np.linspace(0, len(nights) - 1, min(6, len(nights)))})
         axes.set_xticks(ticks, _dates([nights[tick] for tick in ticks]))
         axes.set_ylabel("evidence / what breaks it")
         axes.set_xlim(-0.3, max(len(nights) - 0.7, 0.5))
-    last = ", ".join(f"{law} {laws[law][-1]['part']:.2f}" for law in reversed(ranked[-LABELLED:]))
+    last = ", ".join(f"{law} {laws[law][-1]['part']:.2f}" for law in reversed(ranked[-NAMED:]))
     return _svg(figure, f"Evidence by night, as a part of what breaks a law. Most at the end: {last}.")
 
 
@@ -197,7 +192,7 @@ def _svg(figure: Figure, text: str) -> str:
     needed = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
     svg = re.sub(r' id="([^"]+)"', lambda found: f' id="s{number}{found[1]}"' if found[1] in needed else "", svg)
     svg = re.sub(r"(url\(#|href=\"#)", rf"\g<1>s{number}", svg)
-    for colour, name in COLOURS.items():
+    for colour, name in (COLOURS | LINES).items():
         svg = svg.replace(colour, f"var(--{name})")
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]

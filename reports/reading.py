@@ -94,8 +94,14 @@ class Reading:
 
     @cached_property
     def ops(self) -> list[str]:
-        """Operators that the backend has, in the order of the plan."""
-        return list(dict.fromkeys(op for (op, _), group in self.groups.items() if group.status != "not_implemented"))
+        """Operators of which something was looked at, in the order of the plan."""
+        return list(dict.fromkeys(op for (op, _), group in self.groups.items() if group.shown))
+
+    @cached_property
+    def unseen(self) -> dict[str, int]:
+        """Operators of which nothing was looked at so far, and how many promises wait of each."""
+        waiting = dict.fromkeys(place.split("/")[0] for place in self._waiting)
+        return {op: self.waiting_in(op) for op in waiting if op not in self.ops}
 
     @property
     def _waiting(self) -> Mapping[str, int]:
@@ -117,46 +123,19 @@ class Reading:
         return sum(self._waiting.values())
 
     @property
-    def asides(self) -> list[str]:
-        """What a ledger holds, or lacks, beside what is judged."""
-        ledger, said = self.ledger or {}, []
-        if self.waits:
-            waiting = promises(self.waits)
-            said.append(
-                f"Waiting: nothing was drawn so far of {waiting}. A night looks at what it is asked for, as far as its "
-                "budget goes."
-            )
-        if dates := ledger.get("ahead"):
-            said.append(
-                f"A clock was wrong: there are runs dated {listed(dates)}, later than today or than runs that came "
-                "after them. They are shown in the order in which they were made."
-            )
-        if code := ledger.get("other_code"):
-            said.append(
-                f"The backend's code has changed since {code['last']} under one version string: the evidence of "
-                f"{counted(code['runs'], 'run')} is that of other code. Another version string would keep them apart."
-            )
-        for each in ledger.get("profiles", ()):
-            if each["profile"] != (mine := self.data["profile"]):
-                said.append(
-                    f"This is the plan of profile {mine}. Of {counted(each['runs'], 'run')} with profile "
-                    f"{each['profile']}, last on {each['last']}, counts what both plans look at; all of it: "
-                    f"keeprate report --profile {each['profile']}."
-                )
-        if once := ledger.get("once_broken"):
-            first, more = once[0], f" and {len(once) - 1:,} more" if len(once) > 1 else ""
-            said.append(
-                f"Broken when a night ended, on {first['night']}, but not by all evidence: {first['id']}{more}. "
-                "In a ledger that was merged from others their nights are history, which doesn't decide."
-            )
-        if otherwise := ledger.get("counted_otherwise"):
-            said.append(f"Evidence of {promises(otherwise)} was counted otherwise before, and is not used.")
-        return said
-
-    @property
     def absent(self) -> list[str]:
         """Operators that it hasn't."""
-        return [op for op in dict.fromkeys(op for op, _ in self.groups) if op not in self.ops]
+        others = [op for op in dict.fromkeys(op for op, _ in self.groups) if op not in self.ops]
+        return [op for op in others if self._statuses(op) == {"not_implemented"}]
+
+    @property
+    def not_offered(self) -> list[str]:
+        """Operators that it has, and of which nothing that is judged."""
+        others = [op for op in dict.fromkeys(op for op, _ in self.groups) if op not in (*self.ops, *self.unseen)]
+        return [op for op in others if self._statuses(op) != {"not_implemented"}]
+
+    def _statuses(self, op: str) -> set[str]:
+        return {group.status for (each, _), group in self.groups.items() if each == op}
 
     @property
     def laws(self) -> list[str]:
@@ -264,13 +243,23 @@ class Reading:
             alike.setdefault(_raised(item) or family(item), []).append(item)
         for what, items in alike.items():
             since = origins.get(family(items[0]))
+            shown = since.get("shown") if since else None
             ops = listed(dict.fromkeys(called(item["op"]) for item in items))
-            says = f"breaks {what}, in {ops}{_by_how_much(items[0])}"
+            says = f"breaks {what}, in {ops}{_by_how_much(items[0], shown)}"
             if items[0]["status"] == "error":
                 says = f"ends in an error, in {ops}: {what.rstrip('.')}"
             sentence = f"{self.data['backend']['name']} {says}."
             found.append(Broken(sentence, "", items, since["says"] if since else "", since, (), cause=False))
         return found
+
+    @property
+    def known(self) -> int:
+        """Known deviations that were seen."""
+        return self.counts["known"]
+
+    def dated(self, date: str) -> str:
+        """A date, marked where a clock was ahead."""
+        return f"{date} (a clock was ahead)" if date in (self.ledger or {}).get("ahead", ()) else date
 
     @property
     def headline(self) -> str:
@@ -305,11 +294,15 @@ def _raised(item: Finding) -> str:
     return reason.partition(" raised ")[2] or reason
 
 
-def _by_how_much(item: Finding) -> str:
-    """What was seen in the place of what was promised, as the end of a sentence."""
-    where = place(item)
+def _by_how_much(item: Finding, shown: Mapping[str, Any] | None) -> str:
+    """What was seen in the place of what was promised, as the end of a sentence.
+
+    Args:
+        shown: what the nights show that broke it, where others are told apart from them.
+    """
+    where, numbers = place(item), shown if shown and shown["estimate"] is not None else item
     if item["estimate"] is not None:
-        return f": {figure(item['estimate'])} seen, {figure(item['expected'])} promised, in {where}"
+        return f": {figure(numbers['estimate'])} seen, {figure(numbers['expected'])} promised, in {where}"
     detail = item["detail"] or {}
     if detail.get("wrong"):
         return f": {detail['wrong']:,} of {detail['checked']:,} wrong, in {where}"

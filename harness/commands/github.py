@@ -52,7 +52,7 @@ def _unexplained(verdict: Verdict) -> list[Finding]:
 
 def markdown(verdict: Verdict) -> str:
     """The verdict as Markdown: the sentence, the operators, what is broken, how it was judged."""
-    mark = {"conforms": "✅", "broken": "❌", "none": "⚠️"}[verdict.verdict]
+    mark = {"conforms": "⏳" if verdict.waiting else "✅", "broken": "❌", "none": "⚠️"}[verdict.verdict]
     heading, *table = rows(verdict)
     lines = [
         f"### {mark} {for_markdown(sentence(verdict))}",

@@ -52,9 +52,10 @@ def told(
     ended = count["error"]
     errors = f" {ended:,} ended in {'errors' if ended > 1 else 'an error'}." if ended else ""
     early = f" It stopped at the first that broke: {unseen:,} more were not judged." if unseen else ""
-    so_far = f" so far; {waiting:,} of {judged + waiting:,} wait to be looked at" if waiting else ""
+    so_far = " so far" if waiting else ""
+    wait = f"; {waiting:,} of {judged + waiting:,} wait to be looked at" if waiting else ""
     apart = f" Left out, as asked: {', '.join(left_out)}." if left_out else ""
-    return f"{backend} keeps {kept:,} of {judged:,} promises{accepted}{so_far}.{errors}{early}{apart}"
+    return f"{backend} keeps {kept:,} of {judged:,} promises{so_far}{accepted}{wait}.{errors}{early}{apart}"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ class Decision:
 
         None where not all was looked at: what is left may show them.
         """
-        return [] if self.unseen else list(no_longer_seen(self.findings))
+        groups = [] if self.unseen else no_longer_seen(self.findings)
+        return [group for group in groups if not any(f"{one.op}/{one.family}" in self.waiting for one in group)]
 
     @property
     def sentence(self) -> str:

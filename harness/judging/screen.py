@@ -67,6 +67,8 @@ def show(
     for line in remarks(verdict):
         console.print(escape(line), highlight=False, soft_wrap=True)
     style = {"conforms": "bold green", "broken": "bold red", "none": "bold yellow"}[verdict.verdict]
+    if verdict.waiting and verdict.conforms:  # so far
+        style = "bold"
     word, _, rest = textwrap.fill(f"{verdict.verdict.upper()}  {sentence(verdict)}", WIDTH).partition("  ")
     console.print(f"[{style}]{word}[/]  {escape(rest)}", highlight=False, soft_wrap=True)
     if last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.known import known_beside
 from keeprate.harness.judging.request import Given, Request, ask
+from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.news import changes, mends, news
 from keeprate.harness.ledger.since import Night, ahead, base_of, origins, other_code
@@ -55,8 +57,8 @@ WITH told AS (
 SELECT version, device, (SELECT profile FROM run WHERE run.id = latest) AS profile,
     (SELECT night FROM run WHERE run.id = earliest) AS first, (SELECT night FROM run WHERE run.id = latest) AS last,
     runs, draws,
-    (SELECT count(*) FROM ended WHERE subject = told.id AND status IN ('kept', 'broken')) AS judged,
-    (SELECT count(*) FROM ended WHERE subject = told.id AND status = 'broken') AS broken
+    (SELECT count(*) FROM ended WHERE subject = told.id AND status IN ('kept', 'broken', 'error')) AS judged,
+    (SELECT count(*) FROM ended WHERE subject = told.id AND status IN ('broken', 'error')) AS broken
 FROM told
 """
 BEFORE = """
@@ -102,6 +104,7 @@ def tell(
     *,
     profile: str | None = None,
     run: int | None = None,
+    asked: Request | None = None,
 ) -> dict[str, Any]:
     """The public JSON of a backend over all its runs of the version that was judged last.
 
@@ -111,6 +114,7 @@ def tell(
         backend: what --backend said, or the name that reports show; that of the latest run if None.
         profile: whose plan is told; that of the latest night if None, or of the latest gate where there was no night.
         run: the row of the run whose backend, version and profile are told, whatever others there are.
+        asked: what that run was asked, so that what it wasn't can be said.
 
     Raises:
         UsageError: the ledger has no such backend, can't be read, or holds what is no evidence.
@@ -122,7 +126,15 @@ def tell(
         broken = {item.id for item in now.verdict if item.status == "broken"}
         pictures = {text: one for text, one in held.pictures().items() if text in broken}
         now = replace(now, verdict=replace(now.verdict, pictures=pictures))
-        return {**now.verdict.public(), "ledger": _ledger(ledger, found, now, held)}
+        return {**now.verdict.public(), "ledger": _ledger(ledger, found, now, held) | _selection(asked)}
+
+
+def _selection(asked: Request | None) -> dict[str, Any]:
+    """What a run looked at, where that isn't all."""
+    if asked is None or asked.is_whole:
+        return {}
+    ops = dict.fromkeys(promise.id.op for promise in asked.promises.values())
+    return {"asked": {"ops": list(ops), "dtypes": list(asked.dtypes)}}
 
 
 def latest(
@@ -217,7 +229,7 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
         ],
         "counted_otherwise": len(now.otherwise),
         "runs": _rows(ledger, RUNS_OF, {"subject": subject, "most": RUNS})[::-1],
-        "versions": _rows(ledger, VERSIONS, {"subject": subject, "most": VERSIONS_TOLD}),
+        "versions": _versions(ledger, subject, verdict),
         "changes": changes(verdict, base),
         "history": {
             text: _spread(_rows(ledger, NIGHTS, {"subject": subject, "promise": held.ids.get(text)}))
@@ -227,6 +239,14 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
         "others": _rows(ledger, OTHERS, {"subject": subject}),
         "laws": _laws(ledger, subject, held, request),
     }
+
+
+def _versions(ledger: Ledger, subject: int, verdict: Verdict) -> list[dict[str, Any]]:
+    """Versions of the backend; of this one what the verdict says, of the others what their last nights ended with."""
+    mine, *others = _rows(ledger, VERSIONS, {"subject": subject, "most": VERSIONS_TOLD})
+    status = Counter(item.status for item in verdict)
+    broken = status["broken"] + status["error"]
+    return [mine | {"judged": status["kept"] + broken, "broken": broken}, *others]
 
 
 def _rows(ledger: Ledger, query: str, parameters: Mapping[str, Any] | Sequence[Any]) -> list[dict[str, Any]]:

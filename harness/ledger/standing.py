@@ -127,8 +127,12 @@ def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:
 
 
 def _looked_at(result: Result | None, text: str) -> bool:
-    return result is not None and (
-        text in result.evidence or text in result.unreadable or text in result.not_offered or bool(result.error)
+    """Whether a case has shown something: of a law that counts draws, that there were some."""
+    if result is None:
+        return False
+    evidence = result.evidence.get(text)
+    return (evidence is not None and (evidence.is_exact or evidence.n > 0)) or bool(
+        text in result.unreadable or text in result.not_offered or bool(result.error)
     )
 
 

@@ -101,7 +101,7 @@ def test_the_first_words_are_the_verdict(documents):
     assert "at most once in a million — over all nights of this version together" in said["faithful"]
     assert re.search(
         r"✕ broken coin breaks fair, in toss: 0.5\d+ seen, 0.5 promised, in float32 p0.5. "
-        r"New: broken since 1, first on [\d-]+. coin keeps 4 of 6 promises.",
+        r"New: broken since 1, first on [\d-]+; kept until then, over 2 nights. coin keeps 4 of 6 promises.",
         said["turned"],
     )
     assert re.search(
@@ -211,8 +211,10 @@ def test_known_deviations_are_told_with_their_reasons(documents):
             finding.update(known="we <b>know</b>", rank=None)
     document["mended"] = [finding["id"] for finding in document["findings"] if finding["op"] == "spin"]
     text, markdown = page(document).text, render(document, None)["report.md"]
-    assert "Seen, and accepted we <b>know</b>: toss/fair/float32/p0.5/-/eager and 1 more" in text
-    assert "No longer seen: take them off the list we knew: spin/fair/float32/p0.5/-/eager and 2 more" in text
+    assert "~ 2 known deviations" in text
+    assert "~ seen we <b>know</b>: toss/fair/float32/p0.5/-/eager and 1 more" in text
+    assert "✓ no longer seen: take it off the list we knew: spin/fair/float32/p0.5/-/eager and 2 more" in text
+    assert text.index("~ seen we <b>know</b>") < text.index("Every law, for every operator")
     assert r"- we \<b\>know\</b\>: toss/fair/float32/p0.5/-/eager and 1 more" in markdown
     assert "### Known deviations that are no longer seen\n\n- we knew: spin/" in markdown
 
@@ -239,14 +241,46 @@ def test_what_waits_is_not_called_not_offered(documents):
     document["ledger"] |= {"waiting": {"spin/lands": 1, "spin/fair": 3}}
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     text = page(document).text
-    assert "lands ✓ kept 1 … waiting 1" in text and "✓ conforms so far" in text and "✓ kept 2 , … 3" in text
+    assert "lands ✓ kept 1 … waiting 1" in text and "… conforms so far 4 wait" in text and "✓ kept 2 , … 3" in text
     assert "wait to be looked at 4 promises" in text
     assert render(document, None)["index.html"].count('class="is-partly"') == 1
     markdown = render(document, None)["report.md"]
     assert "| broken | known | not judged | waiting |\n|---|--:|--:|--:|--:|--:|\n" in markdown
     assert "| spin | 2 | 0 | 0 | 0 | 4 |" in markdown
+    assert 'class="badge conforms"' not in render(document, None)["index.html"]  # nor in its green
     for text in render(document, None).values():
         assert "Waiting: nothing was drawn so far of 4 promises." in text
+
+
+def test_what_nobody_looked_at_has_no_column_and_a_line(documents):
+    document = copy.deepcopy(documents["faithful"])
+    document["findings"] = [item for item in document["findings"] if item["op"] != "spin"]
+    document["ledger"] |= {"waiting": {"spin/lands": 1, "spin/fair": 2}, "asked": {"ops": ["toss"], "dtypes": []}}
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    html, text = render(document, None)["index.html"], page(document).text
+    assert re.findall(r'<th scope="col">(\w+)</th>', html[html.index('"matrix"') :])[0] == "toss"
+    assert ">spin</th>" not in html and "Nothing was looked at so far of spin (3 wait)." in text
+    assert "This night was asked for toss, and for nothing else." in text
+
+
+def test_each_line_of_the_chart_has_a_colour_a_sign_and_a_name(documents):
+    document = copy.deepcopy(documents["turned"])
+    point = document["ledger"]["laws"]["fair"]
+    document["ledger"]["laws"] = {
+        f"law{number}": [{**one, "part": 0.1 * number} for one in point] for number in range(7)
+    }
+    html = render(document, None)["index.html"]
+    chart = html[html.index('id="nights"') :].partition("</section>")[0]
+    colours = dict(re.findall(r"fill: var\(--(\w+)\)[^>]*>[●■▲◆▼] (law\d)<", chart))
+    assert colours == {"one": "law6", "two": "law5", "three": "law4", "four": "law3", "five": "law2"}
+    assert "the other 2 are grey" in chart
+
+
+def test_a_date_that_a_clock_was_ahead_with_is_marked(documents):
+    document = copy.deepcopy(documents["turned"])
+    first = document["ledger"]["origins"][0]["first"]
+    document["ledger"]["ahead"] = [first]
+    assert f"first broken {first} (a clock was ahead), in 1" in page(document).text
 
 
 def test_what_was_broken_in_a_ledger_that_was_merged_is_called_history(documents):
