@@ -77,22 +77,38 @@ class Reach:
     seconds: float
 
 
-def reach(given: Given, runner: Runner, seconds: float) -> Reach:
-    """How far so many seconds of drawing get, the cheapest cases first."""
+@dataclass(frozen=True)
+class Outlook:
+    """What a first night draws, in its order, and what each job would take if nothing were beside it: seconds."""
+
+    costs: tuple[tuple[float, Job], ...]
+
+    def reach(self, passes: int, gone: float, left: float) -> Reach:
+        """How far a night gets, at the speed of its first `passes`, which took `gone` seconds with what loading took.
+
+        Args:
+            left: seconds that are left for drawing.
+        """
+        done = sum(cost for cost, _ in self.costs[:passes])
+        rate = done / gone
+        spent, told = 0.0, set[str]()
+        for cost, job in self.costs:
+            spent += cost
+            if spent <= done + rate * left and job.role == "backend":
+                told.update(job.case.findings)
+        whole = {text for _, job in self.costs for text in job.case.findings}
+        return Reach(len(told), len(whole), spent / rate)
+
+
+def outlook(given: Given, runner: Runner) -> Outlook:
+    """What a first night would draw; times a short and a long job of each operator."""
     costs: list[tuple[float, Job]] = []
     for op in dict.fromkeys(promise.id.op for promise in given.promises.values()):
         todo = given.jobs([text for text, promise in given.promises.items() if promise.id.op == op])
         if todo:
             fixed, per_draw = _costs(runner, todo)
             costs += [((fixed + per_draw * job.case.draws) / runner.count, job) for job in todo]
-    told: set[str] = set()
-    spent = 0.0
-    for cost, job in sorted(costs, key=lambda pair: pair[0]):
-        spent += cost
-        if spent <= seconds and job.role == "backend":
-            told.update(job.case.findings)
-    whole = {text for _, job in costs for text in job.case.findings}
-    return Reach(len(told), len(whole), spent)
+    return Outlook(tuple(sorted(costs, key=lambda pair: pair[1].case.draws)))
 
 
 def _seconds(runner: Runner, todo: list[Job]) -> float:

@@ -19,7 +19,7 @@ from rich.progress import TextColumn
 from keeprate.harness import interrupts
 from keeprate.harness.commands import github
 from keeprate.harness.commands.console import console, progress
-from keeprate.harness.commands.forecast import reach
+from keeprate.harness.commands.forecast import Outlook, outlook
 from keeprate.harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
 from keeprate.harness.commands.published import read_verdict
 from keeprate.harness.errors import NoVerdictError, UsageError
@@ -47,9 +47,10 @@ WROTE = """
 Exit codes: 0 it was written, whatever promises are broken in it; 2 a name, file or option doesn't exist or is out of
 range.
 """
+NEWS = 3  # faults, at most, of which the terminal says since when they are there
 ENDING = 15.0  # seconds that are left for the verdict and the report at most, and a fifth of a shorter budget
 SHORT = 300.0  # seconds of a first night, at most, that says beforehand how far it gets
-FOR_DRAWING = 0.7  # of a short night's budget, about: what starting and ending leave
+MEASURED = 0.25  # of the time for drawing, after which a short first night says how far it gets
 ENDED: dict[int, str] = {signal.SIGINT: "interrupted; ", signal.SIGTERM: "terminated; "}
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -97,9 +98,17 @@ def nightly(
     with Ledger(ledger, create=True) as book:
         bar = progress(TextColumn("{task.fields[passes]} cases"))
         with open_runner(request) as runner:
-            for words in _ahead(request, runner, book, allowed):
-                _say(screen, words)
+            ahead = _outlook(request, runner, book, allowed)
             drawing = allowed - min(ENDING, allowed / 5) - (time.monotonic() - began)
+
+            def goes_on(gone: float, passes: int) -> None:
+                nonlocal ahead
+                bar.update(task, completed=min(gone, drawing), passes=passes)
+                if ahead and gone >= MEASURED * drawing:
+                    told, ahead = ahead, None
+                    for words in _ahead(told, passes, time.monotonic() - began, drawing - gone, allowed):
+                        _say(bar.console if sys.stderr.isatty() else screen, words)
+
             with bar:
                 task = bar.add_task(f"drawing {request.backend}", total=drawing, passes=0)
                 night = draw(
@@ -109,17 +118,17 @@ def nightly(
                     max(drawing, allowed / 2),
                     described(),
                     seed=seed,
-                    progress=lambda gone, passes: bar.update(task, completed=min(gone, drawing), passes=passes),
+                    progress=goes_on,
                 )
         # Written before anything is said, so that neither costs the other.
-        document, failure = _told(night, book, options["suite"], options["known"], request.backend)
+        document, failure = _told(night, book, request, options["suite"], options["known"], request.backend)
         failures, told = [failure] if failure else [], ""
         try:
             told = pages.write(document, None)
         except UsageError as unwritten:
             failures.append(unwritten)
         show(night.standing.verdict, screen)
-        for text in filter(None, (_kept(night, ledger), told)):
+        for text in filter(None, (*_news(document), _kept(night, ledger), told)):
             _say(screen, text)
         for command in github.annotated(night.standing.verdict):
             click.echo(command)
@@ -134,29 +143,47 @@ def nightly(
     sys.exit(night.standing.verdict.exit_code)
 
 
-def _ahead(request: Request, runner: Runner, book: Ledger, allowed: float) -> Iterator[str]:
-    """What a short first night will reach, where that is not all; nothing of any other night."""
+def _outlook(request: Request, runner: Runner, book: Ledger, allowed: float) -> Outlook | None:
+    """What a short first night has before it; None of any other night."""
     given = request.given(*runner.offers())
     if allowed > SHORT or not is_first(book, request.suite_name, given.offer):
-        return
-    found = reach(given, runner, allowed * FOR_DRAWING)
+        return None
+    return outlook(given, runner)
+
+
+def _ahead(ahead: Outlook, passes: int, gone: float, left: float, allowed: float) -> Iterator[str]:
+    """What a short first night will reach at the speed that it has, where that is not all."""
+    found = ahead.reach(passes, gone, left)
     if found.reached < found.promises:
-        whole = found.seconds / FOR_DRAWING
         yield (
-            f"A first night of {allowed:.0f} s will look at about {found.reached:,} of "
-            f"{plural(found.promises, 'promise')}; all of them take about {whole:.0f} s, in one night or in several."
+            f"At the speed of its first {gone:.0f} s this night of {allowed:.0f} s will look at about "
+            f"{found.reached:,} of {plural(found.promises, 'promise')}; all of them take about {found.seconds:.0f} s, "
+            "in one night or in several."
         )
 
 
-def _told(night: Drawn, book: Ledger, *of_whom: Any) -> tuple[dict[str, Any], UsageError | None]:
+def _told(night: Drawn, book: Ledger, asked: Request, *of_whom: Any) -> tuple[dict[str, Any], UsageError | None]:
     """The public JSON of all runs, or of this one alone and why the ledger can't tell more."""
     failure = night.failure
     if failure is None:
         try:
-            return printable(tell(book, *of_whom, run=night.run)), None
+            return printable(tell(book, *of_whom, run=night.run, asked=asked)), None
         except UsageError as error:
             failure = error
     return night.standing.verdict.public(), failure
+
+
+def _news(document: Mapping[str, Any]) -> Iterator[str]:
+    """What is new since when, as the page says it; nothing where no ledger tells."""
+    ledger = document.get("ledger", {})
+    if "news" in ledger:
+        yield ledger["news"]
+    says = {cause["id"]: cause["sentence"] for cause in document.get("causes", ())}
+    origins = ledger.get("origins", ())
+    for one in origins[:NEWS]:
+        yield f"{says.get(one['of'], one['of'] + ', without a known cause').rstrip('.')}. {one['says']}"
+    if len(origins) > NEWS:
+        yield f"and {len(origins) - NEWS} more, in the report"
 
 
 def _kept(night: Drawn, ledger: Path) -> str:
@@ -260,7 +287,9 @@ def report(
     said = pages.write(document, _read(against, suite, known, None, None) if against is not None else None)
     if ledger is not None and known is None and backend is None and document["verdict"] == "broken":
         said += "; without a list of known deviations: --backend B takes the one beside B, --known FILE any other"
-    click.echo(filled(said))
+    screen = console(sys.stdout)
+    for text in (*([document["sentence"], *_news(document)] if ledger is not None else []), said):
+        _say(screen, text)
 
 
 def _check_apart(ledger: Path | None, out: Path, inputs: Mapping[str, Path]) -> None:
