@@ -119,11 +119,9 @@ class Suite:
             Linux; False where that starts threads or a device.
 
     Arguments of the methods, unless they say otherwise:
-        profile: one of `PROFILES`.
-        case, law: one of the plan's; the name of one of the laws.
-        backend: an object with what `attributes` and `functions` ask for.
-        seed: 31 bits, from which all that the case draws must follow.
-        alpha, context: a probability, the finding's share of the error budget; how the operator is called.
+        profile, case, law: one of `PROFILES`; one of the plan's; the name of one of the laws.
+        backend, seed: an object with what is asked above; 31 bits, from which all draws of the case must follow.
+        alpha, context: a probability, the share of the error budget; how the operator is called.
         findings, places: each a `Finding`; each a `Told`.
         hypothesis, account, seen: one of the hypotheses; its `Account` in a place; a finding there, as `Seen` has it.
     """
@@ -342,10 +340,7 @@ def load_suite(name: str) -> Suite:
 
 
 def groups(promises: Mapping[str, Promise]) -> dict[str, str]:
-    """For each finding the name of its group: findings that share a case are judged in one place.
-
-    The name is the id of the group's first case.
-    """
+    """For each finding its group, by the id of its first case: findings that share a case are judged in one place."""
     leader: dict[str, str] = {}
 
     def lead(case: str) -> str:

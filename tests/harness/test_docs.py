@@ -71,11 +71,11 @@ def test_nothing_is_defined_in_the_public_module():
 
 def test_judge_takes_what_the_interface_says():
     parameters = inspect.signature(judge).parameters
-    names = ["backend", "profile", "alpha", "seed", "ops", "dtypes", "known", "workers"]
+    names = ["backend", "profile", "alpha", "seed", "ops", "dtypes", "known", "workers", "device"]
     assert list(parameters) == names
     assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names[1:])
     defaults = [parameters[name].default for name in names[1:]]
-    assert defaults == ["gate", 1e-6, None, None, None, None, None]
+    assert defaults == ["gate", 1e-6, None, None, None, None, None, None]
     for name in names:
         assert re.search(rf"^ +[\w, ]*\b{name}\b[\w, ]*: ", inspect.getdoc(judge), re.MULTILINE), name
 
