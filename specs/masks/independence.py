@@ -60,7 +60,7 @@ def _patterns(entries: int, p: float) -> tuple[tuple[str, ...], tuple[float, ...
 
 @law(
     promise="Runs of drops are as long as independent drops make them.",
-    catches=("drops that come in bursts, that keep their distance", "generators with long memory"),
+    catches=("drops that come in bursts, or that keep their distance", "generators with long memory"),
     blind_to=("runs that begin later in a window",),
     source=BERNOULLI,
 )

@@ -115,7 +115,7 @@ def segments(sample: Sample) -> Tally:
 
 
 @law(
-    promise="The number kept in a window varies as it should: as a binomial number does.",
+    promise="The number of entries kept in a window has a binomial distribution.",
     catches=(
         "a fixed number of drops in each call",
         "a rate that wanders from call to call",

@@ -24,7 +24,7 @@ Spectra = npt.NDArray[np.complex64]
 
 
 @law(
-    promise="No lag correlates entries: the one that looks worst is looked at again, on other draws.",
+    promise="Entries are uncorrelated at every lag; the lag that looks worst is tested again on other draws.",
     catches=("periods that no fixed lag meets", "a mask that is tiled from a buffer"),
     blind_to=("dependence that no pair of entries shows", "correlations too weak for the first masks to show"),
     source=BERNOULLI,
@@ -36,8 +36,8 @@ def all_lags(sample: Sample) -> Tally:
 
 
 @law(
-    promise="No mask is another one moved along: the shift that looks worst is looked at again, on other draws.",
-    catches=("counters that step too little", "streams that overlap", "a call's last numbers that are used again"),
+    promise="No mask is a shifted copy of the next; the shift that looks worst is tested again on other draws.",
+    catches=("counters that step too little", "streams that overlap", "the last numbers of a call, used again"),
     blind_to=("calls that don't follow one another: see `no_stretch_twice`", "shifts that change from call to call"),
     source=BERNOULLI,
 )

@@ -19,7 +19,7 @@ Places = npt.NDArray[np.intp]
 
 
 @law(
-    promise="No 1,024 consecutive entries come again, at any distance, in any call.",
+    promise="No 1,024 consecutive entries are repeated, at any distance, in any call.",
     catches=(
         "streams that overlap",
         "counters that step too little",

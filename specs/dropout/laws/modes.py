@@ -108,7 +108,7 @@ def modes(sample: Calls) -> Check:
 
 
 @law(
-    promise="Threads that call at the same time get outputs as they should be, and no mask twice.",
+    promise="Threads that call at the same time get correct outputs, and no mask twice.",
     catches=("a generator without a lock", "masks handed to two threads", "buffers that threads share"),
     blind_to=("how masks of different threads are related: see `streams`",),
     source="torch.nn.functional.dropout may be called from any thread; its generator is guarded by a lock",

@@ -69,7 +69,7 @@ def _related(sample: Calls) -> Check:
 
 
 @law(
-    promise="A random state that is put back gives its masks again; copies, and forked processes, go on apart.",
+    promise="A restored random state gives its masks again; copies and forked processes go on independently.",
     catches=(
         "a state that is the generator itself, and moves on with it",
         "numbers drawn ahead that no state holds",
