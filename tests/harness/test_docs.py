@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+from pathlib import Path
 
 import click
 import pytest
@@ -168,3 +169,14 @@ def test_an_argument_that_no_docstring_names_would_be_found():
         """
 
     assert undocumented(half) == ["p"]
+
+
+def test_each_test_that_a_statement_rests_on_exists():
+    named = re.findall(
+        r"`(test_\w+)::(test_\w+)`",
+        (Path(__file__).parents[2] / "docs/development/statements.md").read_text(encoding="utf-8"),
+    )
+    files: dict[str, str] = {}
+    for path in (Path(__file__).parents[2] / "tests").rglob("test_*.py"):
+        files[path.stem] = files.get(path.stem, "") + path.read_text(encoding="utf-8")
+    assert named and [f"{file}::{name}" for file, name in named if f"def {name}(" not in files.get(file, "")] == []

@@ -604,7 +604,10 @@ def test_a_night_writes_its_report(keeprate, tmp_path):
     assert (tmp_path / "report" / "index.html").is_file()
     run = keeprate(*NIGHTLY, "--budget", "1s", "--out", "there/and/then")
     assert (run.code, run.err) == (0, "")
-    assert "wrote there/and/then/index.html, there/and/then/report.md and" in " ".join(run.out.split())
+    said = " ".join(run.out.split())
+    assert "wrote there/and/then/index.html, there/and/then/report.md and" in said
+    # Both are of one date.
+    assert "The first night in this ledger: there is nothing to compare it with." in said
     assert {path.name for path in (tmp_path / "there/and/then").iterdir()} == {"index.html", "report.md", "report.json"}
 
 
