@@ -229,7 +229,6 @@ class Node(Array):
     def __init__(self, values, dtype, parents=(), slope=1.0):
         super().__init__(values, dtype, slope)
         self.parents = parents
-        self.shape = self.values.shape
 
     def __add__(self, other):
         values = rounded(self.values + other.values, self.dtype)
