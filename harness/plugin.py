@@ -28,7 +28,8 @@ from keeprate.harness.judging.request import ALPHA, Given, Request, ask, choice
 from keeprate.harness.judging.screen import failure_text, verdict_text
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.engine import Result
-from keeprate.harness.protocol.suite import PROFILES, default_suite, groups
+from keeprate.harness.protocol.groups import groups
+from keeprate.harness.protocol.suite import PROFILES, default_suite
 from keeprate.harness.untrusted_text import for_terminal
 from keeprate.harness.workers.limits import limits
 from keeprate.harness.workers.pool import Children

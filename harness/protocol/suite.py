@@ -337,19 +337,3 @@ def load_suite(name: str) -> Suite:
     if not (isinstance(found.laws, Sequence) and found.laws and all(isinstance(item, Law) for item in found.laws)):
         raise NoVerdictError(f"suite {name}: laws = {shown(found.laws)} is not a list of laws, as `law` makes them")
     return found
-
-
-def groups(promises: Mapping[str, Promise]) -> dict[str, str]:
-    """For each finding its group, by the id of its first case: findings that share a case are judged in one place."""
-    leader: dict[str, str] = {}
-
-    def lead(case: str) -> str:
-        while leader.setdefault(case, case) != case:
-            case = leader[case]
-        return case
-
-    for promise in promises.values():
-        first = lead(promise.cases[0].id)
-        for case in promise.cases[1:]:
-            leader[lead(case.id)] = first
-    return {text: lead(promise.cases[0].id) for text, promise in promises.items()}

@@ -18,9 +18,10 @@ from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Case, FindingId
 from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, run
+from keeprate.harness.protocol.groups import groups
 from keeprate.harness.protocol.law import Law
 from keeprate.harness.protocol.lookup import find
-from keeprate.harness.protocol.suite import PROFILES, Suite, groups, load_suite
+from keeprate.harness.protocol.suite import PROFILES, Suite, load_suite
 from keeprate.harness.workers.pool import InProcess
 from keeprate.harness.workers.resources import Resources
 
