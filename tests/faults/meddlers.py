@@ -75,7 +75,7 @@ class AnswersForAnotherCase(Fair):
     def fault(self):
         empty = {"evidence": {}, "unreadable": {}, "not_offered": {}, "error": ""}
         result = {"role": "backend", "case": "spin/throws/float32/p0.5/-/eager", **empty}
-        written(json.dumps({"result": result}).encode() + b"\n")
+        written(json.dumps({"result": result, "lost": "", "held": 0}).encode() + b"\n")
 
 
 class FloodsThePipe(Fair):
