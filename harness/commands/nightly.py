@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def nightly(
                 if ahead and gone >= MEASURED * drawing:
                     told, ahead = ahead, None
                     for words in _ahead(told, passes, time.monotonic() - began, drawing - gone, allowed):
-                        _say(bar.console if sys.stderr.isatty() else screen, words)
+                        with suppress(OSError):  # where nothing can be written the end says so, with all that was drawn
+                            _say(bar.console if sys.stderr.isatty() else screen, words)
 
             with bar:
                 task = bar.add_task(f"drawing {request.backend}", total=drawing, passes=0)

@@ -25,10 +25,14 @@ SECONDS = 120.0  # that a script may take
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
-def beside(suite: Suite, case: Case, law: str) -> list[list[str]]:
-    """The lines that the reference prints for several seeds, in this process; none if it can't be asked."""
+def beside(suite: Suite, case: Case, law: str) -> list[list[str]] | None:
+    """The lines that the reference prints for several seeds, in this process.
+
+    Returns:
+        None where the suite has no reference; no lines where it can't be asked for these.
+    """
     if not suite.reference:
-        return []
+        return None
     reference = load_backend(suite.reference, suite)
     alike = suite.for_reference(case)
     found = []
@@ -44,18 +48,19 @@ def beside(suite: Suite, case: Case, law: str) -> list[list[str]]:
     return found
 
 
-def departure(script: str, reference: Sequence[Sequence[str]], raised: str) -> str:
+def departure(script: str, reference: Sequence[Sequence[str]] | None, raised: str) -> str:
     """What a script prints each time that it is run, and the reference doesn't; empty if there is nothing.
 
     Args:
         script: its text.
-        reference: lines that the reference prints, for several seeds.
+        reference: lines that the reference prints, for several seeds; None where there is none: any line will do.
         raised: the class of the exception that may end it, which then shows the fault; empty for none.
     """
     found = ""
     for _ in range(TIMES):
         lines, ended = _run(script)
-        found = next(departing(lines, reference), "") or (ended if raised and _class_of(ended) == raised else "")
+        others = lines if reference is None else departing(lines, reference)
+        found = next(iter(others), "") or (ended if raised and _class_of(ended) == raised else "")
         if not found:
             return ""
     return found

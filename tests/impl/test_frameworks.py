@@ -134,7 +134,7 @@ print(json.dumps([list(backend.devices), backend.device, there.id, given.id, kep
 def test_jaxs_adapters_compute_on_the_device_that_they_are_told_to_use(name):
     """Of two CPUs, which JAX makes of one. Half of 4,096 draws, to 8 deviations."""
     for package in ("jax", *NEEDS[name]):
-        pytest.importorskip(package)
+        pytest.importorskip(package, reason=f"{package} is not installed")
     two = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     asked = [sys.executable, "-c", DEVICES, name]
     run = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True, env=two)
