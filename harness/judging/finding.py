@@ -29,7 +29,13 @@ class Finding:
         id: `op/law/dtype/parameters/shape/context`; the parts follow, read.
         status: whether the promise is kept, or why that isn't known.
         known: the reason, if it is a known deviation (an expected failure).
-        law, op, dtype, parameters, shape, strides, context: the parts of the id; None for one that doesn't matter.
+        law: that part of the id, as are the next six.
+        op: the operator.
+        dtype: of inputs.
+        parameters: by name; None where the finding pools them.
+        shape: of inputs; None where it doesn't matter.
+        strides: the layout of inputs; None where it doesn't matter.
+        context: the transform around the operator.
         detail: what the kind of evidence says besides numbers; a reason where there is no evidence.
         replay: the command that repeats it.
         evidence: of all its cases, if it was judged.
