@@ -20,7 +20,7 @@ from rich.progress import MofNCompleteColumn
 from keeprate.harness.commands.cli import cli
 from keeprate.harness.commands.console import progress
 from keeprate.harness.commands.entry import main
-from keeprate.harness.commands.forecast import forecast
+from keeprate.harness.commands.forecast import Outlook, forecast
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import write
 from keeprate.harness.judging.gate import answer, judge
@@ -370,6 +370,17 @@ def test_a_plan_counts_draws_as_the_verdict_will():
     assert row.draws == pytest.approx(drawn, rel=0.1)  # calls are whole
     todo = request.given(*runner.offers()).jobs()
     assert row.draws < sum(job.case.draws for job in todo) / 1.5  # p = 0 draws nothing
+
+
+def test_a_short_night_is_said_to_reach_what_it_does_at_the_speed_that_it_had(coin, coins):
+    runner = InProcess(load_backend(f"{coins}:Fair", load_suite(coin)), load_suite(coin), ["toss", "spin"])
+    jobs = ask(f"{coins}:Fair", suite=coin, profile="quick").given(*runner.offers()).jobs()
+    outlook = Outlook(tuple((1.0, job) for job in jobs))
+    found = outlook.reach(2, gone=4, left=2)  # two jobs in four seconds, so one more in two
+    assert found.promises == len({text for job in jobs for text in job.case.findings})
+    assert found.reached == len({text for job in jobs[:3] for text in job.case.findings if job.role == "backend"})
+    assert found.seconds == 2 * len(jobs)
+    assert outlook.reach(2, gone=4, left=2 * len(jobs)).reached == found.promises
 
 
 def test_a_plan_judges_nothing(keeprate, coin, coins):
