@@ -93,6 +93,7 @@ class TornWhereStrided(Plain):
     """Draws for each element where the input isn't contiguous. M1, N1."""
 
     meant_for = "constancy"
+    cause = "strided_constancy"
     ops = ("dropout2d",)
 
     def channels(self, x):

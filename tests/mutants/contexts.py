@@ -273,6 +273,7 @@ class OneForUnmappedRows(Plain):
     """Mapped over something else, one input has one mask for all rows. B2."""
 
     meant_for = ("calls", "no_stretch_twice")
+    cause = "drawn_again"
     ops = ("dropout",)
     where = "vmap"
 
@@ -290,6 +291,7 @@ class RowsLost(Plain):
     """Mapped over something else, the result lacks the mapped axis. B2."""
 
     meant_for = "outcomes"
+    cause = "shape_lost"
     ops = ("dropout2d",)
     where = "vmap"
 
@@ -492,6 +494,7 @@ class ThreadsShareAPool(Plain):
     """Every fresh thread begins somewhere in one stream of 2²⁰ numbers. B3."""
 
     meant_for = "no_stretch_twice"
+    cause = "drawn_again"
     profile = "gate"
     ops = ("dropout", "dropout1d")
     where = "thread"
@@ -518,7 +521,7 @@ class ThreadsTakeOver(Plain):
     """A fresh thread repeats half of what the thread before drew. B3, C2."""
 
     meant_for = ("streams", "no_stretch_twice")
-    cause = "correlated:calls"
+    cause = ("correlated:calls", "drawn_again")
     ops = ("dropout",)
     where = "thread"
 
@@ -539,6 +542,7 @@ class NoLock(Plain):
     """The generator's state is read, and later written, without a lock. B8."""
 
     meant_for = "concurrency"
+    cause = "threads_alike"
     ops = ("dropout",)
     where = "thread"
 
@@ -559,6 +563,7 @@ class OneBuffer(Plain):
     """Threads share the buffer that the result is formed in. B8."""
 
     meant_for = "concurrency"
+    cause = "threads_alike"
     ops = ("feature_dropout",)
     where = "thread"
     buffer = np.empty(0)
@@ -579,6 +584,7 @@ class BeginsAlike(Plain):
     """Unseeded processes begin with one fixed state. A7."""
 
     meant_for = "seeding"
+    cause = "process_alike"
     ops = ("dropout",)
     where = "process"
 
@@ -590,6 +596,7 @@ class SeedOfTheProcess(Plain):
     """A seed is mixed with the number of the process: the same seed gives other masks elsewhere. O1."""
 
     meant_for = "seeding"
+    cause = "process_unlike"
     ops = ("dropout",)
     where = "process"
 
@@ -613,6 +620,7 @@ class ForkedAlike(Stateful):
     """A process that is forked draws what its parent draws, though it says otherwise. B5."""
 
     meant_for = "state"
+    cause = "fork_alike"
     ops = ("dropout",)
     where = "process"
 
@@ -814,6 +822,7 @@ class TracedWithoutGradient(Traced):
     """What was first compiled without a gradient has none later. No row: nobody has reported it yet."""
 
     meant_for = "gradient"
+    cause = "fact:retracing_of_gradient"
     ops = ("dropout", "dropout1d")
     where = ("compile", "compile+module")
 
@@ -826,6 +835,7 @@ class RaisesWhenRetraced(Traced):
     """A gradient on another shape than the first finds no kernel. No row: nobody has reported it yet."""
 
     meant_for = "gradient"
+    cause = "fact:retracing_of_gradient"
     ops = ("dropout2d",)
     where = ("compile", "compile+module")
 
@@ -839,6 +849,7 @@ class SlopeOfTheFirstShape(Traced):
     """The backward pass covers as much as the first shape. No row: nobody has reported it yet."""
 
     meant_for = "gradient"
+    cause = "fact:retracing_of_gradient"
     ops = ("dropout", "alpha_dropout")
     where = ("compile", "compile+module")
 

@@ -22,6 +22,7 @@ class OfTheLastPass(Kept):
     """The mask is kept in one place, for the last pass alone. No row: nobody has reported it yet."""
 
     meant_for = "gradient"
+    cause = "fact:pullbacks"
     ops = ("dropout", "dropout2d")
     where = "linearize"
 
@@ -34,6 +35,7 @@ class LastInFirstOut(Kept):
     """Masks are kept on a stack, in the belief that passes go back in reverse. No row: nobody has reported it yet."""
 
     meant_for = "gradient"
+    cause = "fact:pullbacks"
     ops = ("alpha_dropout",)
     where = "linearize"
 
@@ -56,6 +58,7 @@ class FreedByTheFirst(Kept):
     """The first gradient frees what the second needs. No row: nobody has reported it yet."""
 
     meant_for = "gradient"
+    cause = "fact:pullbacks"
     ops = ("dropout1d",)
     where = "linearize"
 
@@ -74,6 +77,7 @@ class FirstGradientAgain(Kept):
     """A pullback remembers its first gradient. No row: nobody has reported it yet."""
 
     meant_for = "gradient"
+    cause = "fact:pullbacks"
     ops = ("feature_dropout",)
     where = "linearize"
 
@@ -92,6 +96,7 @@ class TangentRedrawn(Pullbacks):
 
     dtypes = Plain.dtypes
     meant_for = "gradient"
+    cause = "own_mask"
     ops = ("dropout", "feature_alpha_dropout")
     where = "jvp"
 
@@ -104,6 +109,7 @@ class OnesInEvaluationForward(Pullbacks):
 
     dtypes = Plain.dtypes
     meant_for = "gradient"
+    cause = "fact:tangents"
     ops = ("dropout",)
     where = "jvp"
 
@@ -118,6 +124,7 @@ class TangentOfTheInput(Pullbacks):
 
     dtypes = Plain.dtypes
     meant_for = "gradient"
+    cause = "slope:unscaled"
     ops = ("alpha_dropout",)
     where = "jvp"
 

@@ -65,6 +65,7 @@ class WritesInTheGradient(Plain):
     """The forward pass of a gradient writes to the array that was given. L3."""
 
     meant_for = "purity"
+    cause = "writes_backward"
     ops = ("dropout2d",)
 
     def vjp(self, fn, x, cotangent):
@@ -178,6 +179,7 @@ class ReturnsACopyOfIt(Plain):
     """What is written to the input is returned as a copy: what is written to it later is lost. L1."""
 
     meant_for = "inplace"
+    cause = "returned_copy"
     ops = ("dropout_",)
 
     def written(self, x, values, slope):

@@ -135,6 +135,7 @@ class ThreadsTakeWork(Plain):
     """Above 10,000 entries sixteen threads share the work, and take its parts as they come. O4."""
 
     meant_for = "seeding"
+    cause = "large_unlike"
     ops = ("dropout", "dropout2d")
 
     def uniform(self, size):
@@ -160,6 +161,7 @@ class HashedToSixteenBits(Plain):
     """A seed is hashed to 16 bits: no neighbours are alike, and there are 65,536 streams in all. O5."""
 
     meant_for = "no_mask_twice"
+    cause = "seeds_meet"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -170,6 +172,7 @@ class HashedToTwentyTwoBits(Plain):
     """A seed is hashed to 22 bits: there are four million streams in all. O5."""
 
     meant_for = "no_mask_twice"
+    cause = "seeds_meet"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -216,6 +219,7 @@ class EmptyGoesBack(Plain):
     """A call on an empty input leaves the generator where seeding had set it. O3."""
 
     meant_for = "seeding"
+    cause = "empty_resets"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -303,7 +307,7 @@ class RateAfterMinusOne(Plain):
     """Seed 2³² − 1 is −1 in 32 bits, and taken for a state of ones: numbers are a little too large. O9."""
 
     meant_for = "seeding"
-    cause = "seed_bounds"
+    cause = ("seed_bounds", "seed_rate")
     ops = ("dropout",)
 
     def seed(self, value):
@@ -329,7 +333,7 @@ class SignedSeed(Plain):
     """A seed is cast to a double: 2⁶³ − 1 can't be cast back, and raises. O5."""
 
     meant_for = "seeding"
-    cause = "seed_bounds"
+    cause = ("seed_bounds", "seed_fails")
     ops = ("dropout2d",)
 
     def seed(self, value):

@@ -188,6 +188,7 @@ class StateReadLate(Lazy):
     """A mask is drawn when it is read, from the state of that moment: made together, masks are one. A5, O7."""
 
     meant_for = "reading_order"
+    cause = "read_late"
     ops = ("dropout",)
 
     def made(self, x, p, formula, state, shape):
@@ -238,6 +239,7 @@ class LaterOneFirst(Lazy):
     """A mask that is read after one that was made later is that one. A5, O7."""
 
     meant_for = "reading_order"
+    cause = "read_late"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -277,6 +279,7 @@ class StepOfTheCallBefore(CallsOfOneStream):
     """A call moves on by the size of the call before it: too little where that was smaller. C2."""
 
     meant_for = ("all_shifts", "no_stretch_twice")
+    cause = "drawn_again"
     ops = ("dropout",)
     size = 0
 
@@ -317,6 +320,7 @@ class StaleEighthOfTwo(StaleEighth):
     """Of two buffers that take turns each is refilled in part: the last eighth is that of two calls before. A2."""
 
     meant_for = "no_stretch_twice"
+    cause = "drawn_again"
     age, every = 2, 1
 
 

@@ -10,6 +10,7 @@ class StateMovesOn(Stateful):
     """The state that is given is the generator itself, which moves on. No row: nobody has reported it yet."""
 
     meant_for = "state"
+    cause = "state_lost"
     ops = ("dropout", "dropout2d")
 
     def get_state(self):
@@ -22,6 +23,7 @@ class StateMovesOn(Stateful):
 class StateUsedUp(StateMovesOn):
     """A state that was put back is drawn from: the second time it has moved on. No row: nobody has reported it yet."""
 
+    cause = "state_spent"
     ops = ("alpha_dropout",)
 
     def get_state(self):
@@ -32,6 +34,7 @@ class AheadOfTheState(Stateful):
     """Numbers that were drawn ahead are no part of the state. No row: nobody has reported it yet."""
 
     meant_for = "state"
+    cause = "state_lost"
     ops = ("dropout",)
 
     def seed(self, value):
@@ -49,6 +52,7 @@ class RestOfAWord(Stateful):
     """Two numbers come from a word, and the second is no part of the state. No row: nobody has reported it yet."""
 
     meant_for = "state"
+    cause = "state_in_part"
     ops = ("dropout", "feature_dropout")
 
     def seed(self, value):
@@ -66,6 +70,7 @@ class CompiledStateApart(Stateful):
     """Compiled functions have a state that is seeded, and not saved. No row: nobody has reported it yet."""
 
     meant_for = "state"
+    cause = "state_lost"
     ops = ("dropout",)
     where = "compile"
 

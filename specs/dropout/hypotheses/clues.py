@@ -160,7 +160,7 @@ class Clues:
         for p in RATES[1:2] if large else RATES:
             for _ in range(1 if large and not caller.context.mapped else 3):  # of which a mapped call makes all
                 given = caller.native(x) if caller.writes else given
-                out, slope = caller.vjp(given, p, True, native_ct)
+                out, slope = _derived(caller, given, p, native_ct)
                 y, g = caller.values(out), caller.values(slope)
                 if not y.shape == g.shape == x.shape:
                     raise Unreadable("an output or gradient of another shape")
@@ -184,6 +184,18 @@ class Clues:
         if before is not None:
             before(caller)
         return self.drawn(caller, number, thousand(self.contract)).reshape(number, -1)
+
+
+def _derived(caller: Caller, given: Any, p: float, ct: Any) -> tuple[Any, Any]:
+    """Output and derivative, as they are had in the caller's context."""
+    match caller.context.name:
+        case "jvp":
+            return caller.jvp(given, p, True, ct)
+        case "linearize":
+            out, pullback = caller.linearize(given, p, True)
+            return out, caller.pulled_back(pullback, ct)
+        case _:
+            return caller.vjp(given, p, True, ct)
 
 
 def clues(case: Case, backend: Any, seed: int) -> Iterator[Clues]:

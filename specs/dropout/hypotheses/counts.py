@@ -10,7 +10,7 @@ import scipy
 from keeprate.specs.accounts import BIT
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, varied
-from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
+from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 
 def kept_tail(clues: Clues) -> Account:
@@ -21,7 +21,7 @@ def kept_tail(clues: Clues) -> Account:
         raise Unreadable("nothing is dropped")
     start = int(drops[-1]) + 1
     tail = flat[:, start:]
-    promise = max(0.0, tail.size * BIT - math.log10(flat.shape[1]))
+    promise = max(0.0, tail.size * BIT - math.log10(flat.shape[1]) - ENOUGH)  # calls may share their tails in pairs
     words = f"of the last {tail.shape[1]:,} of {flat.shape[1]:,} entries none is dropped, in {len(flat)} calls"
     return Account(tail.size, 0.0, promise, words, {"first": f"{start:,}"})
 

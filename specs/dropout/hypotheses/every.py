@@ -9,14 +9,14 @@ from math import prod
 from keeprate.specs.accounts import names_of
 from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.hypotheses import counts, facts, gradients, masks, modes, rates, seeds, values
+from keeprate.specs.dropout.hypotheses import counts, facts, gradients, masks, modes, rates, recorded, seeds, values
 from keeprate.specs.dropout.hypotheses.clues import standard
 from keeprate.specs.masks.rates import holds_thinned
 from keeprate.specs.rounding import DTYPES
 from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Told, shape_text
 
 HYPOTHESES = tuple(
-    one for part in (masks, counts, values, gradients, modes, rates, seeds, facts) for one in part.HYPOTHESES
+    one for part in (masks, counts, values, gradients, modes, rates, seeds, facts, recorded) for one in part.HYPOTHESES
 )
 PARAMETERS: dict[str, Iterable[object]] = {
     "shared_axis": range(5),
@@ -41,6 +41,9 @@ WORDS = {
     "inplace": "in place",
     "thread": "in fresh threads",
     "grad": "where a gradient is asked for",
+    "linearize": "where passes go back later",
+    "jvp": "in forward-mode differentiation",
+    "process": "in several processes",
 }
 Place = tuple[str, str, str]  # operator, dtype and context
 
@@ -144,4 +147,7 @@ def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
     return f"{narrow}{how}{on}, in {listed}"
 
 
-accounts = rates.accounts
+def accounts(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
+    """What is told by the evidence that there is."""
+    yield from rates.accounts(seen, broken)
+    yield from recorded.accounts(seen, broken)

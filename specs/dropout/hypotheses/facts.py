@@ -6,6 +6,7 @@ The study of an exact law is made once more, and all of its calls are looked at,
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -14,13 +15,15 @@ import numpy as np
 
 from keeprate.specs.dropout.compare import compare, same
 from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.inputs import ordinary
 from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import exactly, far_off
 from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable
 
 OF_ARGUMENTS = ("arguments", "probabilities")
 STUDIES = frozenset(
-    {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "specials", *OF_ARGUMENTS}
+    {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "specials", "pullbacks", "tangents"}
+    | {*OF_ARGUMENTS}
     | {f"{name}_of_gradient" for name in ("evaluation", "endpoints", "dtype", "retracing")}
     | {f"wide_{name}_of_gradient" for name in ("masks", "evaluation", "endpoints")}
 )
@@ -28,6 +31,7 @@ OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
 WRONG = "that is wrong"
 LONG = 8  # axes that are told by their length
 USUAL = 0.3  # the p of a call that names none
+IN_ORDER = (("first", "first"), ("second", "second"), ("second", "third"), ("first", "fourth"))  # of `pullbacks`
 NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
 LAWS = frozenset(
     {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "arguments", "outcomes", "purity", "modes"}
@@ -60,7 +64,7 @@ def fact(clues: Clues, study: str) -> Account:
         some = [number for number, one in enumerate(observations) if _of(one) == GRADIENT]
         observations = tuple(observations[number] for number in some)
         wrong = {some.index(number) for number in wrong}
-    where = _told_apart([dict(_features(one)) for one in observations], wrong)
+    where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
     if where is None or (not where and WRONG in way):  # which says no more than the law
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
@@ -101,7 +105,7 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
 
 
 def _of(one: Observation) -> str:
-    return GRADIENT if one.what.text.startswith("gradient") else OUTPUT
+    return GRADIENT if one.what.text.startswith(("gradient", "tangent")) else OUTPUT
 
 
 def _value(one: Observation) -> str:
@@ -116,16 +120,22 @@ def _value(one: Observation) -> str:
         return "of NaN"
     if (y == 0).all():
         return "of 0"
+    if (y == 1).all() and (x != 1).any():
+        return "of 1"
     if (y == x).all() and "gradient" not in one.what.text:
         return "that is its input"
     return WRONG
 
 
-def _features(one: Observation) -> Iterator[tuple[str, Any]]:
+def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     """What may tell a call from others, by the words for it."""
     text, given = one.what.text, one.what.given
     yield "in evaluation", "evaluation" in text or given.get("mode") == "evaluation"
     yield "in training", "training" in text or given.get("mode") == "training"
+    yield "where nothing is to be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
+    yield from _features_of_passes(text)
+    again = "{shape}, after" in text
+    yield "on another shape than a function's first", again and one.x.shape != ordinary(clues.contract)
     yield "on empty inputs", not one.x.size
     yield "on scalars", one.x.ndim == 0
     for rank in range(1, 6):
@@ -160,6 +170,17 @@ def _features(one: Observation) -> Iterator[tuple[str, Any]]:
         yield "where p > 0", number > 0
         yield "where p is so near 1 that the scale overflows", 0.9999 < number < 1
         yield "where p is a whole number of Python", isinstance(p, int)
+
+
+def _features_of_passes(text: str) -> Iterator[tuple[str, bool]]:
+    """What tells one of several passes from others, in studies in which one call may have an effect on another."""
+    yield "where a gradient is asked for", text.startswith(("gradient in", "output in"))
+    yield "in a call of a function that was called before", "{shape}, after" in text
+    if asked := re.search("gradient of the (first|second) of two passes, the (.*) that was asked for", text):
+        yield "for the first of two passes", asked[1] == "first"
+        yield "for the second of two passes", asked[1] == "second"
+        yield "when a pass goes back again", asked[2] in ("third", "fourth")
+        yield "where the first of two passes goes back before the second", asked.groups() in IN_ORDER
 
 
 def _told_apart(features: list[dict[str, Any]], wrong: set[int]) -> str | None:

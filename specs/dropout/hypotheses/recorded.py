@@ -1,0 +1,158 @@
+"""Hypotheses about what is recorded of a wrong call: which one it was says what is wrong, as all before it were right.
+
+Nothing more is drawn. A study makes its calls in one order, and an exact law records the first that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from keeprate.suite import NEVER, Account, Case, Check, Evidence, Hypothesis, Seen, Tally, Told
+
+OTHER, SAME, HAD = "another mask than", "the same mask as", "a mask that another call had"
+SHORT = 400  # characters of what is seen
+STRIDED = {"gradient": "gives wrong gradients", "outcomes": "gives wrong outputs", "constancy": "tears channels"}
+
+
+class Record(NamedTuple):
+    """A fault, and the first wrong call that it leaves.
+
+    Args:
+        laws: of one of which it is recorded.
+        study: a pattern of the study's name.
+        call: a pattern with which the words for the call begin.
+        gave: a pattern of what came back; any if empty.
+        alone: whether no other call may be wrong.
+    """
+
+    name: str
+    says: str
+    laws: frozenset[str]
+    study: str
+    call: str = ""
+    gave: str = ""
+    alone: bool = False
+    vague: bool = False
+
+
+def _r(name: str, says: str, laws: str, study: str, call: str = "", gave: str = "", **more: bool) -> Record:
+    return Record(name, says, frozenset(laws.split()), study, call, gave, **more)
+
+
+RECORDS = (
+    _r("state_lost", "doesn't give the same masks again when a random state is put back", "state", "states",
+       "after it was put back$", OTHER),
+    _r("state_spent", "gives other masks when a random state is put back a second time", "state", "states",
+       "after (it was put back again|another seed)", OTHER),
+    _r("state_in_part", "leaves a part of its random state out of the state that it gives", "state", "states",
+       "after (a copy|the state|the copy)", OTHER),
+    _r("fork_alike", "gives a fork the mask of its parent, or of another fork,", "state", "forked",
+       "", SAME),
+    _r("process_unlike", "gives two masks after one seed", "seeding", "between_processes",
+       "seed 1", OTHER),
+    _r("process_alike", "begins with one mask where nobody has set a seed", "seeding",
+       "between_processes", "no seed", SAME),
+    _r("process_again", "draws after one seed what it draws after another",
+       "no_stretch_twice streams", "processes"),
+    _r("threads_alike", "gives calls at the same time one mask", "concurrency", "concurrency", "", HAD),
+    _r("threads_wrong", "gives calls at the same time wrong outputs", "concurrency", "concurrency", "",
+       "value"),
+    _r("large_unlike", "gives two masks after one seed, in calls of 131,072 entries and not of 1,024", "seeding",
+       "seeding", "seed 1 (again|once more), on 131,072", OTHER),
+    _r("empty_resets", "goes back to where its seed had set it, in a call on an empty input", "seeding", "seeding",
+       "seed 1, then calls in training and on nothing", SAME),
+    _r("by_data", "draws another mask, after one seed, for other data", "seeding", "seeding", "seed 1, other data",
+       OTHER),
+    _r("returned_copy", "returns a copy of the array that it has written to, in place", "inplace", "inplace",
+       ".*on what was returned", "value"),
+    _r("seed_rate", "keeps too many entries, or too few, after seed {seed}", "seeding", "bounds", "",
+       ".*% were kept where .*", alone=True),
+    _r("seed_fails", "fails after seed {seed}", "seeding", "bounds", "", "an exception", alone=True),
+    _r("seeds_meet", "has fewer streams than seeds: two seeds far apart gave one mask", "no_mask_twice", "after_seeds"),
+    _r("shape_lost", "gives an output of another shape than its input's", "outcomes", "masks|unmapped", "",
+       "another shape"),
+    _r("writes_backward", "writes to its input on the way to a gradient", "purity", "gradients"),
+    _r("drawn_again", "draws stretches of a thousand entries that it has drawn before", "no_stretch_twice",
+       "masks|unmapped|sizes|gradients", vague=True),
+)  # fmt: skip
+SEEN_LATE = Hypothesis(
+    "read_late",
+    "repetition",
+    "gives outputs that are read in another order than they were made in one mask",
+    None,
+    frozenset({"reading_order"}),
+)
+
+
+def accounts(seen: Iterable[Seen], broken: frozenset[str]) -> Iterator[Told]:
+    """What the evidence of exact laws tells.
+
+    Args:
+        seen: all findings that have evidence.
+        broken: ids of those that broke.
+    """
+    every = list(seen)
+    for one in every:
+        if one.finding.id in broken:
+            for case, evidence in one.parts:
+                yield from _recorded(one.finding.family, case, evidence)
+    yield from _strided(every, broken)
+
+
+def _recorded(law: str, case: Case, evidence: Evidence | None) -> Iterator[Told]:
+    if isinstance(evidence, Tally) and law == "reading_order":
+        both, one, none = evidence.counts.sum(axis=0)
+        if both and none and not one:
+            text = f"{one} of {both + one + none:,} pairs of entries of two outputs differ, 50 % should"
+            yield Told("read_late", case.op, case.dtype, case.context, Account(int(both + none), 0.0, NEVER, text))
+    if not isinstance(evidence, Check) or not evidence.wrong:
+        return
+    first = evidence.first
+    call, gave = (first.words.get("call", ""), first.gave) if first else ("", "")
+    for record in RECORDS:
+        where = law in record.laws and re.fullmatch(record.study, case.study) and re.match(record.call, call)
+        what = not record.gave or re.fullmatch(record.gave, gave)
+        if where and what and not (record.alone and evidence.wrong > 1):
+            text = evidence.where or f"{evidence.wrong:,} of {evidence.checked:,} calls"
+            seed = first.given.get("seed") if first else None
+            given = {"seed": f"{seed:,}"} if isinstance(seed, int) else {}
+            account = Account(evidence.checked, 0.0, NEVER, text[:SHORT], {**given})
+            yield Told(record.name, case.op, case.dtype, case.context, account)
+
+
+def _strided(seen: Iterable[Seen], broken: frozenset[str]) -> Iterator[Told]:
+    """Exact laws that are broken on inputs that lie in memory in uncommon ways, and on no others of their context."""
+    parts: dict[tuple[str, str, str, str], list[tuple[Case, Check]]] = {}
+    for one in seen:
+        if one.finding.family in STRIDED:
+            for case, check in one.parts:
+                if isinstance(check, Check) and check.checked:
+                    parts.setdefault((one.finding.family, case.op, case.dtype, case.context), []).append((case, check))
+    for (law, op, dtype, context), found in parts.items():
+        wrong = {case.strides for case, check in found if check.wrong}
+        plain = sum(not case.strides for case, _ in found)
+        if not wrong or "" in wrong or not plain:
+            continue
+        elements = sum(check.wrong for _, check in found)
+        looked = sum(check.checked for _, check in found)
+        text = f"{elements:,} of {looked:,} elements are wrong, and none of {plain} cases on contiguous inputs"
+        given = {"layouts": " or ".join(sorted(wrong))}
+        yield Told(f"strided_{law}", op, dtype, context, Account(looked, 0.0, NEVER, text, {**given}))
+
+
+HYPOTHESES = (
+    *(Hypothesis(one.name, "record", one.says, None, one.laws, vague=one.vague) for one in RECORDS),
+    SEEN_LATE,
+    *(
+        Hypothesis(
+            f"strided_{law}",
+            "record",
+            f"{does} on inputs that lie in memory as {{layouts}}, and on no others",
+            None,
+            frozenset({law}),
+        )
+        for law, does in STRIDED.items()
+    ),
+)
