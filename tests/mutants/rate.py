@@ -225,6 +225,7 @@ class NegativeDropped(LargeDropped):
     """Drops negative entries more often, positive ones less. No row: nobody has reported it yet."""
 
     meant_for = ("data", "seeding")
+    cause = "by_data"
 
     def odd(self, values):
         return values < 0
