@@ -52,7 +52,7 @@ RECORDS = (
        "", SAME),
     _r("process_unlike", "gives two masks after one seed", "seeding", "between_processes",
        "seed 1", OTHER),
-    _r("process_alike", "begins with one mask where nobody has set a seed", "seeding",
+    _r("process_alike", "gives every process the same first mask where no seed is set", "seeding",
        "between_processes", "no seed", SAME),
     _r("process_again", "draws after one seed what it draws after another",
        "no_stretch_twice streams", "processes"),
