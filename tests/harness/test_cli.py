@@ -75,7 +75,7 @@ def assert_refused(run, code, *words):
         (["--write-known", "nowhere/k.txt"], ["can't write 'nowhere/k.txt': there is no folder"]),
         (["--known", "nowhere.txt"], ["known deviations nowhere.txt: No such file or directory"]),
         (["--known", "."], ["known deviations .: Is a directory"]),
-        (["--suite", "nix"], ["no suite named 'nix'. Installed: attention, dropout."]),
+        (["--suite", "nix"], ["no suite named 'nix'. Installed: attention, device, dropout."]),
         (["--suite", "nix.py"], ["no suite file 'nix.py'"]),
         (["--durations", "-1"], ["'--durations'", "-1 is not in the range x>=0"]),
         (["--durations", "all"], ["'--durations'", "'all' is not a valid integer range"]),
