@@ -15,7 +15,6 @@ from keeprate.harness.commands.shown import beside, departure
 from keeprate.harness.commands.shrinking import Smallest, by_strength, shrink, together
 from keeprate.harness.commands.snippet import snippet
 from keeprate.harness.evidence.check import Check
-from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import write
 from keeprate.harness.judging.diagnosis import Cause
@@ -121,7 +120,7 @@ class Closeup:
         first = evidence.first if isinstance(evidence, Check) else None
         if first is not None:
             raised = raised or str(first.output)
-            recorded = as_recorded(self._case, first)
+            recorded = request.suite.recorded(self._case, first.given)
             calls = [recorded, *calls] if recorded != self._case else calls
         for case in calls:
             text = snippet(request.suite, request.backend, title, case, law, case.seed(request.seed, "backend"))
@@ -140,14 +139,6 @@ def show_script(seen: Closeup, path: Path) -> None:
         told = f"{path} is not written: run alone, a script showed nothing that the reference doesn't. The fault may "
         told += "need more draws than a script makes, or other calls before it"
     click.echo("\n" + for_terminal(filled(told)))
-
-
-def as_recorded(case: Case, first: Counterexample) -> Case:
-    """The same case with the p and the shape that the call of a counterexample had."""
-    p, shape = first.given.get("p"), first.given.get("shape")
-    if isinstance(p, int | float) and 0 < p < 1:
-        case = case.replace(parameters={**case.parameters, "p": float(p)})
-    return case.replace(shape=shape) if isinstance(shape, tuple) and shape and all(shape) else case
 
 
 def in_blocks(rows: Sequence[str]) -> Iterator[str]:

@@ -131,9 +131,8 @@ def _looked_at(result: Result | None, text: str) -> bool:
     if result is None:
         return False
     evidence = result.evidence.get(text)
-    return (evidence is not None and (evidence.is_exact or evidence.n > 0)) or bool(
-        text in result.unreadable or text in result.not_offered or bool(result.error)
-    )
+    drawn = evidence is not None and (evidence.is_exact or evidence.n > 0)
+    return drawn or text in result.unreadable or text in result.not_offered or bool(result.error)
 
 
 def _of_another_law(promise: Promise, results: Iterable[Result | None]) -> bool:

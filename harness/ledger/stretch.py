@@ -48,7 +48,7 @@ def stretch_of(promise: Promise, by_run: Mapping[int, Parts]) -> Stretch | None:
         return None
     upto = [_strength(promise, sums) for sums in _sums([by_run[run] for run in runs])]
     last = upto.index(max(upto))
-    backwards = list(_sums([by_run[run] for run in runs[last::-1]]))
+    backwards = _sums([by_run[run] for run in runs[last::-1]])
     since = [_strength(promise, sums) for sums in backwards]
     length = since.index(max(since))
     first = last - length
@@ -70,7 +70,7 @@ def told_apart(promise: Promise, others: Sequence[Parts], broke: Parts, choices:
     evidence = _pooled(promise, broke)
     if evidence is None or evidence.is_exact:
         return evidence is not None
-    whole = _strength(promise, list(_sums([broke, *others]))[-1])
+    whole = _strength(promise, _sums([broke, *others])[-1])
     return evidence.strength - whole >= ENOUGH + math.log10(choices)
 
 

@@ -190,6 +190,15 @@ class Suite:
         """A case in the context in which the reference is judged; for looking at a finding closely."""
         return case
 
+    def recorded(self, case: Case, given: Mapping[str, object]) -> Case:
+        """A case as the call of a counterexample was made, for a script that shows it.
+
+        Args:
+            case: where it was found.
+            given: what the counterexample says of the call.
+        """
+        return case
+
     def shrink(self, case: Case, others: Sequence[Case], broken: Callable[[Case], bool]) -> Iterator[Case]:
         """Ever smaller cases that are broken still.
 

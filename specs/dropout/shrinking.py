@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from keeprate.specs.dropout.contexts import plainness
 from keeprate.specs.rounding import DTYPES
@@ -33,6 +33,14 @@ def shrink(case: Case, others: Sequence[Case], broken: Callable[[Case], bool]) -
 def for_reference(case: Case) -> Case:
     """The same for the reference, which is judged in `eager` and `grad` alone."""
     return case.replace(context="grad" if "vjp" in case.needs else "eager")
+
+
+def as_recorded(case: Case, given: Mapping[str, object]) -> Case:
+    """The same case with the p and the shape that a call had, where these drop some entries."""
+    p, shape = given.get("p"), given.get("shape")
+    if isinstance(p, int | float) and 0 < p < 1:
+        case = case.replace(parameters={**case.parameters, "p": float(p)})
+    return case.replace(shape=shape) if isinstance(shape, tuple) and shape and all(shape) else case
 
 
 def _context(case: Case) -> Plainness:

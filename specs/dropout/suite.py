@@ -73,6 +73,7 @@ class Dropout(Suite):
     detects = staticmethod(aims.detects)
     rank = staticmethod(plainness)
     for_reference = staticmethod(shrinking.for_reference)
+    recorded = staticmethod(shrinking.as_recorded)
     shrink = staticmethod(shrinking.shrink)
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:

@@ -2,9 +2,7 @@
 
 import pytest
 
-from keeprate.harness.commands.closeup import as_recorded
 from keeprate.harness.commands.shown import beside, departing, departure
-from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.protocol.suite import load_suite
 
 SUITE = load_suite("dropout")
@@ -62,6 +60,6 @@ def test_the_reference_says_the_same_of_itself_with_another_seed():
 def test_a_script_makes_the_call_that_was_recorded():
     case = SUITE.cases("quick")[0].replace(parameters={}, shape=(64, 1024))
     of = {"p": 0.25, "shape": (3, 5), "mode": "training"}
-    assert as_recorded(case, Counterexample({}, "", of)) == case.replace(parameters={"p": 0.25}, shape=(3, 5))
+    assert SUITE.recorded(case, of) == case.replace(parameters={"p": 0.25}, shape=(3, 5))
     for none in ({}, {"p": 1.5}, {"p": "nan"}, {"shape": (0, 5)}, {"shape": ()}):
-        assert as_recorded(case, Counterexample({}, "", none)) == case
+        assert SUITE.recorded(case, none) == case

@@ -26,6 +26,7 @@ class Record(NamedTuple):
         call: a pattern with which the words for the call begin.
         gave: a pattern of what came back; any if empty.
         alone: whether no other call may be wrong.
+        vague: as in a hypothesis.
     """
 
     name: str
