@@ -21,7 +21,7 @@ import pytest
 from keeprate.harness.commands import github
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.files import check_apart, check_writable, write
-from keeprate.harness.judging.finding import Finding, Status
+from keeprate.harness.judging.finding import BAD, Finding, Status
 from keeprate.harness.judging.gate import Docket, conclude, diagnosed, explained, no_verdict, refuse_faulty, run_of
 from keeprate.harness.judging.pictures import pictures
 from keeprate.harness.judging.request import ALPHA, Given, Request, ask, choice
@@ -327,7 +327,7 @@ class Item(pytest.Item):
             raise BrokenPromiseError(f"no verdict: the reference itself breaks {reference}")
         if finding.status in ("not_implemented", "not_offered", "unreadable"):
             pytest.skip(f"{finding.status.replace('_', ' ')}{': ' if reason else ''}{reason}")
-        if finding.status in ("broken", "error"):
+        if finding.status in BAD:
             if finding.known is not None:
                 pytest.xfail(finding.known)
             law = self._gate.request.suite.by_name[finding.family]

@@ -18,7 +18,7 @@ from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import write
 from keeprate.harness.judging.diagnosis import Cause
-from keeprate.harness.judging.finding import Finding, weigh
+from keeprate.harness.judging.finding import BAD, Finding, weigh
 from keeprate.harness.judging.request import Request
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.judging.verdict import Verdict
@@ -70,7 +70,7 @@ class Closeup:
         console.print()
         why = "Evidence adds, and a seed that drew attention by failing was chosen for it: trust the fresh one."
         console.print(filled(why), highlight=False)
-        return int(both.status in ("broken", "error") and self._given.known.reason(str(promise.id)) is None)
+        return int(both.status in BAD and self._given.known.reason(str(promise.id)) is None)
 
     def show_smallest(self, console: Console, cause: Cause | None) -> None:
         """Prints ever smaller cases that still break for the same cause; what comes next is about the last.

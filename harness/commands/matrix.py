@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.finding import BAD
 from keeprate.harness.judging.text import TOGETHER
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.lookup import installed, similar
@@ -17,7 +18,6 @@ from keeprate.harness.protocol.source import locate
 from keeprate.harness.untrusted_text import for_markdown, table_row
 
 COUNTED = ("kept", "known", "broken", "error", "unreadable", "not_offered")
-FAILED = ("broken", "error")
 ABSENT = "not_implemented"
 
 
@@ -47,7 +47,7 @@ class Row:
     @property
     def failed(self) -> int:
         """Findings that are broken or ended in an error, and not known to."""
-        return sum(self.total[kind] for kind in FAILED)
+        return sum(self.total[kind] for kind in BAD)
 
     @property
     def operators(self) -> list[str]:
@@ -101,7 +101,7 @@ def row_of(backend: str, verdict: Mapping[str, Any]) -> Row:
     for finding in verdict["findings"]:
         if finding["status"] == ABSENT:
             continue
-        known = finding["status"] in FAILED and finding["known"] is not None
+        known = finding["status"] in BAD and finding["known"] is not None
         kind = "known" if known else finding["status"]
         cells.setdefault((finding["op"], finding["law"].partition(":")[0]), Counter())[kind] += 1
     seconds = verdict["run"].get("seconds", 0.0)

@@ -15,7 +15,7 @@ from typing import Any
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.decision import WATCHED, told, verdict_of
-from keeprate.harness.judging.finding import WORTH_WATCHING, ended
+from keeprate.harness.judging.finding import BAD, WORTH_WATCHING, ended
 from keeprate.harness.judging.request import command_line, python_line
 from keeprate.harness.protocol.case import ANY, FindingId, parameters_text, shape_text
 
@@ -139,7 +139,7 @@ def _misexplained(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fails(finding: Mapping[str, Any]) -> bool:
-    return finding["status"] in ("broken", "error") and finding["known"] is None
+    return finding["status"] in BAD and finding["known"] is None
 
 
 def _failing(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from keeprate.harness.protocol.case import ANY, Promise, parameters_text
 from keeprate.harness.protocol.engine import GIVEN_UP, Result
 
 WORTH_WATCHING = 1 / 3  # of what breaks a finding: a faithful one gets there about once in a thousand
+BAD = ("broken", "error")  # statuses that fail a gate, unless a known deviation
 Status = Literal["kept", "broken", "not_implemented", "not_offered", "unreadable", "error"]
 PLACE = (  # of the public JSON, before the numbers of the effect
     *("id", "status", "known", "law", "op", "dtype", "parameters", "shape", "strides", "context"),
@@ -69,7 +70,7 @@ class Finding:
     @property
     def fails(self) -> bool:
         """True if this finding fails the gate: broken or ended in an error, and not a known deviation."""
-        return self.status in ("broken", "error") and self.known is None
+        return self.status in BAD and self.known is None
 
     @cached_property
     def effect(self) -> Effect | None:
@@ -104,7 +105,7 @@ class Finding:
         """As JSON values."""
         place = {name: getattr(self, name) for name in PLACE}
         numbers = {name: getattr(self.effect, name, None) for name in NUMBERS}
-        rows = self.rows if self.is_suspect or self.status in ("broken", "error") else []
+        rows = self.rows if self.is_suspect or self.status in BAD else []
         return {**place, **numbers, "detail": self.detail, "replay": self.replay, "rows": rows}
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keeprate.harness.judging.decision import Decision
-from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.finding import BAD, Finding
 from keeprate.harness.protocol.backend import LACKS
 from keeprate.harness.protocol.case import ANY
 from keeprate.harness.protocol.engine import GIVEN_UP
@@ -122,7 +122,7 @@ def remarks(verdict: Decision) -> Iterable[str]:
         yield filled(f"known deviations are those of {verdict.run['known']}")
     known = [finding for finding in verdict if finding.known is not None]
     for reason in dict.fromkeys(finding.known for finding in known):
-        seen = [item for item in known if item.known == reason and item.status in ("broken", "error")]
+        seen = [item for item in known if item.known == reason and item.status in BAD]
         if seen:
             yield filled(f"known deviation: {_first_of(seen)} ({reason})")
     for group in verdict.mended:

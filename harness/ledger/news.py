@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keeprate.harness.judging.decision import Decision
+from keeprate.harness.judging.finding import BAD
 from keeprate.harness.judging.text import TOGETHER, plural
 from keeprate.harness.ledger.held import Held
-from keeprate.harness.ledger.since import BAD, Base, Night
+from keeprate.harness.ledger.since import Base, Night
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.case import ANY, FindingId
 

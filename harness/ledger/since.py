@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from keeprate.harness.judging.decision import Decision
+from keeprate.harness.judging.finding import BAD
 from keeprate.harness.judging.text import plural
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.store import Ledger, digests
@@ -19,7 +20,6 @@ from keeprate.harness.ledger.stretch import Stretch, stretch_of, told_apart
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import Promise
 
-BAD = ("broken", "error")
 VERSIONS = 30  # that are looked through for the one in which a fault began
 LOOKED_UP = 50  # findings of a fault, at most, whose nights are looked up
 EARLIER = """
