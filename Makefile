@@ -12,7 +12,7 @@ READY := .venv/ready
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes import the same modules
 
 .DEFAULT_GOAL := help
-.PHONY: help venv gate test quick lint coverage mutants calibrate compare figures site clean
+.PHONY: help venv extras gate test quick lint coverage mutants calibrate compare figures site clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
@@ -25,6 +25,10 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mlx,dev]'
 	@touch $@
+
+extras: $(READY)  ## install every framework, clang and Chromium, so that `make test` skips no test for lack of one
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[frameworks,numba,triton]'
+	.ci/programs clang chromium,chromium-browser,google-chrome
 
 gate: $(READY)  ## judge the MLX operators against PyTorch (BACKEND=torch judges another backend, ARGS=... adds options)
 	$(BIN)/keeprate gate --backend $(BACKEND) $(ARGS)

@@ -7,7 +7,10 @@ import pytest
 from keeprate.impl.backends import _torch_on
 
 KINDS = [name for name in ("cuda", "mps") if name in _torch_on.devices]
-pytestmark = pytest.mark.skipif(not KINDS, reason="PyTorch sees no accelerator here")
+pytestmark = [
+    pytest.mark.accelerator,
+    pytest.mark.skipif(not KINDS, reason="PyTorch sees no accelerator here"),
+]
 
 
 @pytest.mark.parametrize("device", KINDS or ["none"])

@@ -239,7 +239,7 @@ def written():
 
 
 def test_actions_of_others_are_pinned_and_get_no_credentials():
-    assert len(written()) == 7
+    assert len(written()) == 6
     for step in (step for workflow in written() for step in steps_of(workflow)):
         uses = step.get("uses", "")
         assert not uses or uses == "./" or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", uses), uses

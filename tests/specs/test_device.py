@@ -86,6 +86,7 @@ def test_pytorch_offers_them_on_cuda_alone():
     assert _torch_on.placed("cpu", adapter.asarray) == {}
 
 
+@pytest.mark.accelerator
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no accelerator here")
 def test_pytorchs_graphs_and_streams_conform(keeprate):
     run = keeprate("gate", "--suite", NAME, "--backend", "torch", "--device", "cuda", "--profile", "quick")
