@@ -14,13 +14,13 @@ from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.inputs import filled, thousand
 from keeprate.specs.dropout.observations import Calls, Observation, Relation
-from keeprate.specs.dropout.other_process import two, two_unseeded
 from keeprate.specs.dropout.relatives import another_dtype, another_operator
 from keeprate.specs.dropout.sample import Backward, Masks, Reader
 from keeprate.specs.foreign import Seen
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import CHUNK, chunks
 from keeprate.specs.masks.seeded import HIGH, KINDS, anywhere, side_by_side
+from keeprate.specs.other_processes import two, two_unseeded
 from keeprate.suite import Case
 
 TOGETHER = 16  # calls that another process makes at a time
@@ -160,7 +160,7 @@ def processes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
         NotOffered: the backend is an object that only this process has.
     """
     reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype, case.context), case)
-    one, other = two(backend)
+    one, other = two("dropout", backend)
     left, base = -(-case.draws // reader.entries), seed >> 1
     together = min(TOGETHER, -(-left // 2))
     while left > 0:
@@ -178,8 +178,8 @@ def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     x = filled(contract, case.dtype, thousand(contract))
     small = case.replace(parameters={"p": UNSEEDED}, shape=x.shape)
     expected = reference.outcomes(contract, case.dtype, UNSEEDED, x)
-    unseeded = [process.unseeded(small) for process in two_unseeded(backend)]
-    one, other = two(backend)
+    unseeded = [process.unseeded(small) for process in two_unseeded("dropout", backend)]
+    one, other = two("dropout", backend)
 
     def observed(relation: Relation, what: str, seen: Seen) -> Observation:
         return Observation(call(what), x, caller.values(seen), None, seen.dtype, x, expected, relation)
