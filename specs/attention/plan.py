@@ -118,7 +118,7 @@ def _passes(dtype: str) -> Iterator[Case]:
 
 
 def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:
-    """Transforms, layers, and fresh threads."""
+    """Transforms, layers, fresh threads, and other processes."""
     less, often = draws(0.3, "quick") // 10, 18 * prod(SQUARE)
     laws = {"": ("outcomes", "keep_rate", "blocks:4", "calls:0", "no_mask_twice", "all_shifts", "no_stretch_twice")}
     for context in (*(() if profile == "smoke" else CONTEXTS), "module", "thread"):
@@ -134,6 +134,12 @@ def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:
             )
         if context in ("compile", "module"):
             yield _planned("seeding", {"": ("outcomes", "seeding")}, dtype, 0.5, SQUARE, 0, None, context)
-    if profile != "smoke":
-        beside = ("outcomes", "keep_rate", "calls:0", "no_mask_twice", "no_stretch_twice")
-        yield _planned("masks", {"": beside}, dtype, 0.3, SQUARE, often, None, "fused")
+    if profile == "smoke":
+        return
+    if dtype == DTYPES[0]:
+        # Processes that nobody has seeded are seeded afterwards: two are enough for both.
+        yield _planned("between_processes", {"": ("outcomes", "seeding")}, dtype, 0.5, WIDE, 0, None, "process")
+        kinds = {"": ("outcomes", "streams:process", "no_stretch_twice")}
+        yield _planned("processes", kinds, dtype, 0.3, SQUARE, less, None, "process")
+    beside = ("outcomes", "keep_rate", "calls:0", "no_mask_twice", "no_stretch_twice")
+    yield _planned("masks", {"": beside}, dtype, 0.3, SQUARE, often, None, "fused")

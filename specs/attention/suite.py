@@ -55,7 +55,7 @@ class Attention(Suite):
 
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, passes, or single calls."""
-        from keeprate.specs.attention import sample, single_calls  # a plan does not need PyTorch
+        from keeprate.specs.attention import processes, sample, single_calls  # a plan does not need PyTorch
         from keeprate.specs.attention.hypotheses.clues import clues
         from keeprate.specs.attention.hypotheses.recurrent_clues import clues as recurrent_clues
 
@@ -68,6 +68,8 @@ class Attention(Suite):
             "after_seeds": sample.after_seeds,
             "passes": sample.passes,
             "gaps": sample.gaps,
+            "processes": processes.processes,
+            "between_processes": processes.between_processes,
         }
         if case.study in of_masks:
             return searched(of_masks[case.study](case, backend, seed), case.asks)

@@ -1,6 +1,8 @@
 """Attention with one fault each, the law that is meant for it, and the cause that is told."""
 
 import copy
+import os
+import sys
 import threading
 
 import numpy as np
@@ -282,6 +284,40 @@ class SeedsOverlap(Plain):
     def generator(self, seed):
         self.value, self.fresh = seed or 0, True
         return super().generator(seed)
+
+
+class BeginsAlike(Plain):
+    """Processes that nobody seeds begin with one fixed state."""
+
+    meant_for = ("seeding",)
+    cause = "process_alike"
+    where = "process"
+
+    def __init__(self):
+        self.seed(0)
+
+
+class SeedOfTheProcess(Plain):
+    """A seed is mixed with the number of the process: the same one gives other masks elsewhere."""
+
+    meant_for = ("seeding",)
+    cause = "process_unlike"
+    where = "process"
+
+    def generator(self, seed):
+        return super().generator(None if seed is None else [seed, os.getpid()])
+
+
+class RanksAlike(Plain):
+    """In a process that another one started, seeds are rounded down to even ones: ranks have one mask."""
+
+    meant_for = ("streams:process", "no_stretch_twice")
+    cause = "process_again"
+    where = "process"
+
+    def generator(self, seed):
+        started = sys.argv[0].endswith("other_process.py")
+        return super().generator(seed // 2 if started and seed is not None else seed)
 
 
 class MovesAtZero(Plain):

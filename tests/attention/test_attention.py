@@ -10,10 +10,12 @@ import pytest
 
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask
+from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.case import FindingId
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import PROFILES, load_suite
 from keeprate.harness.workers.pool import InProcess
+from keeprate.specs import other_processes
 from keeprate.specs.attention.cases import DEPARTURES, MAIN, WEIGHTS
 from keeprate.specs.attention.hypotheses import every
 from keeprate.specs.attention.hypotheses.clues import Clues
@@ -24,7 +26,16 @@ NUMPY, FAULTY = (find(str(HERE / f"{name}.py"), group="", kind="module") for nam
 SOUND = (NUMPY.Plain, NUMPY.Philox, NUMPY.Thresholds)
 MUTANTS = [item for item in vars(FAULTY).values() if isinstance(item, type) and "meant_for" in vars(item)]
 SUITE = load_suite("attention")
+PROCESS_LAWS = ("outcomes", "seeding", "streams:process", "no_stretch_twice")
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def other_processes_end():
+    """Those that were asked would live as long as this one."""
+    yield
+    for process in (one for pair in other_processes._pairs.values() for one in pair):
+        process.end()
 
 
 def judged(backend, wanted=lambda finding: True, **asked):
@@ -41,7 +52,16 @@ def test_a_sound_backend_conforms(backend, dtype):
     """Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee."""
     verdict = judged(backend(), dtypes=[dtype])
     assert verdict.conforms, str(verdict)
-    assert {finding.status for finding in verdict if finding.context != "fused"} == {"kept"}
+    assert {finding.status for finding in verdict if finding.context not in ("fused", "process")} == {"kept"}
+
+
+@pytest.mark.parametrize("name", ["attention_in_numpy.py:Philox", "torch", "mlx"])
+def test_what_a_sound_backend_draws_in_other_processes_conforms(name, fresh_seed):
+    """Fails with probability 1e-6 when nothing is wrong: the verdict's own guarantee."""
+    backend = load_backend(f"{HERE}/{name}" if ".py" in name else name, SUITE)
+    verdict = judged(backend, lambda one: one.context == "process", seed=fresh_seed)
+    assert verdict.conforms, str(verdict)
+    assert {finding.law: finding.status for finding in verdict} == dict.fromkeys(PROCESS_LAWS, "kept")
 
 
 def test_a_sound_backend_conforms_where_its_arrays_stand_in_a_network(fresh_seed):
@@ -56,7 +76,9 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it_and_its_cause_is_told(mutant
     dtypes = ["float16"] if "dtype" in mutant.meant_for else ["float32"]
     where, families = getattr(mutant, "where", ""), {law.partition(":")[0] for law in mutant.meant_for}
     contexts = {where} if where else {"eager", "grad"}
-    verdict = judged(mutant(), lambda one: one.family in families and one.context in contexts, dtypes=dtypes)
+    # Another process can only load what has a name.
+    backend = load_backend(f"{HERE}/faulty.py:{mutant.__name__}", SUITE) if where == "process" else mutant()
+    verdict = judged(backend, lambda one: one.family in families and one.context in contexts, dtypes=dtypes)
     broken = {finding.law for finding in verdict if finding.status == "broken"}
     broken |= {law.partition(":")[0] for law in broken}
     assert broken.intersection(mutant.meant_for), str(verdict)

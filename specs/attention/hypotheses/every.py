@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from keeprate.specs.accounts import names_of, readable
 from keeprate.specs.attention.cases import needs_of
-from keeprate.specs.attention.hypotheses import calls, gradients, masks, recurrent, values
+from keeprate.specs.attention.hypotheses import calls, gradients, masks, recorded, recurrent, values
 from keeprate.specs.attention.network import OPERATORS
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.masks.rates import holds_thinned, rates
@@ -31,10 +31,12 @@ SQUARE = (2, 4, 24, 24)  # where a backward pass may take queries for keys, a ma
 BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1})
 WORDS = {
     "thread": "in fresh threads",
+    "process": "in several processes",
     "module": "as a layer",
     "grad": "where a gradient is asked for",
     "fused": "compiled with its neighbours",
 }
+ELSEWHERE = ("process",)  # contexts in which a case can't look around
 
 
 HYPOTHESES = (
@@ -45,6 +47,7 @@ HYPOTHESES = (
         if one.function is not None
     ),
     Hypothesis("rate", "rate", "{what}", None, COUNTED | DEPENDENCE),
+    *recorded.HYPOTHESES,
 )
 PARAMETERS: dict[str, Iterable[object]] = {
     **masks.PARAMETERS, **values.PARAMETERS, **gradients.PARAMETERS, **calls.PARAMETERS
@@ -70,7 +73,7 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
     places: dict[tuple[str, str], set[str]] = {}
     for one in seen:
         for case, evidence in one.parts:
-            if evidence is not None and evidence.strength > 0:
+            if case.context not in ELSEWHERE and evidence is not None and evidence.strength > 0:
                 beside = "kv" if "kv" in case.parameters else "causal" if "causal" in case.parameters else ""
                 places.setdefault((case.context, case.dtype), set()).add(beside)
     families = {one.finding.family for one in seen}
@@ -132,4 +135,7 @@ def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
     return f"{inside} {WORDS.get(first, f'under {first}')}"
 
 
-accounts = rates
+def accounts(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
+    """What is told by the evidence that there is."""
+    yield from rates(seen, broken)
+    yield from recorded.accounts(seen, broken)
