@@ -31,13 +31,14 @@ def beside(function: Function, ones: Sequence[Any]) -> Function:
     """Calls of `function`, as many as `ones`, in one function of a turned array; their results lie in a row each.
 
     The first takes a transpose, the others both take the same: what a relu makes of it, with what it made 0 added again
-    (of 0, infinities and NaN that would be something else). Behind each stand a broadcast product and an addition.
+    (of infinities and NaN that would be something else). The relu lets a gradient through at 0, which is what attention
+    is given to show its mask. Behind each stand a broadcast product and an addition.
     """
 
     def among(x: Any) -> Any:
         transposed = turned(x)
         contiguous = transposed.reshape(-1).reshape(transposed.shape)
-        whole = contiguous * (contiguous > 0) + contiguous * (contiguous < 0)
+        whole = contiguous * (contiguous >= 0) + contiguous * (contiguous < 0)
         first, *others = ones
         out = first * function(transposed)
         for one in others:
@@ -65,7 +66,7 @@ class Network:
         self, array: Callable[[Array], Any], seen: Callable[[Any], Seen], dtype: str, wide: type[Any], rank: int
     ) -> None:
         self._array, self._seen, self._dtype, self._wide = array, seen, dtype, wide
-        self._trial = np.resize(np.array((1, -2, 3, 5, -7, 11, -0.5), wide), tuple(range(2, 2 + rank)))
+        self._trial = np.resize(np.array((1, -2, 3, 0, 5, -7, 11, -0.5, 0), wide), tuple(range(2, 2 + rank)))
         self._given: tuple[Array, list[Any]] | None = None  # a cotangent, and for each row what is 0 in all others
         self._row = 0
         self._differentiable = False
@@ -97,8 +98,8 @@ class Network:
             Seen(turned_array(slope), gradient.dtype),
         )
 
-    def try_gradients(self, vjp: Vjp, evaluated: Function) -> None:
-        """Looks once at the gradients without the operator, and with the operator in evaluation.
+    def try_gradients(self, vjp: Vjp, *others: Function) -> None:
+        """Looks once at the gradients without the operator, and with others that are the identity as well.
 
         Raises:
             NotOffered: with nothing compiled they are wrong, or `vjp` raises.
@@ -107,7 +108,7 @@ class Network:
             return
         cotangent = self._trial[..., ::-1].copy()
         try:
-            for function in (_same, evaluated):
+            for function in (_same, *others):
                 for _ in range(ROWS):
                     y, slope = self.differentiate(vjp, self.around(function), self.native(self._trial), cotangent)
                     self._must_be(y, self._trial)

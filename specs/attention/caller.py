@@ -99,14 +99,27 @@ class Caller:
     def passes(self, inputs: Sequence[Floats], p: float, cotangent: Floats) -> Iterator[list[npt.NDArray[Any]]]:
         """Output and gradients of queries, keys and values, pass after pass."""
         x, function = self._together(inputs), self._function(p, True, together=True)
+        for out, gradient in self._pairs(function, x, cotangent):
+            parts = self.place.parted(gradient)
+            if parts is None:
+                raise BackendError(f"vjp gave a gradient of shape {gradient.shape}")
+            yield [out, *parts]
+
+    def _pairs(
+        self, function: Callable[..., Any], x: Any, cotangent: Floats
+    ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        """Outputs and gradients, those of a mapped call row by row; among neighbours, of each call by turns."""
+        if self._fused:
+            self._network.try_gradients(self._vjp)
+            while True:
+                both = self._network.differentiate(self._vjp, function, x, cotangent)
+                yield both[0].values, both[1].values
         ct = self._array(np.stack([cotangent] * ROWS) if self.mapped else cotangent)
         while True:
-            both = pair("vjp", "gradient", offered("vjp", self._backend.vjp, function, x, ct))
-            for out, gradient in zip(*(self._rows(self.values(one)) for one in both), strict=True):
-                parts = self.place.parted(gradient)
-                if parts is None:
-                    raise BackendError(f"vjp gave a gradient of shape {gradient.shape}")
-                yield [out, *parts]
+            yield from zip(*(self._rows(self.values(one)) for one in self._vjp(function, x, ct)), strict=True)
+
+    def _vjp(self, function: Callable[..., Any], x: Any, cotangent: Any) -> tuple[Any, Any]:
+        return pair("vjp", "gradient", offered("vjp", self._backend.vjp, function, x, cotangent))
 
     def _rows(self, values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         return rows_of(values) if self.mapped else [values]

@@ -143,3 +143,4 @@ def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:
         yield _planned("processes", kinds, dtype, 0.3, SQUARE, less, None, "process")
     beside = ("outcomes", "keep_rate", "calls:0", "no_mask_twice", "no_stretch_twice")
     yield _planned("masks", {"": beside}, dtype, 0.3, SQUARE, often, None, "fused")
+    yield _planned("passes", {"": (*PASS, "keep_rate")}, dtype, 0.3, SQUARE, often, None, "fused")

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import numpy as np
+import torch
 from attention_in_numpy import Array, Compiled, Plain, Stacked, rounded
 
 from keeprate.impl.backends import torch as pytorch
@@ -517,6 +518,34 @@ class CallsMerged(Compiled):
         if self.states is not None:
             pytorch.set_state(self.states.setdefault(v.untyped_storage().data_ptr(), pytorch.get_state()))
         return super().attention(q, k, v, p, causal, train)
+
+
+class Attended(torch.autograd.Function):
+    """Weights with noise, times values; the backward pass may have another noise."""
+
+    @staticmethod
+    def forward(ctx, weights, values, noise, back):
+        ctx.save_for_backward(weights, values, back)
+        return (weights * noise) @ values
+
+    @staticmethod
+    def backward(ctx, ct):
+        weights, values, back = ctx.saved_tensors
+        return ct @ values.mT * back, (weights * back).mT @ ct, None, None
+
+
+class BackwardOfTheFirst(Compiled):
+    """In a compiled function the backward pass of each call has the mask of the first."""
+
+    meant_for, where = ("gradient:values", "gradient:queries", "gradient:keys"), "fused"
+    cause = "drawn_again"
+
+    def attention(self, q, k, v, p, causal, train):
+        if self.states is None or not train:
+            return super().attention(q, k, v, p, causal, train)
+        noise = (torch.rand(*q.shape[:3], k.shape[2]) >= p).to(q.dtype) / (1 - p)
+        weights = torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
+        return Attended.apply(weights, v, noise, self.states.setdefault("noise", noise))
 
 
 class RowsShare(Plain):

@@ -238,8 +238,8 @@ class Node(Array):
         values = rounded(self.values * other.values, self.dtype)
         return Node(values, self.dtype, ((self, lambda g: g * other.values), (other, lambda g: g * self.values)))
 
-    def __gt__(self, number):
-        return Node(self.values > number, self.dtype)
+    def __ge__(self, number):
+        return Node(self.values >= number, self.dtype)
 
     def __lt__(self, number):
         return Node(self.values < number, self.dtype)
