@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from keeprate.impl.backends import _torch_on, _torch_recurrent
+from keeprate.impl.backends import _torch_encoder, _torch_on, _torch_recurrent
 from keeprate.impl.backends._torch_attention import Attention
 
 name, version, device = "torch", torch.__version__, "cpu"
@@ -30,6 +30,7 @@ dropout, dropout1d, dropout2d, dropout3d = F.dropout, F.dropout1d, F.dropout2d, 
 variational_dropout = F.dropout1d  # one mask for all steps of a sequence (N, C, T)
 alpha_dropout, feature_alpha_dropout = F.alpha_dropout, F.feature_alpha_dropout
 lstm_dropout, gru_dropout = _torch_recurrent.lstm_dropout, _torch_recurrent.gru_dropout
+encoder_layer = _torch_encoder.encoder_layer
 dropout_, feature_dropout_ = torch.dropout_, torch.feature_dropout_
 alpha_dropout_, feature_alpha_dropout_ = torch.alpha_dropout_, torch.feature_alpha_dropout_
 

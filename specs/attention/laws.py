@@ -127,18 +127,18 @@ def seeding(sample: Seen) -> Check:
 
 
 @law(
-    promise="Each gap between layers has a mask of its own, drawn for each step.",
-    catches=("one mask for all gaps", "a gap that has no mask"),
-    blind_to=("two gaps whose masks are the same but for their order",),
+    promise="Each place of a network that drops has a mask of its own, and each gap between layers one for each step.",
+    catches=("one mask for all gaps", "a gap that has no mask", "one key for two places of an encoder layer"),
+    blind_to=("two masks that are the same but for their order",),
     source="torch.nn.LSTM, dropout: a Dropout layer on the outputs of each LSTM layer except the last",
     rests_on=("outcomes",),
 )
 def gaps(sample: Seen) -> Tally:
-    """Counts, in a network with two gaps, what the last one drops, and of what it keeps what the first one dropped."""
+    """Counts, of two places, what the last one drops, and of what it keeps what the first one dropped."""
     if sample.gaps is None:
         raise Unreadable(UNREADABLE)
     p = sample.p
-    cells = ("dropped by the last gap", "dropped by the first alone", "kept by both")
+    cells = ("dropped by the last", "dropped by the first alone", "kept by both")
     return Tally(cells, sample.gaps, (p, (1 - p) * p, (1 - p) ** 2))
 
 

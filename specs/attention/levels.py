@@ -50,7 +50,7 @@ def levels(network: Network) -> Levels:
     steps, batch, _ = network.shape
 
     def of(dtype: str, *gaps: bool) -> tuple[Floats, Floats]:
-        masks = np.stack([np.full(network.shape, kept) for kept in gaps])
+        masks = [np.full(network.shape, kept) for kept in gaps]
         inputs, cotangent = network.inputs(int), np.ones(network.shape)
         out, gradient = reference.replay(network, dtype, inputs, network.p, masks, cotangent)
         return out, gradient[: steps * batch].reshape(network.shape)
@@ -74,6 +74,11 @@ def read(network: Network, out: npt.NDArray[Any]) -> tuple[Mask, Mask, Floats] |
     found = levels(network)
     numbers, off = found.outcome(out)
     return numbers == 1, off, out / found.outputs[-1]
+
+
+def both(network: Network, out: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], Mask]:
+    """What the last of two gaps drops, what the first drops alone, and what both keep, as 0, 1 and 2."""
+    return levels(network).outcome(out)
 
 
 def shown(network: Network, gradient: npt.NDArray[Any], mask: Mask) -> tuple[Mask, Floats]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
+from keeprate.specs.attention.encoder import HEADS, HIDDEN, Encoder
 from keeprate.specs.attention.network import Network
 from keeprate.specs.attention.place import Mask, Place
 from keeprate.specs.attention.places import Where
@@ -14,23 +16,26 @@ from keeprate.specs.rounding import Floats
 
 
 def replay(
-    place: Where, dtype: str, inputs: Sequence[Floats], p: float, mask: Mask | None, cotangent: Floats
+    place: Where, dtype: str, inputs: Sequence[Floats], p: float, mask: Mask | Sequence[Mask] | None, cotangent: Floats
 ) -> list[Floats]:
     """PyTorch's output and gradients of the parts of its input, computed in `dtype`.
 
     Args:
-        inputs: of attention, queries (B, H, L, D), keys and values (B, H', S, D); of a network, its one array; rounded
+        inputs: of attention, queries (B, H, L, D), keys and values (B, H', S, D); of others, their one array; rounded
             to the place's dtype.
-        mask: of the place's shape, of a network with several gaps one for each, true where kept; None where none is
+        mask: true where kept, of the place's shape; several, if it draws several, in their order; None where none is
             drawn, at p = 0 and p = 1.
 
     Raises:
         NoVerdictError: PyTorch drew its mask otherwise.
     """
     leaves = [_rounded(x, place.dtype, dtype).requires_grad_() for x in inputs]
-    masks = [] if mask is None else [*mask.reshape(-1, *place.shape)]
+    masks: list[Mask | float] = [] if mask is None else [mask] if isinstance(mask, np.ndarray) else [*mask]
     with GivenMask(*masks or [0.0]) as mode:
-        out = _attention(place, leaves, p) if isinstance(place, Place) else _recurrent(place, leaves[0], p)
+        if isinstance(place, Place):
+            out = _attention(place, leaves, p)
+        else:
+            out = _recurrent(place, leaves[0], p) if isinstance(place, Network) else _encoded(place, leaves[0], p)
     name = "scaled_dot_product_attention" if isinstance(place, Place) else place.op
     mode.must_have_drawn(len(masks), f"PyTorch's {name}", p)
     return [values(out), *gradients(out, _rounded(cotangent, place.dtype, dtype), leaves)]
@@ -51,6 +56,16 @@ def _recurrent(place: Network, leaf: torch.Tensor, p: float) -> torch.Tensor:
     names = [f"{name}_l{i}" for i in range(place.layers) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
     given = dict(zip(names, (one for each in weights for one in each), strict=True))
     out: torch.Tensor = torch.func.functional_call(layer, given, (x,))[0]
+    return out
+
+
+def _encoded(place: Encoder, leaf: torch.Tensor, p: float) -> torch.Tensor:
+    x, weights = place.unpacked(leaf)
+    layer = torch.nn.TransformerEncoderLayer(
+        x.shape[-1], HEADS, HIDDEN, p, batch_first=True, norm_first=True, device="meta", dtype=x.dtype
+    )
+    given = dict(zip((name for name, _ in layer.named_parameters()), weights, strict=True))
+    out: torch.Tensor = torch.func.functional_call(layer, given, (x,))
     return out
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention import levels
+from keeprate.specs.attention import levels, looks
 from keeprate.specs.attention.caller import Caller
+from keeprate.specs.attention.encoder import Encoder
 from keeprate.specs.attention.network import Network
 from keeprate.specs.attention.place import HALF, Mask
 from keeprate.specs.attention.places import Where, place_of
@@ -33,7 +34,7 @@ class Seen(Sample):
     """Masks, if any were read, and what exact laws say of the calls, by law with its parameter.
 
     Args:
-        gaps: of a network with two gaps, units that the last one dropped, that it kept and the first one dropped, and
+        gaps: of two places that drop, units that the last one dropped, that it kept and the first one dropped, and
             that both kept.
     """
 
@@ -72,19 +73,20 @@ def streams(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
 
 
 def gaps(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
-    """Calls of a network with two gaps between its layers, where what the last one keeps shows the first one's mask."""
-    network, p = Network.of(case), case.parameters["p"]
-    caller = Caller(backend, network, case.context)
-    outputs = caller.outputs(caller.given(*network.inputs(caller.channels)), p)
+    """Calls whose outputs show two masks: what the last one keeps shows the one before it."""
+    place, p = place_of(case), case.parameters["p"]
+    assert isinstance(place, Network | Encoder)  # attention has one mask
+    caller = Caller(backend, place, case.context)
+    outputs = caller.outputs(caller.given(*place.inputs(caller.channels)), p)
 
     def read(calls: int) -> Seen:
         numbers, check = np.zeros(3, dtype=np.int64), Check(0, 0)
         for out in islice(outputs, calls):
-            if out.shape != network.shape:
+            if out.shape != place.shape:
                 check += failed(1, 1, _words(f"the output has shape {out.shape}"))
                 continue
-            found, off = levels.levels(network).outcome(out)
-            check += _compared(network, off, out, "output")
+            found, off = looks.both(place, out) if isinstance(place, Encoder) else levels.both(place, out)
+            check += _compared(place, off, out, "output")
             numbers += np.bincount(found.reshape(-1), minlength=3)
         one, two, three = numbers.tolist()
         readable = not check.broken
@@ -97,7 +99,7 @@ def gaps(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
         )
 
     caller.seed(seed)
-    yield from sampled(case.draws, math.prod(network.shape), read)
+    yield from sampled(case.draws, math.prod(place.shape), read)
 
 
 def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
@@ -192,13 +194,13 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
         book = Book(place, p, calls, repeats)
         checks = {f"gradient:{name}": Check(0, 0) for name in shown}
         for _ in range(calls):
-            # Rows of one mapped pass stand together.
+            # Rows of one mapped pass stand together, and so do passes of all calls that are compiled together.
             name, made = turns[number // (ROWS if caller.mapped else 1) % len(turns)]
             number += 1
             out, *gradients = next(made)
             mask = book.enter(out, 1)
             if mask is not None:
-                checks[f"gradient:{name}"] += _shown(place, p, name, gradients[place.parts.index(name)], mask)
+                checks[f"gradient:{name}"] += _shown(place, p, name, gradients[place.parts.index(name)], mask, out)
         return book.result(**checks)
 
     caller.seed(seed)
@@ -207,11 +209,15 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
 
 def _read(place: Where, out: npt.NDArray[Any], p: float, first: int) -> tuple[Mask, Mask, Floats] | None:
     """The mask in an output, where there is none, and what stands there; None for another shape."""
+    if isinstance(place, Encoder):
+        return looks.read(place, out)
     return levels.read(place, out) if isinstance(place, Network) else place.read(out, p, first)
 
 
-def _shown(place: Where, p: float, name: str, gradient: npt.NDArray[Any], mask: Mask) -> Check:
+def _shown(place: Where, p: float, name: str, gradient: npt.NDArray[Any], mask: Mask, out: npt.NDArray[Any]) -> Check:
     """Whether the mask that a gradient shows is the output's."""
+    if isinstance(place, Encoder):
+        return _compared(place, *looks.shown(place, gradient, mask, out), f"gradient of {name}")
     if isinstance(place, Network):
         return _compared(place, *levels.shown(place, gradient, mask), f"gradient of {name}")
     found = place.shown(name, gradient, p, mask)

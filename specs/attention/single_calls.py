@@ -9,7 +9,8 @@ import numpy as np
 
 from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.places import Where, place_of
+from keeprate.specs.attention.encoder import Encoder
+from keeprate.specs.attention.places import Where, looks, place_of
 from keeprate.specs.attention.sample import Book, Reader, Seen, near
 from keeprate.specs.masks.sample import Repeats
 from keeprate.specs.rounding import Floats
@@ -22,29 +23,35 @@ def _random(place: Where, seed: int, caller: Caller) -> tuple[list[Floats], Floa
     *inputs, cotangent = (
         reference.rounded(place.spread * rng.normal(size=shape), place.dtype) for shape in (*shapes, last)
     )
+    if isinstance(place, Encoder):
+        inputs = [reference.rounded(place.apart(x), place.dtype) for x in inputs]
     return inputs, cotangent
 
 
 def replayed(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
-    """After a seed a pass that shows its mask; after it again one on random numbers, which PyTorch has to repeat."""
+    """After a seed passes that show its masks; after it again one on random numbers, which PyTorch has to repeat."""
     place, p = place_of(case), case.parameters["p"]
-    caller, repeats = Caller(backend, place, case.context), Repeats()
-    inputs, cotangent = next(iter(place.turns(caller.channels).values()))
+    callers = [Caller(backend, look, case.context) for look in looks(place)]
+    repeats = [Repeats() for _ in callers]
     for number in range(max(1, case.draws // int(np.prod(place.mask_shape)))):
-        caller.seed(seed + number >> 1)
-        book = Book(place, p, 1, repeats)
-        mask = book.enter(next(caller.passes(inputs, p, cotangent))[0], 1)
-        if mask is None:
-            yield book.result()
-            continue
-        given = _random(place, seed + number, caller)
-        caller.seed(seed + number >> 1)
-        yield book.result(replayed=_as_pytorch(caller, place, given, p, mask))
+        masks = []
+        for caller, repeated in zip(callers, repeats, strict=True):
+            inputs, cotangent = next(iter(caller.place.turns(caller.channels).values()))
+            caller.seed(seed + number >> 1)
+            book = Book(caller.place, p, 1, repeated)
+            masks.append(book.enter(next(caller.passes(inputs, p, cotangent))[0], 1))
+            if masks[-1] is None:
+                yield book.result()
+                break
+        else:
+            given = _random(place, seed + number, caller)
+            caller.seed(seed + number >> 1)
+            yield book.result(replayed=_as_pytorch(caller, place, given, p, masks))
 
 
-def _as_pytorch(caller: Caller, place: Where, given: tuple[list[Floats], Floats], p: float, mask: Any) -> Check:
+def _as_pytorch(caller: Caller, place: Where, given: tuple[list[Floats], Floats], p: float, masks: Any) -> Check:
     got = next(caller.passes(given[0], p, given[1]))
-    exact, theirs = (reference.replay(place, dtype, given[0], p, mask, given[1]) for dtype in ("float64", place.dtype))
+    exact, theirs = (reference.replay(place, dtype, given[0], p, masks, given[1]) for dtype in ("float64", place.dtype))
     whats = "output", *(f"gradient of {name}" for name in place.parts)
     parts = zip(got, exact, theirs, whats, strict=True)
     return sum((near(one, true, other, place.dtype, what) for one, true, other, what in parts), Check(0, 0))

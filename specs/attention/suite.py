@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
+from keeprate.specs.attention import encoder_plan as encoder
 from keeprate.specs.attention import plan as attention
 from keeprate.specs.attention import recurrent_plan as recurrent
 from keeprate.specs.attention.cases import WEIGHTS
 from keeprate.specs.attention.hypotheses import every
 from keeprate.specs.attention.laws import LAWS
-from keeprate.specs.attention.network import OPERATORS
-from keeprate.specs.attention.places import place_of
+from keeprate.specs.attention.places import OPERATORS, place_of
 from keeprate.specs.foreign import held, lost
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
@@ -22,7 +22,7 @@ from keeprate.suite import Case, Picture, Suite, Tally, shown
 
 
 class Attention(Suite):
-    """A backend's `attention(q, k, v, p, causal, train)`, and its recurrent layers, judged against PyTorch's."""
+    """A backend's attention, recurrent layers and encoder layer, judged against PyTorch's."""
 
     name = "attention"
     reference = "torch"
@@ -45,6 +45,7 @@ class Attention(Suite):
         """Attention first."""
         yield from attention.plan(profile)
         yield from recurrent.plan(profile)
+        yield from encoder.plan(profile)
 
     def detects(self, case: Case, alpha: float) -> float:
         """The smallest departure of the keep rate that `case`, drawn as planned, catches with probability 0.99."""
@@ -56,11 +57,10 @@ class Attention(Suite):
     def sample(self, case: Case, backend: Any, seed: int) -> Iterator[Any]:
         """The samples of a case: masks, passes, or single calls."""
         from keeprate.specs.attention import processes, sample, single_calls  # a plan does not need PyTorch
-        from keeprate.specs.attention.hypotheses.clues import clues
-        from keeprate.specs.attention.hypotheses.recurrent_clues import clues as recurrent_clues
+        from keeprate.specs.attention.hypotheses.looked import clues
 
         if case.study == "clues":
-            return recurrent_clues(case, backend, seed) if case.op in OPERATORS else clues(case, backend, seed)
+            return clues(case, backend, seed)
         of_masks = {
             "masks": sample.masks,
             "lazy": sample.lazily,
@@ -82,9 +82,8 @@ class Attention(Suite):
 
     def refusal(self, backend: Any) -> str:
         """What is wrong with `dtypes`, or that there is no operator."""
-        operators = ("attention", *OPERATORS)
-        if not any(callable(getattr(backend, name, None)) for name in operators):
-            return f"it has none of the operators {', '.join(operators)}"
+        if not any(callable(getattr(backend, name, None)) for name in OPERATORS):
+            return f"it has none of the operators {', '.join(OPERATORS)}"
         dtypes = backend.dtypes
         listed = isinstance(dtypes, Sequence) and not isinstance(dtypes, str)
         if not (listed and dtypes and all(isinstance(dtype, str) and dtype in DTYPES for dtype in dtypes)):

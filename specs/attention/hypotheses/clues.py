@@ -148,8 +148,3 @@ class Clues:
                 each = of_scores.swapaxes(-1, -2) @ queries
                 found.append(each.reshape(*each.shape[:1], -1, times, *each.shape[2:]).sum(axis=2))
         return shown, tuple(found)
-
-
-def clues(case: Case, backend: Any, seed: int) -> Iterator[Clues]:
-    """One sample: all that hypotheses may ask for."""
-    yield Clues(case, backend, seed)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from keeprate.specs.accounts import names_of, readable
 from keeprate.specs.attention.cases import needs_of
-from keeprate.specs.attention.hypotheses import calls, gradients, masks, recorded, recurrent, values
+from keeprate.specs.attention.encoder import ATTENDED, OPERATOR, OUTPUT
+from keeprate.specs.attention.hypotheses import calls, encoder, gradients, masks, recorded, recurrent, values
 from keeprate.specs.attention.network import OPERATORS
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.masks.rates import holds_thinned, rates
@@ -27,6 +29,7 @@ from keeprate.suite import (
 
 SHAPE = (3, 4, 20, 72)
 SEQUENCE = (6, 8, 16)  # of recurrent layers
+TOKENS, TOKEN = (8, 4, 128), (1, 1, 128)  # of an encoder's layer
 SQUARE = (2, 4, 24, 24)  # where a backward pass may take queries for keys, a mask is causal, or all is one array
 BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1})
 WORDS = {
@@ -36,13 +39,14 @@ WORDS = {
     "grad": "where a gradient is asked for",
     "fused": "compiled with its neighbours",
 }
+OTHERS = (*OPERATORS, OPERATOR)  # than attention
 ELSEWHERE = ("process",)  # contexts in which a case can't look around
 
 
 HYPOTHESES = (
     *(
         replace(one, function=readable(one.function))
-        for part in (masks, values, gradients, calls, recurrent)
+        for part in (encoder, masks, values, gradients, calls, recurrent)
         for one in part.HYPOTHESES
         if one.function is not None
     ),
@@ -57,9 +61,9 @@ PARAMETERS: dict[str, Iterable[object]] = {
 def asked_of(op: str) -> list[Hypothesis]:
     """Hypotheses that make sense of an operator, and need draws."""
     tested = [one for one in HYPOTHESES if one.function is not None]
-    if op in OPERATORS:
-        return [one for one in tested if one.name in recurrent.ASKED]
-    return [one for one in tested if one.name not in recurrent.OWN]
+    if op in OTHERS:
+        return [one for one in tested if one.name in (encoder.ASKED if op == OPERATOR else recurrent.ASKED)]
+    return [one for one in tested if one.name not in recurrent.OWN | encoder.OWN]
 
 
 def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Case]:
@@ -70,12 +74,12 @@ def questions(seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Cas
 
 def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> Iterator[Case]:
     """Those about one operator."""
-    places: dict[tuple[str, str], set[str]] = {}
+    places: dict[tuple[str, str], set[Any]] = {}
     for one in seen:
         for case, evidence in one.parts:
             if case.context not in ELSEWHERE and evidence is not None and evidence.strength > 0:
                 beside = "kv" if "kv" in case.parameters else "causal" if "causal" in case.parameters else ""
-                places.setdefault((case.context, case.dtype), set()).add(beside)
+                places.setdefault((case.context, case.dtype), set()).add(case.parameters.get("site", beside))
     families = {one.finding.family for one in seen}
     asked = [one for one in asked_of(op) if one.laws & families]
     for context, dtype in sorted(places, key=lambda place: (place[0].count("+"), DTYPES.index(place[1]))):
@@ -85,12 +89,25 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
         if op in OPERATORS:
             yield from filter(can, [case_of(dtype, context, SEQUENCE, {}, some, op)])
             continue
+        if op == OPERATOR:
+            yield from filter(can, _of_encoder(dtype, context, places[context, dtype], some))
+            continue
         for more in BESIDE:
             if not more or places[context, dtype] & more.keys():
                 square = (
                     more or context == "fused" or transforms_in(context) or "gradient" in {one.kind for one in some}
                 )
                 yield from filter(can, [case_of(dtype, context, SQUARE if square else SHAPE, more, some)])
+
+
+def _of_encoder(dtype: str, context: str, sites: set[Any], asked: Sequence[Hypothesis]) -> Iterator[Case]:
+    """For each mask that broke; gradients of one token alone, for they add tokens up."""
+    for site in sorted({site for site in sites if isinstance(site, int)} or {OUTPUT}):
+        plain = [one for one in asked if one.kind != "gradient"]
+        yield case_of(dtype, context, TOKENS, {"site": site}, plain, OPERATOR)
+        if len(plain) < len(asked) and site in (ATTENDED, OUTPUT):
+            backward = [one for one in asked if one.kind == "gradient"]
+            yield case_of(dtype, context, TOKEN, {"site": site}, backward, OPERATOR)
 
 
 def case_of(
@@ -103,7 +120,7 @@ def case_of(
 ) -> Case:
     """A case in which some hypotheses are tested; `more` are parameters of its place."""
     kind = "".join(f"{name}{value}" for name, value in more.items())
-    names = [name for one in asked for name in names_of(one, recurrent.PARAMETERS if op in OPERATORS else PARAMETERS)]
+    names = [name for one in asked for name in names_of(one, recurrent.PARAMETERS if op in OTHERS else PARAMETERS)]
     ids = (FindingId(op, name, dtype, ANY, shape_text(shape, kind), context) for name in names)
     back = "checkpoint" in context or context == "grad" or any(one.kind == "gradient" for one in asked)
     return Case(

@@ -14,7 +14,7 @@ from keeprate.specs.attention.hypotheses.clues import EVEN, Back, Clues
 from keeprate.specs.attention.levels import levels
 from keeprate.specs.attention.network import INPUT, Network
 from keeprate.specs.rounding import Floats
-from keeprate.suite import Case, Unreadable
+from keeprate.suite import Unreadable
 
 
 class RecurrentClues(Clues):
@@ -69,8 +69,3 @@ class RecurrentClues(Clues):
         shown = gradient[: steps * batch].reshape(at.shape).astype(np.float64)
         whole = at.slope(forward * at.kept, 1) * at.slope(np.full(at.shape, INPUT), 0)
         return Back(p, forward, shown / whole, {})
-
-
-def clues(case: Case, backend: Any, seed: int) -> Iterator[RecurrentClues]:
-    """One sample: all that hypotheses may ask for."""
-    yield RecurrentClues(case, backend, seed)
