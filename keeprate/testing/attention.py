@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.untrusted_text import briefly
 from keeprate.testing.asking import RATE, Told, apart, dtype_names, number_of, settle
 from keeprate.testing.names import name_of
 
@@ -76,8 +77,9 @@ def assert_attention_dropout(
         request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", ops=["attention"], dtypes=names)
         attention = _attention(fn, layout, causal=causal, grouped=grouped)
         own = {"vjp": vjp, "seed": seed if callable(seed) else None}
+        first = next(iter(request.promises.values())).cases[0].dtype
         with apart():
-            backend = _backend(name_of(fn), attention, on, head_dim, own)
+            backend = _backend(name_of(fn), attention, on, (first, head_dim), own)
             again = f"assert_attention_dropout({name_of(fn)}, seed={request.seed}, …)"
             request = replace(request, known=Known(getattr(backend, "deviations", ())), again=again)
             return Told(answer(request, InProcess(backend, request.suite, request.names)))
@@ -137,51 +139,62 @@ def _called(fn: Function) -> Function:
     return call
 
 
-def _backend(name: str, attention: Function, on: Any, head_dim: int | None, own: Mapping[str, Any]) -> SimpleNamespace:
+def _backend(
+    name: str, attention: Function, on: Any, takes: tuple[str, int | None], own: Mapping[str, Any]
+) -> SimpleNamespace:
     """What is judged: the function, and what the framework lends it that it can stand.
+
+    Args:
+        name: what it is called in messages.
+        attention: as a backend has it.
+        on: whose arrays it takes; None to find out.
+        takes: a dtype that is judged, and the channels of a head, if no others are taken.
+        own: what stands in place of the framework's.
 
     Raises:
         NoVerdictError: no framework's arrays are what it takes and returns.
     """
     from keeprate.testing.arrays import framework_of, glue_of, imported
 
-    tried, size = [], head_dim or 16
+    tried, (dtype, head_dim) = [], takes
+    size = head_dim or 16
     for framework, glue in imported().items() if on is None else ((str(on), glue_of(on)),):
         lent = {**glue, **{key: value for key, value in own.items() if value is not None}}
         backend = SimpleNamespace(**{key: value for key, value in lent.items() if value is not False})
         backend.name, backend.attention, backend.head_dim = name, attention, head_dim
-        x = backend.asarray(np.ones((1, 2, 4, size), np.float32), "float32")
         try:
+            x = backend.asarray(np.ones((1, 2, 4, size), np.float32), dtype)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 out = attention(x, x, x, RATE, False, True)
         except Exception as error:  # noqa: BLE001 - it is of another framework, or wrong
-            tried.append(f"of {framework} it raised {str(error).partition(chr(10))[0]}")
+            tried.append(f"of {framework} it raised {briefly(error)}")
             continue
         if type(out) is type(x) or framework_of(out) == framework_of(x):
             if tuple(out.shape) != tuple(x.shape):
                 raise NoVerdictError(f"{name} returned shape {tuple(out.shape)} for queries of {tuple(x.shape)}")
             for key in OPTIONAL:
-                if hasattr(backend, key) and not _stands(backend, key, size):
+                if hasattr(backend, key) and not _stands(backend, key, (dtype, size)):
                     delattr(backend, key)
             return backend
         tried.append(f"of {framework} it returned a {type(out).__name__}")
     raise NoVerdictError(f"{name} took no array: {'; '.join(tried) or 'no framework is imported'}. Give on=")
 
 
-def _stands(backend: SimpleNamespace, key: str, size: int) -> bool:
+def _stands(backend: SimpleNamespace, key: str, takes: tuple[str, int]) -> bool:
     """Whether the function can be called under a transform, as one call shows; a fault is for the laws to find."""
 
     def packed(x: Any) -> Any:
         return backend.attention(x[:, :2], x[:, 2:4], x[:, 4:], RATE, False, True)
 
+    dtype, size = takes
     shape = (1, 6, 4, size)
-    x = backend.asarray(np.ones((2, *shape) if key == "vmap" else shape, np.float32), "float32")
+    x = backend.asarray(np.ones((2, *shape) if key == "vmap" else shape, np.float32), dtype)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if key == "vjp":
-                backend.vjp(packed, x, backend.asarray(np.ones((1, 2, 4, size), np.float32), "float32"))
+                backend.vjp(packed, x, backend.asarray(np.ones((1, 2, 4, size), np.float32), dtype))
             else:
                 getattr(backend, key)(packed)(x)
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything

@@ -42,6 +42,18 @@ def test_one_with_names_layout_and_heads_of_its_own_passes(fresh_seed):
     assert_attention_dropout(flash, layout="bshd", head_dim=64, grouped=False, profile="smoke", seed=fresh_seed)
 
 
+def test_one_that_takes_half_precision_alone_and_returns_more_than_its_output_passes(fresh_seed):
+    def flash(q, k, v, p, causal):
+        assert q.dtype == torch.float16 and q.shape[-1] == 64
+        return F.scaled_dot_product_attention(q, k, v, None, p, causal), q.sum()
+
+    def wrapped(q, k, v, p, causal, train):
+        return flash(q, k, v, p if train else 0.0, causal)[0]
+
+    own = {"seed": torch.manual_seed, "repeat": fresh_seed}
+    assert_attention_dropout(wrapped, dtypes="float16", head_dim=64, grouped=False, profile="smoke", **own)
+
+
 def test_ours_passes(fresh_seed):
     def attention(q, k, v, p, causal, train):
         return scaled_dot_product_attention(q, k, v, p, train, mask="causal" if causal else None)
