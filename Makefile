@@ -45,6 +45,7 @@ lint: $(READY)  ## style, strict types, import layers, workflows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows action.yml
+	$(BIN)/jactionlint --strict-exit --shellcheck=$(BIN)/shellcheck
 
 coverage: $(READY)  ## which branches the quick tests reach; fails below a floor
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[coverage]'

@@ -254,14 +254,15 @@ def test_workflows_ask_for_the_least_and_don_t_run_twice_at_once():
         assert all(job["timeout-minutes"] for job in workflow["jobs"].values())
 
 
-def test_zizmor_finds_nothing_in_what_others_are_to_copy(tmp_path):
+@pytest.mark.parametrize("words", [("zizmor", "--offline", "--no-progress"), ("jactionlint", "--strict-exit")])
+def test_linters_find_nothing_in_what_others_are_to_copy(words, tmp_path):
     blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs" / "ci.md").read_text(encoding="utf-8"), re.M | re.S)
     for number, text in enumerate(text for text in blocks if "runs-on" in text):
         (tmp_path / f"{number}.yml").write_text(text, encoding="utf-8")
-    zizmor = Path(sys.executable).with_name("zizmor")
-    if not zizmor.exists():
-        pytest.skip("zizmor is not installed: make lint asks for it")
+    linter = Path(sys.executable).with_name(words[0])
+    if not linter.exists():
+        pytest.skip(f"{linter.name} is not installed: make lint asks for it")
     files = [*tmp_path.glob("*.yml"), ROOT / "action.yml"]
     assert len(files) == 3
-    found = subprocess.run([zizmor, "--offline", "--no-progress", *files], capture_output=True, text=True)
+    found = subprocess.run([linter, *words[1:], *files], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
