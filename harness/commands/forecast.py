@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -70,45 +70,59 @@ def _draws(request: Request, todo: list[Job]) -> int:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far a first night gets: promises that are looked at, all there are, and what those take: seconds of a run."""
+    """How far a first night gets.
+
+    Args:
+        reached: promises that are looked at, at most.
+        promises: all there are.
+        seconds: of drawing that are left until all are looked at, at least.
+    """
 
     reached: int
     promises: int
     seconds: float
 
+    def says(self, gone: float, allowed: float, whole: Callable[[float], float]) -> str:
+        """In words; empty where a night of `allowed` seconds, of which some are gone, reaches all.
+
+        Args:
+            whole: how long a night is that loads and draws for so many seconds.
+        """
+        if self.reached == self.promises:
+            return ""
+        return (
+            f"By what it did in its first {gone:.0f} s this night of {allowed:.0f} s will look at about "
+            f"{self.reached:,} of {plural(self.promises, 'promise')} at most, as long cases come last; all of them "
+            f"take at least {whole(gone + self.seconds):.0f} s, in one night or in several."
+        )
+
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a first night draws, in its order, and what each job would take if nothing were beside it: seconds."""
+    """What a first night draws, in its order: cheap cases come first, so what is ahead takes no less than what was."""
 
-    costs: tuple[tuple[float, Job], ...]
+    jobs: tuple[Job, ...]
 
-    def reach(self, passes: int, gone: float, left: float) -> Reach:
-        """How far a night gets, at the speed of its first `passes`, which took `gone` seconds with what loading took.
+    def reach(self, passes: int, gone: float, done: int, left: float) -> Reach:
+        """How far a night gets at most, where its latest `done` jobs took `gone` seconds.
 
         Args:
+            passes: jobs that are done, those included.
             left: seconds that are left for drawing.
         """
-        done = sum(cost for cost, _ in self.costs[:passes])
-        rate = done / gone
-        spent, told = 0.0, set[str]()
-        for cost, job in self.costs:
-            spent += cost
-            if spent <= done + rate * left and job.role == "backend":
-                told.update(job.case.findings)
-        whole = {text for _, job in self.costs for text in job.case.findings}
-        return Reach(len(told), len(whole), spent / rate)
+        end = passes + int(done * left / gone)
+        told = {text for job in self.jobs[:end] if job.role == "backend" for text in job.case.findings}
+        whole = {text for job in self.jobs for text in job.case.findings}
+        return Reach(len(told), len(whole), (len(self.jobs) - passes) * gone / done)
 
 
-def outlook(given: Given, runner: Runner) -> Outlook:
-    """What a first night would draw; times a short and a long job of each operator."""
-    costs: list[tuple[float, Job]] = []
-    for op in dict.fromkeys(promise.id.op for promise in given.promises.values()):
-        todo = given.jobs([text for text, promise in given.promises.items() if promise.id.op == op])
-        if todo:
-            fixed, per_draw = _costs(runner, todo)
-            costs += [((fixed + per_draw * job.case.draws) / runner.count, job) for job in todo]
-    return Outlook(tuple(sorted(costs, key=lambda pair: pair[1].case.draws)))
+def outlook(given: Given) -> Outlook:
+    """What a first night has before it."""
+    cases: dict[str, list[Job]] = {}
+    for job in given.jobs():
+        cases.setdefault(job.case.id, []).append(job)
+    ordered = sorted(cases.values(), key=lambda todo: todo[-1].case.draws)
+    return Outlook(tuple(job for todo in ordered for job in todo))
 
 
 def _seconds(runner: Runner, todo: list[Job]) -> float:

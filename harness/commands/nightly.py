@@ -51,7 +51,7 @@ range.
 NEWS = 3  # faults, at most, of which the terminal says since when they are there
 ENDING = 15.0  # seconds that are left for the verdict and the report at most, and a fifth of a shorter budget
 SHORT = 300.0  # seconds of a first night, at most, that says beforehand how far it gets
-MEASURED = 0.25  # of the time for drawing, after which a short first night says how far it gets
+MEASURED = 0.25  # of the time for drawing, by which a short first night says how far it gets
 ENDED: dict[int, str] = {signal.SIGINT: "interrupted; ", signal.SIGTERM: "terminated; "}
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -100,28 +100,26 @@ def nightly(
         bar = progress(TextColumn("{task.fields[passes]} cases"))
         with open_runner(request) as runner:
             ahead = _outlook(request, runner, book, allowed)
-            drawing = allowed - min(ENDING, allowed / 5) - (time.monotonic() - began)
+            drawing = _drawing(allowed) - (time.monotonic() - began)
+            marks: list[tuple[float, int]] = []  # when results were looked at, and how many there were: the first ones
 
             def goes_on(gone: float, passes: int) -> None:
                 nonlocal ahead
                 bar.update(task, completed=min(gone, drawing), passes=passes)
-                if ahead and gone >= MEASURED * drawing:
-                    told, ahead = ahead, None
-                    for words in _ahead(told, passes, time.monotonic() - began, drawing - gone, allowed):
-                        with suppress(OSError):  # where nothing can be written the end says so, with all that was drawn
-                            _say(bar.console if sys.stderr.isatty() else screen, words)
+                if ahead is None or (marks and gone < marks[-1][0] + MEASURED * (drawing - marks[0][0])):
+                    return
+                if marks and passes > marks[-1][1]:
+                    then, before = marks[-1]
+                    found = ahead.reach(passes, gone - then, passes - before, drawing - gone)
+                    if says := found.says(time.monotonic() - began, allowed, _whole):
+                        ahead = None
+                        with suppress(OSError):  # where nothing can be written the end says so, with what was drawn
+                            _say(bar.console if sys.stderr.isatty() else screen, says)
+                marks.append((gone, passes))
 
             with bar:
                 task = bar.add_task(f"drawing {request.backend}", total=drawing, passes=0)
-                night = draw(
-                    request,
-                    runner,
-                    book,
-                    max(drawing, allowed / 2),
-                    described(),
-                    seed=seed,
-                    progress=goes_on,
-                )
+                night = draw(request, runner, book, max(drawing, allowed / 2), described(), seed=seed, progress=goes_on)
         # Written before anything is said, so that neither costs the other.
         document, failure = _told(night, book, request, options["suite"], options["known"], request.backend)
         failures, told = [failure] if failure else [], ""
@@ -145,23 +143,22 @@ def nightly(
     sys.exit(night.standing.verdict.exit_code)
 
 
+def _drawing(allowed: float) -> float:
+    """Seconds of a night that are for loading and drawing."""
+    return allowed - min(ENDING, allowed / 5)
+
+
+def _whole(drawing: float) -> float:
+    """The night that has so many seconds for loading and drawing."""
+    return min(drawing * 5 / 4, drawing + ENDING)
+
+
 def _outlook(request: Request, runner: Runner, book: Ledger, allowed: float) -> Outlook | None:
     """What a short first night has before it; None of any other night."""
     given = request.given(*runner.offers())
     if allowed > SHORT or not is_first(book, request.suite_name, given.offer):
         return None
-    return outlook(given, runner)
-
-
-def _ahead(ahead: Outlook, passes: int, gone: float, left: float, allowed: float) -> Iterator[str]:
-    """What a short first night will reach at the speed that it has, where that is not all."""
-    found = ahead.reach(passes, gone, left)
-    if found.reached < found.promises:
-        yield (
-            f"At the speed of its first {gone:.0f} s this night of {allowed:.0f} s will look at about "
-            f"{found.reached:,} of {plural(found.promises, 'promise')}; all of them take about {found.seconds:.0f} s, "
-            "in one night or in several."
-        )
+    return outlook(given)
 
 
 def _told(night: Drawn, book: Ledger, asked: Request, *of_whom: Any) -> tuple[dict[str, Any], UsageError | None]:

@@ -3,12 +3,13 @@
 import contextlib
 import io
 import json
+import math
 import re
 import shlex
 import signal
 import stat
 import sys
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import click
@@ -20,14 +21,17 @@ from rich.progress import MofNCompleteColumn
 from keeprate.harness.commands.cli import cli
 from keeprate.harness.commands.console import progress
 from keeprate.harness.commands.entry import main
-from keeprate.harness.commands.forecast import Outlook, forecast
+from keeprate.harness.commands.forecast import Outlook, forecast, outlook
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import write
 from keeprate.harness.judging.gate import answer, judge
 from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.agenda import Agenda
+from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
+from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess
 
 COIN_RUN = ("--profile", "quick")
@@ -375,12 +379,24 @@ def test_a_plan_counts_draws_as_the_verdict_will():
 def test_a_short_night_is_said_to_reach_what_it_does_at_the_speed_that_it_had(coin, coins):
     runner = InProcess(load_backend(f"{coins}:Fair", load_suite(coin)), load_suite(coin), ["toss", "spin"])
     jobs = ask(f"{coins}:Fair", suite=coin, profile="quick").given(*runner.offers()).jobs()
-    outlook = Outlook(tuple((1.0, job) for job in jobs))
-    found = outlook.reach(2, gone=4, left=2)  # two jobs in four seconds, so one more in two
+    found = Outlook(tuple(jobs)).reach(2, gone=2, done=1, left=2)  # the latest took two seconds, so one more in two
     assert found.promises == len({text for job in jobs for text in job.case.findings})
     assert found.reached == len({text for job in jobs[:3] for text in job.case.findings if job.role == "backend"})
-    assert found.seconds == 2 * len(jobs)
-    assert outlook.reach(2, gone=4, left=2 * len(jobs)).reached == found.promises
+    assert found.seconds == 2 * (len(jobs) - 2)
+    assert "this night of 9 s will look at about" in found.says(6, 9, lambda drawing: drawing)
+    whole = Outlook(tuple(jobs)).reach(2, gone=2, done=1, left=2 * len(jobs))
+    assert (whole.reached, whole.says(6, 99, lambda drawing: drawing)) == (found.promises, "")
+
+
+def test_what_is_ahead_is_in_the_order_in_which_a_first_night_draws_it(coin, coins, tmp_path):
+    request = ask(f"{coins}:Fair", suite=coin, profile="quick")
+    runner = InProcess(load_backend(f"{coins}:Fair", request.suite), request.suite, request.names)
+    given = request.given(*runner.offers())
+    told = [job.case.id for job in outlook(given).jobs]
+    with Ledger(tmp_path / "n.db", create=True) as ledger:
+        run = ledger.begin(request, runner.offers(), described(), kind="nightly", workers=1)
+        drawn = [job.case.id for job in islice(Agenda(given, ledger, run).until(math.inf), len(told))]
+    assert told == drawn
 
 
 def test_a_plan_judges_nothing(keeprate, coin, coins):
