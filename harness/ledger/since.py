@@ -175,15 +175,16 @@ def _origin(
         if before := [span.nights for span in whole if span.run < first.run]:
             kept_by, kept = one, max(before)
             break
-    promise = latest.plan.get(ids[0])
+    telling = _telling(since, ids, first.run)
+    promise = latest.plan.get(telling)
     stretch, told = None, True
     if promise is not None and since is versions[0]:
         held = Held(ledger, since.subject, latest.counted)
-        stretch = stretch_of(promise, held.by_run([ids[0]]).get(ids[0], {}))
+        stretch = stretch_of(promise, held.by_run([telling]).get(telling, {}))
         if stretch and kept_by is since:
             told = stretch.starts
         elif stretch and kept_by:
-            others = Held(ledger, kept_by.subject, latest.counted).parts_of(ids[0])
+            others = Held(ledger, kept_by.subject, latest.counted).parts_of(telling)
             told = told_apart(promise, [others], stretch.parts)
     origin = {
         "of": of,
@@ -197,6 +198,12 @@ def _origin(
         "shown": _shown(ledger, stretch) if stretch else None,
     }
     return {**origin, "says": _says(origin, latest, alone=base is None)}
+
+
+def _telling(since: _Version, ids: Sequence[str], run: int) -> str:
+    """Of what a fault breaks, the first that was kept before the run in which it was first seen; else the first."""
+    before = (text for text in ids[:LOOKED_UP] if any(span.run < run for span in since.ended([text], ("kept",))))
+    return next(before, ids[0])
 
 
 def _shown(ledger: Ledger, stretch: Stretch) -> dict[str, Any] | None:
@@ -225,7 +232,9 @@ def _says(origin: Mapping[str, Any], latest: Night, *, alone: bool) -> str:
     if shown and shown["first"] != origin["first"]:
         more += f"; what was drawn shows it from {latest.dated(shown['first'])} on"
     if shown and shown["ends"]:
-        more += f"; what was drawn after {latest.dated(shown['last'])} doesn't show it"
+        that = latest.dated(shown["last"])
+        after = f"what else was drawn on {that}" if shown["last"] == latest.date else f"what was drawn after {that}"
+        more += f"; {after} doesn't show it"
     if alone:
         return f"Broken from the first night on, {first}{more}; nothing before tells whether it is new."
     if origin["new"] and by is None:
@@ -239,9 +248,11 @@ def _says(origin: Mapping[str, Any], latest: Night, *, alone: bool) -> str:
     elif origin["told"]:
         kept = f"; kept until then, over {nights}"
     else:
-        kept = f", by all that was drawn until then: the {nights} before it may have had it too"
+        before = "the night" if origin["kept_nights"] == 1 else f"the {nights}"
+        kept = f", by all that was drawn until then: {before} before may have had it too"
     since = f"since {version}, first" if version else "first"
-    return f"{'New' if origin['new'] else 'Not new'}: broken {since} on {first}{kept}{more}."
+    new = "Not new" if not origin["new"] else "New" if origin["told"] or by != version else "Perhaps new"
+    return f"{new}: broken {since} on {first}{kept}{more}."
 
 
 def _spans(ledger: Ledger, subject: int, findings: Sequence[str]) -> dict[str, dict[str, Span]]:

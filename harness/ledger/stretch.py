@@ -75,18 +75,18 @@ def told_apart(promise: Promise, others: Sequence[Parts], broke: Parts, choices:
 
 
 def broke_in(held: Held, plan: Mapping[str, Promise], findings: Sequence[Finding]) -> tuple[int, int]:
-    """The first and the last run that may have had what broke the first of these that an e-value decides.
+    """The first and the last run that may have had what broke these: by the first of them that tells runs apart.
 
     Runs are left out where what they drew says that they hadn't it, and nowhere else: what one night found broken the
-    next doesn't draw again.
+    next doesn't draw again, and what was drawn in one night alone says nothing of others.
     """
-    first, last = EVER
     counted = [one for one in findings if one.id in plan and one.evidence is not None]
-    for one in sorted(counted, key=lambda finding: finding.effect is None)[:1]:
-        if found := stretch_of(plan[one.id], held.by_run([one.id]).get(one.id, {})):
-            first = found.runs[0] if found.starts else first
-            last = found.runs[-1] if found.ends else last
-    return first, last
+    parts = held.by_run([one.id for one in counted])
+    for one in sorted(counted, key=lambda finding: finding.effect is None):
+        found = stretch_of(plan[one.id], parts.get(one.id, {}))
+        if found and (found.starts or found.ends):
+            return found.runs[0] if found.starts else EVER[0], found.runs[-1] if found.ends else EVER[1]
+    return EVER
 
 
 def _sums(parts: Sequence[Parts]) -> list[Parts]:

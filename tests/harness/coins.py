@@ -40,6 +40,13 @@ class Bent(Fair):
     chance_too_much = 0.05
 
 
+class AllBent(Bent):
+    """Its spins are bent as well."""
+
+    def spin(self, number, chance):
+        return self.toss(number, chance)
+
+
 class BentAtAQuarter(Fair):
     """Its tosses are bent where they are to fall on heads once in four times."""
 

@@ -7,17 +7,20 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger.code import code_of
+from keeprate.harness.ledger.held import EVER, Held
 from keeprate.harness.ledger.history import tell
 from keeprate.harness.ledger.merge import merge
 from keeprate.harness.ledger.schema import VERSION
 from keeprate.harness.ledger.standing import keep_causes, note_night, standing
-from keeprate.harness.ledger.store import Ledger
+from keeprate.harness.ledger.store import Ledger, digests
+from keeprate.harness.ledger.stretch import broke_in
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.workers.machine import described
@@ -25,6 +28,7 @@ from keeprate.harness.workers.pool import InProcess
 
 HERE = Path(__file__).parent
 COIN, COINS = str(HERE / "coin.py"), str(HERE / "coins.py")
+OFFER = Offer("coin", "1", "thumb", ("float32",), ("spin", "toss"))
 FAIR = "toss/fair/float32/p0.5/-/eager"
 
 
@@ -39,7 +43,7 @@ def night(tmp_path):
     def add(kind="Fair", version="1", on=0, *, path="n.db", profile="quick", by="nightly", ops=None, causes=()):
         asked = ask(f"{COINS}:{kind}", suite=COIN, profile=profile, ops=ops)
         backend = find(asked.backend, group="keeprate.backends", kind="backend")
-        offer = Offer("coin", version, "thumb", ("float32",), ("spin", "toss"))
+        offer = msgspec.structs.replace(OFFER, version=version)
         with Ledger(tmp_path / path, create=True) as book:
             run = book.begin(asked, (offer, None), described(), kind=by, workers=1)
             date = day(on) if isinstance(on, int) else on
@@ -163,8 +167,8 @@ def test_what_all_nights_show_together_is_not_said_to_have_come_tonight(night):
     night("SlightlyBent", on=0)  # five standard errors off, which breaks nothing
     (origin, *_) = night("SlightlyBent", on=1)["ledger"]["origins"]
     assert not origin["told"] and origin["shown"] is None
-    all_of_it = "by all that was drawn until then: the 1 night before it may have had it too"
-    assert origin["says"] == f"New: broken since 1, first on {day(1)}, {all_of_it}."
+    all_of_it = "by all that was drawn until then: the night before may have had it too"
+    assert origin["says"] == f"Perhaps new: broken since 1, first on {day(1)}, {all_of_it}."
 
 
 def test_a_fault_of_one_night_is_told_from_what_was_drawn_after_it(night):
@@ -174,6 +178,37 @@ def test_a_fault_of_one_night_is_told_from_what_was_drawn_after_it(night):
     after = f"what was drawn after {day(1)} doesn't show it"
     assert origin["says"] == f"Not new: broken since 1, first on {day(1)}; kept until then, over 1 night; {after}."
     assert abs(origin["shown"]["estimate"] - 0.55) < 0.01
+
+
+def test_what_was_drawn_in_one_night_alone_leaves_it_to_others_to_tell_since_when(night, tmp_path):
+    for on in range(3):
+        night(on=on, ops=["spin"])
+    night("AllBent", on=3)
+    asked = ask(f"{COINS}:AllBent", suite=COIN, profile="quick")
+    with Ledger(tmp_path / "n.db") as book:
+        subject, last = book.db.execute("SELECT backend, max(id) FROM run").fetchone()
+        (reference,) = book.db.execute("SELECT reference FROM run").fetchone()[:1]
+        stand = standing(asked.given(OFFER), book, {"backend": subject, "reference": reference}, {})
+        broken = {item.op: item for item in stand.verdict if item.status == "broken"}
+        held = Held(book, subject, digests(asked.plan))
+        assert broke_in(held, asked.plan, [broken["toss"]]) == EVER
+        assert broke_in(held, asked.plan, [broken["toss"], broken["spin"]]) == (last, EVER[1])
+
+
+def test_a_fault_whose_first_finding_was_not_drawn_before_is_told_by_the_others(night):
+    for on in range(3):
+        night(on=on, ops=["spin"])
+    (origin,) = night("AllBent", on=3)["ledger"]["origins"]
+    assert origin["says"] == f"New: broken since 1, first on {day(3)}; kept until then, over 3 nights."
+
+
+def test_a_fault_of_one_run_of_a_night_is_told_from_the_others_of_it(night):
+    for kind in ("Fair", "Bent", "Fair", "Fair"):
+        last = night(kind, on=0)
+    (origin,) = last["ledger"]["origins"]
+    assert origin["says"].endswith(
+        f"what else was drawn on {day(0)} doesn't show it; nothing before tells whether it is new."
+    )
 
 
 def test_what_a_version_before_drew_too_little_of_is_not_said_to_be_kept_by_it(night):
