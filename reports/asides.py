@@ -26,9 +26,9 @@ def asides(reading: Reading) -> list[str]:
     for each in ledger.get("profiles", ()):
         if each["profile"] != (mine := reading.data["profile"]):
             said.append(
-                f"This is the plan of profile {mine}. Of {counted(each['runs'], 'run')} with profile "
-                f"{each['profile']}, last on {each['last']}, counts what both plans look at; all of it: "
-                f"keeprate report --profile {each['profile']}."
+                f"This is the plan of profile {mine}. The ledger also has {counted(each['runs'], 'run')} with profile "
+                f"{each['profile']}, last on {each['last']}. Evidence on what both plans look at counts here; "
+                f"keeprate report --profile {each['profile']} shows the other plan."
             )
     if once := ledger.get("once_broken"):
         first, more = once[0], f" and {len(once) - 1:,} more" if len(once) > 1 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[s
         "ledger": ledger,
         "version": ledger["versions"][0] if ledger else None,
         "worse": ledger is not None and any(origin["new"] for origin in ledger.get("origins", ())),
+        "mended": ledger is not None and _all_mended(ledger.get("mends", ())),
         "comparison": compare(reading, Reading(against)) if against is not None else None,
         "words": WORDS,
         "marks": MARKS,
@@ -90,6 +91,11 @@ def _shown(reading: Reading) -> dict[str, Any]:
         "qq": Markup(plots.qq(p_values)) if len(p_values) > 1 else None,  # noqa: S704
         "speed": Markup(plots.speed(ledger["runs"][-60:])) if len(ledger["runs"]) > 1 else None,  # noqa: S704
     }
+
+
+def _all_mended(mends: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether something was broken, and all of it was looked at again and is kept."""
+    return bool(mends) and not any(one["broken"] or one["unseen"] for one in mends)
 
 
 def _picture(reading: Reading, fault: Broken) -> Mapping[str, Any] | None:

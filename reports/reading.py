@@ -267,7 +267,7 @@ class Reading:
         if self.verdict != "broken" or not self.broken:
             return self.sentence
         more = len(self.broken) - 1
-        return self.broken[0].sentence + (f" And {more} more." if more else "")
+        return self.broken[0].sentence + (f" And {counted(more, 'more fault')}." if more else "")
 
     @property
     def detects(self) -> float | None:
