@@ -32,6 +32,7 @@ WRONG = "that is wrong"
 LONG = 8  # axes that are told by their length
 USUAL = 0.3  # the p of a call that names none
 IN_ORDER = (("first", "first"), ("second", "second"), ("second", "third"), ("first", "fourth"))  # of `pullbacks`
+PLAIN = (" in training", " where p > 0", " where 0 < p < 1", " in training where 0 < p < 1")  # which a mask is drawn in
 NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
 LAWS = frozenset(
     {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "arguments", "outcomes", "purity", "modes"}
@@ -65,7 +66,7 @@ def fact(clues: Clues, study: str) -> Account:
         observations = tuple(observations[number] for number in some)
         wrong = {some.index(number) for number in wrong}
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
-    if where is None or (not where and WRONG in way):  # which says no more than the law
+    if where is None or (way.endswith(WRONG) and where in ("", *PLAIN)):  # which says no more than the law
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
     return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}", "study": study})
@@ -95,6 +96,8 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
         return f"gives {of} of another shape than its input's"
     if study.partition("_")[0] in ("dtype", "probabilities") and one.dtype != dtype:
         return f"gives {of} of {one.dtype}, not of its input's dtype"
+    if study.startswith("dtype"):
+        return ""
     if one.expected is not None and one.y.size and one.compared().broken:
         return f"gives {of} {_value(one)}"
     if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
@@ -115,7 +118,9 @@ def _value(one: Observation) -> str:
     right = same(one.y, one.expected.kept) | same(one.y, one.expected.dropped) | one.expected.allows(one.y)
     y, x = one.y[~right & finite], one.x[~right & finite]
     if not y.size:
-        return "that is wrong where the input is not finite"
+        there = one.y[~right & ~finite]
+        where = "where the input is NaN" if np.isnan(one.x[~right & ~finite]).all() else "where the input is not finite"
+        return f"of 0 {where}" if (there == 0).all() else f"that is wrong {where}"
     if np.isnan(y).all():
         return "of NaN"
     if (y == 0).all():
@@ -132,6 +137,8 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     text, given = one.what.text, one.what.given
     yield "in evaluation", "evaluation" in text or given.get("mode") == "evaluation"
     yield "in training", "training" in text or given.get("mode") == "training"
+    inner = 0 < _number(given.get("p", USUAL)) < 1 or "{mode}, then training" in text  # with a usual p at first
+    yield "in training where 0 < p < 1", given.get("mode", "training" * ("training" in text)) == "training" and inner
     yield "where nothing is to be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
     yield from _features_of_passes(text)
     again = "{shape}, after" in text
@@ -144,9 +151,10 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield f"on inputs with an axis of {length:,}", True
     yield "on axes of length 1", one.x.ndim > 0 and 1 in one.x.shape
     yield "on inputs with NaN or infinities", bool((~np.isfinite(one.x)).any())
+    gaps = "layout" in given and not one.x.flags.c_contiguous  # a transposed vector has none
     if "layout" in given:
-        yield f"on inputs that lie in memory as {given['layout']}", True
-    yield "on inputs that are not contiguous", given.get("layout") in ("step2", "transposed", "stride0", "reversed")
+        yield f"on inputs that lie in memory as {given['layout']}", gaps or given["layout"] == "remade"
+    yield "on inputs that are not contiguous", gaps
     if "dtype" in given:
         integer = str(given["dtype"]).startswith(("int", "uint"))
         yield f"on inputs of {given['dtype']}", True
@@ -158,7 +166,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield f"where p is a {kind}", True
     yield "where p is NumPy's", "type" in given
     if (p := given.get("p", USUAL)) is not None:
-        number = float(p)  # type: ignore[arg-type]
+        number = _number(p)
         yield "where p is NaN", math.isnan(number)
         yield "where p is outside 0 to 1", number < 0 or number > 1
         yield "where p is just outside 0 to 1", -NEAR < number < 0 or 1 < number < 1 + NEAR
@@ -170,6 +178,10 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield "where p > 0", number > 0
         yield "where p is so near 1 that the scale overflows", 0.9999 < number < 1
         yield "where p is a whole number of Python", isinstance(p, int)
+
+
+def _number(p: Any) -> float:
+    return math.nan if p is None else float(p)
 
 
 def _features_of_passes(text: str) -> Iterator[tuple[str, bool]]:

@@ -97,10 +97,12 @@ def accounts(seen: Iterable[Seen], broken: frozenset[str]) -> Iterator[Told]:
     """
     every = list(seen)
     failed = [one for one in every if one.finding.id in broken]
-    wrong = {(case.op, case.dtype) for one in failed if one.finding.family == "outcomes" for case, _ in one.parts}
+    outputs = [one for one in failed if one.finding.family == "outcomes"]
+    wrong = {(case.op, case.dtype) for one in outputs for case, _ in one.parts if case.study != "concurrency"}
     for one in failed:
         for case, evidence in one.parts:
-            if one.finding.family not in OF_MASKS or (case.op, case.dtype) not in wrong:
+            shown_otherwise = one.finding.family in OF_MASKS or case.study == "concurrency"
+            if not shown_otherwise or (case.op, case.dtype) not in wrong:
                 yield from _recorded(one.finding.family, case, evidence)
     yield from _strided(every, broken)
 
