@@ -40,10 +40,12 @@ def _rates() -> Iterator[tuple[str, str, Keep]]:
     yield "all", "drops everything", lambda p: 0.0
     yield "none", "drops nothing", lambda p: 1.0
     ways: tuple[tuple[str, Callable[[float], int]], ...] = (("", round), ("down ", math.floor), ("up ", math.ceil))
-    for steps in (256, 65536, 16):
+    for steps in (256, 65536, 16, 32768, 1000, 100):
         for way, to in ways:
             name = f"{steps}_{way.strip() or 'nearest'}"
             yield name, f"rounds p {way}to a multiple of 1/{steps}", partial(_stepped, steps, to)
+        above = f"drops where one of {steps:,} numbers is at most p·{steps:,}, not below it"
+        yield f"{steps}_above", above, partial(_stepped, steps, lambda value: math.floor(value) + 1)
     for dtype in ("bfloat16", "float16"):
         yield f"p_{dtype}", f"rounds p to {dtype}", partial(_of_p, dtype)
         yield f"q_{dtype}", f"rounds 1 − p to {dtype}", partial(_of_q, dtype)
@@ -108,10 +110,14 @@ def rates(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
                 places.setdefault(place, []).append(Rate(case.parameters["p"], kept, kept + dropped))
                 if finding.id in broken:
                     accused.add(place)
-    for (op, context, dtype), found in places.items():
+    refuted: set[tuple[str, str, str]] = set()
+    for (op, context, dtype), found in sorted(places.items(), key=lambda item: -len(item[1])):
         if (op, context, dtype) in accused:
             for name, account in accounts_of(found):
-                yield Told(name, op, dtype, context, account)
+                if account.contradicted:
+                    refuted.add((name, op, dtype))
+                if not (account.accepted and (name, op, dtype) in refuted):  # at few rates more formulas fit
+                    yield Told(name, op, dtype, context, account)
 
 
 def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
@@ -133,8 +139,19 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         digits = float(f"{off:.1g}") if abs(off) > 1e-4 else off
         given = f"drops with probability p {'+' if digits > 0 else '−'} {abs(digits):g}"
         yield "rate:offset", _account(found, lambda p: min(1.0, max(0.0, 1 - p - digits)), promise, given)
+    if len(off_at) > 1:
+        yield from _capped(found, off_at, promise)
     if len(off_at) == 1:
         yield from _at(found, min(off_at), promise)
+
+
+def _capped(found: Sequence[Rate], off_at: set[float], promise: float) -> Iterator[tuple[str, Account]]:
+    """A rate that goes no further up than some number, of two digits."""
+    off = max((one for one in found if one.p in off_at), key=lambda one: one.draws)
+    most = float(f"{1 - off.kept / off.draws:.2g}")
+    if 0 < most < off.p:
+        words = f"drops with probability {most:g} at most"
+        yield "rate:capped", _account(found, lambda p: 1 - min(p, most), promise, words)
 
 
 def _at(found: Sequence[Rate], p: float, promise: float) -> Iterator[tuple[str, Account]]:
