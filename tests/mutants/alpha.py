@@ -57,7 +57,7 @@ class ThreeDigits(Plain):
     """The limit is 1.76. H1."""
 
     meant_for = "outcomes"
-    cause = "alpha:three_digits"
+    cause = "limit"
     ops = ("alpha_dropout",)
 
     def affine(self, p, dtype):

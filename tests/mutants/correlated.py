@@ -130,7 +130,7 @@ class BlocksOverlap(Plain):
     """Each block of 256 threads begins with the last four numbers of the block before. C2."""
 
     meant_for = "neighbours:4"
-    cause = "correlated:call"
+    cause = ("twins:call", "correlated:call")
     ops = ("dropout", "dropout2d")
 
     def uniform(self, size):
@@ -144,7 +144,7 @@ class RowsOverlap(Plain):
     """Row 2k + 1 of 1,024 entries begins with the last sixteenth of row 2k's, row 2k + 2 with none of 2k + 1's. C2."""
 
     meant_for = "neighbours:64"
-    cause = "correlated:call"
+    cause = ("twins:call", "correlated:call")
     ops = ("dropout",)
 
     def uniform(self, size):

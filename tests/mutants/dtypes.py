@@ -58,7 +58,7 @@ class EvaluatedThroughSingle(Plain):
     """In evaluation a float64 input goes through float32. K1."""
 
     meant_for = "evaluation"
-    cause = "fact"
+    cause = "evaluation_rounds"
     ops = ("dropout",)
     dtypes = ("float64",)
 

@@ -95,7 +95,7 @@ class TailOfTwoKept(Plain):
     """Of sizes that 2 divides and 4 doesn't the last two entries are kept. N3."""
 
     meant_for = "keep_rate"
-    cause = "kept_tail"
+    cause = "kept_run"
     ops = ("dropout",)
 
     def uniform(self, size):

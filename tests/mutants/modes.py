@@ -49,7 +49,7 @@ class StaysInEvaluation(Plain):
 class StaysInEvaluationForGood(StaysInEvaluation):
     """One call in evaluation, and nothing is ever dropped again. I2."""
 
-    cause = ("mode_evaluation", "rate:none")
+    cause = ("mode_evaluation", "mode_never", "rate:none")
 
     def __init__(self):
         super().__init__()

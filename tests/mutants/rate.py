@@ -183,7 +183,7 @@ class TailKept(Plain):
     """What is left over after the last whole group of eight entries is kept. N3."""
 
     meant_for = ("positions", "keep_rate")
-    cause = "kept_tail"
+    cause = "kept_run"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -196,7 +196,7 @@ class KeptBeyondAMillion(Plain):
     """Random numbers stop after 2²⁰ entries of a call; what follows is kept. N5."""
 
     meant_for = "segments"
-    cause = "kept_tail"
+    cause = "kept_run"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -244,7 +244,7 @@ class LastKept(Plain):
     """The last entry of each call above 4,098 is kept. N3."""
 
     meant_for = "positions"
-    cause = "kept_tail"
+    cause = "kept_run"
     ops = ("dropout",)
     profile = "gate"
 
@@ -259,7 +259,7 @@ class StretchKept(Plain):
     """Past 2²¹ entries a stretch of 8,192 is kept: one block of threads does nothing. N5."""
 
     meant_for = "segments"
-    cause = "kept_tail"
+    cause = "kept_run"
     ops = ("dropout",)
 
     def draw(self, shape, p):

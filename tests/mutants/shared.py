@@ -268,7 +268,7 @@ class EighthsReserved(CallsOfOneStream):
     """A call reserves numbers by eights, rounded down: the next begins with the up to seven that are left. C2."""
 
     meant_for = "all_shifts"
-    cause = "moved"
+    cause = ("moved", "twins:calls")
     ops = ("dropout", "dropout1d")
 
     def step(self, shape):

@@ -21,23 +21,27 @@ DRAWN = [one for one in every.HYPOTHESES if one.function is not None and one.nam
 # Of each of these what is true of it at the usual shape, the first of which is named; of what is vague nothing is said.
 BEGINS = {f"begins_alike:{kind}" for kind in ("op", "dtype", "grad", "twin", "shape")}
 ACCEPTED = {
-    ("shared", "OneForTheBatch", "dropout", "eager"): ("shared_axis:0", {"period:call"}),
-    ("shared", "WholeSamples", "feature_dropout", "eager"): ("shared_axis:1", set()),
-    ("correlated", "FourTogether", "dropout", "eager"): ("shared_groups:4", {"shared_groups:2"}),
+    ("shared", "OneForTheBatch", "dropout", "eager"): ("shared_axis:0", {"period:call", "twins:call"}),
+    ("shared", "WholeSamples", "feature_dropout", "eager"): ("shared_axis:1", {"twins:call"}),
+    ("correlated", "FourTogether", "dropout", "eager"): ("shared_groups:4", {"shared_groups:2", "twins:call"}),
     ("shared", "SeededInEachCall", "dropout", "eager"): (
         "alike_first", {"alike_later", "period:calls", "fixed_number:call"} | BEGINS),
     ("shared", "CallsInPairs", "dropout", "eager"): ("alike_pairs", {"alike_later"} | BEGINS),
-    ("shared", "CallsOfOneStream", "dropout", "eager"): ("moved", set()),
-    ("correlated", "PeriodOfAThousand", "dropout", "eager"): ("period:call", {"period:calls", "moved"}),
+    ("shared", "CallsOfOneStream", "dropout", "eager"): ("moved", {"twins:calls"}),
+    ("correlated", "PeriodOfAThousand", "dropout", "eager"): (
+        "period:call", {"period:calls", "moved", "twins:call", "twins:calls"}),
     ("weak", "Antithetic", "dropout", "eager"): ("complements", set()),
     ("modes", "StaysInEvaluation", "dropout", "eager"): ("mode_evaluation", set()),
     ("rate", "FixedCount", "dropout", "eager"): ("fixed_number:call", set()),
     ("rate", "FavouredLane", "dropout", "eager"): ("lane:8", {"lane:4"}),
-    ("rate", "TailKept", "dropout", "eager"): ("kept_tail", set()),
+    ("rate", "TailKept", "dropout", "eager"): ("kept_run", set()),
     ("scale", "NotScaled", "dropout1d", "eager"): ("scale:none", {"slope:unscaled"}),
     ("scale", "ScaledByOneOverP", "dropout", "eager"): ("scale:by_p", set()),
     ("dtypes", "ThroughBrain", "dropout2d", "eager"): ("narrow:bfloat16", set()),
     ("alpha", "RatesExchanged", "alpha_dropout", "eager"): ("alpha:exchanged", set()),
+    ("alpha", "ThreeDigits", "alpha_dropout", "eager"): ("limit", set()),
+    ("correlated", "BlocksOverlap", "dropout", "eager"): ("twins:call", set()),
+    ("shared", "EighthsReserved", "dropout", "eager"): ("twins:calls", set()),
     ("alpha", "PlainDropout", "alpha_dropout", "eager"): ("alpha:plain", {"slope:plain"}),
     ("gradients", "Redrawn", "dropout2d", "grad"): ("own_mask", set()),
     ("gradients", "NotMasked", "dropout_", "grad"): ("slope:unmasked", set()),
@@ -114,6 +118,8 @@ def test_single_calls_are_told_apart_by_as_few_features_as_do():
         (lambda p: 1 - p, {"rate:exchanged"}),
         (lambda p: round(p * 256) / 256, {"rate:256_nearest"}),
         (lambda p: p * p, {"rate:again"}),
+        (lambda p: (np.floor(p * 256) + 1) / 256, {"rate:256_above"}),
+        (lambda p: min(p, 0.9), {"rate:capped"}),
         (lambda p: p + 5e-4, {"rate:offset"}),
         (lambda p: 0.002 if p == 0.001 else p, set()),  # one rate that is off says nothing of why
     ],

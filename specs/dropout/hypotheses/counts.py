@@ -7,23 +7,9 @@ import math
 import numpy as np
 import scipy
 
-from keeprate.specs.accounts import BIT
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, varied
-from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
-
-
-def kept_tail(clues: Clues) -> Account:
-    """Whether all entries from some place on are kept."""
-    flat = clues.masks.reshape(len(clues.masks), -1)
-    drops = np.flatnonzero(~flat.all(axis=0))
-    if not drops.size:
-        raise Unreadable("nothing is dropped")
-    start = int(drops[-1]) + 1
-    tail = flat[:, start:]
-    promise = max(0.0, tail.size * BIT - math.log10(flat.shape[1]) - ENOUGH)  # calls may share their tails in pairs
-    words = f"of the last {tail.shape[1]:,} of {flat.shape[1]:,} entries none is dropped, in {len(flat)} calls"
-    return Account(tail.size, 0.0, promise, words, {"first": f"{start:,}"})
+from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 
 def fixed_number(clues: Clues, of: str) -> Account:
@@ -70,9 +56,6 @@ def lane(clues: Clues, width: str) -> Account:
 
 
 HYPOTHESES = (
-    Hypothesis(
-        "kept_tail", "number", "keeps all entries of a call past the first {first}", kept_tail, DEPENDENCE | COUNTED
-    ),
     Hypothesis(
         "fixed_number",
         "number",

@@ -9,14 +9,27 @@ from math import prod
 from keeprate.specs.accounts import names_of
 from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
-from keeprate.specs.dropout.hypotheses import counts, facts, gradients, masks, modes, rates, recorded, seeds, values
+from keeprate.specs.dropout.hypotheses import (
+    counts,
+    facts,
+    gradients,
+    masks,
+    modes,
+    places,
+    rates,
+    recorded,
+    seeds,
+    values,
+)
 from keeprate.specs.dropout.hypotheses.clues import standard
 from keeprate.specs.masks.rates import holds_thinned
 from keeprate.specs.rounding import DTYPES
 from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Told, shape_text
 
 HYPOTHESES = tuple(
-    one for part in (masks, counts, values, gradients, modes, rates, seeds, facts, recorded) for one in part.HYPOTHESES
+    one
+    for part in (masks, places, counts, values, gradients, modes, rates, seeds, facts, recorded)
+    for one in part.HYPOTHESES
 )
 PARAMETERS: dict[str, Iterable[object]] = {
     "shared_axis": range(5),
@@ -25,7 +38,10 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "fixed_number": ("row", "call"),
     "copied_tail": (1024, 256, 64, 32, 16),
     "lane": (64, 32, 16, 8, 4),
+    "twins": ("call", "calls"),
+    "by_sign": ("negative", "positive"),
     "correlated": ("call", "calls"),
+    "evaluation_rounds": values.NARROW,
     "scale": values.SCALES,
     "alpha": values.ALPHAS,
     "narrow": values.NARROW,
@@ -33,7 +49,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     **seeds.PARAMETERS,
 }
 OF_A_SHAPE = ("sharing", "repetition", "number", "gradient")  # kinds that may show in some shape alone
-LARGEST = 1 << 22  # elements of a shape that is drawn again
+LARGEST = (1 << 22) + 6  # elements of a shape that is drawn again; no step of two's powers meets its end
 BACKWARD = ("vjp", "jvp", "linearize")  # what gives a gradient
 ELSEWHERE = ("process",)  # contexts in which a case can't look around
 WORDS = {
@@ -84,8 +100,9 @@ def _cases(op: str, dtype: str, context: str, found: Sequence[tuple[Seen, Case]]
     ]
     strongest: dict[tuple[int, ...], float] = {}
     for case, evidence in parts:
-        if case.shape and prod(case.shape) <= LARGEST and not case.strides:
-            strongest[case.shape] = max(strongest.get(case.shape, 0.0), evidence.strength)
+        if case.shape and prod(case.shape[1:]) <= LARGEST and not case.strides:
+            shape = min(case.shape[0], LARGEST // max(1, prod(case.shape[1:]))), *case.shape[1:]  # the front of it
+            strongest[shape] = max(strongest.get(shape, 0.0), evidence.strength)
     others = sorted(strongest, key=lambda shape: -strongest[shape])[:2]
     for shape in (usual, *others):
         for study, hypotheses in (("clues", plain), ("clues_of_gradient", backward)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -114,6 +115,18 @@ def of_first_row(clues: Clues) -> Account:
     return _of_gradient(words, looked, wrong, 0.0 if not against else NEVER)
 
 
+def of_before(clues: Clues) -> Account:
+    """Whether each gradient has the mask of the pass before its own."""
+    wrong = against = looked = 0
+    for before, one in itertools.pairwise(clues.passes):
+        predicted = one.ct * before.kept * _slope(clues, one.p)
+        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
+        wrong += int(np.count_nonzero(~_right(clues, one)))
+        looked += one.g.size
+    words = "gives the gradient the mask of the call before"
+    return _of_gradient(words, looked, wrong, 0.0 if not against else NEVER)
+
+
 def zero_past(clues: Clues) -> Account:
     """Whether the gradient is 0 from some element on, of all or of each channel."""
     passes = clues.passes
@@ -160,13 +173,12 @@ def read_off(clues: Clues) -> Account:
         raise Unreadable("a dropped entry is not zero")
     wrong = against = looked = 0
     dropped = False  # everything: which is another fault
-    for p, one, zeros in readable(lambda: list(at_zeros(clues)))():
-        predicted = one.ct * (one.y != 0) * _slope(clues, p)
-        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
+    for _, one, zeros in readable(lambda: list(at_zeros(clues)))():
+        against += int(np.count_nonzero((one.g != 0) != (one.y != 0)))  # by whatever it is scaled
         looked += int(np.count_nonzero(zeros))
         wrong += int(np.count_nonzero(one.g[zeros] == 0))
         dropped |= not one.g.any()
-    seen = f"where the input is 0, so are {wrong:,} of {looked:,} elements of the gradient, and elsewhere all are right"
+    seen = f"where the input is 0, so are {wrong:,} of {looked:,} elements of the gradient; elsewhere only dropped ones"
     promise = NEVER if wrong == looked and not dropped else 0.0
     return Account(looked, NEVER if against else 0.0, promise, seen)
 
@@ -174,6 +186,7 @@ def read_off(clues: Clues) -> Account:
 HYPOTHESES = (
     Hypothesis("slope", "gradient", "{what}", slope, BACKWARD),
     Hypothesis("of_first_row", "gradient", "{what}", of_first_row, BACKWARD),
+    Hypothesis("of_before", "gradient", "{what}", of_before, BACKWARD),
     Hypothesis("zero_past", "gradient", "{what}", zero_past, BACKWARD),
     Hypothesis("own_mask", "gradient", "draws a mask of its own for the gradient", own_mask, BACKWARD),
     Hypothesis(

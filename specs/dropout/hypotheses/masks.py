@@ -217,6 +217,9 @@ def correlated(clues: Clues, of: str) -> Account:
     if len({mask.tobytes() for mask in flat}) < max(8, len(flat)):
         raise Unreadable("too few calls that are apart")
     fit, test = flat[: len(flat) // 2], flat[len(flat) // 2 :]
+    share = (test > 0).mean(axis=0)
+    if share.var() * len(test) > 2 * mean * (1 - mean):  # then calls agree for another reason
+        raise Unreadable("places have rates of their own")
     lag, strength = _worst(fit, of)
     one, other = _lagged(test, lag, of)
     agree = int(np.count_nonzero((one > 0) == (other > 0)))

@@ -6,11 +6,13 @@ import numpy as np
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
 from keeprate.specs.dropout.inputs import EVEN, filled
-from keeprate.specs.rounding import bounds
+from keeprate.specs.rounding import bounds, representable
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
 EVALUATED = frozenset({"evaluation", "modes", "strides", "shape", "seeding", "inplace"})
+INVERTED = EVALUATED | COUNTED | DEPENDENCE | {"endpoints", "outcomes", "gradient", "arguments", "concurrency"}
 MODES = frozenset({"modes", "seeding", "evaluation", "strides", "shape", "endpoints", "keep_rate"})
 
 
@@ -27,6 +29,8 @@ def evaluation(clues: Clues, name: str) -> Account:
             case "scales":
                 low, high = bounds(x * (1 - p), np.zeros_like(x), clues.case.dtype)
                 fits = (y >= low) & (y <= high)
+            case "bfloat16" | "float16" | "float32":
+                fits = (y == representable(x, name)) & (name != clues.case.dtype)
             case "divides":
                 low, high = bounds(x / (1 - p), np.zeros_like(x), clues.case.dtype)
                 fits = (y >= low) & (y <= high)
@@ -34,7 +38,7 @@ def evaluation(clues: Clues, name: str) -> Account:
         wrong += int(np.count_nonzero(y != x))
         looked += x.size
     seen = f"{wrong:,} of {looked:,} outputs in evaluation are not the input"
-    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen)
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"dtype": name})
 
 
 def _mode(clues: Clues, *wanted: str) -> Account:
@@ -64,6 +68,13 @@ def _switched(clues: Clues, first: bool) -> str:
 
 
 HYPOTHESES = (
+    Hypothesis(
+        "mode_inverted",
+        "mode",
+        "takes its mode the wrong way round: it drops in evaluation, and not in training",
+        lambda c: _mode(c, "-d-", "d-d"),
+        INVERTED,
+    ),
     Hypothesis("evaluation_drops", "mode", "drops in evaluation", lambda c: evaluation(c, "drops"), EVALUATED),
     Hypothesis(
         "evaluation_scales", "mode", "multiplies by 1 − p in evaluation", lambda c: evaluation(c, "scales"), EVALUATED
@@ -78,6 +89,14 @@ HYPOTHESES = (
         "never drops again after a call in evaluation",
         lambda c: _mode(c, "d--", "---"),
         MODES,
+    ),
+    Hypothesis("mode_never", "mode", "never drops, in either mode", lambda c: _mode(c, "---", "---"), MODES),
+    Hypothesis(
+        "evaluation_rounds",
+        "mode",
+        "rounds its input to {dtype} in evaluation",
+        evaluation,
+        EVALUATED,
     ),
     Hypothesis(
         "mode_training",

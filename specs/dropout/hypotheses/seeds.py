@@ -16,7 +16,7 @@ from keeprate.specs.dropout.outcome import Mask, far_off
 from keeprate.specs.dropout.relatives import another_dtype, another_operator
 from keeprate.suite import Account, Hypothesis, Unreadable
 
-BITS = (8, 16, 24, 30, 31)
+BITS = (8, 10, 12, 15, 16, 20, 24, 30, 31)
 ALIKE = 512  # entries that are never alike by chance
 LAWS = frozenset({"seeding", "streams", "no_mask_twice"})
 
@@ -96,6 +96,15 @@ def ahead(clues: Clues) -> Account:
     same = [_same(clues.after(seed, 2)[1], clues.after(seed + 1)[0]) for seed in (5, 90, 1000)]
     return exact(
         all(same), any(same), 3, "call 2 after seed s and call 1 after s + 1 gave one mask, for each of three s"
+    )
+
+
+def exclusive_or(clues: Clues) -> Account:
+    """Whether a call's number changes bits of the seed: call 2 after seed s is call 1 after s xor 1."""
+    _check(clues)
+    same = [_same(clues.after(seed, 2)[1], clues.after(seed ^ 1)[0]) for seed in (5, 90, 1000)]
+    return exact(
+        all(same), any(same), 3, "call 2 after seed s and call 1 after s xor 1 gave one mask, for each of three s"
     )
 
 
@@ -239,6 +248,7 @@ HYPOTHESES = (
     _h("seed_cut", "reads the low {bits} bits of a seed alone", cut),
     _h("seed_pairs", "loses the lowest bit of a seed", in_pairs),
     _h("seed_ahead", "gives seed s + 1 the draws of seed s, a call later", ahead, "calls"),
+    _h("seed_xor", "gives seed s xor 1 the draws of seed s, a call later", exclusive_or, "calls"),
     _h("seed_row", "gives seed s + 1 the draws of seed s, a row later", a_row_ahead, "neighbours", "calls"),
     _h("seed_second", "is seeded for the first call alone", second_call),
     _h("seed_zero", "takes seed 0 for none", partial(zero, how="none")),

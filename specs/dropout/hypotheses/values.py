@@ -11,6 +11,7 @@ from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
 from keeprate.specs.rounding import Floats, bounds, representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
+USUAL = 0.3  # a rate among those that outputs are looked at
 LIMIT = 1.7580993408473766  # SELU(x) → −LIMIT as x → −∞ (Klambauer et al. 2017)
 NARROW = ("bfloat16", "float16", "float32")
 VALUES = frozenset(
@@ -43,7 +44,8 @@ SCALES: dict[str, Callable[[float, str], float]] = {
     "by_p": lambda p, _: 1 / p,
     "twice": lambda p, _: (1 - p) ** -2,
     "by_keep": lambda p, _: 1 - p,
-    **{f"guarded{n}": lambda p, _, n=n: 1 / (1 - p + 10.0**-n) for n in range(4, 13)},  # type: ignore[misc]
+    "integer": lambda p, _: float(int(1 / (1 - p))),
+    **{f"guarded{n}": lambda p, _, n=n: 1 / (1 - p + 10.0**-n) for n in range(2, 13)},  # type: ignore[misc]
     **{f"rounded_{d}": lambda p, _, d=d: _narrow(1 / (1 - p), d) for d in NARROW},  # type: ignore[misc]
     **{f"of_{d}": lambda p, _, d=d: 1 / _narrow(1 - _narrow(p, d), d) for d in NARROW},  # type: ignore[misc]
 }
@@ -53,7 +55,6 @@ ALPHAS: dict[str, Callable[[float, Floats], Pair]] = {
     "minus_shift": lambda p, x: _line(affine(p)[0], -affine(p)[1], -LIMIT, x),
     "no_shift": lambda p, x: _line(affine(p)[0], 0.0, -LIMIT, x),
     "no_scale": lambda p, x: _line(1.0, p * LIMIT, -LIMIT, x),
-    "three_digits": lambda p, x: _line(*affine(p, 1.76), -1.76, x),
     "plain": lambda p, x: _scaled(1 / (1 - p), x),
 }
 
@@ -99,12 +100,15 @@ def scale(clues: Clues, name: str) -> Account:
     """Whether kept entries are scaled so."""
     if clues.contract.preserves_moments:
         raise Unreadable("it is no scale alone")
+    if not any((one.y == 0).any() for one in clues.outputs if one.p in RATES):
+        raise Unreadable("nothing is dropped")
     eps = f"1/(1 − p + 1e-{name.removeprefix('guarded')})" if name.startswith("guarded") else ""
     dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "of_")) else ""
     words = {
         "none": "doesn't scale kept entries by 1/(1 − p)",
         "by_p": "scales kept entries by 1/p, not by 1/(1 − p)",
         "twice": "scales kept entries by 1/(1 − p) twice",
+        "integer": "rounds the scale 1/(1 − p) down to a whole number",
         "by_keep": "multiplies kept entries by 1 − p, and doesn't divide by it",
         eps: f"scales kept entries by {eps}, not by 1/(1 − p)",
         f"rounded_{dtype}": f"rounds the scale 1/(1 − p) to {dtype}",
@@ -137,10 +141,26 @@ def alpha(clues: Clues, name: str) -> Account:
         "minus_shift": "shifts by −b, not by b: the mean is not kept",
         "no_shift": "scales and doesn't shift: the mean is not kept",
         "no_scale": "shifts and doesn't scale: the variance is not kept",
-        "three_digits": "takes 1.76 for alpha dropout's constant 1.7580993",
         "plain": "does ordinary dropout in place of alpha dropout",
     }[name]
     return _tested(clues, lambda one: ALPHAS[name](one.p, one.x), words)
+
+
+def limit(clues: Clues) -> Account:
+    """Whether alpha dropout's constant is another, of a few digits: what most elements become at some p tells it."""
+    if not clues.contract.preserves_moments:
+        raise Unreadable("it is no alpha dropout")
+    first = next(one for one in clues.outputs if one.p == USUAL)
+    values, counts = np.unique(first.y, return_counts=True)
+    dropped, p = float(values[counts.argmax()]), first.p
+    square = dropped**2 / max(1 - p - dropped**2 * p, 1e-9)  # a·(p − 1)·limit, with a of the same limit
+    for digits in range(2, 9):
+        found = float(f"{math.sqrt(square):.{digits}g}")
+        words = f"takes {found:g} for alpha dropout's constant 1.7580993"
+        account = _tested(clues, lambda one, found=found: _line(*affine(one.p, found), -found, one.x), words)
+        if account.accepted:
+            return account
+    return account
 
 
 def narrow(clues: Clues, dtype: str) -> Account:
@@ -190,6 +210,7 @@ def nearly(clues: Clues) -> Account:
 HYPOTHESES = (
     Hypothesis("scale", "value", "{what}{at}", scale, VALUES | FOLLOWS),
     Hypothesis("alpha", "value", "{what}{at}", alpha, VALUES | FOLLOWS),
+    Hypothesis("limit", "value", "{what}{at}", limit, VALUES | FOLLOWS),
     Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | FOLLOWS | {"evaluation"}),
     Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES | FOLLOWS),
     Hypothesis(

@@ -1,0 +1,163 @@
+"""Hypotheses about places: some that are always kept, or dropped, and some that share a draw with others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from keeprate.specs.accounts import BIT
+from keeprate.specs.dropout.hypotheses.clues import RATES, Clues
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, varied
+from keeprate.specs.dropout.hypotheses.values import VALUES
+from keeprate.specs.dropout.outcome import Mask
+from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Unreadable
+
+CERTAIN = 40  # calls from which on no place is kept, or dropped, in all of them by chance
+
+
+def _apart(masks: Mask) -> Mask:
+    """(calls, entries) the same, if no two calls have one mask."""
+    flat = masks.reshape(len(masks), -1)
+    if len({mask.tobytes() for mask in flat}) < len(flat):
+        raise Unreadable("masks come again")
+    return flat
+
+
+def fixed_run(clues: Clues, value: str) -> Account:
+    """Whether one stretch of each call is always kept, or always dropped, and nothing else is."""
+    flat = _apart(clues.places)
+    fixed = flat.all(axis=0) if value == "kept" else ~flat.any(axis=0)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], fixed, [False]]).astype(np.int8)))
+    if not edges.size:
+        return Account(flat.size, NEVER, 0.0)
+    starts, ends = edges[::2], edges[1::2]
+    longest = int(np.argmax(ends - starts))
+    start, end = int(starts[longest]), int(ends[longest])
+    others = int(fixed.sum()) - (end - start)
+    by_chance = 0.0 if len(flat) >= CERTAIN else flat.shape[1] * 2.0 ** (1 - len(flat))
+    if others > by_chance or end - start == flat.shape[1]:
+        return Account(flat.size, NEVER, 0.0)
+    size = (end - start) * len(flat)
+    promise = max(0.0, size * BIT - math.log10(flat.shape[1]) - ENOUGH)  # calls may share their ends in pairs
+    where = f"all entries of a call past the first {start:,}"
+    if end < flat.shape[1]:
+        where = f"entries {start:,} to {end - 1:,} of each call" if end - start > 1 else f"entry {start:,} of each call"
+    never = "dropped" if value == "kept" else "kept"
+    seen = f"of these {end - start:,} of {flat.shape[1]:,} entries none is {never}, in {len(flat)} calls"
+    return Account(size, 0.0, promise, seen, {"where": where})
+
+
+def fixed_column(clues: Clues, value: str) -> Account:
+    """Whether one place of each row is always kept, or always dropped, and no other place is."""
+    masks = clues.places
+    rows = _apart(masks).reshape(-1, masks.shape[-1])
+    fixed = rows.all(axis=0) if value == "kept" else ~rows.any(axis=0)
+    if masks.ndim < 3 or not 0 < fixed.sum() < fixed.size or len(rows) < FEW:
+        return Account(rows.size, NEVER, 0.0)
+    places = np.flatnonzero(fixed)
+    size = places.size * len(rows)
+    first, last = int(places[0]), int(places[-1])
+    whole = last - first + 1 == places.size
+    if not whole:
+        return Account(rows.size, NEVER, 0.0)
+    name = "the last" if last == fixed.size - 1 else "the first" if first == 0 else f"{first:,} to {last:,} of the"
+    where = f"{name} {places.size:,} of {fixed.size:,} entries of each row"
+    never = "dropped" if value == "kept" else "kept"
+    seen = f"of {size:,} entries there none is {never}, in {len(rows):,} rows"
+    return Account(size, 0.0, max(0.0, size * BIT - ENOUGH), seen, {"where": where})
+
+
+def twins(clues: Clues, of: str) -> Account:
+    """Whether some entries always have the draw of another, or its opposite: of the same call, or of the one before."""
+    flat = _apart(varied(clues.places))
+    if len(flat) < CERTAIN:
+        raise Unreadable("too few calls")
+    if of == "call":
+        found, opposite = _copies(flat, flat[:, :0])
+    else:
+        found, opposite = _copies(flat[1:], flat[:-1])
+    pairs = flat.shape[1] ** 2 / 2
+    promise = (len(flat) - 1) * BIT - math.log10(pairs)  # of one pair, over all places
+    if not found:
+        return Account(flat.size, NEVER, 0.0)
+    which, other = next(iter(found.items()))
+    steps = {one - two for one, two in found.items()}
+    size = flat.shape[1]
+    step = abs(next(iter(steps)))
+    far = f"the one {step:,} before" if len(steps) == 1 and of == "call" else "another"
+    place = "" if of == "call" else " in the call before"
+    does = "the opposite of the draw" if opposite else "the draw"
+    seen = f"entry {which:,} has {does} of entry {other:,}{place}, in each of {len(flat):,} calls"
+    what = f"{len(found):,} of {size:,} entries of a call {does} of {far}{place}"
+    return Account(flat.size, 0.0, max(0.0, promise), seen, {"what": what}, (), size / max(1, size - len(found)))
+
+
+def _copies(masks: Mask, before: Mask) -> tuple[dict[int, int], bool]:
+    """Which places have the column of a place before them, or in `before` of any; and whether all are turned round.
+
+    Columns that are always kept, or always dropped, are left out.
+    """
+    calls = len(masks)
+    columns = np.concatenate([before, masks], axis=1)
+    turned = columns[0].copy()
+    same = columns ^ turned  # so that opposites are alike
+    told = same.any(axis=0)
+    keys = np.packbits(same, axis=0).T.copy().view([("", np.uint8)] * -(-calls // 8)).ravel()
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    place = np.arange(columns.shape[1])
+    original = first[inverse.ravel()]
+    if not before.shape[1]:  # the nearest before it, for the step
+        order = np.lexsort((place, inverse.ravel()))
+        again = inverse.ravel()[order][1:] == inverse.ravel()[order][:-1]
+        original = place.copy()
+        original[order[1:][again]] = order[:-1][again]
+    start = before.shape[1]
+    fits = told & (place >= start) & ((original < start) if start else (original < place))
+    at = np.flatnonzero(fits)
+    opposite = turned[at] != turned[original[at]]
+    return {int(one) - start: int(original[one]) for one in at}, bool(at.size and opposite.all())
+
+
+def by_sign(clues: Clues, sign: str) -> Account:
+    """Whether entries of one sign are never kept, and the others as often as promised."""
+    if clues.contract.preserves_moments or clues.contract.by_channel:
+        raise Unreadable("other values are dropped to")
+    negative = np.concatenate([(one.x < 0).ravel() for one in clues.outputs])
+    kept = np.concatenate([(one.y != 0).ravel() for one in clues.outputs])
+    mine, others = (negative, ~negative) if sign == "negative" else (~negative, negative)
+    never = not kept[mine].any() and bool(kept[others].any())
+    seen = (
+        f"of {int(mine.sum()):,} {sign} entries none is kept, of {int(others.sum()):,} others {kept[others].mean():.0%}"
+    )
+    return Account(kept.size, 0.0 if never else NEVER, NEVER if never else 0.0, seen, {"sign": sign})
+
+
+def as_it_is(clues: Clues) -> Account:
+    """Whether all entries from some place on are left as they are, neither dropped nor scaled."""
+    wrong = np.array([~one.expected.allows(one.y).ravel() for one in clues.outputs if one.p in RATES])
+    same = np.array([(one.y == one.x).ravel() for one in clues.outputs if one.p in RATES])
+    places = np.flatnonzero(wrong.any(axis=0))
+    if not places.size:
+        return Account(wrong.size, NEVER, 0.0)
+    start, size = int(places[0]), wrong.shape[1]
+    fits = start and wrong[:, start:].all() and same[:, start:].all()
+    seen = f"the last {size - start:,} of {size:,} outputs are their inputs, at each p"
+    return Account(wrong.size, 0.0 if fits else NEVER, NEVER, seen, {"first": f"{start:,}"})
+
+
+HYPOTHESES = (
+    Hypothesis(
+        "as_it_is",
+        "value",
+        "leaves what is past the first {first} entries of a call as it is",
+        as_it_is,
+        DEPENDENCE | COUNTED | VALUES,
+    ),
+    Hypothesis("by_sign", "value", "drops all {sign} entries", by_sign, DEPENDENCE | COUNTED | VALUES),
+    Hypothesis("kept_column", "number", "keeps {where}", lambda c: fixed_column(c, "kept"), DEPENDENCE | COUNTED),
+    Hypothesis("dropped_column", "number", "drops {where}", lambda c: fixed_column(c, "dropped"), DEPENDENCE | COUNTED),
+    Hypothesis("kept_run", "number", "keeps {where}", lambda c: fixed_run(c, "kept"), DEPENDENCE | COUNTED),
+    Hypothesis("dropped_run", "number", "drops {where}", lambda c: fixed_run(c, "dropped"), DEPENDENCE | COUNTED),
+    Hypothesis("twins", "repetition", "gives {what}", twins, DEPENDENCE, COUNTED),
+)

@@ -1,0 +1,190 @@
+"""Faults as strangers write them: each is named, and nothing else is."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keeprate.harness.protocol.engine import Job, run
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.accounts import names_of
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.hypotheses import every, places
+from keeprate.specs.dropout.hypotheses.clues import standard
+
+plain = find(str(Path(__file__).parents[1] / "mutants" / "plain.py"), group="", kind="module")
+Plain, rounded = plain.Plain, plain.rounded
+SUITE = load_suite("dropout")
+
+
+class TailUnwritten(Plain):
+    """Works on vectors of four; what is left over is never written."""
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p).reshape(-1)
+        mask[mask.size // 4 * 4 :] = False
+        return mask.reshape(shape)
+
+
+class TailCopied(Plain):
+    """Works on vectors of eight; what is left over is copied."""
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        rest = x.values.size // 8 * 8
+        return np.append(values.ravel()[:rest], x.values.ravel()[rest:]).reshape(values.shape), noise
+
+
+class LastOfRowForgotten(Plain):
+    """A loop ends one entry before its row does."""
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        mask[..., -1] = True
+        return mask
+
+
+class TwoReplicas(Plain):
+    """Both halves of a call come from generators that were seeded alike."""
+
+    def uniform(self, size):
+        half = super().uniform(-(-size // 2))
+        return np.concatenate([half, half])[:size]
+
+
+class OppositeHalves(Plain):
+    """The second half of a call is the first turned round."""
+
+    def uniform(self, size):
+        half = super().uniform(-(-size // 2))
+        return np.concatenate([half, 1 - half])[:size]
+
+
+class FusedRelu(Plain):
+    """A relu was left in the kernel."""
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        return np.maximum(values, 0), noise
+
+
+class Overlapping(Plain):
+    """A call begins with the last three draws of the one before."""
+
+    last = np.zeros(0)
+
+    def uniform(self, size):
+        numbers = np.concatenate([self.last, super().uniform(size)])[:size]
+        self.last = numbers[-3:]
+        return numbers
+
+
+class WrongWayRound(Plain):
+    """The training flag is the wrong way round."""
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        return super().apply(x, p, not train, inplace, shape_of_mask, formula)
+
+
+class SeedXorCall(Plain):
+    """Call c after seed s is drawn from s ^ c."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.value, self.calls = value or 0, 0
+
+    def uniform(self, size):
+        self.random, self.calls = self.generator(self.value ^ self.calls), self.calls + 1
+        return super().uniform(size)
+
+
+class StaleMask(Plain):
+    """The backward pass takes the mask that it finds in its workspace, which the call before has left there."""
+
+    last = None
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        before, self.last = self.last, mask
+        found = mask if before is None or before.shape != mask.shape else before
+        return values, found * rounded(self.scale(p, x.dtype), x.dtype)
+
+
+class ByRatio(Plain):
+    """The gradient is the cotangent times output over input, and 0 where that is no number."""
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, np.where(x.values == 0, 0, values / np.where(x.values == 0, 1, x.values))
+
+
+class WholeScale(Plain):
+    """The scale is a whole number."""
+
+    def scale(self, p, dtype):
+        return int(1 / (1 - p))
+
+
+class RoundedConstants(Plain):
+    """SELU's constants have two decimals."""
+
+    def affine(self, p, dtype):
+        limit = 1.67 * 1.05
+        a = 1 / math.sqrt((limit**2 * p + 1) * (1 - p))
+        return a, limit * a * p, -limit
+
+
+CASES = (
+    (TailUnwritten, "dropped_run", "all entries of a call past the first 17,916"),
+    (TailCopied, "as_it_is", "17,912"),
+    (LastOfRowForgotten, "kept_column", "the last 1 of 19 entries of each row"),
+    (TwoReplicas, "twins:call", "8,958 of 17,917 entries of a call the draw of the one 8,959 before"),
+    (
+        OppositeHalves,
+        "twins:call",
+        "8,958 of 17,917 entries of a call the opposite of the draw of the one 8,959 before",
+    ),
+    (FusedRelu, "by_sign:negative", "negative"),
+    (Overlapping, "twins:calls", "3 of 17,917 entries of a call the draw of another in the call before"),
+    (Plain, "", ""),
+)
+OTHERS = (
+    (WrongWayRound, "dropout", ("mode_inverted", "scale:none", "mode_training"), 0),
+    (SeedXorCall, "dropout", ("seed_xor", "seed_ahead", "seed_pairs"), 0),
+    (StaleMask, "dropout", ("of_before", "own_mask", "slope:unmasked"), 1),
+    (ByRatio, "dropout", ("read_off", "own_mask", "zero_past"), 1),
+    (WholeScale, "dropout", ("scale:integer", "scale:none"), 0),
+    (RoundedConstants, "alpha_dropout", ("limit", "alpha:exchanged", "alpha:plain"), 0),
+)
+
+
+def accepted_of(made, case, seed):
+    """The hypotheses that are accepted, by name."""
+    result = run(SUITE, made(), Job("backend", case, seed, dict.fromkeys(case.findings)))
+    assert not result.error
+    return {text.split("/")[1]: one for text, one in result.evidence.items() if one.accepted}
+
+
+@pytest.mark.parametrize(("made", "true", "words"), CASES, ids=[made.__name__ for made, *_ in CASES])
+def test_of_a_fault_in_some_places_what_is_true_is_accepted_and_no_other(made, true, words, fresh_seed):
+    """Two places of 64 calls agree by chance in all of them with a probability below 10⁻¹⁰."""
+    names = [name for one in places.HYPOTHESES for name in names_of(one, every.PARAMETERS)]
+    names += ["correlated:call", "correlated:calls", "lane:8", "lane:16"]
+    case = every._case("dropout", "float32", "eager", "clues", standard(CONTRACTS["dropout"]), names)
+    accepted = accepted_of(made, case, fresh_seed)
+    if made is not FusedRelu:  # what is vague is named after what is not, where it is true
+        accepted = {name: one for name, one in accepted.items() if not name.startswith("correlated")}
+    assert next(iter(accepted), "") == true
+    assert accepted.keys() <= {true, "kept_run"}  # what is left as it is is kept as well
+    assert not true or words in accepted[true].given.values()
+
+
+@pytest.mark.parametrize(("made", "op", "names", "backward"), OTHERS, ids=[made.__name__ for made, *_ in OTHERS])
+def test_of_some_hypotheses_the_first_alone_is_accepted_of_the_fault_that_it_tells(
+    made, op, names, backward, fresh_seed
+):
+    study, context = ("clues_of_gradient", "grad") if backward else ("clues", "eager")
+    case = every._case(op, "float32", context, study, standard(CONTRACTS[op]), names)
+    assert list(accepted_of(made, case, fresh_seed)) == [names[0]]
