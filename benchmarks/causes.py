@@ -12,6 +12,7 @@ included; and `replay --snippet` of its first finding, for whether the script sh
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import time
@@ -38,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     counts: Counter[str] = Counter()
     scripts: Counter[str] = Counter()
-    seconds: list[float] = []
+    seconds: list[tuple[float, float]] = []
     for name, mutant in mutation.mutants():
         if arguments.mutants and not name.startswith(tuple(arguments.mutants)):
             continue
@@ -56,7 +57,7 @@ def main() -> None:
             script = script_of(mutant, verdict)
             scripts["written" if script.startswith("wrote") else "not written"] += 1
             seconds.append(seconds_of(mutant, verdict.profile))
-            print(f"         {seconds[-1]:.1f} s; {script}")
+            print(f"         {seconds[-1][0]:.1f} s, {seconds[-1][1]:.1f} s of CPU time; {script}")
         sys.stdout.flush()
     known = sum(counts[one] for one in ("right", "wrong", "silent"))
     judged = known + counts["none"] + counts["invented"]
@@ -68,8 +69,9 @@ def main() -> None:
         f"of {others} of no known kind {counts['invented']} were given a cause; {counts['kept']} not failed"
     )
     if seconds:
-        median, most = np.quantile(seconds, (0.5, 0.9))
-        print(f"`gate -x`: median {median:.1f} s, nine in ten within {most:.1f} s; scripts: {dict(scripts)}")
+        for (median, most), of in zip(np.quantile(seconds, (0.5, 0.9), axis=0).T, ("", " of CPU time"), strict=True):
+            print(f"`gate -x`: median {median:.1f} s{of}, nine in ten within {most:.1f} s")
+        print(f"scripts: {dict(scripts)}")
 
 
 def script_of(mutant: type, verdict: Verdict) -> str:
@@ -82,11 +84,13 @@ def script_of(mutant: type, verdict: Verdict) -> str:
     return said[max(said.rfind("wrote /"), said.rfind(f"{folder}/fault.py is not"), said.rfind("error: "), 0) :]
 
 
-def seconds_of(mutant: type, profile: str) -> float:
-    """Seconds from the start of `gate -x` to its end."""
-    started = time.monotonic()
+def seconds_of(mutant: type, profile: str) -> tuple[float, float]:
+    """Seconds from the start of `gate -x` to its end, and of CPU time, its workers' included."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     keeprate("gate", "-x", "--backend", mutation.address(mutant), "--profile", profile)
-    return time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - started, spent
 
 
 def keeprate(*words: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,8 @@ from keeprate.specs.masks.rate import GRID, KEPT, RARE
 from keeprate.specs.rounding import representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Case, Evidence, Seen, Tally, Told
 
+MANY = 8  # rates that a formula must fit, where one alone is off
+
 Keep = Callable[[float], float]  # from p to how often an entry is kept
 
 
@@ -123,8 +125,10 @@ def rates(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
 def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
     """Every hypothesis, by its name, with how it fares on these counts."""
     promise = _against(found, lambda p: 1 - p)
-    for name, words, keep in _rates():
-        yield f"rate:{name}", _account(found, keep, promise, words)
+    off_at = {one.p for one in found if _against([one], lambda p: 1 - p) >= ENOUGH}
+    if len(off_at) > 1 or len(found) >= MANY:  # of so many formulas one fits any one number
+        for name, words, keep in _rates():
+            yield f"rate:{name}", _account(found, keep, promise, words)
     lowest = [one.p for one in found if one.kept == one.draws]
     if lowest and max(lowest) < max(one.p for one in found):
         edge = max(lowest)
@@ -132,7 +136,6 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         yield "rate:rare", _account(found, lambda p: 1.0 if p <= edge else 1 - p, promise, words)
     fit = [one for one in found[::2] if 0 < one.kept < one.draws]  # a rate that is cut off at 0 or 1 tells less
     test = [one for one in found if one not in fit]
-    off_at = {one.p for one in found if _against([one], lambda p: 1 - p) >= ENOUGH}
     if fit and len(test) > 1 and len(off_at) > 1:  # one rate alone is as far off as anything
         weights = [one.draws / (one.p * (1 - one.p)) for one in fit]
         off = sum(w * (1 - one.p - one.kept / one.draws) for w, one in zip(weights, fit, strict=True)) / sum(weights)

@@ -169,7 +169,7 @@ class ThreadNumberWraps(Plain):
     """The number of a thread has twenty bits: entries 2²⁰ apart are one draw. C4, N4."""
 
     meant_for = "no_stretch_twice"
-    cause = ("correlated:call", "period:call")
+    cause = ("correlated:call", "period:call", "drawn_again")
     ops = ("dropout", "dropout2d")
 
     def uniform(self, size):

@@ -33,7 +33,7 @@ class FeatureCopied(Plain):
     """The 78th feature has the mask of the fourth. No row: found by nobody's public thread."""
 
     meant_for = "slices"
-    cause = ()
+    cause = "twins:call"
     ops = ("dropout",)
 
     def draw(self, shape, p):
@@ -111,6 +111,7 @@ class FirstEntryStays(Plain):
     """The first entry of calls above 1,028 is always the same: its number follows from the seed. A1, C5."""
 
     meant_for = "calls_by_position"
+    cause = ("kept_run", "dropped_run")
     ops = ("dropout",)
 
     def seed(self, value):

@@ -13,6 +13,7 @@ class RestartedOnOneCycle(Plain):
     """Each call begins anywhere on one cycle of 2³¹ − 2 numbers: two of some hundred overlap. C4, C5."""
 
     meant_for = "no_stretch_twice"
+    cause = "drawn_again"
     ops = ("dropout",)
     profile = "gate"
 
@@ -36,7 +37,7 @@ class CutFromAPool(Plain):
     """Every mask is cut from one pool of 2²⁰ numbers, anywhere. C4, C5."""
 
     meant_for = "no_stretch_twice"
-    cause = "period:call"
+    cause = ("period:call", "drawn_again")
     ops = ("dropout", "dropout3d")
 
     def uniform(self, size):
@@ -54,6 +55,7 @@ class LowBitsOfLcg(Plain):
     """Numbers are the low 24 bits of a linear congruential generator: they come again after 2²⁴ draws. C4, C5."""
 
     meant_for = ("no_stretch_twice", "neighbours", "blocks")
+    cause = "drawn_again"
     ops = ("dropout",)
     profile = "gate"
 

@@ -37,6 +37,14 @@ class TailCopied(Plain):
         return np.append(values.ravel()[:rest], x.values.ravel()[rest:]).reshape(values.shape), noise
 
 
+class RowsEndCopied(Plain):
+    """A loop over scaled values ends one entry before its row does."""
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        return np.concatenate([values[..., :-1], x.values[..., -1:]], axis=-1), noise
+
+
 class LastOfRowForgotten(Plain):
     """A loop ends one entry before its row does."""
 
@@ -138,7 +146,8 @@ class RoundedConstants(Plain):
 
 CASES = (
     (TailUnwritten, "dropped_run", "all entries of a call past the first 17,916"),
-    (TailCopied, "as_it_is", "17,912"),
+    (TailCopied, "as_it_is", "the first 17,912 entries of a call"),
+    (RowsEndCopied, "as_it_is", "the first 18 entries of each row"),
     (LastOfRowForgotten, "kept_column", "the last 1 of 19 entries of each row"),
     (TwoReplicas, "twins:call", "8,958 of 17,917 entries of a call the draw of the one 8,959 before"),
     (
@@ -177,7 +186,7 @@ def test_of_a_fault_in_some_places_what_is_true_is_accepted_and_no_other(made, t
     if made is not FusedRelu:  # what is vague is named after what is not, where it is true
         accepted = {name: one for name, one in accepted.items() if not name.startswith("correlated")}
     assert next(iter(accepted), "") == true
-    assert accepted.keys() <= {true, "kept_run"}  # what is left as it is is kept as well
+    assert accepted.keys() <= {true, "kept_run", "kept_column"}  # what is left as it is is kept as well
     assert not true or words in accepted[true].given.values()
 
 

@@ -18,6 +18,7 @@ from keeprate.specs.rounding import Floats
 from keeprate.suite import Case, Unreadable
 
 CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries, or of any where it matters
+POOL = 160  # calls of 1,024 entries, of which it is asked whether masks come again
 MOST = 1 << 21  # entries of all calls together, but for two
 RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
 SMALL = 1 << 15  # elements of an output of which every value is looked at
@@ -124,14 +125,14 @@ class Clues:
 
     @cached_property
     def many(self) -> Mask:
-        """(64, entries) masks of 1,024 entries of calls one after another."""
-        masks = readable(self.drawn)(self.caller(), MANY, thousand(self.contract))
-        return masks.reshape(MANY, -1)
+        """(160, entries) masks of 1,024 entries of calls one after another: more than a pool of 128 has."""
+        masks = readable(self.drawn)(self.caller(), POOL, thousand(self.contract))
+        return masks.reshape(POOL, -1)
 
     @cached_property
     def places(self) -> Mask:
         """(calls, …) masks of as many calls as tell one place from another, where the shape is not too large."""
-        if prod(self.shape) > MOST // MANY:
+        if prod(self.shape) * MANY > 4 * MOST:
             return self.masks
         return self.of_channels(readable(self.drawn)(self.caller(), MANY, self.shape))
 

@@ -17,7 +17,7 @@ def fixed_number(clues: Clues, of: str) -> Account:
     masks = varied(clues.masks)
     counts = masks.reshape(len(masks), -1).sum(axis=1) if of == "call" else masks.sum(axis=-1).ravel()
     size = masks[0].size if of == "call" else masks.shape[-1]
-    if counts.size < 2 or size < 8:
+    if counts.size < 4 or size < 8:  # two large numbers are equal by chance too often
         raise Unreadable("too few")
     off = int(np.count_nonzero(counts != counts[0]))
     each = -math.log10(float(scipy.special.comb(size, int(counts[0]))) / 2.0**size) if size < 1000 else None

@@ -45,6 +45,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "scale": values.SCALES,
     "alpha": values.ALPHAS,
     "narrow": values.NARROW,
+    "by_count": ("call", "row"),
     "slope": gradients.GRADIENTS,
     **seeds.PARAMETERS,
 }
@@ -156,8 +157,9 @@ def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
     dtypes = {finding.dtype for finding in findings} - {ANY}
     narrow = f" in {min(dtypes)}" if len(dtypes) == 1 and dtypes != {DTYPES[0]} else ""
     usual = {standard(CONTRACTS[at.op]) for at in places} | {()}
-    shapes = {at.shape for at in places} if places and not any(at.shape in usual for at in places) else set()
-    on = f" on shape {shape_text(min(shapes))}" if shapes else ""
+    some = [] if any(at.shape in usual for at in places) else places
+    told = max(some, key=lambda at: at.account.promise, default=None)  # whose account is told
+    on = f" on shape {shape_text(told.shape)}" if told else ""
     how = "".join(f" {WORDS.get(one, f'under {one}')}" for one in named[:1])
     ops = [*dict.fromkeys(finding.op for finding in findings)]
     listed = f"{', '.join(ops[:-1])} and {ops[-1]}" if len(ops) > 1 else ops[0]

@@ -66,7 +66,8 @@ def fact(clues: Clues, study: str) -> Account:
         observations = tuple(observations[number] for number in some)
         wrong = {some.index(number) for number in wrong}
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
-    if where is None or (way.endswith(WRONG) and where in ("", *PLAIN)):  # which says no more than the law
+    no_more = ("", *PLAIN) if way.endswith(WRONG) else ("",) if way.startswith("drops ") else ()  # than the law says
+    if where is None or where in no_more:
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
     return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}", "study": study})
@@ -88,7 +89,11 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
         kept = one.expected.is_kept(one.y)
         if far_off(kept, one.p):
             return (
-                "drops nothing" if kept.all() else "drops everything" if not kept.any() else "drops too many or too few"
+                "drops nothing"
+                if kept.all()
+                else "drops everything"
+                if one.expected.is_dropped(one.y).all()
+                else "drops too many or too few"
             )
     if study == "arguments":
         return ""

@@ -40,6 +40,10 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
         "scales alpha dropout's gradient by 1/(1 − p), as dropout's",
         lambda c, one: one.ct * one.kept / (1 - one.p),
     ),
+    "inverse": (
+        "masks the gradient with what the output dropped",
+        lambda c, one: one.ct * ~one.kept * _slope(c, one.p),
+    ),
     "turned": (
         "masks the gradient with the output's mask turned round",
         lambda c, one: one.ct * np.flip(one.kept) * _slope(c, one.p),

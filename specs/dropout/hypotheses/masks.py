@@ -159,7 +159,8 @@ def period(clues: Clues, of: str) -> Account:
     words = f"entries {length:,} apart: {unlike} of {pairs:,} pairs differ, 50 % should"
     rows = np.array([streams[0, :WIDTH], streams[0, length : length + WIDTH]]) if pairs >= WIDTH else streams[:0]
     design = streams.shape[1] / length
-    return Account(pairs, against, promise, words, {"length": f"{length:,}"}, picture(rows), design)
+    half = ", half of a call" if of == "call" and 2 * length == streams.shape[1] else ""
+    return Account(pairs, against, promise, words, {"length": f"{length:,}{half}"}, picture(rows), design)
 
 
 def copied_tail(clues: Clues, block: str) -> Account:

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from keeprate.specs.accounts import BIT
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, varied
 from keeprate.specs.dropout.hypotheses.values import VALUES
@@ -39,7 +38,9 @@ def fixed_run(clues: Clues, value: str) -> Account:
     if others > by_chance or end - start == flat.shape[1]:
         return Account(flat.size, NEVER, 0.0)
     size = (end - start) * len(flat)
-    promise = max(0.0, size * BIT - math.log10(flat.shape[1]) - ENOUGH)  # calls may share their ends in pairs
+    share = np.where(value == "kept", flat.mean(axis=1), 1 - flat.mean(axis=1))
+    alike = -float(np.log10(share).sum()) * (end - start)  # calls may share their ends in pairs
+    promise = max(0.0, alike - math.log10(flat.shape[1]) - ENOUGH)
     where = f"all entries of a call past the first {start:,}"
     if end < flat.shape[1]:
         where = f"entries {start:,} to {end - 1:,} of each call" if end - start > 1 else f"entry {start:,} of each call"
@@ -65,7 +66,9 @@ def fixed_column(clues: Clues, value: str) -> Account:
     where = f"{name} {places.size:,} of {fixed.size:,} entries of each row"
     never = "dropped" if value == "kept" else "kept"
     seen = f"of {size:,} entries there none is {never}, in {len(rows):,} rows"
-    return Account(size, 0.0, max(0.0, size * BIT - ENOUGH), seen, {"where": where})
+    share = rows.mean() if value == "kept" else 1 - rows.mean()
+    alike = -size * math.log10(max(float(share), 1e-9))
+    return Account(size, 0.0, max(0.0, alike - ENOUGH), seen, {"where": where})
 
 
 def twins(clues: Clues, of: str) -> Account:
@@ -78,7 +81,8 @@ def twins(clues: Clues, of: str) -> Account:
     else:
         found, opposite = _copies(flat[1:], flat[:-1])
     pairs = flat.shape[1] ** 2 / 2
-    promise = (len(flat) - 1) * BIT - math.log10(pairs)  # of one pair, over all places
+    share = flat[1:].mean(axis=1)  # which calls may differ in
+    promise = -float(np.log10(share**2 + (1 - share) ** 2).sum()) - math.log10(pairs)  # of one pair, over all places
     if not found:
         return Account(flat.size, NEVER, 0.0)
     which, other = next(iter(found.items()))
@@ -134,23 +138,24 @@ def by_sign(clues: Clues, sign: str) -> Account:
 
 
 def as_it_is(clues: Clues) -> Account:
-    """Whether all entries from some place on are left as they are, neither dropped nor scaled."""
-    wrong = np.array([~one.expected.allows(one.y).ravel() for one in clues.outputs if one.p in RATES])
-    same = np.array([(one.y == one.x).ravel() for one in clues.outputs if one.p in RATES])
-    places = np.flatnonzero(wrong.any(axis=0))
-    if not places.size:
-        return Account(wrong.size, NEVER, 0.0)
-    start, size = int(places[0]), wrong.shape[1]
-    fits = start and wrong[:, start:].all() and same[:, start:].all()
-    seen = f"the last {size - start:,} of {size:,} outputs are their inputs, at each p"
-    return Account(wrong.size, 0.0 if fits else NEVER, NEVER, seen, {"first": f"{start:,}"})
+    """Whether some entries are left as they are, neither dropped nor scaled: from a place on, of a call or each row."""
+    looked = [one for one in clues.outputs if one.p in RATES]
+    wrong = np.array([~one.expected.allows(one.y) for one in looked])
+    same = np.array([one.y == one.x for one in looked])
+    for length, of in ((wrong[0].size, "a call"), (wrong.shape[-1], "each row")):
+        places = wrong.reshape(-1, length)
+        first = int(np.argmax(places.any(axis=0)))
+        if 0 < first < length and places[:, first:].all() and same.reshape(-1, length)[:, first:].all():
+            seen = f"the last {length - first:,} of {length:,} outputs of {of} are their inputs, at each p"
+            return Account(wrong.size, 0.0, NEVER, seen, {"where": f"the first {first:,} entries of {of}"})
+    return Account(wrong.size, NEVER, NEVER if wrong.any() else 0.0)
 
 
 HYPOTHESES = (
     Hypothesis(
         "as_it_is",
         "value",
-        "leaves what is past the first {first} entries of a call as it is",
+        "leaves what is past {where} as it is",
         as_it_is,
         DEPENDENCE | COUNTED | VALUES,
     ),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
 from keeprate.specs.rounding import Floats, bounds, representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
@@ -17,6 +18,8 @@ NARROW = ("bfloat16", "float16", "float32")
 VALUES = frozenset(
     {"outcomes", "moments", "strides", "shape", "inplace", "modes", "concurrency", "arguments", "gradient"}
 )
+LITTLE = 0.05  # of an entry that should be 0
+OF_MASKS = COUNTED | DEPENDENCE
 FOLLOWS = frozenset({"seeding"})  # where a wrong value is read as another mask
 Pair = tuple[Floats, Floats]  # what a kept element becomes, and a dropped one
 
@@ -55,6 +58,7 @@ ALPHAS: dict[str, Callable[[float, Floats], Pair]] = {
     "minus_shift": lambda p, x: _line(affine(p)[0], -affine(p)[1], -LIMIT, x),
     "no_shift": lambda p, x: _line(affine(p)[0], 0.0, -LIMIT, x),
     "no_scale": lambda p, x: _line(1.0, p * LIMIT, -LIMIT, x),
+    "bare": lambda p, x: _line(1.0, 0.0, -LIMIT, x),
     "plain": lambda p, x: _scaled(1 / (1 - p), x),
 }
 
@@ -141,6 +145,7 @@ def alpha(clues: Clues, name: str) -> Account:
         "minus_shift": "shifts by −b, not by b: the mean is not kept",
         "no_shift": "scales and doesn't shift: the mean is not kept",
         "no_scale": "shifts and doesn't scale: the variance is not kept",
+        "bare": "sets dropped entries to −1.758, and neither scales nor shifts",
         "plain": "does ordinary dropout in place of alpha dropout",
     }[name]
     return _tested(clues, lambda one: ALPHAS[name](one.p, one.x), words)
@@ -178,16 +183,43 @@ def narrow(clues: Clues, dtype: str) -> Account:
     return first if first.accepted else _tested(clues, of_result, f"rounds its result to {dtype}")
 
 
-def by_count(clues: Clues) -> Account:
-    """Whether each call divides by the part that it happens to keep."""
+def by_count(clues: Clues, of: str) -> Account:
+    """Whether each call, or each row, divides by the part that it happens to keep."""
     if clues.contract.preserves_moments:
         raise Unreadable("it is no scale alone")
 
     def predict(one: Output) -> Pair:
-        kept = float((one.y != 0).mean())
-        return _scaled(1 / max(kept, 1e-9), one.x)
+        kept = (one.y != 0).mean(axis=None if of == "call" else -1, keepdims=True)
+        return _scaled(1 / np.maximum(kept, 1e-9), one.x)
 
-    return _tested(clues, predict, "divides kept entries by the part that the call happens to keep, not by 1 − p")
+    return _tested(clues, predict, f"divides kept entries by the part that the {of} happens to keep, not by 1 − p")
+
+
+def left_over(clues: Clues) -> Account:
+    """Whether kept entries are right, and something is left of dropped ones."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("dropped entries are not 0")
+    looked = wrong = against = 0
+    most = 0.0
+    for one in clues.outputs[: len(RATES)]:
+        off = ~one.expected.allows(one.y)
+        part = np.abs(one.y[off] / one.x[off])
+        looked += one.y.size
+        wrong += part.size
+        against += int(np.count_nonzero(~(part < LITTLE)))
+        most = max(most, float(part.max(initial=0.0)))
+    seen = f"{wrong:,} of {looked:,} outputs are neither what kept entries become nor 0, but near 0"
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"most": f"{most:.1e}"})
+
+
+def noise(clues: Clues) -> Account:
+    """Whether nearly every entry is multiplied by a number of its own."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("it is no factor alone")
+    factors = [(one.y / one.x).ravel() for one in clues.outputs[: len(RATES)]]
+    of_own = [np.unique(one.astype(np.float32)).size > one.size / 2 for one in factors]
+    seen = f"{factors[0].size:,} outputs at p = {clues.outputs[0].p:g} are more than {factors[0].size // 2:,} multiples"
+    return Account(len(factors) * factors[0].size, 0.0 if all(of_own) else NEVER, NEVER * any(of_own), seen)
 
 
 def nearly(clues: Clues) -> Account:
@@ -196,7 +228,9 @@ def nearly(clues: Clues) -> Account:
     for one in clues.outputs:
         with np.errstate(invalid="ignore", divide="ignore"):
             size = np.maximum(np.abs(one.expected.kept), 1e-30)
-            each = np.minimum(np.abs(one.y - one.expected.kept), np.abs(one.y - one.expected.dropped)) / size
+            kept, dropped = np.abs(one.y - one.expected.kept), np.abs(one.y - one.expected.dropped)
+            zero = (one.expected.dropped == 0) & (dropped < kept)  # of which nothing is near
+            each = np.where(zero, np.where(dropped > 0, np.inf, 0.0), np.minimum(kept, dropped) / size)
         far = each[~one.expected.allows(one.y)]
         looked += one.y.size
         wrong += far.size
@@ -213,6 +247,8 @@ HYPOTHESES = (
     Hypothesis("limit", "value", "{what}{at}", limit, VALUES | FOLLOWS),
     Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | FOLLOWS | {"evaluation"}),
     Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES | FOLLOWS),
+    Hypothesis("left_over", "value", "leaves up to {most} of a dropped entry, not 0", left_over, VALUES | FOLLOWS),
+    Hypothesis("noise", "value", "multiplies entries by noise, not by 0 or one scale", noise, VALUES | OF_MASKS),
     Hypothesis(
         "nearly",
         "value",
