@@ -521,7 +521,7 @@ class ThreadsTakeOver(Plain):
     """A fresh thread repeats half of what the thread before drew. B3, C2."""
 
     meant_for = ("streams", "no_stretch_twice")
-    cause = ("correlated:calls", "drawn_again")
+    cause = ("held", "drawn_again")
     ops = ("dropout",)
     where = "thread"
 

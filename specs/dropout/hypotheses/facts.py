@@ -32,7 +32,13 @@ WRONG = "that is wrong"
 LONG = 8  # axes that are told by their length
 USUAL = 0.3  # the p of a call that names none
 IN_ORDER = (("first", "first"), ("second", "second"), ("second", "third"), ("first", "fourth"))  # of `pullbacks`
-PLAIN = (" in training", " where p > 0", " where 0 < p < 1", " in training where 0 < p < 1")  # which a mask is drawn in
+PLAIN = (
+    " in evaluation",
+    " in training",
+    " where p > 0",
+    " where 0 < p < 1",
+    " in training where 0 < p < 1",
+)  # which a mask is drawn in
 NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
 LAWS = frozenset(
     {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "arguments", "outcomes", "purity", "modes"}

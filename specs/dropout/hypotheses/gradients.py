@@ -77,6 +77,36 @@ def _of_gradient(words: str, looked: int, wrong: int, against: float) -> Account
     return Account(looked, against, NEVER if wrong else 0.0, seen, {"what": words})
 
 
+def factor(clues: Clues) -> Account:
+    """Whether the gradient is what is right times one number."""
+    one = clues.passes[0]
+    whole = one.ct * one.kept * _slope(clues, one.p)
+    times = float(np.median(one.g[whole != 0] / whole[whole != 0])) if whole.any() else 1.0
+    if not times or not math.isfinite(times):
+        raise Unreadable("it is 0, or no number")
+    wrong = against = looked = 0
+    for one in clues.passes:
+        looked += one.g.size
+        wrong += int(np.count_nonzero(~_right(clues, one)))
+        predicted = one.ct * one.kept * (_slope(clues, one.p) * times)
+        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
+    words = f"multiplies the gradient by {times:.4g}, beside mask and scale"
+    return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
+
+
+def clipped(clues: Clues) -> Account:
+    """Whether the gradient is cut off at some size."""
+    most = max(float(np.abs(one.g).max()) for one in clues.passes)
+    wrong = against = looked = 0
+    for one in clues.passes:
+        looked += one.g.size
+        wrong += int(np.count_nonzero(~_right(clues, one)))
+        predicted = np.clip(one.ct * one.kept * _slope(clues, one.p), -most, most)
+        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
+    words = f"cuts the gradient off at {most:.4g}"
+    return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
+
+
 def own_mask(clues: Clues) -> Account:
     """Whether the gradient has a mask that is independent of the output's."""
     agree = looked = wrong = 0
@@ -189,6 +219,8 @@ def read_off(clues: Clues) -> Account:
 
 HYPOTHESES = (
     Hypothesis("slope", "gradient", "{what}", slope, BACKWARD),
+    Hypothesis("gradient_factor", "gradient", "{what}", factor, BACKWARD),
+    Hypothesis("gradient_clipped", "gradient", "{what}", clipped, BACKWARD),
     Hypothesis("of_first_row", "gradient", "{what}", of_first_row, BACKWARD),
     Hypothesis("of_before", "gradient", "{what}", of_before, BACKWARD),
     Hypothesis("zero_past", "gradient", "{what}", zero_past, BACKWARD),

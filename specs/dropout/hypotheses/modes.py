@@ -41,6 +41,22 @@ def evaluation(clues: Clues, name: str) -> Account:
     return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"dtype": name})
 
 
+def evaluation_factor(clues: Clues) -> Account:
+    """Whether the input is multiplied by one number in evaluation."""
+    _, x, y = clues.evaluated[0]
+    if y.shape != x.shape:
+        raise Unreadable("an output of another shape")
+    times = float(np.median(y / x))
+    wrong = against = looked = 0
+    for _, one, other in clues.evaluated:
+        low, high = bounds(one * times, np.zeros_like(one), clues.case.dtype)
+        against += int(np.count_nonzero((other < low) | (other > high)))
+        wrong += int(np.count_nonzero(other != one))
+        looked += one.size
+    seen = f"{wrong:,} of {looked:,} outputs in evaluation are not the input, at whatever p"
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"times": f"{times:.4g}"})
+
+
 def _mode(clues: Clues, *wanted: str) -> Account:
     """Whether one function that is switched drops (d) or not (-) as in `wanted`, from either mode on."""
     patterns = readable(lambda: [_switched(clues, train) for train in (True, False)])()
@@ -89,6 +105,9 @@ HYPOTHESES = (
         "never drops again after a call in evaluation",
         lambda c: _mode(c, "d--", "---"),
         MODES,
+    ),
+    Hypothesis(
+        "evaluation_factor", "mode", "multiplies by {times} in evaluation, whatever p is", evaluation_factor, EVALUATED
     ),
     Hypothesis("mode_never", "mode", "never drops, in either mode", lambda c: _mode(c, "---", "---"), MODES),
     Hypothesis(

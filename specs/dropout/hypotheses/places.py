@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, varied
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, varied
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import Mask
-from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Unreadable
+from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 CERTAIN = 40  # calls from which on no place is kept, or dropped, in all of them by chance
 
@@ -71,11 +71,27 @@ def fixed_column(clues: Clues, value: str) -> Account:
     return Account(size, 0.0, max(0.0, alike - ENOUGH), seen, {"where": where})
 
 
+def held(clues: Clues) -> Account:
+    """Whether some entries keep their draw from call to call, and others don't."""
+    flat = _apart(varied(clues.places))[1:]  # the first call may be made elsewhere
+    if len(flat) < CERTAIN:
+        raise Unreadable("too few calls")
+    fixed = (flat == flat[0]).all(axis=0)
+    number, kept = int(fixed.sum()), int(flat[0][fixed].sum())
+    if number < FEW:
+        return Account(flat.size, NEVER, 0.0)
+    against = Tally(("kept", "dropped"), (kept, number - kept), (0.5, 0.5)).log10_e  # no entry has a rate of its own
+    seen = f"{kept:,} of these are kept in all of {len(flat)} calls, and {number - kept:,} dropped in all"
+    return Account(flat.size, against, NEVER, seen, {"number": f"{number:,} of {fixed.size:,}"}, (), 2)
+
+
 def twins(clues: Clues, of: str) -> Account:
     """Whether some entries always have the draw of another, or its opposite: of the same call, or of the one before."""
     flat = _apart(varied(clues.places))
     if len(flat) < CERTAIN:
         raise Unreadable("too few calls")
+    if (flat[1:] == flat[1]).all(axis=0).mean() > LEAST:
+        raise Unreadable("places have rates of their own")
     if of == "call":
         found, opposite = _copies(flat, flat[:, :0])
     else:
@@ -164,5 +180,8 @@ HYPOTHESES = (
     Hypothesis("dropped_column", "number", "drops {where}", lambda c: fixed_column(c, "dropped"), DEPENDENCE | COUNTED),
     Hypothesis("kept_run", "number", "keeps {where}", lambda c: fixed_run(c, "kept"), DEPENDENCE | COUNTED),
     Hypothesis("dropped_run", "number", "drops {where}", lambda c: fixed_run(c, "dropped"), DEPENDENCE | COUNTED),
+    Hypothesis(
+        "held", "repetition", "keeps the draws of {number} entries from call to call", held, DEPENDENCE, COUNTED
+    ),
     Hypothesis("twins", "repetition", "gives {what}", twins, DEPENDENCE, COUNTED),
 )

@@ -222,6 +222,26 @@ def noise(clues: Clues) -> Account:
     return Account(len(factors) * factors[0].size, 0.0 if all(of_own) else NEVER, NEVER * any(of_own), seen)
 
 
+def one_scale(clues: Clues) -> Account:
+    """Whether each call has one scale, that is not 1/(1 − p) at some p: which of no formula."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("it is no scale alone")
+    wrong = against = looked = 0
+    words = ""
+    for one in clues.outputs[: len(RATES)]:
+        allowed, kept = one.expected.allows(one.y), one.y != 0
+        looked += one.y.size
+        if allowed.all() or not kept.any():
+            continue
+        factor = float(np.median(one.y[kept] / one.x[kept]))
+        low, high = bounds(one.x * factor, np.zeros_like(one.x), clues.case.dtype)
+        wrong += int(np.count_nonzero(~allowed))
+        against += int(np.count_nonzero(kept & ((one.y < low) | (one.y > high)))) + bool(kept.all())
+        words = words or f"{_digits(factor, 1 / (1 - one.p))[0]} at p = {one.p:g}, not by 1/(1 − p)"
+    seen = f"{wrong:,} of {looked:,} outputs are wrong, and all that are kept at one p have one scale"
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"factor": words})
+
+
 def nearly(clues: Clues) -> Account:
     """Whether outputs are PyTorch's but for more than rounding: by up to a hundredth, or what a rounding of p makes."""
     off, most, wrong, looked = 0.0, 0.01, 0, 0
@@ -248,6 +268,7 @@ HYPOTHESES = (
     Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | FOLLOWS | {"evaluation"}),
     Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES | FOLLOWS),
     Hypothesis("left_over", "value", "leaves up to {most} of a dropped entry, not 0", left_over, VALUES | FOLLOWS),
+    Hypothesis("one_scale", "value", "scales kept entries by {factor}", one_scale, VALUES | FOLLOWS, vague=True),
     Hypothesis("noise", "value", "multiplies entries by noise, not by 0 or one scale", noise, VALUES | OF_MASKS),
     Hypothesis(
         "nearly",
