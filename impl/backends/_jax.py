@@ -19,22 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from keeprate.impl.backends import _jax_on
+
 if not jax.config.jax_compilation_cache_dir:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(home, "keeprate", "jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
-device = jax.default_backend()  # `gpu` where there is one: its evidence is not that of a CPU
-devices = (device, *(f"{device}:{number}" for number in range(jax.device_count())))
+device, devices, placed = _jax_on.device, _jax_on.devices, _jax_on.placed
 dtypes = ("float32", "float16", "bfloat16")
 Function = Callable[..., Any]
-
-
-def placed(where: str) -> dict[str, str]:
-    """Compute on one of `devices` from now on, keys too; return the names that an adapter has another value of then."""
-    chosen = jax.devices()[int(where.partition(":")[2] or 0)]
-    jax.config.update("jax_default_device", chosen)
-    return {"device": where if chosen.device_kind == chosen.platform else f"{where} {chosen.device_kind}"}
 
 
 def version_of(package: str) -> str:
