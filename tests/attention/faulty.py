@@ -365,6 +365,16 @@ class OneIsIdentity(Plain):
         return super().factor(p, dtype) or 1.0
 
 
+class NoneOverNone(Plain):
+    """At p = 1 what is dropped is 0/0."""
+
+    meant_for = ("endpoints",)
+    cause = "undefined_at_one"
+
+    def factor(self, p, dtype):
+        return super().factor(p, dtype) or float("nan")
+
+
 class Clipped(Plain):
     """p below 0 and above 1 is clipped."""
 

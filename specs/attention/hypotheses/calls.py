@@ -66,8 +66,15 @@ def scaling(clues: Clues) -> Account:
 def keeps_at_one(clues: Clues) -> Account:
     """Whether p = 1 keeps all."""
     shown = clues.noise(1.0)[..., clues.place.seen]
-    fits = bool((shown != 0).all())
+    fits = bool((np.isfinite(shown) & (shown != 0)).all())
     return exact(fits, fits, shown.size, f"0 of {shown.size:,} weights are dropped")
+
+
+def undefined_at_one(clues: Clues) -> Account:
+    """Whether p = 1 gives NaN, which 0/0 is."""
+    shown = clues.noise(1.0)[..., clues.place.seen]
+    fits = bool(np.isnan(shown).all())
+    return exact(fits, fits, shown.size, f"{shown.size:,} of {shown.size:,} weights are NaN, not 0")
 
 
 def takes(clues: Clues, what: str) -> Account:
@@ -92,6 +99,7 @@ HYPOTHESES = (
     _h("dropping", "mode", "goes on dropping in evaluation", dropping, "evaluation", "seeding"),
     _h("scaling", "mode", "scales by 1 − p in evaluation", scaling, "evaluation"),
     _h("keeps_at_one", "mode", "drops nothing at p = 1", keeps_at_one, "endpoints"),
+    _h("undefined_at_one", "mode", "gives NaN at p = 1", undefined_at_one, "endpoints"),
     _h("takes", "argument", "takes p = {p}", takes, "arguments"),
 )  # fmt: skip
 PARAMETERS = {"draws_in": ("evaluation", "zero"), "takes": tuple(NONE)}
