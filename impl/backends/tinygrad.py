@@ -1,4 +1,4 @@
-"""tinygrad on the CPU: `Tensor.dropout`, its only dropout, with `TinyJit`."""
+"""tinygrad on the device that it finds: `Tensor.dropout`, its only dropout, with `TinyJit`."""
 
 from collections.abc import Callable
 from importlib import metadata
@@ -12,12 +12,19 @@ from tinygrad import dtypes as _dtypes
 name, version, device = "tinygrad", metadata.version("tinygrad"), Device.DEFAULT
 layout = "channels_first"
 dtypes = ("float32", "float64", "float16")  # bfloat16 takes a newer clang than Debian 12 has
+devices = (device, *(f"{device}:{number}" for number in range(Device[device].count())))
 seed = Tensor.manual_seed
+
+
+def use(where: str) -> None:
+    """Compute on one of `devices`: on that of its input each operator does, and draws."""
+    global device
+    device = where
 
 
 def asarray(x: NDArray[np.floating], dtype: str) -> Any:
     """Return a fresh tensor of x's values."""
-    return Tensor(np.array(x, order="C")).cast(getattr(_dtypes, dtype)).contiguous().realize()
+    return Tensor(np.array(x, order="C"), device=device).cast(getattr(_dtypes, dtype)).contiguous().realize()
 
 
 def asnumpy(x: Any) -> NDArray[np.floating]:

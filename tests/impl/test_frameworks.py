@@ -115,13 +115,13 @@ import numpy as np
 told = {}
 for name in sys.argv[1:]:
     backend = importlib.import_module("keeprate.impl.backends." + name)
-    backend.use("cpu:1")
+    backend.use("cpu:1" if name != "tinygrad" else "CPU:1")
     backend.seed(1)
     x = backend.asarray(np.ones((64, 64), np.float32), "float32")
     y = backend.dropout(x, 0.5, True)
-    (there,), (given,) = y.devices(), x.devices()
+    there, given = ([on.id for on in z.devices()] if hasattr(z, "devices") else [z.device] for z in (y, x))
     kept = float((backend.asnumpy(y) > 0).mean())
-    told[name] = [list(backend.devices), backend.device, there.id, given.id, kept]
+    told[name] = [list(backend.devices), backend.device, there, given, kept, hasattr(backend, "memory")]
     backend.use("cpu:0")  # which the next adapter has to change
 print(json.dumps(told))
 """
@@ -132,10 +132,40 @@ def test_jaxs_adapters_compute_on_the_device_that_they_are_told_to_use():
     needs("jax", "equinox", "flax", "keras")
     told = asked(DEVICES, *ON_JAX, XLA_FLAGS="--xla_force_host_platform_device_count=2")
     assert set(told) == set(ON_JAX)
-    for name, (devices, device, there, given, kept) in told.items():
+    for name, (devices, device, there, given, kept, memory) in told.items():
         assert {"cpu", "cpu:0", "cpu:1"} <= set(devices), name
-        assert (device, there, given) == ("cpu:1", 1, 1), name
+        assert (device, there, given) == ("cpu:1", [1], [1]), name
         assert abs(kept - 0.5) < 8 * 0.5 / 64, name
+        assert not memory, name  # of which JAX tells nothing on a CPU
+
+
+def test_tinygrad_computes_on_the_device_that_it_is_told_to_use():
+    """Half of 4,096 draws, to 8 deviations. Of CPUs tinygrad lists one, and has as many as are asked for."""
+    needs("tinygrad")
+    ((devices, device, there, given, kept, _),) = asked(DEVICES, "tinygrad").values()
+    assert {devices[0], f"{devices[0]}:0"} <= set(devices)
+    assert (device, there, given) == ("CPU:1", ["CPU:1"], ["CPU:1"])
+    assert abs(kept - 0.5) < 8 * 0.5 / 64
+
+
+def test_jaxs_adapters_tell_the_peak_of_memory_of_a_device_that_tells_it(monkeypatch):
+    """No accelerator is needed: a device is whatever has these names."""
+    needs("jax")
+    import jax
+
+    from keeprate.impl.backends import _jax_on
+
+    class Device:
+        device_kind, platform = "H100", "gpu"
+
+        def memory_stats(self):
+            return {"bytes_in_use": 3, "peak_bytes_in_use": 7}
+
+    monkeypatch.setattr(jax, "devices", lambda: [None, Device()])
+    monkeypatch.setattr(jax.config, "update", lambda name, device: None)
+    names = _jax_on.placed("gpu:1")
+    assert names["device"] == "gpu:1 H100"
+    assert names["memory"]() == 7
 
 
 def test_an_adapter_is_short_and_imports_nothing_of_ours():
