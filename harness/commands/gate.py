@@ -39,6 +39,7 @@ from keeprate.harness.files import check_apart, check_writable, write
 from keeprate.harness.judging.durations import slowest
 from keeprate.harness.judging.early import answer_early
 from keeprate.harness.judging.gate import Docket, Progress, answer_in_full, no_verdict, open_children, open_runner
+from keeprate.harness.judging.known import nowhere
 from keeprate.harness.judging.listing import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.screen import failure_text, show
@@ -272,7 +273,8 @@ def _refuse_missing(request: Request) -> None:
 
 def _warn_of_idle(request: Request) -> None:
     """Says which lines of a list of known deviations stand for nothing."""
-    if idle := request.known.idle([*request.plan, *map(str, map(over_all, request.suite.together))]):
+    idle = request.known.idle([*request.plan, *map(str, map(over_all, request.suite.together))])
+    if idle := nowhere(idle, request.profile):
         more = f" and {len(idle) - 1} more match" if len(idle) > 1 else " matches"
         text = f"{request.known.path}: '{idle[0]}'{more} no finding of profile '{request.profile}'"
         click.echo(for_terminal(filled(f"warning: {text}")), err=True)

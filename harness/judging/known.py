@@ -10,15 +10,18 @@ another, which then stands alone: `--known /dev/null` judges without any.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from keeprate.harness.errors import UsageError
+from keeprate.harness.errors import KeeprateError, UsageError
 from keeprate.harness.files import kind, read
 from keeprate.harness.judging.finding import Finding
+from keeprate.harness.protocol.lookup import installed
 from keeprate.harness.protocol.source import locate
+from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.untrusted_text import clean
 
 UNASKED = ("not_offered", "not_implemented")
@@ -99,6 +102,15 @@ def known_beside(backend: str) -> Known:
     source = locate(backend)
     path = source.path.with_suffix(".known") if source else None
     return read_known(path) if path is not None and kind(path) == "file" else Known()
+
+
+def nowhere(patterns: list[str], profile: str) -> list[str]:
+    """Those of `patterns` that match no finding of any installed suite: an adapter's list serves all of them."""
+    for name in installed("keeprate.suites") if patterns else ():
+        with suppress(KeeprateError):  # a suite that can't be loaded, of which whoever asks for it is told
+            findings = load_suite(name).promises(profile)
+            patterns = [one for one in patterns if not any(fnmatchcase(text, one) for text in findings)]
+    return patterns
 
 
 def no_longer_seen(findings: Iterable[Finding]) -> Iterator[list[Finding]]:
