@@ -125,6 +125,11 @@ def jvp(fn: Function, x: Any, tangent: Any) -> tuple[Any, Any]:
     return out, along
 
 
+def turned(x: Any) -> Any:
+    """(B, H, L, D) as (B, L, H, D), where JAX's frameworks have heads; and back."""
+    return jnp.swapaxes(x, 1, 2)
+
+
 def asarray(x: NDArray[np.floating], dtype: str) -> Any:
     """Return a fresh array, in row-major order as all of JAX's."""
     return jnp.array(np.array(x, jnp.dtype(dtype)))

@@ -6,9 +6,12 @@ there is one for each dtype. Channels are last, Keras' default.
 """
 
 import functools
+import math
 import os
 import zlib
 from typing import Any
+
+import numpy as np
 
 layout = "channels_last"
 
@@ -49,16 +52,15 @@ def seed(value: int) -> None:
     _layers.clear()
 
 
-def _layer(kind: str, p: float, dtype: str, noise_shape: tuple[int | None, ...] | None = None) -> Any:
-    """The layer of this kind; made when first asked for."""
+def _layer(kind: str, dtype: str, sizes: tuple[int, ...] = (), **given: Any) -> Any:
+    """The layer of this kind; made when first asked for. Those for other `sizes` begin with the same seed."""
     import keras
 
-    asked = (kind, p, dtype, noise_shape)
-    if asked not in _layers:
-        shared = {} if noise_shape is None else {"noise_shape": noise_shape}
+    asked = (kind, dtype, *given.items())
+    if (asked, sizes) not in _layers:
         own = None if _seed is None else _seed ^ zlib.crc32(repr(asked).encode()) % SPREAD * 2
-        _layers[asked] = getattr(keras.layers, kind)(p, seed=own, dtype=dtype, **shared)
-    return _layers[asked]
+        _layers[asked, sizes] = getattr(keras.layers, kind)(*sizes, seed=own, dtype=dtype, **given)
+    return _layers[asked, sizes]
 
 
 def dtype_of(x: Any) -> str:
@@ -69,13 +71,22 @@ def dtype_of(x: Any) -> str:
 
 
 def _called(kind: str, x: Any, p: float, train: bool) -> Any:
-    return _layer(kind, p, dtype_of(x))(x, training=train)
+    return _layer(kind, dtype_of(x), rate=p)(x, training=train)
+
+
+def _shared(kind: str, shape: tuple[int | None, ...], x: Any, p: float, train: bool) -> Any:
+    """One draw for all along the axes whose size in `shape` is 1."""
+    return _layer(kind, dtype_of(x), rate=p, noise_shape=shape)(x, training=train)
 
 
 def _channels(kind: str, x: Any, p: float, train: bool) -> Any:
-    """One draw for each sample and channel, by `noise_shape`."""
-    shape = (None, *[1] * (len(x.shape) - 2), None)
-    return _layer(kind, p, dtype_of(x), shape)(x, training=train)
+    """One draw for each sample and channel."""
+    return _shared(kind, (None, *[1] * (len(x.shape) - 2), None), x, p, train)
+
+
+def drop_path(x: Any, p: float, train: bool) -> Any:
+    """One draw for each row."""
+    return _shared("Dropout", (None, *[1] * (len(x.shape) - 1)), x, p, train)
 
 
 dropout = functools.partial(_called, "Dropout")
@@ -85,3 +96,29 @@ dropout3d = functools.partial(_called, "SpatialDropout3D")
 alpha_dropout = functools.partial(_called, "AlphaDropout")
 feature_dropout = functools.partial(_channels, "Dropout")
 feature_alpha_dropout = functools.partial(_channels, "AlphaDropout")
+variational_dropout = feature_dropout  # one mask for all steps of (N, T, C)
+embedding_dropout = drop_path  # of a table's rows
+
+
+def attention(q: Any, k: Any, v: Any, p: float, causal: bool, train: bool) -> Any:
+    """Call `MultiHeadAttention`, or `GroupQueryAttention` where heads are shared, with identities for projections.
+
+    Raises:
+        NotImplementedError: the dtype is float64, whose products Keras casts to float32.
+    """
+    import keras
+
+    dtype = dtype_of(q)
+    if keras.backend.result_type(dtype, dtype) != dtype:
+        raise NotImplementedError(f"on {keras.config.backend()}, Keras computes attention of {dtype} in less")
+    (batch, heads, queries, size), shared = q.shape, k.shape[1]
+    if shared == heads:
+        layer = _layer("MultiHeadAttention", dtype, (heads, size), dropout=p, use_bias=False)
+    else:
+        layer = _layer("GroupQueryAttention", dtype, (size, heads, shared), dropout=p, use_bias=False)
+    if not layer.built:
+        layer.build(*((None, None, number * size) for number in (heads, shared, shared)))
+        layer.set_weights([np.eye(math.isqrt(math.prod(one.shape))).reshape(one.shape) for one in layer.weights])
+    joined = (keras.ops.reshape(keras.ops.swapaxes(x, 1, 2), (batch, x.shape[2], -1)) for x in (q, v, k))
+    out = layer(*joined, training=train, use_causal_mask=causal)
+    return keras.ops.swapaxes(keras.ops.reshape(out, (batch, queries, heads, size)), 1, 2)

@@ -1,4 +1,4 @@
-"""Flax Linen: `flax.linen.Dropout`, whose `broadcast_dims` make it drop channels, which Flax has last.
+"""Flax Linen: `flax.linen.Dropout`, whose `broadcast_dims` make it drop channels, which Flax has last, or rows.
 
 A Linen layer is stateless, and `deterministic` an argument, so there is no `module` beside the operator.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen
 
 from keeprate.impl.backends import _jax
@@ -38,3 +39,33 @@ def feature_dropout(x: Any, p: float, train: bool) -> Any:
 dropout1d = partial(dropout, broadcast_dims=(-2,))  # of (N, L, C) or (L, C)
 dropout2d = feature_dropout  # of (N, H, W, C) or (N, L, C)
 dropout3d = partial(dropout, broadcast_dims=(-4, -3, -2))  # of (N, D, H, W, C) or (D, H, W, C)
+
+
+def drop_path(x: Any, p: float, train: bool) -> Any:
+    """Drop rows of (N, ...)."""
+    return dropout(x, p, train, range(1, x.ndim))
+
+
+variational_dropout = dropout1d  # one mask for all steps of (N, T, C)
+embedding_dropout = drop_path  # of a table's rows
+
+
+def attention(q: Any, k: Any, v: Any, p: float, causal: bool, train: bool) -> Any:
+    """Call `dot_product_attention`; unless told otherwise, it has one mask for all samples and heads.
+
+    Raises:
+        NotImplementedError: heads of queries share heads of keys.
+    """
+    if q.shape[1] != k.shape[1]:
+        raise NotImplementedError("flax.linen.dot_product_attention has as many heads of keys as of queries")
+    out = linen.dot_product_attention(
+        _jax.turned(q),
+        _jax.turned(k),
+        _jax.turned(v),
+        mask=jnp.tril(jnp.ones((q.shape[2], k.shape[2]), bool)) if causal else None,
+        broadcast_dropout=False,
+        dropout_rng=_jax.next_key() if train and p != 0 else None,
+        dropout_rate=p,
+        deterministic=not train,
+    )
+    return _jax.turned(out)

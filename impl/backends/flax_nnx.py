@@ -1,4 +1,4 @@
-"""Flax NNX: `flax.nnx.Dropout`, whose `broadcast_dims` make it drop channels, which Flax has last.
+"""Flax NNX: `flax.nnx.Dropout`, whose `broadcast_dims` make it drop channels, which Flax has last, or rows.
 
 `nnx.Rngs` is state that a call moves on. A transformed function gets it as an argument of NNX's own transforms, as
 their documentation tells; so does a layer that is transformed, which holds a stream of its own.
@@ -12,7 +12,7 @@ from typing import Any
 
 from flax import nnx
 
-from keeprate.impl.backends import _jax
+from keeprate.impl.backends import _jax, _nnx_layers
 from keeprate.impl.backends._jax import Function
 
 name, version, device = "flax-nnx", _jax.version_of("flax"), _jax.device
@@ -46,6 +46,30 @@ def feature_dropout(x: Any, p: float, train: bool) -> Any:
 dropout1d = partial(dropout, broadcast_dims=(-2,))  # of (N, L, C) or (L, C)
 dropout2d = feature_dropout  # of (N, H, W, C) or (N, L, C)
 dropout3d = partial(dropout, broadcast_dims=(-4, -3, -2))  # of (N, D, H, W, C) or (D, H, W, C)
+
+
+def drop_path(x: Any, p: float, train: bool) -> Any:
+    """Drop rows of (N, ...)."""
+    return dropout(x, p, train, range(1, x.ndim))
+
+
+variational_dropout = dropout1d  # one mask for all steps of (N, T, C)
+embedding_dropout = drop_path  # of a table's rows
+
+
+def attention(q: Any, k: Any, v: Any, p: float, causal: bool, train: bool) -> Any:
+    """Call `dot_product_attention`; unless told otherwise, it has one mask for all samples and heads."""
+    out = nnx.dot_product_attention(
+        _jax.turned(q),
+        _jax.turned(k),
+        _jax.turned(v),
+        broadcast_dropout=False,
+        dropout_rng=_rngs().dropout() if train and p != 0 else None,
+        dropout_rate=p,
+        deterministic=not train,
+        is_causal=causal,
+    )
+    return _jax.turned(out)
 
 
 def _rngs() -> Any:
@@ -118,12 +142,5 @@ def linearize(fn: Function, x: Any) -> tuple[Any, Function]:
 
 
 def module(op: str, p: float) -> Any:
-    """Return a fresh layer, with a stream of its own.
-
-    Raises:
-        NotImplementedError: the operator has no layer that fits every rank.
-    """
-    dims = {"dropout": (), "dropout1d": (-2,), "dropout2d": (-3, -2), "dropout3d": (-4, -3, -2)}
-    if op not in dims:
-        raise NotImplementedError(f"{op} has no layer")
-    return nnx.Dropout(p, broadcast_dims=dims[op], rngs=_rngs())
+    """Return a fresh layer."""
+    return _nnx_layers.module(op, p, _rngs)

@@ -12,3 +12,5 @@ seed, asarray, asnumpy, dtype_of = _keras.seed, _numpy.asarray, _numpy.asnumpy, 
 dropout, alpha_dropout = _keras.dropout, _keras.alpha_dropout
 dropout1d, dropout2d, dropout3d = _keras.dropout1d, _keras.dropout2d, _keras.dropout3d
 feature_dropout, feature_alpha_dropout = _keras.feature_dropout, _keras.feature_alpha_dropout
+variational_dropout, drop_path = _keras.variational_dropout, _keras.drop_path
+embedding_dropout, attention = _keras.embedding_dropout, _keras.attention

@@ -1,4 +1,4 @@
-"""tinygrad on the device that it finds: `Tensor.dropout`, its only dropout, with `TinyJit`."""
+"""tinygrad on the device that it finds: `Tensor.dropout` and `Tensor.scaled_dot_product_attention`, with `TinyJit`."""
 
 from collections.abc import Callable
 from importlib import metadata
@@ -42,6 +42,13 @@ def dropout(x: Any, p: float, train: bool) -> Any:
     """Call the method, which looks for the mode in the context."""
     with Context(TRAINING=int(train)):
         return x.dropout(p)
+
+
+def attention(q: Any, k: Any, v: Any, p: float, causal: bool, train: bool) -> Any:
+    """Call the method, which is PyTorch's function by its arguments."""
+    grouped = q.shape[1] != k.shape[1]
+    with Context(TRAINING=int(train)):
+        return q.scaled_dot_product_attention(k, v, dropout_p=p, is_causal=causal, enable_gqa=grouped)
 
 
 class _Jitted:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch as pytorch
 
-from keeprate.impl.backends import mlx, mlx_nn, torch
+from keeprate.impl.backends import mlx, mlx_nn, torch, torch_compile_by_hand
 
 BACKENDS = pytest.mark.parametrize("backend", [mlx, mlx_nn, torch], ids=lambda backend: backend.name)
 EIGHT = (
@@ -286,6 +286,20 @@ print(torch_compile.name, missing or "all", callable(torch_compile.compile), "to
 """
     run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     assert run.stdout == "torch-compile all True False\n"
+
+
+@pytest.mark.parametrize(("shared", "causal"), [(4, False), (4, True), (2, False)])
+def test_attention_by_hand_is_pytorchs_under_its_mask(shared, causal):
+    """Both draw one mask of weights, in one order, from one seed; sums of 5 products are off by 1e-15 or so."""
+    q, *others = (
+        torch.asarray(np.random.default_rng().normal(size=(2, n, 5, 8)), "float64") for n in (4, shared, shared)
+    )
+    outs = []
+    for backend in (torch, torch_compile_by_hand):
+        backend.seed(1)
+        outs.append([backend.asnumpy(backend.attention(q, *others, 0.3, causal, train)) for train in (True, False)])
+    for one, other in zip(*outs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
 
 
 def _in_thread(work):

@@ -73,6 +73,20 @@ if hasattr(backend, "compile"):  # from the second or third call on, what was ca
     same, square = backend.compile(lambda x: x), backend.compile(lambda x: x * x)
     answers["compiled"] = [backend.asnumpy(same(three)).tolist()[0] for _ in range(4)]
     answers["gradients"] = [backend.asnumpy(backend.vjp(square, three, two)[1]).tolist()[0] for _ in range(4)]
+answers["rows"] = {}
+for name in ("drop_path", "embedding_dropout"):
+    if hasattr(backend, name):
+        rows = backend.asnumpy(getattr(backend, name)(x, 0.5, True))
+        answers["rows"][name] = [sorted({*row.tolist()}) for row in rows]
+answers["attention"] = None
+if hasattr(backend, "attention"):  # out of scores of 0 and values of 1 in a channel each: the mask, times 1/64 and 2
+    scores = backend.asarray(np.zeros((2, 4, 64, 64), np.float32), "float32")
+    values = backend.asarray(np.broadcast_to(np.eye(64, dtype=np.float32), (2, 4, 64, 64)), "float32")
+    outs = [backend.asnumpy(backend.attention(scores, scores, values, 0.5, False, train)) for train in (True, False)]
+    causal = backend.asnumpy(backend.attention(scores, scores, values, 0.5, True, False))
+    heads = [head.tobytes() for head in outs[0].reshape(8, 64, 64)]
+    answers["attention"] = [*({*np.unique(out * 64).tolist()} for out in outs), len({*heads}), np.triu(causal, 1).max()]
+    answers["attention"] = [sorted(each) if isinstance(each, set) else float(each) for each in answers["attention"]]
 print(json.dumps(answers))
 """
 
@@ -106,6 +120,13 @@ def test_an_adapter_does_what_a_backend_must(name):
     assert all(out == [9] * 5 for out in answers["transformed"].values()), answers["transformed"]
     assert answers.get("compiled") in (None, [3] * 4)  # a graph that starts no kernel
     assert answers.get("gradients") in (None, [12] * 4)
+    for rows in answers["rows"].values():  # dropped whole: 64 fair draws are alike with a chance of 1e-19
+        assert {*map(tuple, rows)} == {(0,), (2,)}
+    assert (answers["attention"] is None) == (name in ("numpy", "onnxruntime", "paddle"))
+    if answers["attention"] is not None:
+        weights, evaluated, heads, hidden = answers["attention"]
+        assert (weights, evaluated, hidden) == ([0, 2], [1], 0)
+        assert heads == 8  # of 4,096 fair draws each: no two have one mask
 
 
 ON_JAX = ("equinox", "flax_linen", "flax_nnx", "keras_jax")
