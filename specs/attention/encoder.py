@@ -149,7 +149,7 @@ class Encoder:
     def _packed(self) -> Floats:
         x, rows = np.zeros(self._rows), self.rows
         x[rows["norm_1"]], x[rows["norm_2"]] = GAIN, 1.0
-        powers: Floats = 2.0 ** np.arange(BITS)
+        powers = np.exp2(np.arange(BITS, dtype=np.float64))
         if self.site == WEIGHTS:
             self._tell_tokens_apart(x, powers)
         else:

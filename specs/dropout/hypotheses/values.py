@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -36,6 +37,10 @@ def _scaled(scale: float, x: Floats) -> Pair:
 
 def _line(a: float, b: float, d: float, x: Floats) -> Pair:
     return a * x + b, np.full_like(x, a * d + b)
+
+
+def _of_limit(limit: float, one: Output) -> Pair:
+    return _line(*affine(one.p, limit), -limit, one.x)
 
 
 def _narrow(value: float, dtype: str) -> float:
@@ -162,7 +167,7 @@ def limit(clues: Clues) -> Account:
     for digits in range(2, 9):
         found = float(f"{math.sqrt(square):.{digits}g}")
         words = f"takes {found:g} for alpha dropout's constant 1.7580993"
-        account = _tested(clues, lambda one, found=found: _line(*affine(one.p, found), -found, one.x), words)
+        account = _tested(clues, partial(_of_limit, found), words)
         if account.accepted:
             return account
     return account
