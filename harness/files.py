@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
+from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 
 
@@ -165,10 +167,27 @@ def beginning(path: Path, size: int) -> bytes:
         UsageError: it can't be read.
     """
     try:
+        if kind(path) == "device":
+            return _waiting(path, size)
         with path.open("rb") as file:
             return file.read(size)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {_reason(error)}") from None
+
+
+def _waiting(path: Path, size: int) -> bytes:
+    """The first `size` bytes of a pipe or a device, which may take for ever: a signal ends it."""
+    found, ready = b"", select.poll()
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+        ready.register(file, select.POLLIN)
+        while len(found) < size:
+            interrupts.check()
+            if ready.poll(1000 * interrupts.LOOK):
+                more = file.read(size - len(found))  # None where another has read it first
+                if more == b"":
+                    break
+                found += more or b""
+    return found
 
 
 def read(path: Path, most: int) -> str:

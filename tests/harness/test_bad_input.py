@@ -5,8 +5,10 @@ import ctypes
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -500,3 +502,22 @@ def test_no_permission_is_said(tmp_path, line, words):
     assert words in sentence(run.stderr)
     assert "Traceback" not in run.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_signal_ends_a_command_that_waits_for_a_pipe(begun, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    run = begun("report", "--out", "pages", "--json", "pipe")
+    writer = opened_for_writing(tmp_path / "pipe")
+    run.send_signal(signal.SIGTERM)
+    assert run.wait() == 128 + signal.SIGTERM
+    os.close(writer)
+
+
+def opened_for_writing(pipe):
+    """The end of a pipe that is written to, once somebody reads from the other."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    raise TimeoutError(pipe)
