@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -71,13 +72,16 @@ def news(
         whom = f"{base.version or 'the version before'}, judged over {plural(base.nights, 'night')} until {date}"
     now = {item.id for item in verdict}
     named = {cause.id for cause in verdict.causes}
-    causes = sum(one["new"] for one in origins if one["of"] in named)
+    causes = Counter(
+        one["told"] or one["kept_by"] != one["version"] for one in origins if one["new"] and one["of"] in named
+    )
     laws = sum(one["new"] for one in origins if one["of"] not in named)
     follows = sum(base.stood.get(item.id, "kept") not in BAD for item in verdict if item.fails)
     follows -= sum(one["findings"] for one in origins if one["new"])
     unseen = sum(status in BAD and text not in now for text, status in base.stood.items())
     parts = [
-        f"{plural(causes, 'new cause')}" if causes else "",
+        f"{plural(causes[True], 'new cause')}" if causes[True] else "",
+        f"{plural(causes[False], 'cause')} perhaps new" if causes[False] else "",
         f"{plural(laws, 'law')} newly broken without a known cause" if laws else "",
         f"{plural(follows, 'more finding')} of what was broken before" if follows > 0 else "",
         f"{plural(unseen, 'promise')} broken then and not looked at yet" if unseen else "",

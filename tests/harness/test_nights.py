@@ -165,8 +165,12 @@ def test_a_fault_that_comes_within_a_version_is_new_and_told_from_the_nights_bef
 
 def test_what_all_nights_show_together_is_not_said_to_have_come_tonight(night):
     night("SlightlyBent", on=0)  # five standard errors off, which breaks nothing
-    (origin, *_) = night("SlightlyBent", on=1)["ledger"]["origins"]
+    ids = tuple(f"toss/fair/float32/p{chance}/-/eager" for chance in (0.5, 0.25))
+    cause = Cause("bent", "coins", "coin is bent, in toss.", "heads", ids)
+    told = night("SlightlyBent", on=1, causes=(cause,))["ledger"]
+    (origin, *_) = told["origins"]
     assert not origin["told"] and origin["shown"] is None
+    assert told["news"].startswith(f"Compared with the night before, {day(0)}: 1 cause perhaps new")
     all_of_it = "by all that was drawn until then: the night before may have had it too"
     assert origin["says"] == f"Perhaps new: broken since 1, first on {day(1)}, {all_of_it}."
 
