@@ -18,8 +18,9 @@ from rich.progress import MofNCompleteColumn
 from rich.table import Table
 
 from keeprate.harness import interrupts
+from keeprate.harness.commands import exit_codes
 from keeprate.harness.commands.console import console, progress
-from keeprate.harness.commands.options import EPILOG, device_option, suite_option
+from keeprate.harness.commands.options import device_option, suite_option
 from keeprate.harness.errors import KeeprateError, UsageError
 from keeprate.harness.files import write
 from keeprate.harness.judging.gate import open_children, open_runner
@@ -36,11 +37,13 @@ from keeprate.harness.workers.resources import USUAL, Resources
 ALONE = Resources(workers=1)
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.DONE)
 @click.argument("path", type=click.Path(path_type=Path), metavar="FILE.py")
 @suite_option
 def init(path: Path, suite: str) -> None:
     """Write a commented template of a new backend, ready to run.
+
+    The template computes in NumPy. Replace its names one by one with your framework's; leave out what that lacks.
 
     \b
       keeprate init mine.py
@@ -59,14 +62,19 @@ def init(path: Path, suite: str) -> None:
     click.echo(f"next: keeprate check {path}")
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.CHECKED)
 @click.argument("backend", metavar="B")
 @suite_option
 @device_option
 def check(backend: str, suite: str, device: str | None) -> None:
-    """Check the adapter alone, in seconds: arrays there and back, operator calls, seed, transforms.
+    """Check an adapter, in seconds: array conversion, calls, seeding, transforms.
 
-    B is named as for --backend. The framework itself is judged by a gate, which refuses a faulty adapter.
+    B is a name that `keeprate backends` lists, package.module[:Object] or file.py[:Object]. What the framework behind
+    the adapter does is judged by `keeprate gate`, which refuses a faulty adapter.
+
+    \b
+      keeprate check mine.py
+      keeprate check mine.py:Mine --device cuda
     """
     request = ask(backend, profile="quick", suite=suite, device=device).alone()
     with open_children(request, ALONE) as runner:
@@ -100,10 +108,13 @@ def _show_checks(checks: Sequence[AdapterCheck], backend: str, suite: str, scree
     screen.print(escape(command), highlight=False, soft_wrap=True)
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.DONE)
 @suite_option
 def backends(suite: str) -> None:
-    """List the installed backends and their capabilities."""
+    """List the installed backends and their capabilities.
+
+    If one can't be loaded, the reason is shown, and the command that installs what it lacks.
+    """
     names = installed("keeprate.backends")
     with progress(MofNCompleteColumn()) as bar:
         rows = list(bar.track(_inventory(names, suite), description="loading each backend", total=len(names)))
@@ -156,13 +167,15 @@ def remedy(name: str, why: str) -> str:
     return f": pip install 'keeprate[{found}]'" if found else ""
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.DONE)
 @click.argument("law", metavar="LAW")
 @suite_option
 def explain(law: str, suite: str) -> None:
-    """Explain a law: its promise, its source, what breaks it, and shipped defects that it would have caught.
+    """Explain what a law promises, and what breaks it.
 
-    LAW is the second part of a finding's id: op/law/dtype/parameters/shape/context.
+    It also shows the promise's source, what the law can't see, its share of the error budget, and defects in released
+    software that it would have caught. LAW is the second part of a finding's id: op/law/dtype/parameters/shape/context.
+    An unknown name lists all laws.
     """
     for paragraph in _paragraphs(law, load_suite(suite)):
         click.echo(filled(paragraph) + "\n")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
+from keeprate.harness.commands import exit_codes
 from keeprate.harness.commands.author import backends, check, explain, init
 from keeprate.harness.commands.gate import gate, matrix, plan, replay
 from keeprate.harness.commands.nightly import ledger, merge, nightly, report
-from keeprate.harness.commands.options import EPILOG
 from keeprate.harness.judging.text import WIDTH
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=EPILOG)
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}, epilog=exit_codes.JUDGED
+)
 @click.version_option(package_name="keeprate")
 def cli() -> None:
     """Test whether a stochastic operator conforms to its reference.
@@ -20,8 +22,10 @@ def cli() -> None:
     themselves are judged by statistics with a guaranteed family-wise error rate.
 
     \b
-      keeprate backends                          list installed backends
-      keeprate gate --backend path/to/file.py    judge a backend of your own
+      keeprate init mine.py                             write a backend's template
+      keeprate check mine.py                            check it, in seconds
+      keeprate gate --backend mine.py --profile quick   judge it
+      keeprate nightly --backend mine.py --ledger a.db  add evidence every night
     """
 
 

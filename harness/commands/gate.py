@@ -13,14 +13,14 @@ from typing import Any
 import click
 from rich.progress import MofNCompleteColumn
 
-from keeprate.harness.commands import github
+from keeprate.harness.commands import exit_codes, github
 from keeprate.harness.commands.closeup import Closeup, show_script
 from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.forecast import forecast, show_plan
 from keeprate.harness.commands.matrix import Row, check_out, exit_code, names_of, row_of, text_of
 from keeprate.harness.commands.options import (
-    EPILOG,
     NAMES,
+    PATH,
     case_timeout_option,
     device_option,
     dtypes_option,
@@ -57,23 +57,18 @@ from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.resources import Resources
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.JUDGED)
 @judging
 @json_option
 @ops_option
 @dtypes_option
-@click.option(
-    "--write-known",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write what broke and what was known as a list for --known.",
-)
-@click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest cases; 0 shows all.")
+@click.option("--write-known", type=PATH, metavar="FILE", help="Write what broke or was known as a list for --known.")
+@click.option("--durations", type=click.IntRange(min=0), metavar="N", help="Show the N slowest cases; 0: all.")
 @click.option(
     "-x",
     "--exitfirst",
     is_flag=True,
-    help="Stop at the first broken promise, and say its cause; what is cheap and telling is judged first.",
+    help="Stop at the first broken promise and name its cause. Short and telling cases are judged first.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show every failure in full.")
 @ledger_option
@@ -90,9 +85,9 @@ def gate(
     """Judge a backend. Takes minutes; ends with a verdict and an exit code.
 
     \b
-      keeprate gate --backend mine.py --profile quick --ops one,another
-      keeprate gate --backend mine.py --seed 7 --json verdict.json
-      keeprate gate --backend mine.py --profile quick -x
+      keeprate gate --backend mine.py --profile quick -x         as you develop
+      keeprate gate --backend mine.py --json verdict.json        in CI
+      keeprate gate --backend mine.py --write-known mine.known   list what broke
     """
     if exitfirst and ledger is not None:
         raise UsageError("-x judges the beginnings of cases, and --ledger F adds up whole ones: leave one of them out")
@@ -123,12 +118,16 @@ def gate(
     sys.exit(verdict.exit_code)
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.PLANNED)
 @judging
 @ops_option
 @dtypes_option
 def plan(**options: Any) -> None:
-    """Estimate what a gate would draw, detect and take, without judging."""
+    """Estimate what a gate would draw, detect and take, without judging.
+
+    \b
+      keeprate plan --backend mine.py --profile deep --workers 8
+    """
     request = ask(**options)
     count = counted(request.resources)
     with open_runner(request, replace(request.resources, workers=1)) as runner, progress(MofNCompleteColumn()) as bar:
@@ -136,24 +135,28 @@ def plan(**options: Any) -> None:
     show_plan(forecasts, request, count, console(sys.stdout))
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.JUDGED)
 @click.argument("finding", metavar="ID")
 @judging
 @json_option
-@click.option("--dtypes", type=NAMES, help="Dtypes that the original run judged, if it left some out.")
-@click.option("--fresh", is_flag=True, help="Repeat with new draws, and combine both results.")
+@click.option("--dtypes", type=NAMES, help="The --dtypes of the original run, if it had any.")
+@click.option("--fresh", is_flag=True, help="Then draw anew from a fresh seed, and combine the results.")
 @click.option(
     "--shrink",
     is_flag=True,
-    help="Look for the simplest context, dtype and p, and the smallest shape, that still break.",
+    help="Then search for the simplest context, dtype and p, and the smallest shape, that still break.",
 )
 @click.option(
     "--snippet",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE.py",
-    help="Write a script that shows the fault without keeprate; with --shrink, the smallest case.",
+    help="Write a script that shows the fault without keeprate; with --shrink, in the smallest case.",
 )
-@click.option("--was-error", is_flag=True, help="It ended in an error: if not so now, run it after the cases before.")
+@click.option(
+    "--was-error",
+    is_flag=True,
+    help="For a finding that ended in an error: if it does not now, run earlier cases first.",
+)
 def replay(
     finding: str,
     json_path: Path | None,
@@ -165,7 +168,7 @@ def replay(
 ) -> None:
     """Repeat one finding exactly: the same seed gives the same draws.
 
-    ID is printed by a failure: op/law/dtype/parameters/shape/context.
+    A failure prints its ID, op/law/dtype/parameters/shape/context, in the command that repeats it.
 
     \b
       keeprate replay ID --backend mine.py --seed 7 --fresh
@@ -207,34 +210,29 @@ def replay(
     sys.exit(code)
 
 
-@click.command(epilog=EPILOG)
-@click.option("--backends", required=True, type=NAMES, help="Backends, separated by commas; all: every installed one.")
+@click.command(epilog=exit_codes.JUDGED)
+@click.option("--backends", required=True, type=NAMES, help="Names, separated by commas; all: all that are installed.")
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="F",
-    help="Where to write the table: F.md or F.json.",
+    help="File for the table: F.md or F.json.",
 )
 @click.option("--profile", default="quick", show_default=True, help=f"One of {', '.join(PROFILES)}.")
 @ops_option
 @dtypes_option
-@click.option("--seed", type=int, help="Seed of the run, to repeat it exactly.  [default: a fresh one, written down]")
+@click.option("--seed", type=int, help="Seed of all draws.  [default: a fresh one, written down]")
 @suite_option
 @workers_option
 @case_timeout_option
 @memory_option
 @device_option
-def matrix(
-    backends: tuple[str, ...],
-    out: Path,
-    seed: int | None,
-    **options: Any,
-) -> None:
-    """Judge several backends, and write a table of frameworks × operators × promises.
+def matrix(backends: tuple[str, ...], out: Path, seed: int | None, **options: Any) -> None:
+    """Judge several backends, and compare them in a table.
 
-    A backend that can't be loaded is reported and skipped; if you named it, the exit code is 3. Each is judged with
-    the known deviations (expected failures) listed beside it.
+    The table has frameworks × operators × promises. A backend that can't be loaded is reported and skipped; if you
+    named it, the exit code is 3. Each is judged with the known deviations (expected failures) listed beside it.
 
     \b
       keeprate matrix --backends all --out matrix.md

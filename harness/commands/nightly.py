@@ -18,10 +18,10 @@ from rich.markup import escape
 from rich.progress import TextColumn
 
 from keeprate.harness import interrupts
-from keeprate.harness.commands import github
+from keeprate.harness.commands import exit_codes, github
 from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.forecast import Outlook, outlook
-from keeprate.harness.commands.options import EPILOG, dtypes_option, executor_option, judging, ops_option, suite_option
+from keeprate.harness.commands.options import PATH, dtypes_option, executor_option, judging, ops_option, suite_option
 from keeprate.harness.commands.published import read_verdict
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.files import beginning, check_apart, check_folder, kind, write
@@ -44,10 +44,6 @@ from keeprate.harness.workers.machine import described
 
 PAGES = ("index.html", "report.md", "report.json")
 REPORT = "report"  # the folder of a night's report, unless --out says otherwise
-WROTE = """
-Exit codes: 0 it was written, whatever promises are broken in it; 2 a name, file or option doesn't exist or is out of
-range.
-"""
 NEWS = 3  # faults, at most, of which the terminal says since when they are there
 ENDING = 15.0  # seconds that are left for the verdict and the report at most, and a fifth of a shorter budget
 SHORT = 300.0  # seconds of a first night, at most, that says beforehand how far it gets
@@ -68,14 +64,20 @@ def seconds(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=exit_codes.JUDGED)
 @judging
-@click.option("--ledger", required=True, type=click.Path(path_type=Path), metavar="F", help="Made if there is none.")
-@click.option("--budget", default="20m", show_default=True, help="How long the whole night takes: 90s, 20m, 8h.")
+@click.option(
+    "--ledger",
+    required=True,
+    type=PATH,
+    metavar="F",
+    help="The ledger, a SQLite file; created if absent.",
+)
+@click.option("--budget", metavar="TIME", default="20m", show_default=True, help="Total duration: 90s, 20m, 8h.")
 @ops_option
 @dtypes_option
 @executor_option
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help=f"For the report.  [default: {REPORT}]")
+@click.option("--out", type=PATH, metavar="DIR", help=f"Folder of the report.  [default: {REPORT}]")
 def nightly(
     ledger: Path,
     budget: str,
@@ -83,10 +85,10 @@ def nightly(
     seed: int | None,
     **options: Any,
 ) -> None:
-    """Draw fresh evidence for a given time, add it to a ledger, and write a report.
+    """Draw fresh evidence for a given time, and add it to a ledger.
 
-    The verdict covers all evidence on this version of the backend. Ctrl-C and SIGTERM end the run and keep what was
-    drawn, which is concluded.
+    The verdict and the report cover all evidence on this version of the backend. Ctrl-C and SIGTERM end the night
+    early: what was drawn is kept, judged and reported.
 
     \b
       keeprate nightly --backend mine.py --ledger night.db --budget 20m
@@ -201,13 +203,13 @@ def _kept(night: Drawn, ledger: Path) -> str:
     return text
 
 
-@click.command(epilog=WROTE)
-@click.argument("ledgers", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B…")
-@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C", help="The new ledger.")
+@click.command(epilog=exit_codes.WROTE)
+@click.argument("ledgers", nargs=-1, required=True, type=PATH, metavar="A B…")
+@click.option("--into", required=True, type=PATH, metavar="C", help="The new ledger.")
 def merge(ledgers: tuple[Path, ...], into: Path) -> None:
     """Merge ledgers of several nights, machines or branches into a new one.
 
-    A run that several of them contain is counted once. Runs that share seeds are refused.
+    A run that several ledgers contain is counted once. Different runs that share seeds are refused.
 
     \b
       keeprate merge monday.db tuesday.db --into week.db
@@ -215,18 +217,18 @@ def merge(ledgers: tuple[Path, ...], into: Path) -> None:
     click.echo(f"wrote {into}: {plural(merged(ledgers, into), 'run')}")
 
 
-@click.group(epilog=WROTE)
+@click.group(epilog=exit_codes.WROTE)
 def ledger() -> None:
-    """Look after the file of a ledger."""
+    """Copy a ledger as one whole file."""
 
 
-@ledger.command(epilog=WROTE)
-@click.argument("source", type=click.Path(path_type=Path), metavar="A")
-@click.argument("into", type=click.Path(path_type=Path), metavar="B")
+@ledger.command(epilog=exit_codes.WROTE)
+@click.argument("source", type=PATH, metavar="A")
+@click.argument("into", type=PATH, metavar="B")
 def copy(source: Path, into: Path) -> None:
     """Copy a ledger to one whole file, for a cache or an archive.
 
-    Beside A may lie A-wal with what a killed run drew last, which a plain copy of A leaves behind. A is left as it is.
+    The last draws of a run that was killed are in A-wal beside A: a plain copy of A loses them. A is not changed.
 
     \b
       keeprate ledger copy night.db cache/night.db
@@ -234,15 +236,11 @@ def copy(source: Path, into: Path) -> None:
     click.echo(f"wrote {into}: {plural(copied(source, into), 'run')}")
 
 
-@click.command(epilog=WROTE)
-@click.option("--ledger", type=click.Path(path_type=Path), metavar="F", help="Report on a ledger.")
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), metavar="FILE", help="Report on the verdict of one gate."
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where to write the pages.")
-@click.option(
-    "--against", type=click.Path(path_type=Path), metavar="OTHER", help="Compare with this ledger or verdict."
-)
+@click.command(epilog=exit_codes.WROTE)
+@click.option("--ledger", type=PATH, metavar="F", help="Report on a ledger.")
+@click.option("--json", "json_path", type=PATH, metavar="FILE", help="Report on the verdict of one gate.")
+@click.option("--out", required=True, type=PATH, metavar="DIR", help="Folder of the report.")
+@click.option("--against", type=PATH, metavar="OTHER", help="Earlier ledger or verdict to compare with.")
 @click.option(
     "--known", metavar="FILE", help="Known deviations, with --ledger: one pattern of ids per line, the reason after #."
 )
@@ -263,7 +261,7 @@ def report(
     profile: str | None,
     suite: str,
 ) -> None:
-    """Write the report on a ledger or a gate: an HTML page, a Markdown page, and the public JSON.
+    """Write the report on a ledger or a gate: HTML, Markdown and JSON.
 
     \b
       keeprate report --ledger night.db --out report

@@ -16,12 +16,6 @@ from keeprate.harness.workers.launch import kept
 
 Command = Callable[..., None]
 
-EPILOG = """
-Exit codes: 0 every promise is kept; 1 a promise is broken, or a case ended in an error; 2 a name, file or option
-doesn't exist or is out of range; 3 no verdict: the backend can't be loaded, nothing was judged, or the reference
-failed.
-"""
-
 
 class _Names(click.ParamType[tuple[str, ...]]):
     name = "NAMES"
@@ -31,21 +25,24 @@ class _Names(click.ParamType[tuple[str, ...]]):
 
 
 NAMES = _Names()
+PATH = click.Path(path_type=Path)
 ops_option = click.option("--ops", type=NAMES, help="Operators to judge, separated by commas.  [default: all]")
 dtypes_option = click.option("--dtypes", type=NAMES, help="Dtypes to judge, separated by commas.  [default: all]")
-suite_option = click.option("--suite", default=default_suite(), show_default=True, help="The suite of laws.")
+suite_option = click.option(
+    "--suite", default=default_suite(), show_default=True, help="Suite of laws: a name, package.module or file.py."
+)
 json_option = click.option(
     "--json",
     "json_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
-    help="Write the verdict as JSON.",
+    help="Write the verdict to FILE as JSON.",
 )
 ledger_option = click.option(
     "--ledger",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="F",
-    help="Add the evidence to this ledger; it is created if absent.",
+    help="Add the evidence to the ledger F, a SQLite file that is created if absent.",
 )
 executor_option = click.option(
     "--executor",
@@ -67,16 +64,18 @@ case_timeout_option = click.option(
     "--case-timeout",
     type=float,
     metavar="S",
-    help="Time limit for loading, and for each case, in seconds; a case gets 1 µs more per draw.  [default: 120]",
+    help="Time limit for loading and for each case, in seconds; a case gets 1 µs more per draw.  [default: 120]",
 )
 memory_option = click.option(
     "--memory",
     metavar="SIZE",
-    help="Memory limit per worker, as in 4G.  [default: 80 % of the machine, divided among the workers]",
+    help="Memory limit per worker, such as 512M or 4G.  [default: 80 % of what is free, divided among the workers]",
 )
 
 device_option = click.option(
-    "--device", metavar="D", help="Where the backend computes: one of its `devices`, as cuda.  [default: the backend's]"
+    "--device",
+    metavar="D",
+    help="Where the backend computes: one of its `devices`, as cuda:1.  [default: its own]",
 )
 
 
@@ -94,23 +93,26 @@ def judging(function: Command) -> Command:
                 "--backend",
                 required=True,
                 metavar="B",
-                help="The backend: a name that `keeprate backends` lists, package.module[:Object] or file.py[:Object].",
+                help="Backend: a name that `keeprate backends` lists, package.module[:Object] or file.py[:Object].",
             ),
             click.option(
                 "--profile",
                 default="gate",
                 show_default=True,
-                help=f"The strength, from weakest to strongest: {', '.join(PROFILES)}.",
+                help=f"How small a fault to look for: {', '.join(PROFILES)}. Each draws more than the one before.",
             ),
             click.option(
                 "--alpha",
                 type=float,
                 default=ALPHA,
                 show_default=True,
-                help="Upper bound on the probability that a conforming backend fails this gate, or ever this ledger.",
+                help="Error budget (family-wise error rate): upper bound on the probability that a conforming backend "
+                "fails this gate, or ever this ledger.",
             ),
             click.option(
-                "--seed", type=int, help="Seed of the run, to repeat it exactly.  [default: a fresh one, printed]"
+                "--seed",
+                type=int,
+                help="Seed of all draws, to repeat a run exactly.  [default: a fresh one, printed]",
             ),
             click.option(
                 "--known",
