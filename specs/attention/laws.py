@@ -21,7 +21,7 @@ def _of(sample: Seen, name: str) -> Check:
     promise="Each weight of a key is kept and scaled by 1/(1 − p), or dropped; one that is hidden is neither.",
     catches=(
         "a missing or doubled scale",
-        "weights that are normalised again after dropping",
+        "weights that are renormalised after dropping",
         "dropout of scores in place of weights",
         "a causal mask that dropout undoes",
     ),
@@ -95,7 +95,7 @@ def dtype(sample: Seen) -> Check:
 
 @law(
     promise="A p that is no probability is refused.",
-    catches=("a p that is clipped in silence", "NaN that passes for a probability"),
+    catches=("a p that is clipped silently", "NaN accepted as a probability"),
     blind_to=("which exception is raised",),
     source=f"{SOURCE}: dropout probability has to be between 0 and 1",
 )
@@ -107,7 +107,7 @@ def arguments(sample: Seen) -> Check:
 @law(
     promise="Queries, keys and values are not written to.",
     catches=("a product in place",),
-    blind_to=("what is written back before they are read again",),
+    blind_to=("a write that is undone before they are read again",),
     source=SOURCE,
 )
 def purity(sample: Seen) -> Check:
@@ -129,7 +129,7 @@ def seeding(sample: Seen) -> Check:
 @law(
     promise="Each place of a network that drops has a mask of its own, and each gap between layers one for each step.",
     catches=("one mask for all gaps", "a gap that has no mask", "one key for two places of an encoder layer"),
-    blind_to=("two masks that are the same but for their order",),
+    blind_to=("two masks that are swapped",),
     source="torch.nn.LSTM, dropout: a Dropout layer on the outputs of each LSTM layer except the last",
     rests_on=("outcomes",),
 )

@@ -25,7 +25,7 @@ def pair_tally(counts: Pairs, p: float) -> Tally:
 @law(
     promise="Entries some way apart in one mask are kept independently.",
     catches=("a mask shared by the samples of a batch", "one draw used for several entries", "rows seeded alike"),
-    blind_to=("correlations at distances that are not looked at: see `all_lags`",),
+    blind_to=("correlations at distances that are not tested: see `all_lags`",),
     source=BERNOULLI,
 )
 def neighbours(sample: Sample, lag: str) -> Tally:
@@ -60,7 +60,7 @@ def _patterns(entries: int, p: float) -> tuple[tuple[str, ...], tuple[float, ...
 
 @law(
     promise="Runs of drops are as long as independent drops make them.",
-    catches=("drops that come in bursts, or that keep their distance", "generators with long memory"),
+    catches=("drops that come in bursts, or that avoid one another", "generators with long memory"),
     blind_to=("runs that begin later in a window",),
     source=BERNOULLI,
 )
@@ -75,8 +75,12 @@ def runs(sample: Sample) -> Tally:
 
 @law(
     promise="Masks of calls that follow one another are independent.",
-    catches=("a mask cached from the first call", "a generator that is reseeded", "entries taken over now and then"),
-    blind_to=("masks that are moved along: see `all_shifts`", "calls further apart: see `no_stretch_twice`"),
+    catches=(
+        "a mask cached from the first call",
+        "a generator that is reseeded",
+        "entries that are occasionally reused",
+    ),
+    blind_to=("shifted masks: see `all_shifts`", "calls further apart: see `no_stretch_twice`"),
     source=BERNOULLI,
 )
 def calls(sample: Sample, shift: str) -> Tally:
@@ -87,7 +91,7 @@ def calls(sample: Sample, shift: str) -> Tally:
 @law(
     promise="At each position the masks of different calls are independent.",
     catches=("a generator that is reseeded in each call at some positions alone", "first entries that hardly change"),
-    blind_to=("positions further on",),
+    blind_to=("later positions",),
     source=BERNOULLI,
 )
 def calls_by_position(sample: Sample) -> Tally:
@@ -118,7 +122,7 @@ def reading_order(sample: Sample) -> Tally:
 @law(
     promise="No mask comes twice.",
     catches=("a generator with a short period", "a mask from a pool", "a seed taken from a coarse clock"),
-    blind_to=("masks that agree in part",),
+    blind_to=("masks that partly agree",),
     source=BERNOULLI,
 )
 def no_mask_twice(sample: Sample) -> Check:
@@ -136,13 +140,12 @@ def no_mask_twice(sample: Sample) -> Check:
     catches=(
         "a row that is seeded with seed + row",
         "a counter added to the seed",
-        "a seed cut to fewer bits",
-        "threads or layers that begin alike",
+        "a seed truncated to fewer bits",
+        "threads or layers that start with the same masks",
     ),
     blind_to=(
         "seeds that are far apart: see `no_mask_twice`",
-        "bits of a seed above the low 32, which PyTorch's own generator on the CPU drops: where a framework drops them "
-        "too, `seeding` remarks it",
+        "the high bits of a seed, beyond 32, which PyTorch's CPU generator ignores: `seeding` notes who does so too",
     ),
     source="torch.manual_seed, jax.random.key, mlx.core.random.seed: different seeds give unrelated random numbers",
 )

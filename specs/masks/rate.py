@@ -26,7 +26,10 @@ SPREAD = ("lowest 1 %", "1 to 10 %", "10 to 35 %", "35 to 65 %", "65 to 90 %", "
 @law(
     promise="An entry is kept with probability 1 − p.",
     catches=("a mask drawn in a narrow dtype", "p and 1 − p swapped", "a keep rate rounded to 8 bits"),
-    blind_to=("where the drops fall: see `positions` and `neighbours`", "a rate that is off by 2⁻²⁴ at p up to 10⁻⁵"),
+    blind_to=(
+        "where the drops fall: see `positions` and `neighbours`",
+        "a rate that is off by 2⁻²⁴ where p is at most 10⁻⁵",
+    ),
     source="torch.nn.functional.dropout: an entry is zeroed with probability p",
 )
 def keep_rate(sample: Sample) -> Tally:
@@ -39,7 +42,7 @@ def keep_rate(sample: Sample) -> Tally:
 @law(
     promise="No position is favoured: each is kept with probability 1 − p.",
     catches=("a tail that is kept or copied", "an index taken modulo a vector's width", "a thread that has no mask"),
-    blind_to=("favours that change from call to call",),
+    blind_to=("favoured positions that change from call to call",),
     source="torch.nn.functional.dropout: every element has the same probability",
 )
 def positions(sample: Sample) -> Tally:
@@ -87,8 +90,8 @@ def _places(entries: int) -> tuple[str, ...]:
 
 @law(
     promise="After any seed each of the first entries is kept with probability 1 − p.",
-    catches=("a state that is hardly mixed when it is seeded", "first numbers that follow from the size of the seed"),
-    blind_to=("entries further on", "how seeds are related: see `streams`"),
+    catches=("a state that seeding hardly mixes", "first numbers that depend on the magnitude of the seed"),
+    blind_to=("later entries", "how seeds are related: see `streams`"),
     source="torch.manual_seed: any seed gives random numbers of the same law",
 )
 def first_positions(sample: Sample) -> Tally:
@@ -102,7 +105,7 @@ def first_positions(sample: Sample) -> Tally:
 @law(
     promise="A large call is kept with probability 1 − p throughout.",
     catches=("a kernel that stops at a grid's limit", "a counter that wraps", "an offset that overflows"),
-    blind_to=("faults that begin beyond the sizes that are looked at",),
+    blind_to=("faults that begin at larger sizes than are tested",),
     source="torch.nn.functional.dropout: every element has the same probability, in arrays of every size",
 )
 def segments(sample: Sample) -> Tally:

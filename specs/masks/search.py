@@ -37,7 +37,7 @@ def all_lags(sample: Sample) -> Tally:
 
 @law(
     promise="No mask is a shifted copy of the next; the shift that looks worst is tested again on other draws.",
-    catches=("counters that step too little", "streams that overlap", "the last numbers of a call, used again"),
+    catches=("counters that step too little", "streams that overlap", "reuse of the last numbers of a call"),
     blind_to=("calls that don't follow one another: see `no_stretch_twice`", "shifts that change from call to call"),
     source=BERNOULLI,
 )

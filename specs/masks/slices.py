@@ -21,7 +21,7 @@ DIGITS = 16.0  # of the improbability of two that agree by chance: no share of t
         "a mask that is broadcast along an axis",
         "a row that is copied to another",
     ),
-    blind_to=("slices that agree in part: see `neighbours`", "slices of some dozen entries in all calls together"),
+    blind_to=("slices that partly agree: see `neighbours`", "slices with only dozens of entries over all calls"),
     source=BERNOULLI,
 )
 def slices(sample: Sample) -> Check:

@@ -24,10 +24,10 @@ Places = npt.NDArray[np.intp]
         "streams that overlap",
         "counters that step too little",
         "threads that draw the same numbers",
-        "a buffer that is refilled in part",
+        "a buffer that is partly refilled",
         "masks cut from one pool",
     ),
-    blind_to=("stretches below some thousand entries, or that agree in part: see `all_shifts` and `all_lags`",),
+    blind_to=("shorter repetitions, and partial ones: see `all_shifts` and `all_lags`",),
     source=BERNOULLI,
 )
 def no_stretch_twice(sample: Sample) -> Check:

@@ -48,10 +48,10 @@ def endpoints(sample: Calls) -> Check:
 @law(
     promise="What PyTorch refuses is refused: p, ranks and dtypes; p is p, in whatever type it is given.",
     catches=(
-        "a p that is clipped in silence",
-        "NaN that passes for a probability",
+        "a p that is clipped silently",
+        "NaN accepted as a probability",
         "a rank that has no channels",
-        "integers, scaled and rounded down",
+        "integers that are scaled and rounded down",
         "a p in half precision that is compared as 0",
     ),
     blind_to=("which exception is raised",),
@@ -96,8 +96,8 @@ def inplace(sample: Calls) -> Check:
     promise="Each call follows the mode of that moment: training drops, evaluation is the identity, in any order.",
     catches=(
         "a layer that was compiled in training and drops in evaluation",
-        "one that never drops again",
-        "a mode that is read once",
+        "a layer that never drops again",
+        "a mode that is read only once",
     ),
     blind_to=("the gradient",),
     source="torch.nn.Module.train, eval: the mode of a module decides each call; torch.compile follows it",
@@ -134,7 +134,7 @@ def concurrency(sample: Calls) -> Check:
         "zeros written to the input at p = 1",
         "a write after the operator has returned",
     ),
-    blind_to=("what is written back before the input is read again",),
+    blind_to=("a write that is undone before the input is read again",),
     source="torch.nn.functional.dropout, inplace=False: the input is not written to",
 )
 def purity(sample: Masks | Gradients | Calls) -> Check:

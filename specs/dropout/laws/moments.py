@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
         "zero in place of the saturation value",
         "a wrong sign of the shift",
     ),
-    blind_to=("errors that cancel over the input: see `outcomes`",),
+    blind_to=("errors that cancel over the whole input: see `outcomes`",),
     source="Klambauer et al. 2017, Self-normalizing neural networks; torch.nn.AlphaDropout",
 )
 def moments(sample: Masks, which: str) -> Moments:

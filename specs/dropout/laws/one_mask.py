@@ -38,7 +38,7 @@ def constancy(sample: Masks) -> Check:
         "a mask drawn again in the backward pass",
         "a mask read off the output where the input is zero",
         "a backward pass that scales by p or not at all",
-        "a mask that is kept for the last of several passes alone, or for one gradient",
+        "a mask that is kept only for the last of several passes, or for one gradient",
     ),
     blind_to=("how often an entry is kept",),
     source="torch.nn.functional.dropout: the derivative of the operator for its own mask",

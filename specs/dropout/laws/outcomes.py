@@ -43,7 +43,7 @@ def written(sample: Calls) -> Check:
 @law(
     promise="The result doesn't depend on how the input lies in memory.",
     catches=("a kernel that indexes a strided input as if it were flat", "reads outside a broadcast one"),
-    blind_to=("the output's own strides, which are nobody's promise",),
+    blind_to=("the strides of the output, which nobody promises",),
     source="torch.nn.functional.dropout: any strides are taken",
 )
 def strides(sample: Calls) -> Check:
@@ -71,7 +71,7 @@ def shape(sample: Calls) -> Check:
 
 @law(
     promise="Output and gradient have the input's dtype in every mode.",
-    catches=("a result promoted to float32 by a Python scalar", "a gradient in another dtype than its input"),
+    catches=("a result promoted to float32 by a Python scalar", "a gradient whose dtype isn't its input's"),
     blind_to=("the dtype in which the mask is drawn",),
     source="torch.nn.functional.dropout: the output has the input's dtype",
 )
