@@ -494,7 +494,7 @@ class ThreadsShareAPool(Plain):
     """Every fresh thread begins somewhere in one stream of 2²⁰ numbers. B3."""
 
     meant_for = "no_stretch_twice"
-    cause = "drawn_again"
+    cause = ("drawn_again", "alike_later")
     profile = "gate"
     ops = ("dropout", "dropout1d")
     where = "thread"

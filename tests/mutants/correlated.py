@@ -116,7 +116,7 @@ class LaggedEcho(Plain):
     """One entry in eight repeats the one 777 before it. C5."""
 
     meant_for = "all_lags"
-    cause = "correlated:call"
+    cause = ("twins:call", "correlated:call")
     ops = ("dropout",)
 
     def uniform(self, size):
@@ -195,7 +195,7 @@ class ColumnsAlike(Plain):
     """One entry in four of a row is taken from the row above. B1."""
 
     meant_for = "neighbours"
-    cause = "correlated:call"
+    cause = ("twins:call", "correlated:call")
     ops = ("dropout",)
 
     def draw(self, shape, p):

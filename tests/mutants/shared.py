@@ -321,7 +321,7 @@ class StaleEighthOfTwo(StaleEighth):
     """Of two buffers that take turns each is refilled in part: the last eighth is that of two calls before. A2."""
 
     meant_for = "no_stretch_twice"
-    cause = "drawn_again"
+    cause = ("held", "drawn_again")
     age, every = 2, 1
 
 

@@ -55,7 +55,7 @@ class LowBitsOfLcg(Plain):
     """Numbers are the low 24 bits of a linear congruential generator: they come again after 2²⁴ draws. C4, C5."""
 
     meant_for = ("no_stretch_twice", "neighbours", "blocks")
-    cause = "drawn_again"
+    cause = ("drawn_again", "twins:call")
     ops = ("dropout",)
     profile = "gate"
 

@@ -30,7 +30,7 @@ ACCEPTED = {
     ("shared", "CallsOfOneStream", "dropout", "eager"): ("moved", {"twins:calls"}),
     ("correlated", "PeriodOfAThousand", "dropout", "eager"): (
         "period:call", {"period:calls", "moved", "twins:call", "twins:calls"}),
-    ("weak", "Antithetic", "dropout", "eager"): ("complements", set()),
+    ("weak", "Antithetic", "dropout", "eager"): ("complements", {"twins:call"}),
     ("modes", "StaysInEvaluation", "dropout", "eager"): ("mode_evaluation", set()),
     ("rate", "FixedCount", "dropout", "eager"): ("fixed_number:call", set()),
     ("rate", "FavouredLane", "dropout", "eager"): ("lane:8", {"lane:4"}),

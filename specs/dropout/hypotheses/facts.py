@@ -148,7 +148,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     text, given = one.what.text, one.what.given
     yield "in evaluation", "evaluation" in text or given.get("mode") == "evaluation"
     yield "in training", "training" in text or given.get("mode") == "training"
-    inner = 0 < _number(given.get("p", USUAL)) < 1 or "{mode}, then training" in text  # with a usual p at first
+    inner = 0 < _number(given.get("p", USUAL)) < 1 and ", then training" not in text  # whose own p is another
     yield "in training where 0 < p < 1", given.get("mode", "training" * ("training" in text)) == "training" and inner
     yield "where nothing is to be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
     yield from _features_of_passes(text)

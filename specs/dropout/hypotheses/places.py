@@ -12,6 +12,7 @@ from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
+SOME = 1 / 64  # of the entries, which another fault doesn't make alike
 CERTAIN = 40  # calls from which on no place is kept, or dropped, in all of them by chance
 
 
@@ -78,7 +79,7 @@ def held(clues: Clues) -> Account:
         raise Unreadable("too few calls")
     fixed = (flat == flat[0]).all(axis=0)
     number, kept = int(fixed.sum()), int(flat[0][fixed].sum())
-    if number < FEW:
+    if number < max(FEW, SOME * fixed.size):
         return Account(flat.size, NEVER, 0.0)
     against = Tally(("kept", "dropped"), (kept, number - kept), (0.5, 0.5)).log10_e  # no entry has a rate of its own
     seen = f"{kept:,} of these are kept in all of {len(flat)} calls, and {number - kept:,} dropped in all"
@@ -99,11 +100,11 @@ def twins(clues: Clues, of: str) -> Account:
     pairs = flat.shape[1] ** 2 / 2
     share = flat[1:].mean(axis=1)  # which calls may differ in
     promise = -float(np.log10(share**2 + (1 - share) ** 2).sum()) - math.log10(pairs)  # of one pair, over all places
-    if not found:
-        return Account(flat.size, NEVER, 0.0)
-    which, other = next(iter(found.items()))
     steps = {one - two for one, two in found.items()}
     size = flat.shape[1]
+    if len(found) < SOME * size and not len(found) > len(steps) == 1:  # a few agree where calls depend on each other
+        return Account(flat.size, NEVER, 0.0)
+    which, other = next(iter(found.items()))
     step = abs(next(iter(steps)))
     far = f"the one {step:,} before" if len(steps) == 1 and of == "call" else "another"
     place = "" if of == "call" else " in the call before"

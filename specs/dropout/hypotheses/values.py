@@ -190,8 +190,8 @@ def narrow(clues: Clues, dtype: str) -> Account:
 
 def by_count(clues: Clues, of: str) -> Account:
     """Whether each call, or each row, divides by the part that it happens to keep."""
-    if clues.contract.preserves_moments:
-        raise Unreadable("it is no scale alone")
+    if clues.contract.preserves_moments or (clues.contract.by_channel and of == "row"):
+        raise Unreadable("it is no scale alone, or a row is kept or dropped whole")
 
     def predict(one: Output) -> Pair:
         kept = (one.y != 0).mean(axis=None if of == "call" else -1, keepdims=True)
