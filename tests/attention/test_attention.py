@@ -139,6 +139,6 @@ def test_the_page_says_how_a_mask_is_read_and_every_law_is_on_it():
 
 def test_a_seed_that_can_not_be_judged_for_want_of_masks_is_said():
     verdict = judged(FAULTY.NoScale(), lambda one: one.family in ("outcomes", "seeding"), dtypes=["float32"])
-    seeding = [finding for finding in verdict if finding.law == "seeding"]
+    seeding = [finding for finding in verdict if finding.law == "seeding" and finding.context != "process"]
     assert {finding.status for finding in seeding} == {"unreadable"}
     assert all("no mask could be read" in finding.detail["reason"] for finding in seeding)

@@ -46,6 +46,22 @@ def started(*command, cwd):
     return Run(done.returncode, done.stdout, done.stderr)
 
 
+@pytest.fixture(scope="session")
+def unprivileged():
+    """Words before a command that make it a user's own: root may read and write all, unless it gives that up (Linux).
+
+    A program of its own does so, for to fork pytest itself where a test imported JAX is an error.
+    """
+    drop = (
+        "[ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in (1, 2)]"  # CAP_DAC_* of the bounding set
+    )
+    return [
+        sys.executable,
+        "-c",
+        f"import ctypes, os, sys\nos.geteuid() or {drop}\nos.execv(sys.argv[1], sys.argv[1:])",
+    ]
+
+
 @pytest.fixture
 def process(tmp_path):
     """A command in an empty folder."""

@@ -117,7 +117,7 @@ def test_what_is_new_since_last_night_is_said(documents):
     )
     assert re.search(new, turned)
     assert "✕ broken toss/fair/float32/p0.5/-/eager , was kept" in turned
-    assert re.search(r"first broken [\d-]+, in 1 ", turned)
+    assert re.search(r"first broken [\d-]+ , in 1 ", turned)
     assert "The first night in this ledger: there is nothing to compare it with." in page(documents["edge"]).text
 
 
@@ -280,7 +280,7 @@ def test_a_date_that_a_clock_was_ahead_with_is_marked(documents):
     document = copy.deepcopy(documents["turned"])
     first = document["ledger"]["origins"][0]["first"]
     document["ledger"]["ahead"] = [first]
-    assert f"first broken {first} (a clock was ahead), in 1" in page(document).text
+    assert f"first broken {first} (a clock was ahead) , in 1" in page(document).text
 
 
 def test_what_was_broken_in_a_ledger_that_was_merged_is_called_history(documents):
