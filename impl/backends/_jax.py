@@ -48,6 +48,12 @@ class Keys:
             self.key, drawn = jax.random.split(self.key)
         return drawn
 
+    def through(self, call: Callable[[Any], tuple[Any, Any]]) -> Any:
+        """What a call gives that takes the key and gives another one, too."""
+        with self._lock:
+            out, self.key = call(self.key)
+        return out
+
 
 _outside = Keys(jax.random.key(secrets.randbits(32)))
 _inside: ContextVar[Keys | None] = ContextVar("inside", default=None)
@@ -87,9 +93,18 @@ def keyed(fn: Function) -> Function:
 
 
 def compile(fn: Function) -> Function:
-    """Compile fn; a key goes in with every call."""
-    jitted = jax.jit(keyed(fn), static_argnums=2)
-    return lambda x, *train: jitted(next_key(), x, *train)
+    """Compile fn; the key goes in with every call, and comes out as fn's own draws left it."""
+
+    def pure(key: Any, x: Any, *train: bool) -> tuple[Any, Any]:
+        keys = Keys(key)
+        token = _inside.set(keys)
+        try:
+            return fn(x, *train), keys.key
+        finally:
+            _inside.reset(token)
+
+    jitted = jax.jit(pure, static_argnums=2)
+    return lambda x, *train: (_inside.get() or _outside).through(lambda key: jitted(key, x, *train))
 
 
 def vmap(fn: Function) -> Function:
