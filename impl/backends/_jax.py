@@ -7,7 +7,6 @@ what it has compiled is kept for other processes in its persistent compilation c
 
 import os
 import secrets
-import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from importlib import metadata
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keeprate.impl.backends import _jax_on
+from keeprate.impl.backends._jax_keys import Keys
 
 if not jax.config.jax_compilation_cache_dir:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -34,25 +34,6 @@ Function = Callable[..., Any]
 def version_of(package: str) -> str:
     """The versions of `package` and of JAX."""
     return f"{metadata.version(package)} on jax {jax.__version__}"
-
-
-class Keys:
-    """A stream of keys."""
-
-    def __init__(self, key: Any) -> None:
-        self.key, self._lock = key, threading.Lock()
-
-    def next(self) -> Any:
-        """A key that was never given before."""
-        with self._lock:
-            self.key, drawn = jax.random.split(self.key)
-        return drawn
-
-    def through(self, call: Callable[[Any], tuple[Any, Any]]) -> Any:
-        """What a call gives that takes the key and gives another one, too."""
-        with self._lock:
-            out, self.key = call(self.key)
-        return out
 
 
 _outside = Keys(jax.random.key(secrets.randbits(32)))
