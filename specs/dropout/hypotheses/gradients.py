@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -64,12 +63,17 @@ def _right(clues: Clues, one: Pass) -> Mask:
 def slope(clues: Clues, name: str) -> Account:
     """Whether the gradient is this of the cotangent and the output's mask."""
     words, predict = GRADIENTS[name]
+    return _compared(clues, words, ((one, predict(clues, one)) for one in clues.passes))
+
+
+def _compared(clues: Clues, words: str, predicted: Iterable[tuple[Pass, Floats]]) -> Account:
+    """The gradient of each pass beside what is predicted of it."""
     wrong = against = looked = 0
-    for one in clues.passes:
+    for one, values in predicted:
         looked += one.g.size
         wrong += int(np.count_nonzero(~_right(clues, one)))
-        against += int(np.count_nonzero(~_fits(one.g, predict(clues, one), clues.case.dtype)))
-    return _of_gradient(words, looked, wrong, 0.0 if not against else NEVER)
+        against += int(np.count_nonzero(~_fits(one.g, values, clues.case.dtype)))
+    return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
 
 
 def _of_gradient(words: str, looked: int, wrong: int, against: float) -> Account:
@@ -84,27 +88,16 @@ def factor(clues: Clues) -> Account:
     times = float(np.median(one.g[whole != 0] / whole[whole != 0])) if whole.any() else 1.0
     if not times or not math.isfinite(times):
         raise Unreadable("it is 0, or no number")
-    wrong = against = looked = 0
-    for one in clues.passes:
-        looked += one.g.size
-        wrong += int(np.count_nonzero(~_right(clues, one)))
-        predicted = one.ct * one.kept * (_slope(clues, one.p) * times)
-        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
     words = f"multiplies the gradient by {times:.4g}, beside mask and scale"
-    return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
+    predicted = ((one, one.ct * one.kept * (_slope(clues, one.p) * times)) for one in clues.passes)
+    return _compared(clues, words, predicted)
 
 
 def clipped(clues: Clues) -> Account:
     """Whether the gradient is cut off at some size."""
     most = max(float(np.abs(one.g).max()) for one in clues.passes)
-    wrong = against = looked = 0
-    for one in clues.passes:
-        looked += one.g.size
-        wrong += int(np.count_nonzero(~_right(clues, one)))
-        predicted = np.clip(one.ct * one.kept * _slope(clues, one.p), -most, most)
-        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
-    words = f"cuts the gradient off at {most:.4g}"
-    return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
+    predicted = ((one, np.clip(one.ct * one.kept * _slope(clues, one.p), -most, most)) for one in clues.passes)
+    return _compared(clues, f"cuts the gradient off at {most:.4g}", predicted)
 
 
 def own_mask(clues: Clues) -> Account:
@@ -137,28 +130,20 @@ def of_first_row(clues: Clues) -> Account:
     """Whether, mapped, each row's gradient has the mask of the first row's output."""
     if not clues.caller().context.mapped:
         raise Unreadable("nothing is mapped")
-    wrong = against = looked = 0
-    for start in range(0, len(clues.passes), ROWS):
-        rows = clues.passes[start : start + ROWS]
-        for one in rows:
-            predicted = one.ct * rows[0].kept * _slope(clues, one.p)
-            against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
-            wrong += int(np.count_nonzero(~_right(clues, one)))
-            looked += one.g.size
+    firsts = (clues.passes[number // ROWS * ROWS] for number in range(len(clues.passes)))
     words = "gives the gradients of all rows of a mapped call the mask of the first row"
-    return _of_gradient(words, looked, wrong, 0.0 if not against else NEVER)
+    return _compared(clues, words, _masked(clues, zip(clues.passes, firsts, strict=True)))
 
 
 def of_before(clues: Clues) -> Account:
     """Whether each gradient has the mask of the pass before its own."""
-    wrong = against = looked = 0
-    for before, one in itertools.pairwise(clues.passes):
-        predicted = one.ct * before.kept * _slope(clues, one.p)
-        against += int(np.count_nonzero(~_fits(one.g, predicted, clues.case.dtype)))
-        wrong += int(np.count_nonzero(~_right(clues, one)))
-        looked += one.g.size
-    words = "gives the gradient the mask of the call before"
-    return _of_gradient(words, looked, wrong, 0.0 if not against else NEVER)
+    pairs = zip(clues.passes[1:], clues.passes, strict=False)
+    return _compared(clues, "gives the gradient the mask of the call before", _masked(clues, pairs))
+
+
+def _masked(clues: Clues, pairs: Iterable[tuple[Pass, Pass]]) -> Iterator[tuple[Pass, Floats]]:
+    """The first of each pair of passes, and its gradient if it had the mask of the second."""
+    return ((one, one.ct * other.kept * _slope(clues, one.p)) for one, other in pairs)
 
 
 def zero_past(clues: Clues) -> Account:
@@ -186,7 +171,7 @@ def zero_past(clues: Clues) -> Account:
     raise Unreadable("it is not zero from some place on")
 
 
-def at_zeros(clues: Clues) -> Iterator[tuple[float, Pass, Mask]]:
+def at_zeros(clues: Clues) -> Iterator[tuple[Pass, Mask]]:
     """Passes on inputs with zeros, and where these are."""
     shape = (40, 30) if not clues.contract.by_channel else (40, 30, *(1,) * (max(clues.contract.ranks) - 2))
     x, ct = filled(clues.contract, clues.case.dtype, shape).copy(), cotangent(shape, clues.case.dtype, seed=2)
@@ -198,7 +183,7 @@ def at_zeros(clues: Clues) -> Iterator[tuple[float, Pass, Mask]]:
         for _ in range(4):
             y, g = map(caller.values, caller.vjp(caller.native(x), p, True, caller.native(ct)))
             kept = clues.kept(y, clues.expected(p, shape)) if not clues.contract.preserves_moments else np.abs(g) > 0
-            yield p, Pass(p, x, y, ct, g, kept), zeros
+            yield Pass(p, x, y, ct, g, kept), zeros
 
 
 def read_off(clues: Clues) -> Account:
@@ -207,7 +192,7 @@ def read_off(clues: Clues) -> Account:
         raise Unreadable("a dropped entry is not zero")
     wrong = against = looked = 0
     dropped = False  # everything: which is another fault
-    for _, one, zeros in readable(lambda: list(at_zeros(clues)))():
+    for one, zeros in readable(lambda: list(at_zeros(clues)))():
         against += int(np.count_nonzero((one.g != 0) != (one.y != 0)))  # by whatever it is scaled
         looked += int(np.count_nonzero(zeros))
         wrong += int(np.count_nonzero(one.g[zeros] == 0))
