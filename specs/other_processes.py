@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ import numpy as np
 from keeprate.specs.foreign import Seen
 from keeprate.suite import BackendError, Case, NotOffered, load_backend, load_suite, name_of
 
+TOGETHER = 16  # calls that another process makes at a time
 Calls = Callable[[Any, Case, int | None, int], list[Seen]]  # of a backend, as a case says, after a seed, so many
 
 
@@ -115,6 +116,27 @@ def _pair(suite: str, backend: Any, kind: str) -> tuple[OtherProcess, OtherProce
         pair = OtherProcess(suite, name), OtherProcess(suite, name)
     _pairs[suite, name, kind] = pair
     return pair
+
+
+def by_turns(suite: str, backend: Any, case: Case, entries: int, seed: int) -> Iterator[list[Seen]]:
+    """Outputs of calls after neighbouring seeds in two other processes, one's and the other's by turns.
+
+    After seeds n and n + 1 of an even n and of an odd one, since two seeds may be rounded to one either way.
+
+    Args:
+        entries: of one mask; as many calls are made as the case's draws take.
+
+    Raises:
+        NotOffered: the backend is an object that only this process has.
+    """
+    one, other = two(suite, backend)
+    left, base = -(-case.draws // entries), seed >> 1
+    together = min(TOGETHER, -(-left // 2))
+    while left > 0:
+        number = min(together, left)
+        pairs = zip(one.calls(case, base, number), other.calls(case, base + 1, number), strict=True)
+        yield [output for pair in pairs for output in pair]
+        left, base = left - number, base + 3
 
 
 def serve(suite: str, calls: Calls) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from keeprate.specs.attention.sample import Reader, Seen
-from keeprate.specs.other_processes import two, two_unseeded
+from keeprate.specs.other_processes import by_turns, two, two_unseeded
 from keeprate.suite import Case, Check, Counterexample
 
-TOGETHER = 16  # calls that another process makes at a time
 UNLIKE = "in another process the same seed gives another mask"
 ANOTHER = "in another process another seed gives the same mask"
 ALIKE = "two processes that nobody seeded begin with the same mask"
@@ -20,20 +19,12 @@ ALIKE = "two processes that nobody seeded begin with the same mask"
 def processes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Calls after neighbouring seeds in two other processes: the masks of one and of the other by turns.
 
-    After seeds n and n + 1 of an even n and of an odd one, since two seeds may be rounded to one either way.
-
     Raises:
         NotOffered: the backend is an object that only this process has.
     """
     reader = Reader(case, backend)
-    one, other = two("attention", backend)
-    left, base = -(-case.draws // reader.entries), seed >> 1
-    together = min(TOGETHER, -(-left // 2))
-    while left > 0:
-        number = min(together, left)
-        pairs = zip(one.calls(case, base, number), other.calls(case, base + 1, number), strict=True)
-        yield reader.seen([out.values for pair in pairs for out in pair])
-        left, base = left - number, base + 3
+    for outputs in by_turns("attention", backend, case, reader.entries, seed):
+        yield reader.seen([out.values for out in outputs])
 
 
 def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:

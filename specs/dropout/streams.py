@@ -20,10 +20,9 @@ from keeprate.specs.foreign import Seen
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import CHUNK, chunks
 from keeprate.specs.masks.seeded import HIGH, KINDS, anywhere, side_by_side
-from keeprate.specs.other_processes import two, two_unseeded
+from keeprate.specs.other_processes import by_turns, two, two_unseeded
 from keeprate.suite import Case
 
-TOGETHER = 16  # calls that another process makes at a time
 SEEDED = 512  # seeds after which small calls are made before the laws look
 UNSEEDED = 0.5  # the p of calls without a seed
 
@@ -154,21 +153,12 @@ def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
 def processes(case: Case, backend: Any, seed: int) -> Iterator[Masks]:
     """Calls after neighbouring seeds in two other processes: the masks of one and of the other by turns.
 
-    After seeds n and n + 1 of an even n and of an odd one, since two seeds may be rounded to one either way.
-
     Raises:
         NotOffered: the backend is an object that only this process has.
     """
     reader = Reader(Caller(backend, CONTRACTS[case.op], case.dtype, case.context), case)
-    one, other = two("dropout", backend)
-    left, base = -(-case.draws // reader.entries), seed >> 1
-    together = min(TOGETHER, -(-left // 2))
-    while left > 0:
-        number = min(together, left)
-        pairs = zip(one.calls(case, base, number), other.calls(case, base + 1, number), strict=True)
-        outputs = [output for pair in pairs for output in pair]
+    for outputs in by_turns("dropout", backend, case, reader.entries, seed):
         yield reader.read(len(outputs), outputs)
-        left, base = left - number, base + 3
 
 
 def between_processes(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
