@@ -60,21 +60,8 @@ def next_key() -> Any:
     return (_inside.get() or _outside).next()
 
 
-def keyed(fn: Function) -> Function:
-    """Return fn as a function of a key, x and perhaps the mode."""
-
-    def pure(key: Any, x: Any, *train: bool) -> Any:
-        token = _inside.set(Keys(key))
-        try:
-            return fn(x, *train)
-        finally:
-            _inside.reset(token)
-
-    return pure
-
-
-def compile(fn: Function) -> Function:
-    """Compile fn; the key goes in with every call, and comes out as fn's own draws left it."""
+def threaded(fn: Function) -> Function:
+    """Return fn as a function of a key, x and perhaps the mode, that returns also the key that fn's draws left."""
 
     def pure(key: Any, x: Any, *train: bool) -> tuple[Any, Any]:
         keys = Keys(key)
@@ -84,7 +71,17 @@ def compile(fn: Function) -> Function:
         finally:
             _inside.reset(token)
 
-    jitted = jax.jit(pure, static_argnums=2)
+    return pure
+
+
+def keyed(fn: Function) -> Function:
+    """Return fn as a function of a key, x and perhaps the mode."""
+    return lambda key, x, *train: threaded(fn)(key, x, *train)[0]
+
+
+def compile(fn: Function) -> Function:
+    """Compile fn; the key goes in with every call, and comes out as fn's own draws left it."""
+    jitted = jax.jit(threaded(fn), static_argnums=2)
     return lambda x, *train: (_inside.get() or _outside).through(lambda key: jitted(key, x, *train))
 
 
