@@ -1,42 +1,21 @@
-"""A faithful layer of an encoder with dropout in its four places, made to be broken: a mutant overrides one hook.
+"""A faithful layer of an encoder with dropout in its four places, made to be broken: a mutant overrides one hook."""
 
-What draws is NumPy's; arrays and gradients are PyTorch's.
-"""
-
-import numpy as np
 import torch
-from recurrent_in_torch import Gap
+from drawn_in_torch import Drawn, Gap
 from torch.nn import functional as F
 
-from keeprate.impl.backends import torch as plain
 
-
-class Encoder:
-    name, version, dtypes = "encoder", torch.__version__, plain.dtypes
-    asarray, asnumpy, dtype_of = map(staticmethod, (plain.asarray, plain.asnumpy, plain.dtype_of))
-    vjp = staticmethod(plain.vjp)
-
-    def __init__(self):
-        self.seed(None)
-
-    def seed(self, value):
-        self.random = np.random.Generator(np.random.Philox(value))
-
-    def draw(self, shape, p):
-        """A mask: True, kept, with probability 1 − p."""
-        return self.random.random(shape) >= p
+class Encoder(Drawn):
+    name = "encoder"
+    stays = ""  # a place in which nothing is dropped
 
     def mask(self, place, shape, p):
         """That of one place: `weights`, `attended`, `hidden` or `output`."""
         return self.draw(shape, p)
 
-    def for_gradient(self, mask, p):
-        """The mask of the backward pass, which must be that of the forward pass."""
-        return mask
-
     def drops(self, place, train):
         """Whether dropout is on in a place."""
-        return train
+        return train and place != self.stays
 
     def dropped(self, x, place, p, train):
         if not self.drops(place, train) or p == 0:

@@ -8,27 +8,21 @@ class WeightsStay(Encoder):
     """Attention has no dropout of its own."""
 
     meant_for, cause = ("outcomes",), "undropped"
-
-    def drops(self, place, train):
-        return train and place != "weights"
+    stays = "weights"
 
 
 class HiddenStay(Encoder):
     """Nothing is dropped between the linear layers."""
 
     meant_for, cause = ("outcomes",), "undropped"
-
-    def drops(self, place, train):
-        return train and place != "hidden"
+    stays = "hidden"
 
 
 class OutputStays(Encoder):
     """What the linear layers give is not dropped before it is added."""
 
     meant_for, cause = ("outcomes",), "undropped"
-
-    def drops(self, place, train):
-        return train and place != "output"
+    stays = "output"
 
 
 class PlacesShare(Encoder):

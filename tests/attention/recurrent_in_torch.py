@@ -4,42 +4,12 @@ A layer is written out step by step, and each gap multiplies by a noise that it 
 NumPy's; arrays and gradients are PyTorch's.
 """
 
-import numpy as np
 import torch
-
-from keeprate.impl.backends import torch as plain
-
-
-class Gap(torch.autograd.Function):
-    """A product whose backward pass may have another noise."""
-
-    @staticmethod
-    def forward(ctx, x, noise, back):
-        ctx.back = back
-        return x * noise
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient * ctx.back(), None, None
+from drawn_in_torch import Drawn, Gap
 
 
-class Recurrent:
-    name, version, dtypes = "recurrent", torch.__version__, plain.dtypes
-    asarray, asnumpy, dtype_of = map(staticmethod, (plain.asarray, plain.asnumpy, plain.dtype_of))
-    vjp = staticmethod(plain.vjp)
-
-    def __init__(self):
-        self.seed(None)
-
-    def seed(self, value):
-        self.random = np.random.Generator(np.random.Philox(value))
-
-    def uniform(self, shape):
-        return self.random.random(shape)
-
-    def draw(self, shape, p):
-        """A mask of one gap, (T, N, H): True, kept, with probability 1 − p."""
-        return self.uniform(shape) >= p
+class Recurrent(Drawn):
+    name = "recurrent"
 
     def masks(self, gaps, shape, p):
         """Those of all gaps."""
@@ -47,10 +17,6 @@ class Recurrent:
 
     def factor(self, p):
         return 1 / (1 - p) if p < 1 else 0.0
-
-    def for_gradient(self, mask, p):
-        """The mask of the backward pass, which must be that of the forward pass."""
-        return mask
 
     def in_evaluation(self, p):
         """What a gap multiplies by in evaluation."""

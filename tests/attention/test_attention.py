@@ -4,17 +4,15 @@ import contextlib
 import inspect
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from keeprate.harness.judging.gate import answer
-from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.backend import load_backend
 from keeprate.harness.protocol.case import FindingId
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import PROFILES, load_suite
-from keeprate.harness.workers.pool import InProcess
 from keeprate.specs import other_processes
 from keeprate.specs.attention.cases import DEPARTURES, MAIN, WEIGHTS
 from keeprate.specs.attention.hypotheses import every
@@ -27,6 +25,7 @@ SOUND = (NUMPY.Plain, NUMPY.Philox, NUMPY.Thresholds)
 MUTANTS = [item for item in vars(FAULTY).values() if isinstance(item, type) and "meant_for" in vars(item)]
 SUITE = load_suite("attention")
 PROCESS_LAWS = ("outcomes", "seeding", "streams:process", "no_stretch_twice")
+judged = partial(find(str(HERE / "judging.py"), group="", kind="module").judged, profile="quick", ops=["attention"])
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -36,14 +35,6 @@ def other_processes_end():
     yield
     for process in (one for pair in other_processes._pairs.values() for one in pair):
         process.end()
-
-
-def judged(backend, wanted=lambda finding: True, **asked):
-    request = ask("", profile="quick", suite="attention", ops=["attention"], **asked).alone()
-    request = request.among({text: one for text, one in request.promises.items() if wanted(one.id)})
-    verdict = answer(request, InProcess(backend, request.suite, request.names))
-    print(f"seed = {verdict.seed}")
-    return verdict
 
 
 @pytest.mark.parametrize("backend", SOUND)

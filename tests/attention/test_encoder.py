@@ -2,16 +2,14 @@
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from keeprate.harness.judging.gate import answer
-from keeprate.harness.judging.request import ask
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.suite import load_suite
-from keeprate.harness.workers.pool import InProcess
 from keeprate.impl.backends import torch as pytorch
 from keeprate.specs.attention import looks, reference
 from keeprate.specs.attention.encoder import BOTH, OPERATOR, SITES, Encoder
@@ -25,15 +23,8 @@ SOUND, FAULTY = (
 )
 MUTANTS = [item for item in vars(FAULTY).values() if isinstance(item, type) and "meant_for" in vars(item)]
 SUITE = load_suite("attention")
+judged = partial(find(str(HERE / "judging.py"), group="", kind="module").judged, ops=[OPERATOR])
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def judged(backend, wanted=lambda finding: True, **asked):
-    request = ask("", profile="smoke", suite="attention", ops=[OPERATOR], **asked).alone()
-    request = request.among({text: one for text, one in request.promises.items() if wanted(one.id)})
-    verdict = answer(request, InProcess(backend, request.suite, request.names))
-    print(f"seed = {verdict.seed}")
-    return verdict
 
 
 @pytest.mark.parametrize("backend", [pytorch, SOUND.Encoder()], ids=["pytorch", "by hand"])
