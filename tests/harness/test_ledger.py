@@ -728,11 +728,18 @@ def test_what_waits_is_told_by_operator_and_law(ledger, asked):
 
 
 def test_a_broken_promise_is_not_drawn_again(ledger, asked):
-    def night():
-        assert throw(asked, ledger, "Bent", seconds=600.0, progress=until(100)).standing.verdict.verdict == "broken"
+    def night(end):
+        assert throw(asked, ledger, "Bent", seconds=600.0, progress=end).standing.verdict.verdict == "broken"
         return passes_of(ledger)
 
-    passes, again = night(), night()
+    def all_others_drawn(_, done):
+        """A case that took long in the first night, as on a busy machine, waits for its turn."""
+        now = passes_of(ledger) if done >= 100 else passes
+        if all(now[case] > number for case, number in passes.items() if not case.startswith("toss")):
+            raise KeyboardInterrupt
+
+    passes = night(until(100))
+    again = night(all_others_drawn)
     for case, number in passes.items():
         assert again[case] == number if case.startswith("toss") else again[case] > number
 
