@@ -61,6 +61,8 @@ def bounds(out: Floats, out_at_zero: Floats, dtype: str) -> tuple[Floats, Floats
     )
     slack = ULPS * ulp(scale, dtype)
     low, high = finite - slack, finite + slack
+    if np.isfinite(out).all():
+        return low, high
     overflowed = np.isinf(out)
     low = np.where(overflowed, np.where(out > 0, largest, -np.inf), np.where(np.isnan(out), np.nan, low))
     high = np.where(overflowed, np.where(out > 0, np.inf, -largest), np.where(np.isnan(out), np.nan, high))

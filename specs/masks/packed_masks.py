@@ -283,9 +283,11 @@ def _pairs_of_patterns(lag: int) -> npt.NDArray[np.uint8]:
 @functools.lru_cache(maxsize=64)
 def _blocks(entries: int, lag: int, skip: int) -> tuple[Words, Words, int]:
     """(words,) the first entries of pairs; (words,) the entries of all pairs; how many pairs there are."""
-    entry = np.arange(entries - lag)
+    start, end = min(skip, entries - lag), entries - lag
+    halves = np.zeros((-(-(end - start) // (2 * lag)), 2, lag), dtype=np.bool_)
+    halves[:, 0] = True
     leading = np.zeros(entries, dtype=np.bool_)
-    leading[: entries - lag] = (entry >= skip) & ((entry - skip) // lag % 2 == 0)
+    leading[start:end] = halves.reshape(-1)[: end - start]
     either = leading.copy()
     either[lag:] |= leading[: entries - lag]
     first, both = PackedMasks.of(np.stack([leading, either])).words

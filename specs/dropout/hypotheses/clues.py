@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -21,6 +21,7 @@ CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries, or
 POOL = 160  # calls of 1,024 entries, of which it is asked whether masks come again
 MOST = 1 << 21  # entries of all calls together, but for two
 RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
+Value = TypeVar("Value")
 SMALL = 1 << 15  # elements of an output of which every value is looked at
 
 
@@ -31,9 +32,11 @@ class Output(NamedTuple):
     x: Floats
     y: Floats
     expected: Outcomes
+    allowed: Mask  # where it is one of both
 
 
-class Pass(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Pass:
     """A pass forward and back: input, output, cotangent, gradient, and the mask that the output shows."""
 
     p: float
@@ -51,6 +54,24 @@ def standard(contract: Contract) -> tuple[int, ...]:
     return (23, 41, *(3, 2, 2)[: max(contract.ranks) - 2]) if contract.by_channel else (23, 41, 19)
 
 
+class MadeOnce(Generic[Value]):
+    """A property that is made when first asked for; where it can't be read, each who asks is told so at once."""
+
+    def __init__(self, make: Callable[[Any], Value]) -> None:
+        self._make = make
+
+    def __get__(self, clues: Clues, owner: type) -> Value:
+        if self._make not in clues.made:
+            try:
+                clues.made[self._make] = self._make(clues)
+            except Unreadable as error:
+                clues.made[self._make] = error
+        found = clues.made[self._make]
+        if isinstance(found, Unreadable):
+            raise found
+        return cast(Value, found)
+
+
 class Clues:
     """One operator in one dtype, context and shape."""
 
@@ -59,6 +80,8 @@ class Clues:
         self.contract = CONTRACTS[case.op]
         self.shape = case.shape or standard(self.contract)
         self.context = case.context
+        self.made: dict[Callable[[Any], Any], Any] = {}  # what was asked for, or why it can't be read
+        self.right: dict[Pass, Mask] = {}  # where gradients are those of the output's mask, of passes that were asked
 
     def caller(self, seed: int | None = None, context: str = "") -> Caller:
         """A fresh one, seeded; seeds that are not given follow from the case's."""
@@ -104,13 +127,13 @@ class Clues:
                 native = caller.native(x)
         return np.array(masks)
 
-    @cached_property
+    @MadeOnce
     def elements(self) -> Mask:
         """(calls, …) which elements are kept, in calls of the shape that was asked for."""
         number = max(2, min(CALLS, MOST // prod(self.shape)))
         return readable(self.drawn)(self.caller(), number, self.shape)
 
-    @cached_property
+    @MadeOnce
     def masks(self) -> Mask:
         """(calls, …) the same as masks of the operator's own shape."""
         return self.of_channels(self.elements)
@@ -123,20 +146,20 @@ class Clues:
             raise Unreadable("channels are not kept or dropped whole")
         return fronts.reshape(elements.shape[: rank + 1])
 
-    @cached_property
+    @MadeOnce
     def many(self) -> Mask:
         """(160, entries) masks of 1,024 entries of calls one after another: more than a pool of 128 has."""
         masks = readable(self.drawn)(self.caller(), POOL, thousand(self.contract))
         return masks.reshape(POOL, -1)
 
-    @cached_property
+    @MadeOnce
     def places(self) -> Mask:
         """(calls, …) masks of as many calls as tell one place from another, where the shape is not too large."""
         if prod(self.shape) * MANY > 4 * MOST:
             return self.masks
         return self.of_channels(readable(self.drawn)(self.caller(), MANY, self.shape))
 
-    @cached_property
+    @MadeOnce
     def outputs(self) -> tuple[Output, ...]:
         """Calls at several p."""
         shape = self.shape if prod(self.shape) <= SMALL else standard(self.contract)
@@ -150,10 +173,11 @@ class Clues:
             y = caller.values(self.output(caller, caller.native(x), p))
             if y.shape != x.shape:
                 raise Unreadable("an output of another shape")
-            found.append(Output(p, x, y, self.expected(p, shape)))
+            expected = self.expected(p, shape)
+            found.append(Output(p, x, y, expected, expected.allows(y)))
         return found
 
-    @cached_property
+    @MadeOnce
     def passes(self) -> tuple[Pass, ...]:
         """Passes forward and back at several p, three at each."""
         return tuple(self._passes(self.caller()))
@@ -166,16 +190,17 @@ class Clues:
         given, native_ct = caller.native(x), caller.native(ct)
         large = prod(shape) > SMALL * 4
         for p in RATES[1:2] if large else RATES:
+            expected = self.expected(p, shape)
             for _ in range(1 if large and not caller.context.mapped else 3):  # of which a mapped call makes all
                 given = caller.native(x) if caller.writes else given
                 out, slope = _derived(caller, given, p, native_ct)
                 y, g = caller.values(out), caller.values(slope)
                 if not y.shape == g.shape == x.shape:
                     raise Unreadable("an output or gradient of another shape")
-                found.append(Pass(p, x, y, ct, g, self.kept(y, self.expected(p, shape))))
+                found.append(Pass(p, x, y, ct, g, self.kept(y, expected)))
         return found
 
-    @cached_property
+    @MadeOnce
     def evaluated(self) -> tuple[tuple[float, Floats, Floats], ...]:
         """p, input and output of calls in evaluation."""
         return tuple(self._evaluated(self.caller()))

@@ -51,13 +51,16 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
 
 
 def _fits(g: Floats, predicted: Floats, dtype: str) -> Mask:
-    low, high = bounds(predicted, np.zeros_like(predicted), dtype)
+    low, high = bounds(predicted, np.zeros(()), dtype)
     fits: Mask = (g >= low) & (g <= high)
     return fits
 
 
 def _right(clues: Clues, one: Pass) -> Mask:
-    return _fits(one.g, one.ct * one.kept * _slope(clues, one.p), clues.case.dtype)
+    """Where the gradient is that of the output's mask; what was found of a pass is kept, for each hypothesis asks."""
+    if one not in clues.right:
+        clues.right[one] = _fits(one.g, one.ct * one.kept * _slope(clues, one.p), clues.case.dtype)
+    return clues.right[one]
 
 
 def slope(clues: Clues, name: str) -> Account:
@@ -67,12 +70,15 @@ def slope(clues: Clues, name: str) -> Account:
 
 
 def _compared(clues: Clues, words: str, predicted: Iterable[tuple[Pass, Floats]]) -> Account:
-    """The gradient of each pass beside what is predicted of it."""
-    wrong = against = looked = 0
+    """The gradient of each pass beside what is predicted of it, until it is known to be otherwise."""
+    wrong = looked = 0
+    against = False
     for one, values in predicted:
         looked += one.g.size
         wrong += int(np.count_nonzero(~_right(clues, one)))
-        against += int(np.count_nonzero(~_fits(one.g, values, clues.case.dtype)))
+        against = against or not _fits(one.g, values, clues.case.dtype).all()
+        if wrong and against:
+            break
     return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
 
 

@@ -157,7 +157,7 @@ def by_sign(clues: Clues, sign: str) -> Account:
 def as_it_is(clues: Clues) -> Account:
     """Whether some entries are left as they are, neither dropped nor scaled: from a place on, of a call or each row."""
     looked = [one for one in clues.outputs if one.p in RATES]
-    wrong = np.array([~one.expected.allows(one.y) for one in looked])
+    wrong = np.array([~one.allowed for one in looked])
     same = np.array([one.y == one.x for one in looked])
     for length, of in ((wrong[0].size, "a call"), (wrong.shape[-1], "each row")):
         places = wrong.reshape(-1, length)

@@ -70,10 +70,9 @@ ALPHAS: dict[str, Callable[[float, Floats], Pair]] = {
 
 def _tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
     """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right."""
-    wrong = against = looked = 0
+    wrong, against, looked = 0, 0.0, 0
     at, right, example = [], [], ""
     for one in clues.outputs:
-        allowed = one.expected.allows(one.y)
         kept, dropped = predict(one)
         zero = predict(one._replace(x=np.zeros_like(one.x)))[0]
         fits = np.zeros(one.y.shape, bool)
@@ -81,19 +80,21 @@ def _tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Acco
             low, high = bounds(values, zero, clues.case.dtype)
             fits |= (one.y >= low) & (one.y <= high)
         looked += one.y.size
-        if allowed.all():
+        if one.allowed.all():
             right += [one.p] if not fits.all() else []
             continue
-        wrong += int(np.count_nonzero(~allowed))
-        against += int(np.count_nonzero(~fits))
+        wrong += int(np.count_nonzero(~one.allowed))
+        if not fits.all():
+            against = NEVER
+            break
         at.append(one.p)
         if not example:
-            place = np.unravel_index(int(np.argmin(allowed)), one.y.shape)
+            place = np.unravel_index(int(np.argmin(one.allowed)), one.y.shape)
             digits = _digits(one.y[place], one.expected.kept[place])
             example = f"at p = {one.p:g} input {one.x[place]:.6g} gave {digits[0]}, PyTorch {digits[1]}"
     where = f" at p = {', '.join(f'{p:g}' for p in at)}" if right else ""
     seen = f"all {looked:,} outputs are as this predicts: {example}"
-    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"at": where, "what": words})
+    return Account(looked, against, NEVER if wrong else 0.0, seen, {"at": where, "what": words})
 
 
 def _digits(one: float, other: float) -> tuple[str, str]:
@@ -207,7 +208,7 @@ def left_over(clues: Clues) -> Account:
     looked = wrong = against = 0
     most = 0.0
     for one in clues.outputs[: len(RATES)]:
-        off = ~one.expected.allows(one.y)
+        off = ~one.allowed
         part = np.abs(one.y[off] / one.x[off])
         looked += one.y.size
         wrong += part.size
@@ -234,13 +235,13 @@ def one_scale(clues: Clues) -> Account:
     wrong = against = looked = 0
     words = ""
     for one in clues.outputs[: len(RATES)]:
-        allowed, kept = one.expected.allows(one.y), one.y != 0
+        kept = one.y != 0
         looked += one.y.size
-        if allowed.all() or not kept.any():
+        if one.allowed.all() or not kept.any():
             continue
         factor = float(np.median(one.y[kept] / one.x[kept]))
         low, high = bounds(one.x * factor, np.zeros_like(one.x), clues.case.dtype)
-        wrong += int(np.count_nonzero(~allowed))
+        wrong += int(np.count_nonzero(~one.allowed))
         against += int(np.count_nonzero(kept & ((one.y < low) | (one.y > high)))) + bool(kept.all())
         words = words or f"{_digits(factor, 1 / (1 - one.p))[0]} at p = {one.p:g}, not by 1/(1 − p)"
     seen = f"{wrong:,} of {looked:,} outputs are wrong, and all that are kept at one p have one scale"
@@ -256,7 +257,7 @@ def nearly(clues: Clues) -> Account:
             kept, dropped = np.abs(one.y - one.expected.kept), np.abs(one.y - one.expected.dropped)
             zero = (one.expected.dropped == 0) & (dropped < kept)  # of which nothing is near
             each = np.where(zero, np.where(dropped > 0, np.inf, 0.0), np.minimum(kept, dropped) / size)
-        far = each[~one.expected.allows(one.y)]
+        far = each[~one.allowed]
         looked += one.y.size
         wrong += far.size
         most = max(most, float(ulp(np.ones(()), clues.case.dtype)) / (1 - one.p))
