@@ -15,6 +15,7 @@ from keeprate.specs.rounding import representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Case, Evidence, Seen, Tally, Told
 
 MANY = 8  # rates that a formula must fit, where one alone is off
+NEAR = 2  # standard deviations from a formula, at the one rate that is off
 
 Keep = Callable[[float], float]  # from p to how often an entry is kept
 
@@ -128,7 +129,8 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
     off_at = {one.p for one in found if _against([one], lambda p: 1 - p) >= ENOUGH}
     if len(off_at) > 1 or len(found) >= MANY:  # of so many formulas one fits any one number
         for name, words, keep in _rates():
-            yield f"rate:{name}", _account(found, keep, promise, words)
+            if len(off_at) != 1 or _near([one for one in found if one.p in off_at], keep):
+                yield f"rate:{name}", _account(found, keep, promise, words)
     lowest = [one.p for one in found if one.kept == one.draws]
     if lowest and max(lowest) < max(one.p for one in found):
         edge = max(lowest)
@@ -146,6 +148,13 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         yield from _capped(found, off_at, promise)
     if len(off_at) == 1:
         yield from _at(found, min(off_at), promise)
+
+
+def _near(found: Sequence[Rate], keep: Keep) -> bool:
+    """Whether these rates are as near to a formula as most are that come of it."""
+    expected = sum(one.draws * keep(one.p) for one in found)
+    variance = sum(one.draws * keep(one.p) * (1 - keep(one.p)) for one in found)
+    return abs(sum(one.kept for one in found) - expected) <= NEAR * math.sqrt(variance)
 
 
 def _capped(found: Sequence[Rate], off_at: set[float], promise: float) -> Iterator[tuple[str, Account]]:

@@ -11,6 +11,9 @@ from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, varied
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
+SOME = 16  # calls at either end
+FAR = 10  # standard deviations, between these
+
 
 def fixed_number(clues: Clues, of: str) -> Account:
     """Whether the number of drops in each call, or row, is fixed."""
@@ -55,7 +58,30 @@ def lane(clues: Clues, width: str) -> Account:
     return Account(test.size, against, promise, text, {"place": place + 1, "width": number, "often": often})
 
 
+def drifts(clues: Clues) -> Account:
+    """Whether the rate changes steadily from call to call, from a seed on."""
+    kept, size = clues.many.sum(axis=1), clues.many.shape[1]
+    first, last = kept[:SOME].mean() / size, kept[-SOME:].mean() / size
+    spread = math.sqrt(0.5 / (SOME * size))  # of the difference, at p = 1/2
+    steps = np.sort(np.abs(np.diff(kept)))[:-2]  # but for one jump
+    steady = steps.mean() <= 2 * math.sqrt(size / 2)  # as of independent draws, of two calls
+    off = abs(first - last) > FAR * spread
+    seen = (
+        f"at p = 0.5 it kept {first:.1%} in {SOME} calls after a seed, and {last:.1%} in the last {SOME} of {len(kept)}"
+    )
+    against = 0.0 if off and steady else NEVER
+    given = {"more": "more" if first > last else "less"}
+    return Account(clues.many.size, against, NEVER if off else 0.0, seen, dict(given))
+
+
 HYPOTHESES = (
+    Hypothesis(
+        "drifts",
+        "number",
+        "keeps {more} in the first calls after a seed than in later ones",
+        drifts,
+        DEPENDENCE | COUNTED,
+    ),
     Hypothesis(
         "fixed_number",
         "number",

@@ -44,6 +44,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "evaluation_rounds": values.NARROW,
     "scale": values.SCALES,
     "alpha": values.ALPHAS,
+    "of_other_input": values.INPUTS,
     "narrow": values.NARROW,
     "by_count": ("call", "row"),
     "slope": gradients.GRADIENTS,

@@ -200,6 +200,7 @@ def read_off(clues: Clues) -> Account:
     dropped = False  # everything: which is another fault
     for one, zeros in readable(lambda: list(at_zeros(clues)))():
         against += int(np.count_nonzero((one.g != 0) != (one.y != 0)))  # by whatever it is scaled
+        against += int(np.count_nonzero(one.g * one.ct < 0))
         looked += int(np.count_nonzero(zeros))
         wrong += int(np.count_nonzero(one.g[zeros] == 0))
         dropped |= not one.g.any()

@@ -13,6 +13,7 @@ from keeprate.suite import NEVER, Account, Case, Check, Evidence, Hypothesis, Se
 
 OTHER, SAME, HAD = "another mask than", "the same mask as", "a mask that another call had"
 OF_MASKS = frozenset({"no_mask_twice", "no_stretch_twice", "reading_order"})  # which wrong outputs show otherwise
+FEW = 0.25  # part that is kept, or dropped, below which masks are one by chance
 SHORT = 400  # characters of what is seen
 STRIDED = {"gradient": "gives wrong gradients", "outcomes": "gives wrong outputs", "constancy": "tears channels"}
 
@@ -27,6 +28,7 @@ class Record(NamedTuple):
         gave: a pattern of what came back; any if empty.
         alone: whether no other call may be wrong.
         vague: as in a hypothesis.
+        of_data: whether it tells masks of different data apart, which wrong outputs show otherwise.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Record(NamedTuple):
     gave: str = ""
     alone: bool = False
     vague: bool = False
+    of_data: bool = False
 
 
 def _r(name: str, says: str, laws: str, study: str, call: str = "", gave: str = "", **more: bool) -> Record:
@@ -66,7 +69,7 @@ RECORDS = (
     _r("empty_resets", "goes back to where its seed had set it, in a call on an empty input", "seeding", "seeding",
        "seed 1, then calls in training and on nothing", SAME),
     _r("by_data", "draws another mask, after one seed, for other data", "seeding", "seeding", "seed 1, other data",
-       OTHER),
+       OTHER, of_data=True),
     _r("returned_copy", "returns a copy of the array that it has written to, in place", "inplace", "inplace",
        ".*on what was returned", "value"),
     _r("seed_rate", "keeps too many entries, or too few, after seed {seed}", "seeding", "bounds", "",
@@ -99,15 +102,26 @@ def accounts(seen: Iterable[Seen], broken: frozenset[str]) -> Iterator[Told]:
     failed = [one for one in every if one.finding.id in broken]
     outputs = [one for one in failed if one.finding.family == "outcomes"]
     wrong = {(case.op, case.dtype) for one in outputs for case, _ in one.parts if case.study != "concurrency"}
+    far_off = {case.op for one in every if one.finding.family == "first_positions" for case, e in one.parts if _rare(e)}
     for one in failed:
+        law = one.finding.family
         for case, evidence in one.parts:
-            shown_otherwise = one.finding.family in OF_MASKS or case.study == "concurrency"
-            if not shown_otherwise or (case.op, case.dtype) not in wrong:
-                yield from _recorded(one.finding.family, case, evidence)
+            misread = (case.op, case.dtype) in wrong
+            if misread and (law in OF_MASKS or case.study == "concurrency"):
+                continue
+            if law != "no_mask_twice" or case.op not in far_off:
+                yield from _recorded(law, case, evidence, misread=misread)
     yield from _strided(every, broken)
 
 
-def _recorded(law: str, case: Case, evidence: Evidence | None) -> Iterator[Told]:
+def _rare(evidence: Evidence | None) -> bool:
+    """Whether nearly all is kept after seeds, or dropped, so that two masks of few entries are one."""
+    if not isinstance(evidence, Tally) or not evidence.n:
+        return False
+    return bool(evidence.counts.sum(axis=0).min() < FEW * evidence.n)
+
+
+def _recorded(law: str, case: Case, evidence: Evidence | None, *, misread: bool) -> Iterator[Told]:
     if isinstance(evidence, Tally) and law == "reading_order":
         both, one, none = evidence.counts.sum(axis=0)
         if both and none and not one:
@@ -120,7 +134,7 @@ def _recorded(law: str, case: Case, evidence: Evidence | None) -> Iterator[Told]
     for record in RECORDS:
         where = law in record.laws and re.fullmatch(record.study, case.study) and re.match(record.call, call)
         what = not record.gave or re.fullmatch(record.gave, gave)
-        if where and what and not (record.alone and evidence.wrong > 1):
+        if where and what and not (record.alone and evidence.wrong > 1) and not (record.of_data and misread):
             text = evidence.where or f"{evidence.wrong:,} of {evidence.checked:,} calls"
             seed = first.given.get("seed") if first else None
             given = {"seed": f"{seed:,}"} if isinstance(seed, int) else {}

@@ -19,6 +19,10 @@ NARROW = ("bfloat16", "float16", "float32")
 VALUES = frozenset(
     {"outcomes", "moments", "strides", "shape", "inplace", "modes", "concurrency", "arguments", "gradient"}
 )
+INPUTS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
+    "size": ("loses the sign of its input", np.abs),
+    "negative": ("flips the sign of its input", np.negative),
+}
 LITTLE = 0.05  # of an entry that should be 0
 OF_MASKS = COUNTED | DEPENDENCE
 FOLLOWS = frozenset({"seeding"})  # where a wrong value is read as another mask
@@ -201,6 +205,38 @@ def by_count(clues: Clues, of: str) -> Account:
     return _tested(clues, predict, f"divides kept entries by the part that the {of} happens to keep, not by 1 − p")
 
 
+def of_other_input(clues: Clues, name: str) -> Account:
+    """Whether each element is what another input would have become."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("it is no scale alone")
+    words, change = INPUTS[name]
+    return _tested(clues, lambda one: _scaled(1 / (1 - one.p), change(one.x)), words)
+
+
+def filled(clues: Clues) -> Account:
+    """Whether what isn't kept, by the right scale or none, is one value in each call, and not 0."""
+    if clues.contract.preserves_moments:
+        raise Unreadable("dropped entries are not 0")
+    looked = wrong = against = 0
+    values: list[float] = []
+    scaled = True
+    for one in clues.outputs[: len(RATES)]:
+        looked += one.y.size
+        wrong += int(np.count_nonzero(~one.allowed))
+        for scale in (1 / (1 - one.p), 1.0):
+            low, high = bounds(one.x * scale, np.zeros(()), clues.case.dtype)
+            left = one.y[(one.y < low) | (one.y > high)]
+            if left.size < (one.p + 1) / 2 * one.y.size:
+                break
+        scaled &= scale != 1
+        against += int(not left.size or (left != left[0]).any() or left[0] == 0)
+        values += [float(left[0])] if left.size else []
+    value = f"{values[0]:.4g}" if len(set(values)) == 1 else "one value for all of a call"
+    also = "" if scaled else ", and doesn't scale kept ones"
+    seen = f"what is not kept is {', '.join(f'{value:.4g}' for value in values)} at p = {', '.join(map(str, RATES))}"
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"value": value, "also": also})
+
+
 def left_over(clues: Clues) -> Account:
     """Whether kept entries are right, and something is left of dropped ones."""
     if clues.contract.preserves_moments:
@@ -234,7 +270,7 @@ def one_scale(clues: Clues) -> Account:
         raise Unreadable("it is no scale alone")
     wrong = against = looked = 0
     words = ""
-    for one in clues.outputs[: len(RATES)]:
+    for one in clues.outputs:
         kept = one.y != 0
         looked += one.y.size
         if one.allowed.all() or not kept.any():
@@ -242,7 +278,7 @@ def one_scale(clues: Clues) -> Account:
         factor = float(np.median(one.y[kept] / one.x[kept]))
         low, high = bounds(one.x * factor, np.zeros_like(one.x), clues.case.dtype)
         wrong += int(np.count_nonzero(~one.allowed))
-        against += int(np.count_nonzero(kept & ((one.y < low) | (one.y > high)))) + bool(kept.all())
+        against += int(np.count_nonzero(kept & ((one.y < low) | (one.y > high)))) + bool(kept.all() and one.p in RATES)
         words = words or f"{_digits(factor, 1 / (1 - one.p))[0]} at p = {one.p:g}, not by 1/(1 − p)"
     seen = f"{wrong:,} of {looked:,} outputs are wrong, and all that are kept at one p have one scale"
     return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"factor": words})
@@ -273,6 +309,10 @@ HYPOTHESES = (
     Hypothesis("limit", "value", "{what}{at}", limit, VALUES | FOLLOWS),
     Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | FOLLOWS | {"evaluation"}),
     Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES | FOLLOWS),
+    Hypothesis("of_other_input", "value", "{what}{at}", of_other_input, VALUES | FOLLOWS | OF_MASKS),
+    Hypothesis(
+        "filled", "value", "sets dropped entries to {value}, not to 0{also}", filled, VALUES | FOLLOWS | OF_MASKS
+    ),
     Hypothesis("left_over", "value", "leaves up to {most} of a dropped entry, not 0", left_over, VALUES | FOLLOWS),
     Hypothesis("one_scale", "value", "scales kept entries by {factor}", one_scale, VALUES | FOLLOWS, vague=True),
     Hypothesis("noise", "value", "multiplies entries by noise, not by 0 or one scale", noise, VALUES | OF_MASKS),
