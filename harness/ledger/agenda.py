@@ -13,6 +13,7 @@ from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.judging.request import Given
 from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.places import Place, Places
+from keeprate.harness.ledger.since import broke_before
 from keeprate.harness.ledger.store import SEEDS, Ledger, Run
 from keeprate.harness.protocol.engine import Job, Result, decided
 
@@ -71,6 +72,7 @@ class Agenda:
         broken = {text for text, row in last.items() if row["status"] == "broken" and row["log10_e"] is None}
         broken |= {text for text, peak in held.peaks.items() if peak >= thresholds.get(text, math.inf)}
         suspects = {text for text, row in last.items() if (row["log10_e"] or 0) >= self._suspicious.get(text, math.inf)}
+        before = broke_before(ledger, run.subjects["backend"], run.digests)
         by_case: dict[str, list[Job]] = {}
         for job in given.jobs():
             by_case.setdefault(job.case.id, []).append(job)
@@ -83,6 +85,7 @@ class Agenda:
                     passes.get(case, 0),
                     suspicious=not suspects.isdisjoint(todo[-1].case.findings),
                     exact=not any(plan[text].share for text in todo[-1].case.findings),
+                    broke=not before.isdisjoint(todo[-1].case.findings),
                 ),
             )
             for case, todo in by_case.items()

@@ -23,6 +23,7 @@ class Place:
         seconds: about what one pass takes a worker; 0 where nothing like it was timed yet.
         suspicious: the evidence of one of its findings is on the way to its threshold.
         exact: it rests on no statistics.
+        broke: in the version before, so that it is asked first whether it was mended.
     """
 
     case: str
@@ -31,6 +32,7 @@ class Place:
     seconds: float = 0.0
     suspicious: bool = False
     exact: bool = False
+    broke: bool = False
 
 
 class Places:
@@ -57,16 +59,16 @@ class Places:
     def first(self, part: float) -> Place | None:
         """The place to draw at next; None if there is none.
 
-        What was never looked at comes first, the cheapest first, so that a short night looks at many. Then exact
-        cases, the least often seen first, as long as they took less than their part of the night. Then what resolves
-        most in a second.
+        What was never looked at comes first: what the version before broke, then the cheapest, so that a short night
+        looks at many. Then exact cases, the least often seen first, as long as they took less than their part of the
+        night. Then what resolves most in a second.
 
         Args:
             part: of the night's seconds so far, what exact cases took.
         """
         random, exact = self._head(self._lines[False]), self._head(self._lines[True])
         if fresh := [place for place in (random, exact) if place and not place.passes]:
-            return min(fresh, key=lambda place: place.draws)
+            return min(fresh, key=_order)
         return exact if exact and (part < EXACT or not random) else random
 
     def _head(self, line: list[tuple[tuple[float, ...], int, Place]]) -> Place | None:
@@ -80,7 +82,7 @@ class Places:
 
 def _order(place: Place) -> tuple[float, ...]:
     if not place.passes:
-        return False, place.draws
+        return False, not place.broke, place.draws
     return (True, place.passes, place.draws) if place.exact else (True, -_gain(place))
 
 

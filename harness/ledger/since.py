@@ -129,6 +129,18 @@ def base_of(ledger: Ledger, latest: Night) -> Base | None:
     return Base(who, version, same, row["night"], row["nights"], statuses)
 
 
+def broke_before(ledger: Ledger, subject: int, counted: Mapping[str, str]) -> set[str]:
+    """What was broken in the last night of the version before; none if there is no such version.
+
+    Args:
+        subject: the row of the backend, in its version.
+        counted: what each promise counts.
+    """
+    row = ledger.db.execute(EARLIER, {"subject": subject, "most": 1}).fetchone()
+    stood = Held(ledger, row["id"], counted).stood() if row else {}
+    return {text for text, each in stood.items() if each["status"] in BAD}
+
+
 def is_first(ledger: Ledger, suite: str, offer: Offer) -> bool:
     """Whether the ledger has no run of this version of a backend."""
     if not ledger.path.exists():

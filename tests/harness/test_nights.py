@@ -5,6 +5,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.request import ask
+from keeprate.harness.ledger.agenda import Agenda
 from keeprate.harness.ledger.code import code_of
 from keeprate.harness.ledger.held import EVER, Held
 from keeprate.harness.ledger.history import tell
@@ -231,6 +233,20 @@ def test_what_was_broken_and_is_not_looked_at_yet_is_not_called_mended(night):
     night("Bent", version="1.0", on=0)
     half = night(version="1.1", on=1, ops=["spin"])["ledger"]
     assert half["news"].endswith(": 2 promises broken then and not looked at yet.")
+
+
+def test_what_the_version_before_broke_is_drawn_first(night, tmp_path):
+    night("Fair", "1.0")
+    broken = {item["id"] for item in night("Bent", "1.1", on=1)["findings"] if item["status"] == "broken"}
+    asked = ask(f"{COINS}:Fair", suite=COIN, profile="quick")
+    offer = msgspec.structs.replace(OFFER, version="1.2")
+    with Ledger(tmp_path / "n.db") as book:
+        run = book.begin(asked, (offer, None), described(), kind="nightly", workers=1)
+        given = asked.given(offer)
+        cases = {job.case.id: not broken.isdisjoint(job.case.findings) for job in given.jobs()}
+        drawn = [job.case.id for job in islice(Agenda(given, book, run).until(float("inf")), len(cases))]
+    assert 0 < sum(cases.values()) < len(cases)
+    assert [cases[case] for case in drawn] == sorted(cases.values(), reverse=True)
 
 
 def test_the_first_night_of_a_ledger_compares_with_nothing(night):
