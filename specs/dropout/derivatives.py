@@ -72,9 +72,8 @@ def _masked(
     caller: Caller, what: Call, output: Observation, ct: Floats, slopes: Outcomes, had: Callable[[], Any]
 ) -> Iterator[Observation]:
     """The same of a gradient or a tangent, for the mask that its output shows; nothing where it shows none."""
-    if output.y is not None and output.y.shape == output.x.shape:
-        assert output.expected is not None
-        yield _seen(caller, what, ct, slopes.select(output.expected.is_kept(output.y)), had)
+    if (mask := output.mask) is not None:
+        yield _seen(caller, what, ct, slopes.select(mask), had)
 
 
 def _outcomes(caller: Caller, p: float, train: bool, x: Floats) -> Outcomes:

@@ -10,7 +10,7 @@ from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.counterexamples import Call, raised
-from keeprate.specs.dropout.outcome import Outcomes, exactly
+from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Check, NotOffered, failed, passed
 
@@ -44,6 +44,13 @@ class Observation:
     relation: Relation = ""
     seed: int | None = None
     p: float | None = None
+
+    @property
+    def mask(self) -> Mask | None:
+        """Which elements are kept, by the nearer outcome; None if it raised, gave another shape, or can't be read."""
+        if self.y is None or self.expected is None or self.y.shape != self.x.shape:
+            return None
+        return self.expected.nearer(self.y)
 
     def compared(self) -> Check:
         """The output against PyTorch's outcomes; a call that raised is wrong in every element."""

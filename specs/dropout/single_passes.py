@@ -130,7 +130,7 @@ def _seen(y: Floats | None, outcomes: Outcomes, which: npt.NDArray[np.uint8]) ->
     if mask.all() or (mask | (y == outcomes.dropped[which])).all():
         return mask, exactly(y)
     expected = outcomes.take(which)
-    return expected.is_kept(y), expected
+    return expected.nearer(y), expected
 
 
 def _shapes(contract: Contract, dtype: str, *, masked: bool) -> list[Shape]:
@@ -205,8 +205,8 @@ def zeros_of_gradient(caller: Caller) -> Iterator[Observation]:
         outputs += [one.y for one in output if one.y is not None]
     if any(y.shape != x.shape for y in outputs):
         return
-    mask, again = (allowed.is_kept(y) for allowed, y in zip(outcomes, outputs, strict=True))
-    if np.array_equal(mask[holed != 0], again[holed != 0]):
+    mask, again = (allowed.nearer(y) for allowed, y in zip(outcomes, outputs, strict=True))
+    if mask is not None and again is not None and np.array_equal(mask[holed != 0], again[holed != 0]):
         _, slope = reference.replay(contract, dtype, EVEN, holed, mask, ct)
         assert slope is not None
         low, high = bounds(slope, np.zeros_like(slope), dtype)

@@ -25,7 +25,6 @@ INPUTS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
 }
 LITTLE = 0.05  # of an entry that should be 0
 OF_MASKS = COUNTED | DEPENDENCE
-FOLLOWS = frozenset({"seeding"})  # where a wrong value is read as another mask
 Pair = tuple[Floats, Floats]  # what a kept element becomes, and a dropped one
 
 
@@ -304,24 +303,22 @@ def nearly(clues: Clues) -> Account:
 
 
 HYPOTHESES = (
-    Hypothesis("scale", "value", "{what}{at}", scale, VALUES | FOLLOWS),
-    Hypothesis("alpha", "value", "{what}{at}", alpha, VALUES | FOLLOWS),
-    Hypothesis("limit", "value", "{what}{at}", limit, VALUES | FOLLOWS),
-    Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | FOLLOWS | {"evaluation"}),
-    Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES | FOLLOWS),
-    Hypothesis("of_other_input", "value", "{what}{at}", of_other_input, VALUES | FOLLOWS | OF_MASKS),
-    Hypothesis(
-        "filled", "value", "sets dropped entries to {value}, not to 0{also}", filled, VALUES | FOLLOWS | OF_MASKS
-    ),
-    Hypothesis("left_over", "value", "leaves up to {most} of a dropped entry, not 0", left_over, VALUES | FOLLOWS),
-    Hypothesis("one_scale", "value", "scales kept entries by {factor}", one_scale, VALUES | FOLLOWS, vague=True),
+    Hypothesis("scale", "value", "{what}{at}", scale, VALUES),
+    Hypothesis("alpha", "value", "{what}{at}", alpha, VALUES),
+    Hypothesis("limit", "value", "{what}{at}", limit, VALUES),
+    Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | {"evaluation"}),
+    Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES),
+    Hypothesis("of_other_input", "value", "{what}{at}", of_other_input, VALUES | OF_MASKS),
+    Hypothesis("filled", "value", "sets dropped entries to {value}, not to 0{also}", filled, VALUES | OF_MASKS),
+    Hypothesis("left_over", "value", "leaves up to {most} of a dropped entry, not 0", left_over, VALUES),
+    Hypothesis("one_scale", "value", "scales kept entries by {factor}", one_scale, VALUES, vague=True),
     Hypothesis("noise", "value", "multiplies entries by noise, not by 0 or one scale", noise, VALUES | OF_MASKS),
     Hypothesis(
         "nearly",
         "value",
         "computes outputs that are off by up to {off}, relatively",
         nearly,
-        VALUES | FOLLOWS,
+        VALUES,
         vague=True,
     ),
 )
