@@ -52,3 +52,29 @@ def test_of_two_faults_in_one_operator_both_are_named(fresh_seed):
     assert said.keys() == {"scale:twice", "rate:256_nearest"}
     assert said["scale:twice"] == "plain scales kept entries by 1/(1 − p) twice, in dropout."
     assert said["rate:256_nearest"] == "plain rounds p to a multiple of 1/256, in dropout."
+
+
+OF_MASKS = ("seeding", "state", "arguments", "reading_order", "no_mask_twice")
+
+
+def broken_beside(fault, seed):
+    """Laws of masks, in plain calls, that a backend with this fault and with no scale breaks."""
+    both = type("Both", (fault, mutant("scale", "NotScaled"), mutant("faithful", "Stateful")), {})
+    asked = ask("", profile="smoke", seed=seed, ops=["dropout"], dtypes=["float32"]).alone()
+    chosen = {
+        text: one for text, one in asked.promises.items() if one.id.family in OF_MASKS and one.id.context == "eager"
+    }
+    verdict = answer(asked.among(chosen), InProcess(both(), asked.suite, asked.names))
+    assert {finding.family for finding in verdict if finding.status == "kept"} & {*OF_MASKS}
+    return {finding.family for finding in verdict.failing}
+
+
+def test_a_wrong_scale_breaks_no_law_of_masks_and_hides_none(fresh_seed):
+    """Masks of 1,024 entries agree by chance with probability 2⁻¹⁰²⁴."""
+
+    class Sound:
+        pass
+
+    assert broken_beside(Sound, fresh_seed) == set()
+    assert broken_beside(mutant("seeds", "SeedIgnored"), fresh_seed) >= {"seeding"}
+    assert broken_beside(mutant("states", "StateMovesOn"), fresh_seed) == {"state"}
