@@ -36,7 +36,7 @@ ACCEPTED = {
     ("rate", "FavouredLane", "dropout", "eager"): ("lane:8", {"lane:4"}),
     ("rate", "TailKept", "dropout", "eager"): ("kept_run", set()),
     ("scale", "NotScaled", "dropout1d", "eager"): ("scale:none", {"slope:unscaled"}),
-    ("scale", "ScaledByOneOverP", "dropout", "eager"): ("scale:by_p", set()),
+    ("scale", "ScaledByOneOverP", "dropout", "eager"): ("scale:by_p", {"slope:over_p"}),
     ("dtypes", "ThroughBrain", "dropout2d", "eager"): ("narrow:bfloat16", set()),
     ("alpha", "RatesExchanged", "alpha_dropout", "eager"): ("alpha:exchanged", set()),
     ("alpha", "ThreeDigits", "alpha_dropout", "eager"): ("limit", set()),
@@ -108,6 +108,7 @@ def test_single_calls_are_told_apart_by_as_few_features_as_do():
     assert facts._told_apart(calls, {0, 1}) == " at p = 1"
     assert facts._told_apart(calls, {0}) == " at p = 1 in evaluation"
     assert facts._told_apart(calls, {0, 1, 2, 3}) == ""
+    assert facts._told_apart(calls, {0, 1, 2}) == " at p = 1 and in evaluation"
     assert facts._told_apart(calls, {0, 3}) is None
 
 

@@ -15,7 +15,7 @@ from keeprate.specs.dropout.hypotheses import every, places
 from keeprate.specs.dropout.hypotheses.clues import standard
 
 plain = find(str(Path(__file__).parents[1] / "mutants" / "plain.py"), group="", kind="module")
-Plain, rounded = plain.Plain, plain.rounded
+Plain, rounded, LIMIT = plain.Plain, plain.rounded, plain.LIMIT
 SUITE = load_suite("dropout")
 
 
@@ -171,6 +171,51 @@ class WarmsUp(Plain):
         return super().draw(shape, p * min(1, self.calls / 100))
 
 
+class MaskOfTheLastAxis(Plain):
+    """A mask of the last axis is broadcast."""
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw(shape[-1:], p), shape)
+
+
+class MaskOfRows(Plain):
+    """A mask has one entry for each row."""
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw((*shape[:-1], 1), p), shape)
+
+
+class Identity(Plain):
+    """Nothing is dropped."""
+
+    def scaled(self, x, mask, p):
+        return x.values, 1.0
+
+
+class OfThePositive(Plain):
+    """The gradient's mask is where the output is above 0."""
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, (values > 0) * rounded(self.scale(p, x.dtype), x.dtype)
+
+
+class ScaledByKeep(Plain):
+    """The backward pass multiplies where it should divide."""
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, mask * rounded(1 - p, x.dtype)
+
+
+class ShiftOfKeep(Plain):
+    """The shift is that of 1 − p, beside the scale of p."""
+
+    def affine(self, p, dtype):
+        a, _, low = super().affine(p, dtype)
+        return a, LIMIT * a * (1 - p), low
+
+
 class RoundedConstants(Plain):
     """SELU's constants have two decimals."""
 
@@ -206,11 +251,17 @@ OTHERS = (
     (SignLost, "dropout", ("slope:negative", "read_off"), 1),
     (FilledWithMean, "dropout", ("filled", "scale:none", "of_other_input:size", "left_over", "one_scale"), 0),
     (WarmsUp, "dropout", ("drifts", "shared_call", "alike_later", "correlated:call", "moved"), 0),
+    (MaskOfTheLastAxis, "dropout", ("shared_rows:rows", "shared_rows:entries", "shared_axis:2", "by_count:call"), 0),
+    (MaskOfRows, "dropout", ("shared_rows:entries", "shared_rows:rows", "shared_axis:0", "shared_axis:1"), 0),
+    (Identity, "dropout", ("scale:none", "by_count:call", "by_count:row"), 0),
+    (OfThePositive, "dropout", ("slope:positive", "own_mask", "slope:by_keep", "slope:unmasked"), 1),
+    (ScaledByKeep, "dropout", ("slope:by_keep", "slope:by_p", "slope:over_p", "slope:unscaled"), 1),
+    (ShiftOfKeep, "alpha_dropout", ("alpha:other_shift", "alpha:exchanged", "alpha:no_shift", "limit"), 0),
     (Plain, "dropout", ("drifts", "filled", "of_other_input:size", "one_scale"), 0),
     (RoundedConstants, "alpha_dropout", ("limit", "alpha:exchanged", "alpha:plain"), 0),
 )
 
-NONE = {(Plain, 0), (SignLost, 1)}  # of which no hypothesis that is asked is true
+NONE = {(Plain, 0), (SignLost, 1), (Identity, 0)}  # of which no hypothesis that is asked is true
 
 
 def accepted_of(made, case, seed):

@@ -11,6 +11,7 @@ import numpy as np
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
+from keeprate.specs.dropout.compare import same
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import EVEN, cotangent, filled, indices, probes, thousand
 from keeprate.specs.dropout.outcome import Mask, Outcomes
@@ -125,6 +126,9 @@ class Clues:
             masks.append(self.kept(y, expected))
             if caller.writes:
                 native = caller.native(x)
+        after = caller.values(native)
+        if not caller.writes and after.shape == x.shape and not same(after, x).all():
+            raise Unreadable("the input was written to, so that later calls had another")
         return np.array(masks)
 
     @MadeOnce

@@ -33,6 +33,7 @@ HYPOTHESES = tuple(
 )
 PARAMETERS: dict[str, Iterable[object]] = {
     "shared_axis": range(5),
+    "shared_rows": ("rows", "entries"),
     "shared_groups": (64, 32, 16, 8, 4, 3, 2),
     "period": ("call", "calls"),
     "fixed_number": ("row", "call"),
@@ -143,7 +144,14 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     axis = account.given.get("axis")
 
     def design(case: Case) -> float:
-        return case.shape[axis] if isinstance(axis, int) and axis < len(case.shape) else account.design
+        match axis:
+            case int() if axis < len(case.shape):
+                return case.shape[axis]
+            case "rows" if case.shape:
+                return prod(case.shape[:-1])
+            case "entries" if case.shape:
+                return case.shape[-1]
+        return account.design
 
     return holds_thinned(seen, design)
 

@@ -91,9 +91,9 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
         kind = one.raised.kind
         return f"refuses with {kind}" if study == "arguments" else f"raises {kind}"
     assert one.y is not None
-    if study in OF_ARGUMENTS and one.p is not None and one.y.shape == one.x.shape and one.expected is not None:
-        kept = one.expected.is_kept(one.y)
-        if far_off(kept, one.p):
+    if study in OF_ARGUMENTS and one.p is not None and one.expected is not None:
+        kept = one.mask
+        if kept is not None and far_off(kept, one.p):
             return (
                 "drops nothing"
                 if kept.all()
@@ -172,6 +172,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield "on inputs of integers", integer
         yield "on inputs of signed integers", str(given["dtype"]).startswith("int")
         yield "on inputs of integers and bools", integer or given["dtype"] == "bool"
+        yield "on inputs of integers, bools and complex numbers", True
     yield "on ranks that PyTorch refuses", "rank" in given
     if (kind := given.get("type")) is not None:
         yield f"where p is a {kind}", True
@@ -207,7 +208,7 @@ def _features_of_passes(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _told_apart(features: list[dict[str, Any]], wrong: set[int]) -> str | None:
-    """Words for what all wrong calls have and no other has: one thing, two or three; None if nothing does."""
+    """Words for what all wrong calls have and no other has: one to three things together, or one of two; or None."""
     if len(wrong) == len(features):
         return ""
     names = list(dict.fromkeys(name for one in features for name in one))
@@ -220,6 +221,10 @@ def _told_apart(features: list[dict[str, Any]], wrong: set[int]) -> str | None:
         for some in combinations(wider, number):
             if set.intersection(*(wider[name] for name in some)) == wrong:
                 return f" {' '.join(some)}"
+    narrower = {name: found for name, found in having.items() if found and found < wrong}
+    for one, other in combinations(narrower, 2):
+        if narrower[one] | narrower[other] == wrong:
+            return f" {one} and {other}"
     return None
 
 

@@ -33,6 +33,15 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
     "unmasked": ("scales the gradient and forgets the mask", lambda c, one: one.ct * _slope(c, one.p)),
     "unscaled": ("masks the gradient and doesn't scale it", lambda c, one: one.ct * one.kept),
     "by_p": ("multiplies the gradient by p, not by 1/(1 − p)", lambda c, one: one.ct * one.kept * one.p),
+    "by_keep": (
+        "multiplies the gradient by 1 − p, and doesn't divide by it",
+        lambda c, one: one.ct * one.kept * (1 - one.p),
+    ),
+    "over_p": ("divides the gradient by p, not by 1 − p", lambda c, one: one.ct * one.kept / one.p),
+    "positive": (
+        "takes for kept, in the gradient, what is above 0 in the output",
+        lambda c, one: one.ct * (one.y > 0) * _slope(c, one.p),
+    ),
     "twice": ("scales the gradient twice", lambda c, one: one.ct * one.kept * _slope(c, one.p) ** 2),
     "negative": ("flips the sign of the gradient", lambda c, one: -one.ct * one.kept * _slope(c, one.p)),
     "plain": (

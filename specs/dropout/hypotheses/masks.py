@@ -40,6 +40,21 @@ def varied(masks: Mask) -> Mask:
     return masks
 
 
+def shared_rows(clues: Clues, of: str) -> Account:
+    """Whether there is one draw for each place of the last axis, or one for each row along it."""
+    masks = varied(clues.masks)
+    if clues.contract.by_channel or masks.ndim < 3:
+        raise Unreadable("there is one axis alone, or it is of channels")
+    rows = masks.reshape(len(masks), -1, masks.shape[-1])
+    if of == "rows":
+        unlike, pairs, length = np.count_nonzero(rows[:, 1:] != rows[:, :1]), rows[:, 1:].size, rows.shape[1]
+        name, what = "all rows along the last axis", "entries of two rows"
+    else:
+        unlike, pairs, length = np.count_nonzero(rows[..., 1:] != rows[..., :1]), rows[..., 1:].size, rows.shape[2]
+        name, what = "all entries of a row along the last axis", "entries of a row"
+    return _together(int(unlike), pairs, what, rows[0], length, among=name, axis=of)
+
+
 def shared_axis(clues: Clues, axis: str) -> Account:
     """Whether all entries along one axis are one draw."""
     masks, number = varied(clues.masks), int(axis)
@@ -271,6 +286,7 @@ def _h(name: str, kind: str, says: str, function: object, *more: str, vague: boo
 HYPOTHESES = (
     _h("shared_call", "sharing", "draws once for all entries of a call", shared_call),
     _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
+    _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows),
     _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
     _h("alike_first", "repetition", "uses the mask of the first call for all later ones", lambda c: alike(c, "first")),
     _h("alike_rows", "sharing", "gives all {rows} one mask", lambda c: alike(c, "rows")),

@@ -28,6 +28,7 @@ class Record(NamedTuple):
         gave: a pattern of what came back; any if empty.
         alone: whether no other call may be wrong.
         vague: as in a hypothesis.
+        follow: other laws that it breaks.
         of_data: whether it tells masks of different data apart, which wrong outputs show otherwise.
     """
 
@@ -40,10 +41,13 @@ class Record(NamedTuple):
     alone: bool = False
     vague: bool = False
     of_data: bool = False
+    follow: frozenset[str] = frozenset()
 
 
-def _r(name: str, says: str, laws: str, study: str, call: str = "", gave: str = "", **more: bool) -> Record:
-    return Record(name, says, frozenset(laws.split()), study, call, gave, **more)
+def _r(
+    name: str, says: str, laws: str, study: str, call: str = "", gave: str = "", follow: str = "", **more: bool
+) -> Record:
+    return Record(name, says, frozenset(laws.split()), study, call, gave, follow=frozenset(follow.split()), **more)
 
 
 RECORDS = (
@@ -78,6 +82,8 @@ RECORDS = (
     _r("seeds_meet", "has fewer streams than seeds: two seeds far apart gave one mask", "no_mask_twice", "after_seeds"),
     _r("shape_lost", "gives an output of another shape than its input's", "outcomes", "masks|unmapped", "",
        "another shape"),
+    _r("writes", "writes to its input", "purity", "masks|unmapped",
+       follow="outcomes no_mask_twice no_stretch_twice strides moments"),
     _r("writes_backward", "writes to its input on the way to a gradient", "purity", "gradients"),
     _r("drawn_again", "draws stretches of a thousand entries that it has drawn before", "no_stretch_twice",
        "masks|unmapped|sizes|gradients", vague=True),
@@ -163,7 +169,7 @@ def _strided(seen: Iterable[Seen], broken: frozenset[str]) -> Iterator[Told]:
 
 
 HYPOTHESES = (
-    *(Hypothesis(one.name, "record", one.says, None, one.laws, vague=one.vague) for one in RECORDS),
+    *(Hypothesis(one.name, "record", one.says, None, one.laws | one.follow, vague=one.vague) for one in RECORDS),
     SEEN_LATE,
     *(
         Hypothesis(

@@ -65,6 +65,7 @@ ALPHAS: dict[str, Callable[[float, Floats], Pair]] = {
     "no_limit": lambda p, x: _line(*affine(p), 0.0, x),
     "minus_shift": lambda p, x: _line(affine(p)[0], -affine(p)[1], -LIMIT, x),
     "no_shift": lambda p, x: _line(affine(p)[0], 0.0, -LIMIT, x),
+    "other_shift": lambda p, x: _line(affine(p)[0], LIMIT * affine(p)[0] * (1 - p), -LIMIT, x),
     "no_scale": lambda p, x: _line(1.0, p * LIMIT, -LIMIT, x),
     "bare": lambda p, x: _line(1.0, 0.0, -LIMIT, x),
     "plain": lambda p, x: _scaled(1 / (1 - p), x),
@@ -153,6 +154,7 @@ def alpha(clues: Clues, name: str) -> Account:
         "no_limit": "sets dropped entries to 0 in place of −1.758, before alpha dropout's scale and shift",
         "minus_shift": "shifts by −b, not by b: the mean is not kept",
         "no_shift": "scales and doesn't shift: the mean is not kept",
+        "other_shift": "shifts by a·1.758·(1 − p), not by a·1.758·p: the mean is not kept",
         "no_scale": "shifts and doesn't scale: the variance is not kept",
         "bare": "sets dropped entries to −1.758, and neither scales nor shifts",
         "plain": "does ordinary dropout in place of alpha dropout",
@@ -196,6 +198,8 @@ def by_count(clues: Clues, of: str) -> Account:
     """Whether each call, or each row, divides by the part that it happens to keep."""
     if clues.contract.preserves_moments or (clues.contract.by_channel and of == "row"):
         raise Unreadable("it is no scale alone, or a row is kept or dropped whole")
+    if not any((one.y == 0).any() for one in clues.outputs if one.p in RATES):
+        raise Unreadable("nothing is dropped")
 
     def predict(one: Output) -> Pair:
         kept = (one.y != 0).mean(axis=None if of == "call" else -1, keepdims=True)
