@@ -119,6 +119,7 @@ def test_single_calls_are_told_apart_by_as_few_features_as_do():
         (lambda p: 1 - p, {"rate:exchanged"}),
         (lambda p: round(p * 256) / 256, {"rate:256_nearest"}),
         (lambda p: p * p, {"rate:again"}),
+        (lambda p: (1 + p) / 2, {"rate:factor"}),
         (lambda p: (np.floor(p * 256) + 1) / 256, {"rate:256_above"}),
         (lambda p: min(p, 0.9), {"rate:capped"}),
         (lambda p: p + 5e-4, {"rate:offset"}),

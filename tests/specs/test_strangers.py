@@ -216,6 +216,20 @@ class ShiftOfKeep(Plain):
         return a, LIMIT * a * (1 - p), low
 
 
+class Packs(Plain):
+    """A number is drawn for each pack of four."""
+
+    def uniform(self, size):
+        return np.repeat(super().uniform(-(-size // 4)), 4)[:size]
+
+
+class ScaleOfTheFirst(Plain):
+    """The scale is computed once, at p = 1/2."""
+
+    def scale(self, p, dtype):
+        return 2.0
+
+
 class RoundedConstants(Plain):
     """SELU's constants have two decimals."""
 
@@ -246,6 +260,8 @@ OTHERS = (
     (StaleMask, "dropout", ("of_before", "own_mask", "slope:unmasked"), 1),
     (ByRatio, "dropout", ("read_off", "own_mask", "zero_past"), 1),
     (WholeScale, "dropout", ("scale:integer", "scale:none"), 0),
+    (Packs, "dropout", ("shared_groups:4", "kept_run", "dropped_run", "kept_column"), 0),
+    (ScaleOfTheFirst, "dropout", ("one_scale", "scale:none", "scale:twice"), 0),
     (ScaleOfRoundedP, "dropout", ("one_scale", "scale:none", "scale:integer", "filled"), 0),
     (SignLost, "dropout", ("of_other_input:size", "of_other_input:negative", "filled", "by_sign:negative", "noise"), 0),
     (SignLost, "dropout", ("slope:negative", "read_off"), 1),

@@ -135,6 +135,10 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     finding, study = seen.finding, str(account.given.get("study", ""))
     if study:  # of single calls: what is seen in them, and of the law that is named like them
         return study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
+    if any(
+        case.study == "arguments" and evidence is not None and evidence.strength > 0 for case, evidence in seen.parts
+    ):
+        return False  # what is to be refused, and isn't, follows from nothing else
     if hypothesis.kind == "gradient" and not any({*BACKWARD} & {*case.needs} for case, _ in seen.parts):
         return False  # no gradient was asked for there
     if finding.family in hypothesis.laws:

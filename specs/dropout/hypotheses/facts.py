@@ -27,6 +27,7 @@ STUDIES = frozenset(
     | {f"{name}_of_gradient" for name in ("evaluation", "endpoints", "dtype", "retracing")}
     | {f"wide_{name}_of_gradient" for name in ("masks", "evaluation", "endpoints")}
 )
+OF_STUDIES = {"evaluation_of_gradient": " in evaluation", "endpoints_of_gradient": " at p = 0 and at p = 1"}
 OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
 WRONG = "that is wrong"
 LONG = 8  # axes that are told by their length
@@ -71,8 +72,10 @@ def fact(clues: Clues, study: str) -> Account:
         some = [number for number, one in enumerate(observations) if _of(one) == GRADIENT]
         observations = tuple(observations[number] for number in some)
         wrong = {some.index(number) for number in wrong}
+    of_all = next((words for name, words in OF_STUDIES.items() if name in study), "")
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
     no_more = ("", *PLAIN) if way.endswith(WRONG) else ("",) if way.startswith("drops ") else ()  # than the law says
+    where = where or (of_all if where is not None else None)
     if where is None or where in no_more:
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"

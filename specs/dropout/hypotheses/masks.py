@@ -174,8 +174,11 @@ def period(clues: Clues, of: str) -> Account:
     words = f"entries {length:,} apart: {unlike} of {pairs:,} pairs differ, 50 % should"
     rows = np.array([streams[0, :WIDTH], streams[0, length : length + WIDTH]]) if pairs >= WIDTH else streams[:0]
     design = streams.shape[1] / length
-    half = ", half of a call" if of == "call" and 2 * length == streams.shape[1] else ""
-    return Account(pairs, against, promise, words, {"length": f"{length:,}{half}"}, picture(rows), design)
+    part = ", half of a call" if of == "call" and 2 * length == streams.shape[1] else ""
+    row = math.prod(clues.masks.shape[2:])
+    if not part and row > 1 and length % row == 0 and length // row in range(2, FEW):
+        part = f", {length // row} rows of the batch"
+    return Account(pairs, against, promise, words, {"length": f"{length:,}{part}"}, picture(rows), design)
 
 
 def copied_tail(clues: Clues, block: str) -> Account:

@@ -273,6 +273,7 @@ def one_scale(clues: Clues) -> Account:
         raise Unreadable("it is no scale alone")
     wrong = against = looked = 0
     words = ""
+    factors = set()
     for one in clues.outputs:
         kept = one.y != 0
         looked += one.y.size
@@ -282,7 +283,10 @@ def one_scale(clues: Clues) -> Account:
         low, high = bounds(one.x * factor, np.zeros_like(one.x), clues.case.dtype)
         wrong += int(np.count_nonzero(~one.allowed))
         against += int(np.count_nonzero(kept & ((one.y < low) | (one.y > high)))) + bool(kept.all() and one.p in RATES)
+        factors.add(f"{factor:.3g}")
         words = words or f"{_digits(factor, 1 / (1 - one.p))[0]} at p = {one.p:g}, not by 1/(1 − p)"
+    if len(factors) == 1 and wrong > LITTLE * looked:
+        words = f"{factors.pop()} whatever p is, not by 1/(1 − p)"
     seen = f"{wrong:,} of {looked:,} outputs are wrong, and all that are kept at one p have one scale"
     return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"factor": words})
 
