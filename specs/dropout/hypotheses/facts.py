@@ -184,6 +184,8 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         number = _number(p)
         yield "where p is NaN", math.isnan(number)
         yield "where p is outside 0 to 1", number < 0 or number > 1
+        yield "where p is above 1", number > 1
+        yield "where p is below 0", number < 0
         yield "where p is just outside 0 to 1", -NEAR < number < 0 or 1 < number < 1 + NEAR
         yield "where p is just above 1", 1 < number < 1 + NEAR
         yield "where p is no number from 0 to 1", not 0 <= number <= 1
