@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from keeprate.harness.evidence.account import Account
-from keeprate.harness.judging.finding import Finding
+from keeprate.harness.judging.finding import Finding, ended
 from keeprate.harness.judging.request import Given
 from keeprate.harness.judging.seen import Seen, Told
 from keeprate.harness.protocol.case import ANY, FindingId
@@ -90,6 +90,7 @@ def causes_of(
         backend: its name, for the sentences.
     """
     suite, seed = given.request.suite, given.request.seed
+    failing = [finding for finding in failing if not ended(finding.status, finding.detail)]  # one that raised says why
     together = [finding for finding in failing if finding.id not in given.promises]  # they have no cases of their own
     findings, failing = ([finding for finding in some if finding.id in given.promises] for some in (findings, failing))
     if not failing or not suite.hypotheses:
@@ -193,11 +194,10 @@ def _covering(suite: Suite, hypothesis: Hypothesis, tested: Sequence[Told]) -> C
         finding = seen.finding
         if (finding.op, finding.context, finding.dtype) in otherwise:
             return []
-        rank = suite.rank(finding.context)  # what is so in a plain call is taken to be so in others, not vice versa
         return [
             at
             for at in accepted.get(finding.op, ())
-            if suite.rank(at.context) <= rank and suite.explains(hypothesis, at.account, seen)
+            if suite.within(at.context, finding.context) and suite.explains(hypothesis, at.account, seen)
         ]
 
     return covering

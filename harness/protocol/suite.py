@@ -121,7 +121,7 @@ class Suite:
     Arguments of the methods, unless they say otherwise:
         profile, case, law: one of `PROFILES`; one of the plan's; the name of one of the laws.
         backend, seed: an object with what is asked above; 31 bits, from which all draws of the case must follow.
-        alpha, context: a probability, the share of the error budget; how the operator is called.
+        alpha, context, inner, outer: a probability, the share of the error budget; each how the operator is called.
         findings, places: each a `Finding`; each a `Told`.
         hypothesis, account, seen: one of the hypotheses; its `Account` in a place; a finding there, as `Seen` has it.
     """
@@ -186,6 +186,10 @@ class Suite:
         """How much comes before the operator in a context: 0 for a plain call. Findings are told in this order."""
         return 0
 
+    def within(self, inner: str, outer: str) -> bool:
+        """Whether a context adds to another one, so that what is so in `inner` is taken to be so in `outer`."""
+        return inner == outer or not self.rank(inner)
+
     def for_reference(self, case: Case) -> Case:
         """A case in the context in which the reference is judged; for looking at a finding closely."""
         return case
@@ -230,14 +234,11 @@ class Suite:
         return []
 
     def accounts(self, seen: Sequence[Any], broken: frozenset[str]) -> Iterable[Any]:
-        """How hypotheses fare on the evidence that there is.
+        """How hypotheses fare on the evidence that there is, each as a `Told`.
 
         Args:
             seen: all findings, each with what its cases gave, as `Seen` has it.
             broken: the ids of those that failed.
-
-        Returns:
-            Each of them as a `Told`.
         """
         return ()
 
@@ -251,7 +252,7 @@ class Suite:
         return ()
 
     def explains(self, hypothesis: Hypothesis, account: Any, seen: Any) -> bool:
-        """Whether a hypothesis, accepted with this account in the same operator and context, explains a finding."""
+        """Whether a hypothesis, accepted with this account of the same operator, explains a finding."""
         return seen.finding.family in hypothesis.laws
 
     def where(self, findings: Sequence[Any], places: Sequence[Any]) -> str:

@@ -18,6 +18,7 @@ from keeprate.specs.foreign import held, lost
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
 from keeprate.specs.rounding import DTYPES
+from keeprate.specs.transforms import PLAIN, within
 from keeprate.suite import Case, Picture, Suite, Tally, shown
 
 
@@ -38,6 +39,7 @@ class Attention(Suite):
     questions = staticmethod(every.questions)
     explains = staticmethod(every.explains)
     where = staticmethod(every.where)
+    within = staticmethod(within)
     lost = staticmethod(lost)
     held = staticmethod(held)
 
@@ -92,8 +94,7 @@ class Attention(Suite):
 
     def rank(self, context: str) -> int:
         """0 for a plain call, 1 for a pass forward and back, then the more, the more is combined."""
-        plain = ("eager", "grad")
-        return plain.index(context) if context in plain else 2 + context.count("+") + (context == "fused")
+        return PLAIN.index(context) if context in PLAIN else 2 + context.count("+") + (context == "fused")
 
     def picture(self, case: Case, backend: Any, seed: int) -> Picture | None:
         """The first masks of a case; None for studies of single calls."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from keeprate.specs.transforms import transforms_in
+from keeprate.specs.transforms import PLAIN, transforms_in
 
 DERIVED = ("linearize", "jvp")  # how derivatives are had, besides by `vjp`
-PLAIN = ("eager", "grad")  # contexts in which nothing is transformed
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from keeprate.specs.dropout.contexts import PLAIN, plainness
+from keeprate.specs.dropout.contexts import plainness
 from keeprate.specs.dropout.laws.every import LAWS
+from keeprate.specs.transforms import PLAIN
 from keeprate.suite import ANY, Cause, Counterexample, Finding, Value
 
 MOST, FEW = 0.9, 0.01  # parts of the checked elements: nearly all are wrong, or hardly any

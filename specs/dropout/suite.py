@@ -20,6 +20,7 @@ from keeprate.specs.foreign import held, lost
 from keeprate.specs.masks.sample import picture_of
 from keeprate.specs.masks.search import searched
 from keeprate.specs.rounding import DTYPES
+from keeprate.specs.transforms import within
 from keeprate.suite import Case, Cause, Defect, Picture, Suite, shown
 
 HERE = Path(__file__).parent
@@ -72,6 +73,7 @@ class Dropout(Suite):
     held = staticmethod(held)
     detects = staticmethod(aims.detects)
     rank = staticmethod(plainness)
+    within = staticmethod(within)
     for_reference = staticmethod(shrinking.for_reference)
     recorded = staticmethod(shrinking.as_recorded)
     shrink = staticmethod(shrinking.shrink)

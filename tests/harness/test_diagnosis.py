@@ -104,6 +104,18 @@ def test_a_cause_reaches_what_it_would_explain_in_another_run(judged):
     assert cause.reaches == {f"toss/fair/float32/p{p}/-/eager" for p in (0.5, 0.25)}
 
 
+def test_no_cause_explains_what_ended_in_an_exception(judged):
+    class BentAndRaising(COINS.Bent):
+        def toss(self, number, chance):
+            if chance == 0.25:
+                raise KeyError("heads")
+            return super().toss(number, chance)
+
+    verdict = judged(BentAndRaising())
+    assert [cause.explains for cause in verdict.causes] == [("toss/fair/float32/p0.5/-/eager",)]
+    assert [finding.status for found in verdict.unexplained.values() for finding in found] == ["error", "error"]
+
+
 def test_two_faults_are_two_causes_and_each_finding_has_its_own(judged):
     verdict = judged(Both())
     assert {cause.id for cause in verdict.causes} == {"bent:0.05", "edge"}
@@ -177,6 +189,35 @@ class ByRate(COIN.Coin):
                 by = float(f"{evidence.off:.1g}")
                 account = Account(evidence.n, 0.0, NEVER, f"{evidence.n:,} throws", {"by": by})
                 yield Told("rate", one.finding.op, "float32", "eager", account)
+
+
+class BothHands(COIN.Coin):
+    """Throws are made with the left hand, the right one, and both; one of these is looked at again."""
+
+    hypotheses = (Hypothesis("bent", "coin", "is bent", None, frozenset({"fair"})),)
+    looked_at = "left"
+
+    def plan(self, profile):
+        for how in ("eager", "left", "right", "left+right"):
+            yield Case("toss", "float32", {"p": 0.5}, (), how, "throws", 200_000, 200_000, (f"toss/fair/-/-/-/{how}",))
+
+    def rank(self, context):
+        return 0 if context == "eager" else 1 + context.count("+")
+
+    def accounts(self, seen, broken):
+        yield Told("bent", "toss", "float32", self.looked_at, Account(9, 0.0, NEVER))
+
+
+@pytest.mark.parametrize(("looked_at", "explained"), [("left", 1), ("left+right", 1), ("eager", 4)])
+def test_what_is_so_in_a_context_explains_what_is_broken_there_and_of_a_plain_call_everywhere(looked_at, explained):
+    suite = BothHands()
+    suite.looked_at = looked_at
+    asked = ask("coin", suite=str(HERE / "coin.py"), profile="quick", known=os.devnull)
+    request = replace(asked, suite=suite, promises=suite.promises("quick"), plan=suite.promises("quick"))
+    verdict = answer(request, InProcess(COINS.Bent(), suite, request.names))
+    assert len(verdict.failing) == 4
+    (cause,) = verdict.causes
+    assert f"toss/fair/-/-/-/{looked_at}" in cause.explains and len(cause.explains) == explained
 
 
 def test_the_cause_is_asked_of_the_runs_that_broke_it_and_kept_by_those_after_it(tmp_path):
