@@ -63,7 +63,10 @@ ACCEPTED = {
 
 def accounts(file, name, op, context, seed):
     """How every hypothesis fares at the usual shape, by name; those that have nothing to look at left out."""
-    backend = getattr(find(str(MUTANTS / f"{file}.py"), group="", kind="module"), name)()
+    return accounts_of(getattr(find(str(MUTANTS / f"{file}.py"), group="", kind="module"), name)(), op, context, seed)
+
+
+def accounts_of(backend, op, context, seed):
     dtype = backend.dtypes[0]
     names = [name for one in DRAWN for name in names_of(one, every.PARAMETERS)]
     case = every._case(op, dtype, context, "clues", standard(CONTRACTS[op]), names)
@@ -81,6 +84,20 @@ def test_of_a_fault_the_hypothesis_that_is_true_is_accepted_and_no_other(place, 
     true, as_well = ACCEPTED[place]
     assert (named[0] if named else "") == true
     assert set(named) <= {true} | as_well
+
+
+@pytest.mark.parametrize("op", ["dropout", "feature_alpha_dropout"])
+def test_an_operator_that_returns_its_input_is_not_said_to_scale_it(op, fresh_seed):
+    plain = find(str(MUTANTS / "plain.py"), group="", kind="module").Plain
+    idle = type("Idle", (plain,), {"mask": lambda self, x, shape, p: None, "scaled": as_it_is, "mapped": as_it_is})()
+    named = [name for name, one in accounts_of(idle, op, "eager", fresh_seed).items() if one.accepted]
+    assert named[0] == "unchanged"
+    assert not {name for name in named if name.startswith(("scale", "by_count", "narrow"))}
+
+
+def as_it_is(self, x, mask, p):
+    """The input and a slope of 1, whatever the mask."""
+    return x.values, np.ones_like(x.values)
 
 
 def test_a_backend_without_gradients_is_asked_all_that_it_has(fresh_seed):

@@ -110,6 +110,11 @@ def _digits(one: float, other: float) -> tuple[str, str]:
     return texts
 
 
+def unchanged(clues: Clues) -> Account:
+    """Whether each call in training returns its input, so that nothing is dropped and nothing is scaled."""
+    return _tested(clues, lambda one: (one.x, one.x), "returns its input unchanged in training")
+
+
 def scale(clues: Clues, name: str) -> Account:
     """Whether kept entries are scaled so."""
     if clues.contract.preserves_moments:
@@ -311,6 +316,7 @@ def nearly(clues: Clues) -> Account:
 
 
 HYPOTHESES = (
+    Hypothesis("unchanged", "value", "{what}{at}", unchanged, VALUES | OF_MASKS | {"arguments", "endpoints", "state"}),
     Hypothesis("scale", "value", "{what}{at}", scale, VALUES),
     Hypothesis("alpha", "value", "{what}{at}", alpha, VALUES),
     Hypothesis("limit", "value", "{what}{at}", limit, VALUES),
