@@ -1,9 +1,12 @@
-"""Pages that are made from the code: laws, and ids of findings."""
+"""Pages that are made from the code: commands, laws, and ids of findings."""
 
+import inspect
 from collections import Counter
 
+import click
 from mkdocs.structure.files import File
 
+from keeprate.harness.commands.cli import cli
 from keeprate.harness.protocol.suite import PROFILES, load_suite
 
 SUITES = ("dropout", "attention")
@@ -11,9 +14,40 @@ SUITES = ("dropout", "attention")
 
 def on_files(files, config):
     """The files of the site, with the generated ones."""
-    for name, text in (("laws", laws()), ("ids", ids())):
+    for name, text in (("commands", commands()), ("laws", laws()), ("ids", ids())):
         files.append(File.generated(config, f"reference/{name}.md", content=text))
     return files
+
+
+def commands():
+    """Every command: what it does, examples, and its options."""
+    lines = [
+        "# Command line",
+        "",
+        "Made from the code: `keeprate COMMAND --help` says the same. pytest has the same options ([CI](../ci.md)).",
+        "",
+    ]
+    return "\n".join([*lines, *command("keeprate", cli, None)])
+
+
+def command(name, of, parent):
+    """The lines of a command, and of those in it."""
+    context = click.Context(of, parent, name, **of.context_settings)
+    path = context.command_path
+    level = "#" * path.count(" ")
+    yield f"##{level} {path} {{ #{path.replace(' ', '-')} data-toc-label='{name}' }}"
+    for paragraph in (*inspect.cleandoc(of.help).split("\n\n"), of.epilog or ""):
+        as_it_is = paragraph.startswith("\b\n")
+        yield from ("", f"```text\n{inspect.cleandoc(paragraph[2:])}\n```" if as_it_is else paragraph)
+    yield from ("", f"```text\n{' '.join([path, *of.collect_usage_pieces(context)])}\n```", "")
+    records = filter(None, (one.get_help_record(context) for one in of.get_params(context)))
+    yield from ("| option | what it does |", "|---|---|")
+    for option, text in records:
+        if text:  # an argument has none
+            yield f"| `{option}` | {' '.join(text.split()).replace('|', chr(92) + '|')} |"
+    yield ""
+    for inner in sorted(getattr(of, "commands", {})):
+        yield from command(inner, of.commands[inner], context)
 
 
 def laws():
