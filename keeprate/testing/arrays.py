@@ -26,9 +26,9 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.known import Deviation, known_beside
 from keeprate.harness.protocol.lookup import installed, similar
 from keeprate.harness.untrusted_text import shown
+from keeprate.specs.transforms import TRANSFORMS
 
 GLUE = ("layout", "dtypes", "asarray", "asnumpy", "dtype_of", "seed")  # what a backend must have
-TRANSFORMS = ("compile", "vmap", "checkpoint")
 DERIVATIVES = ("vjp", "linearize", "jvp")
 STATE = ("get_state", "set_state")
 LENT = (*GLUE, *DERIVATIVES, *TRANSFORMS, *STATE)

@@ -16,7 +16,8 @@ from keeprate.harness.judging.request import Request
 from keeprate.harness.untrusted_text import briefly, shown
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import filled, ordinary
-from keeprate.testing.arrays import DERIVATIVES, GLUE, STATE, TRANSFORMS, Glue, framework_of, glue_of, imported
+from keeprate.specs.transforms import TRANSFORMS
+from keeprate.testing.arrays import DERIVATIVES, GLUE, STATE, Glue, framework_of, glue_of, imported
 from keeprate.testing.asking import RATE
 from keeprate.testing.calls import Called, refused
 from keeprate.testing.ranks import of_ranks

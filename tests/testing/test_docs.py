@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import keeprate.testing
-from keeprate.testing.arrays import TRANSFORMS
+from keeprate.specs.transforms import TRANSFORMS
 from keeprate.testing.dropout import LENDABLE, Options
 
 ROOT = Path(__file__).parents[2]
