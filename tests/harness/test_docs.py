@@ -14,7 +14,12 @@ import keeprate.testing
 from keeprate.harness.commands.cli import cli
 from keeprate.harness.judging.gate import judge
 from keeprate.harness.judging.verdict import Verdict
-from keeprate.harness.protocol.suite import PROFILES
+from keeprate.harness.protocol.case import FindingId
+from keeprate.harness.protocol.suite import PROFILES, load_suite
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.transforms import DEVICE, TRANSFORMS
+
+BACKENDS = Path(__file__).parents[2] / "docs" / "backend.md"
 
 # The public interface. It changes only with a deprecation.
 NAMES = {"judge", "Verdict", "Finding", "KeeprateError", "UsageError", "NoVerdictError"}
@@ -83,6 +88,19 @@ def test_judge_takes_what_the_interface_says():
 
 def test_a_verdict_has_what_the_interface_says():
     assert {"conforms", "to_json", "__iter__", "__str__"} <= set(dir(Verdict))
+
+
+def test_every_operator_context_and_transform_is_documented():
+    text = BACKENDS.read_text(encoding="utf-8")
+    protocol, inputs, contexts, _ = re.split(r"\n## (?:Inputs|Contexts|Devices)\n", text)
+    for name in CONTRACTS:
+        assert f"`{name}`" in protocol, f"{name} is missing in the list of operators in docs/backend.md"
+        assert re.search(rf"^\|[^|]*`{name}`", inputs, re.MULTILINE), f"{name} is missing in docs/backend.md#inputs"
+    for name in {FindingId.parse(text).context for text in load_suite("dropout").promises("gate")}:
+        if "+" not in name and name != "-":
+            assert f"\n| `{name}` |" in contexts, f"{name} is missing in docs/backend.md#contexts"
+    for name in (*TRANSFORMS, *DEVICE):
+        assert f"`{name}(fn) -> fn`" in protocol, f"{name} is missing in the list of capabilities in docs/backend.md"
 
 
 def test_commands_are_those_of_the_interface():
