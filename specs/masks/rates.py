@@ -55,7 +55,7 @@ def _rates() -> Iterator[tuple[str, str, Keep]]:
         yield f"drawn_{dtype}", f"compares {dtype} numbers with p", partial(_drawn, dtype)
         yield f"drawn_{dtype}_below", f"compares {dtype} numbers with 1 − p", partial(_drawn_below, dtype)
         yield f"drawn_{dtype}_exact", f"compares {dtype} numbers with an exact p", partial(_drawn_exact, dtype)
-    yield "again", "drops with probability p², as if what is dropped were drawn again", lambda p: 1 - p * p
+    yield "again", "drops with probability p², as if each dropped entry were drawn again", lambda p: 1 - p * p
     yield "twice", "drops twice: with probability 1 − (1 − p)²", lambda p: (1 - p) ** 2
     yield "normal", "compares a normal variate with p", lambda p: float(scipy.special.ndtr(-p))
 
@@ -166,7 +166,7 @@ def _capped(found: Sequence[Rate], off_at: set[float], promise: float) -> Iterat
     off = max((one for one in found if one.p in off_at), key=lambda one: one.draws)
     most = float(f"{1 - off.kept / off.draws:.2g}")
     if 0 < most < off.p:
-        words = f"drops with probability {most:g} at most"
+        words = f"never drops with a probability above {most:g}"
         yield "rate:capped", _account(found, lambda p: 1 - min(p, most), promise, words)
 
 

@@ -114,13 +114,13 @@ def scales_in_evaluation(x, p, train):
     return with_mask(x, p, train) if train else x * (1 - float(p))
 
 
-@breaks("endpoints", "gives an output of NaN at p = 1")
+@breaks("endpoints", "returns an output of NaN at p = 1")
 def divides_by_zero_at_one(x, p, train):
     checked(x, p)
     return x * kept(x, p) / (1 - float(p)) if train else x * 1
 
 
-@breaks("arguments", "raises nothing, where PyTorch does, where p is no number")
+@breaks("arguments", "raises nothing, though PyTorch does, where p is not between")
 def takes_any_p(x, p, train):
     return with_mask(x, min(max(p, 0.0), 1.0) if p == p else 0.0, train)
 
@@ -166,7 +166,7 @@ class _Unscaled(torch.autograd.Function):
         return ct * ctx.mask, None
 
 
-@breaks("gradient", "takes for kept, in the gradient, what is")
+@breaks("gradient", "takes the gradient's mask from which outputs")
 def reads_its_mask_off_the_output(x, p, train):
     return _Read.apply(x, p) if train and 0 < p < 1 else with_mask(x, p, train)
 
@@ -183,17 +183,17 @@ class _Read(torch.autograd.Function):
         return ct * ctx.read, None
 
 
-@breaks("gradient", "gives a gradient of 0 where passes go back later")
+@breaks("gradient", "returns a gradient of 0 where backward passes run later")
 def loses_the_gradient(x, p, train):
     return with_mask(x.detach(), p, train)
 
 
-@breaks("dtype", "gives an output of float64, not of its")
+@breaks("dtype", "returns an output of float64, not of its")
 def returns_float32_in_evaluation(x, p, train):
     return with_mask(x, p, train) if train else with_mask(x, p, train).to(torch.float64)
 
 
-@breaks("strides", "gives wrong outputs on inputs that lie in memory as step2")
+@breaks("strides", "returns wrong outputs only on inputs that lie in memory as step2")
 def reads_memory_in_a_row(x, p, train):
     return with_mask(torch.as_strided(x, x.shape, torch.empty(x.shape).stride(), 0), p, train)
 

@@ -62,7 +62,7 @@ def test_the_sound_kernel_passes(example, fresh_seed):
 def test_the_kernel_that_reserves_too_few_counters_fails_by_that(example, fresh_seed):
     found = scored(example, "with_few_counters", fresh_seed)
     assert {"no_stretch_twice", "all_shifts"} <= set(found["broken"]), found["sentence"]
-    assert "makes each mask of the one before, moved by 16,385 entries" in " ".join(found["text"].split())
+    assert "makes each mask by shifting the one before by 16,385 entries" in " ".join(found["text"].split())
 
 
 def test_the_page_names_each_example_and_nothing_else():

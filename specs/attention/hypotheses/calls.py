@@ -18,7 +18,7 @@ def ignored(clues: Clues) -> Account:
     """Whether no seed has an effect."""
     pairs = [(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
     other = [not np.array_equal(*pair) for pair in pairs]
-    return exact(all(other), any(other), 3, "the same seed twice gave two masks, for each of three seeds")
+    return exact(all(other), any(other), 3, "the same seed, set twice, gave two masks, for each of three seeds")
 
 
 def a_query_ahead(clues: Clues) -> Account:
@@ -93,13 +93,13 @@ def _h(name: str, kind: str, says: str, function: Callable[..., Account], *laws:
 
 HYPOTHESES = (
     _h("seed_ignored", "seed", "ignores its seed", ignored, "seeding", "streams", "replayed"),
-    _h("seed_query", "seed", "gives seed s + 1 the draws of seed s, a query later", a_query_ahead,
+    _h("seed_query", "seed", "draws after seed s + 1 what it draws a query later after seed s", a_query_ahead,
        "streams", "no_mask_twice", "first_positions", "no_stretch_twice", "all_shifts"),
     _h("draws_in", "seed", "draws random numbers {where}", draws_in, "seeding"),
-    _h("dropping", "mode", "goes on dropping in evaluation", dropping, "evaluation", "seeding"),
+    _h("dropping", "mode", "still drops in evaluation", dropping, "evaluation", "seeding"),
     _h("scaling", "mode", "scales by 1 − p in evaluation", scaling, "evaluation"),
     _h("keeps_at_one", "mode", "drops nothing at p = 1", keeps_at_one, "endpoints"),
-    _h("undefined_at_one", "mode", "gives NaN at p = 1", undefined_at_one, "endpoints"),
+    _h("undefined_at_one", "mode", "returns NaN at p = 1", undefined_at_one, "endpoints"),
     _h("takes", "argument", "takes p = {p}", takes, "arguments"),
 )  # fmt: skip
 PARAMETERS = {"draws_in": ("evaluation", "zero"), "takes": tuple(NONE)}

@@ -31,7 +31,7 @@ def shared_sites(clues: EncoderClues) -> Account:
     """Whether two places that drop arrays of one shape have one mask."""
     kept, both = clues.gaps()
     against, promise = of_pairs(kept - both, kept)
-    seen = f"of {kept:,} units that the last mask keeps the one before it drops {kept - both:,}, 50 % should be"
+    seen = f"the mask before drops {kept - both:,} of {kept:,} units that the last one keeps; it should drop 50 %"
     return Account(kept, against, promise, seen)
 
 
@@ -41,7 +41,7 @@ def _h(name: str, kind: str, says: str, function: object, *laws: str) -> Hypothe
 
 HYPOTHESES = (
     _h("undropped", "value", "doesn't drop its {where}", undropped, "outcomes", "keep_rate", "replayed"),
-    _h("shared_sites", "sharing", "gives attention's outputs and its own one mask", shared_sites, "gaps"),
+    _h("shared_sites", "sharing", "uses one mask for attention's outputs and its own", shared_sites, "gaps"),
 )
 OWN = frozenset(one.name for one in HYPOTHESES)
 ASKED = (recurrent.ASKED - recurrent.OWN) | OWN

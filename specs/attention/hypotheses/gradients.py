@@ -27,10 +27,10 @@ def _last_query_whole(forward: Floats, p: float) -> Floats:
 
 
 NOISES: dict[str, tuple[str, Noise]] = {
-    "transposed": ("asks for the mask of (key, query) in its backward pass, not of (query, key)", _transposed),
+    "transposed": ("uses the mask of (key, query) in its backward pass, not that of (query, key)", _transposed),
     "unscaled": ("doesn't scale the gradient", lambda forward, p: (forward != 0) * 1.0),
     "times_p": ("multiplies the gradient by p, not by 1/(1 − p)", lambda forward, p: (forward != 0) * p),
-    "last_query": ("leaves the mask of the last query out in its backward pass", _last_query_whole),
+    "last_query": ("doesn't apply the last query's mask in its backward pass", _last_query_whole),
 }
 
 
@@ -74,7 +74,7 @@ def drawn_again(clues: Clues) -> Account:
         tally = Tally(("alike", "unlike"), (same, agree.size - same), (chance, 1 - chance))
         looked_at, alike, against = looked_at + agree.size, alike + same, max(against, tally.log10_e)
         differs |= same < agree.size
-    seen = f"the masks of output and gradient agree in {alike:,} of {looked_at:,} entries, as often as by chance"
+    seen = f"the masks of output and gradient agree in {alike:,} of {looked_at:,} entries, as independent ones would"
     return exact(against < ENOUGH, differs, looked_at, seen)
 
 
@@ -100,7 +100,7 @@ def _h(name: str, says: str, function: Callable[..., Account]) -> Hypothesis:
 
 HYPOTHESES = (
     _h("noise", "{what}", noise),
-    _h("unmasked", "leaves the mask out in the gradient of {of}", unmasked),
+    _h("unmasked", "doesn't apply the mask to the gradient of {of}", unmasked),
     _h("drawn_again", "draws another mask for its backward pass", drawn_again),
 )
 PARAMETERS = {"noise": tuple(NOISES), "unmasked": ("values", "queries", "keys")}

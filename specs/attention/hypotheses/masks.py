@@ -136,15 +136,15 @@ def _h(name: str, kind: str, says: str, function: object, *laws: str) -> Hypothe
 
 
 HYPOTHESES = (
-    _h("shared_axis", "sharing", "gives {among} one mask", shared_axis),
-    _h("shared_groups", "sharing", "gives heads that share keys one mask", shared_groups),
+    _h("shared_axis", "sharing", "uses one mask for {among}", shared_axis),
+    _h("shared_groups", "sharing", "uses one mask for heads that share keys", shared_groups),
     _h("shared_keys", "sharing", "draws once for each {size} neighbouring keys", shared_keys),
-    _h("tiles", "sharing", "gives each tile of {size} keys the mask of the first", tiles),
+    _h("tiles", "sharing", "uses the mask of the first {size} keys for every tile of as many", tiles),
     _h("diagonals", "sharing", "draws once for each sum of query and key", diagonals),
-    _h("mapped_rows", "repetition", "gives all rows of a mapped call one mask", mapped_rows),
-    _h("merged", "repetition", "takes two calls on one input for one", merged),
-    _h("one_mask", "repetition", "gives every call the same mask", one_mask),
-    _h("overlap", "repetition", "begins a mask where the one before is {step} entries old", overlap),
+    _h("mapped_rows", "repetition", "uses one mask for all rows of a mapped call", mapped_rows),
+    _h("merged", "repetition", "merges two calls on the same input into one", merged),
+    _h("one_mask", "repetition", "uses the same mask in every call", one_mask),
+    _h("overlap", "repetition", "begins each mask {step} entries into the one before", overlap),
     Hypothesis("tail", "rate", "never drops the last {size} entries of a call", tail, COUNTED | DEPENDENCE),
 )
 PARAMETERS = {

@@ -15,8 +15,8 @@ def _h(name: str, says: str, *laws: str) -> Hypothesis:
 
 
 HYPOTHESES = (
-    _h("process_unlike", "gives two masks after one seed", "seeding"),
-    _h("process_alike", "gives every process the same first mask where no seed is set", "seeding"),
+    _h("process_unlike", "draws different masks after the same seed", "seeding"),
+    _h("process_alike", "draws the same first mask in every process where no seed is set", "seeding"),
     _h("process_again", "draws after one seed what it draws after another", "seeding", "streams", "no_stretch_twice"),
 )
 

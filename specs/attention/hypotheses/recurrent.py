@@ -15,7 +15,7 @@ def shared_gaps(clues: RecurrentClues) -> Account:
     """Whether all gaps have one mask."""
     kept, both = clues.gaps()
     against, promise = of_pairs(kept - both, kept)
-    seen = f"of {kept:,} units that the second gap keeps the first one drops {kept - both:,}, 50 % should be"
+    seen = f"the first gap drops {kept - both:,} of {kept:,} units that the second one keeps; it should drop 50 %"
     return Account(kept, against, promise, seen)
 
 
@@ -31,7 +31,7 @@ def drops_last(clues: RecurrentClues) -> Account:
 
 
 HYPOTHESES = (
-    Hypothesis("shared_gaps", "sharing", "gives all gaps between layers one mask", shared_gaps, frozenset({"gaps"})),
+    Hypothesis("shared_gaps", "sharing", "uses one mask for all gaps between layers", shared_gaps, frozenset({"gaps"})),
     Hypothesis("drops_last", "value", "drops outputs of the last layer too", drops_last, frozenset({"outcomes"})),
 )
 OWN = frozenset(one.name for one in HYPOTHESES)

@@ -30,9 +30,7 @@ def scale(clues: Clues, name: str) -> Account:
     fits = all(clues.near(some, factor(p)).all() for p, some in kept.items())
     broken = any(not clues.near(some, 1 / (1 - p)).all() for p, some in kept.items())
     number, last = sum(some.size for some in kept.values()), kept[0.3]
-    seen = (
-        f"at p = 0.3 a kept weight is multiplied by {last[0] if last.size else 0:.6g}, and should be by {1 / 0.7:.6g}"
-    )
+    seen = f"at p = 0.3 a kept weight is multiplied by {last[0] if last.size else 0:.6g}, not by {1 / 0.7:.6g}"
     return exact(fits, broken, number, seen, what=says)
 
 
@@ -65,7 +63,7 @@ def hidden_afterwards(clues: Clues) -> Account:
     said = np.broadcast_to(1 / clues.place.weights / keys / 0.7, noise.shape)
     fits = clues.near(noise[kept], said[kept]).all()
     broken = not clues.near(noise[kept], 1 / 0.7).all()
-    seen = f"query 0, which sees one key, weighs it 1/{keys} times as much as it should"
+    seen = f"query 0, which sees one key, gives it 1/{keys} of the weight that it should"
     return exact(bool(fits), broken, int(kept.sum()), seen)
 
 
@@ -76,7 +74,7 @@ def leaks(clues: Clues) -> Account:
     ahead = noise[..., np.eye(clues.place.shape[2], keys, 1, dtype=bool)]
     number = int(np.count_nonzero(ahead))
     far = np.count_nonzero(noise[..., ~clues.place.seen]) - number
-    seen = f"the key after a query has a weight in {number:,} of {ahead.size:,} places, where it is to be hidden"
+    seen = f"the key after a query has a weight in {number:,} of {ahead.size:,} places, where it should be hidden"
     return exact(bool(not far and number), bool(number or far), ahead.size, seen)
 
 
@@ -112,7 +110,7 @@ def depends_on_scores(clues: Clues) -> Account:
         kept.append(next(clues.outputs(caller, clues.inputs(caller, of), EVEN)) != 0)
     unlike = int(np.count_nonzero(kept[0] != kept[2]))
     same = bool((kept[0] == kept[1]).all())
-    seen = f"after one seed {unlike:,} of {kept[0].size:,} entries differ where queries and keys do"
+    seen = f"after one seed {unlike:,} of {kept[0].size:,} entries differ when queries and keys do"
     return exact(same, same and unlike > 0, kept[0].size, seen)
 
 
@@ -137,7 +135,7 @@ def writes(clues: Clues) -> Account:
         for name, one, old in zip(names, given, before, strict=False)
         if not np.array_equal(caller.values(one), old)
     ]
-    seen = f"{' and '.join(written)} are others after the call than before"
+    seen = f"{' and '.join(written)} have other values after the call than before"
     return exact(bool(written), bool(written), len(names), seen, what=" and ".join(written))
 
 
@@ -149,12 +147,12 @@ HYPOTHESES = (
     _h("scale", "{what}", scale, "outcomes"),
     _h("renormalised", "normalises weights again after dropping", renormalised, "outcomes"),
     _h("scores_dropped", "drops scores, not weights", scores_dropped, "outcomes", "replayed", "endpoints", "gradient"),
-    _h("hidden_afterwards", "hides weights after it normalised them over all keys", hidden_afterwards, "outcomes",
-       "evaluation", "endpoints", "replayed"),
-    _h("leaks", "shows a query the key after it under a causal mask", leaks, "outcomes", "evaluation", "endpoints",
+    _h("hidden_afterwards", "applies the causal mask after normalising weights over all keys", hidden_afterwards,
+       "outcomes", "evaluation", "endpoints", "replayed"),
+    _h("leaks", "lets a query see the key after it under a causal mask", leaks, "outcomes", "evaluation", "endpoints",
        "replayed"),
     _h("score_scale", "{what}", score_scale, "evaluation", "endpoints", "replayed"),
-    _h("depends_on_scores", "lets queries and keys decide the mask", depends_on_scores, "replayed"),
+    _h("depends_on_scores", "draws a mask that depends on queries and keys", depends_on_scores, "replayed"),
     _h("promotes", "returns {dtype}", promotes, "dtype"),
     _h("writes", "writes to its {what}", writes, "purity", "outcomes"),
 )  # fmt: skip

@@ -56,11 +56,11 @@ LARGEST = (1 << 22) + 6  # elements of a shape that is drawn again; no step of t
 BACKWARD = ("vjp", "jvp", "linearize")  # what gives a gradient
 ELSEWHERE = ("process",)  # contexts in which a case can't look around
 WORDS = {
-    "fused": "compiled together with what stands beside it",
+    "fused": "compiled together with its neighbours",
     "inplace": "in place",
     "thread": "in fresh threads",
     "grad": "where a gradient is asked for",
-    "linearize": "where passes go back later",
+    "linearize": "where backward passes run later",
     "jvp": "in forward-mode differentiation",
     "process": "in several processes",
 }

@@ -89,7 +89,7 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     if isinstance(one.raised, NotOffered):
         return ""
     if one.expected is None and study == "arguments":
-        return "" if one.raised is not None else "raises nothing, where PyTorch does,"
+        return "" if one.raised is not None else "raises nothing, though PyTorch does,"
     if one.raised is not None:
         kind = one.raised.kind
         return f"refuses with {kind}" if study == "arguments" else f"raises {kind}"
@@ -107,13 +107,13 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     if study == "arguments":
         return ""
     if one.y.shape != one.x.shape:
-        return f"gives {of} of another shape than its input's"
+        return f"returns {of} whose shape is not its input's"
     if study.partition("_")[0] in ("dtype", "probabilities") and one.dtype != dtype:
-        return f"gives {of} of {one.dtype}, not of its input's dtype"
+        return f"returns {of} of {one.dtype}, not of its input's dtype"
     if study.startswith("dtype"):
         return ""
     if one.expected is not None and one.y.size and one.compared().broken:
-        return f"gives {of} {_value(one)}"
+        return f"returns {of} {_value(one)}"
     if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
         return "doesn't write its result to the input, in place"
     if not contract.writes and study in ("evaluation", "endpoints", "strides") and not same(one.after, one.x).all():
@@ -153,7 +153,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     yield "in training", "training" in text or given.get("mode") == "training"
     inner = 0 < _number(given.get("p", USUAL)) < 1 and ", then training" not in text  # whose own p is another
     yield "in training where 0 < p < 1", given.get("mode", "training" * ("training" in text)) == "training" and inner
-    yield "where nothing is to be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
+    yield "where nothing should be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
     yield from _features_of_passes(text)
     again = "{shape}, after" in text
     yield "on another shape than a function's first", again and one.x.shape != ordinary(clues.contract)
@@ -179,7 +179,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     yield "on ranks that PyTorch refuses", "rank" in given
     if (kind := given.get("type")) is not None:
         yield f"where p is a {kind}", True
-    yield "where p is NumPy's", "type" in given
+    yield "where p is a NumPy scalar", "type" in given
     if (p := given.get("p", USUAL)) is not None:
         number = _number(p)
         yield "where p is NaN", math.isnan(number)
@@ -188,13 +188,13 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield "where p is below 0", number < 0
         yield "where p is just outside 0 to 1", -NEAR < number < 0 or 1 < number < 1 + NEAR
         yield "where p is just above 1", 1 < number < 1 + NEAR
-        yield "where p is no number from 0 to 1", not 0 <= number <= 1
+        yield "where p is not between 0 and 1", not 0 <= number <= 1
         yield "at p = 0", number == 0
         yield "at p = 1", number == 1
         yield "where 0 < p < 1", 0 < number < 1
         yield "where p > 0", number > 0
         yield "where p is so near 1 that the scale overflows", 0.9999 < number < 1
-        yield "where p is a whole number of Python", isinstance(p, int)
+        yield "where p is a Python integer", isinstance(p, int)
 
 
 def _number(p: Any) -> float:

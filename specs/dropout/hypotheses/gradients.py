@@ -27,9 +27,9 @@ def _slope(clues: Clues, p: float) -> float:
 
 Predict = Callable[[Clues, Pass], Floats]
 GRADIENTS: dict[str, tuple[str, Predict]] = {
-    "zero": ("gives a gradient of 0", lambda c, one: np.zeros_like(one.ct)),
-    "ones": ("gives a gradient of 1, whatever the cotangent", lambda c, one: np.ones_like(one.ct)),
-    "cotangent": ("gives the cotangent for the gradient: neither mask nor scale", lambda c, one: one.ct),
+    "zero": ("returns a gradient of 0", lambda c, one: np.zeros_like(one.ct)),
+    "ones": ("returns a gradient of 1, whatever the cotangent", lambda c, one: np.ones_like(one.ct)),
+    "cotangent": ("returns the cotangent as the gradient, with neither mask nor scale", lambda c, one: one.ct),
     "unmasked": ("scales the gradient and forgets the mask", lambda c, one: one.ct * _slope(c, one.p)),
     "unscaled": ("masks the gradient and doesn't scale it", lambda c, one: one.ct * one.kept),
     "by_p": ("multiplies the gradient by p, not by 1/(1 − p)", lambda c, one: one.ct * one.kept * one.p),
@@ -39,7 +39,7 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
     ),
     "over_p": ("divides the gradient by p, not by 1 − p", lambda c, one: one.ct * one.kept / one.p),
     "positive": (
-        "takes for kept, in the gradient, what is above 0 in the output",
+        "takes the gradient's mask from which outputs are above 0",
         lambda c, one: one.ct * (one.y > 0) * _slope(c, one.p),
     ),
     "twice": ("scales the gradient twice", lambda c, one: one.ct * one.kept * _slope(c, one.p) ** 2),
@@ -92,7 +92,7 @@ def _compared(clues: Clues, words: str, predicted: Iterable[tuple[Pass, Floats]]
 
 
 def _of_gradient(words: str, looked: int, wrong: int, against: float) -> Account:
-    seen = f"{wrong:,} of {looked:,} elements of gradients are not those of the output's mask; all are as this predicts"
+    seen = f"{wrong:,} of {looked:,} elements of gradients don't follow the output's mask; all are as this predicts"
     return Account(looked, against, NEVER if wrong else 0.0, seen, {"what": words})
 
 
@@ -103,7 +103,7 @@ def factor(clues: Clues) -> Account:
     times = float(np.median(one.g[whole != 0] / whole[whole != 0])) if whole.any() else 1.0
     if not times or not math.isfinite(times):
         raise Unreadable("it is 0, or no number")
-    words = f"multiplies the gradient by {times:.4g}, beside mask and scale"
+    words = f"multiplies the gradient by {times:.4g}, on top of mask and scale"
     predicted = ((one, one.ct * one.kept * (_slope(clues, one.p) * times)) for one in clues.passes)
     return _compared(clues, words, predicted)
 
@@ -112,7 +112,7 @@ def clipped(clues: Clues) -> Account:
     """Whether the gradient is cut off at some size."""
     most = max(float(np.abs(one.g).max()) for one in clues.passes)
     predicted = ((one, np.clip(one.ct * one.kept * _slope(clues, one.p), -most, most)) for one in clues.passes)
-    return _compared(clues, f"cuts the gradient off at {most:.4g}", predicted)
+    return _compared(clues, f"clips the gradient at {most:.4g}", predicted)
 
 
 def own_mask(clues: Clues) -> Account:
@@ -132,7 +132,7 @@ def own_mask(clues: Clues) -> Account:
         q.append((one.p**2 + (1 - one.p) ** 2, 2 * one.p * (1 - one.p)))
     log10_e = Tally(("alike", "unlike"), cells, np.array(q)).log10_e
     total = np.sum(cells, axis=0)
-    seen = f"its mask agrees with the output's in {total[0]:,} of {looked:,} entries, as of two independent masks"
+    seen = f"its mask agrees with the output's in {total[0]:,} of {looked:,} entries, as two independent masks would"
     return Account(looked, NEVER if strange else log10_e, NEVER if wrong else 0.0, seen)
 
 
@@ -146,14 +146,14 @@ def of_first_row(clues: Clues) -> Account:
     if not clues.caller().context.mapped:
         raise Unreadable("nothing is mapped")
     firsts = (clues.passes[number // ROWS * ROWS] for number in range(len(clues.passes)))
-    words = "gives the gradients of all rows of a mapped call the mask of the first row"
+    words = "uses the first row's mask for the gradients of all rows of a mapped call"
     return _compared(clues, words, _masked(clues, zip(clues.passes, firsts, strict=True)))
 
 
 def of_before(clues: Clues) -> Account:
     """Whether each gradient has the mask of the pass before its own."""
     pairs = zip(clues.passes[1:], clues.passes, strict=False)
-    return _compared(clues, "gives the gradient the mask of the call before", _masked(clues, pairs))
+    return _compared(clues, "uses the mask of the call before for the gradient", _masked(clues, pairs))
 
 
 def _masked(clues: Clues, pairs: Iterable[tuple[Pass, Pass]]) -> Iterator[tuple[Pass, Floats]]:
@@ -181,7 +181,7 @@ def zero_past(clues: Clues) -> Account:
             wrong += int(np.count_nonzero(~right))
             against += int(np.count_nonzero(g[:, first:])) + int(np.count_nonzero(~right[:, :first]))
         if not against and flats[0][1].shape[1] - first >= SHORT:
-            words = f"gives a gradient of 0 from element {first:,} on" + ("" if whole else " of a channel")
+            words = f"returns a gradient of 0 from element {first:,} on" + ("" if whole else " of a channel")
             return _of_gradient(words, looked, wrong, 0.0)
     raise Unreadable("it is not zero from some place on")
 
@@ -226,7 +226,5 @@ HYPOTHESES = (
     Hypothesis("of_before", "gradient", "{what}", of_before, BACKWARD),
     Hypothesis("zero_past", "gradient", "{what}", zero_past, BACKWARD),
     Hypothesis("own_mask", "gradient", "draws a mask of its own for the gradient", own_mask, BACKWARD),
-    Hypothesis(
-        "read_off", "gradient", "takes for kept, in the gradient, what is not 0 in the output", read_off, BACKWARD
-    ),
+    Hypothesis("read_off", "gradient", "takes the gradient's mask from which outputs are not 0", read_off, BACKWARD),
 )

@@ -53,7 +53,7 @@ def evaluation_factor(clues: Clues) -> Account:
         against += int(np.count_nonzero((other < low) | (other > high)))
         wrong += int(np.count_nonzero(other != one))
         looked += one.size
-    seen = f"{wrong:,} of {looked:,} outputs in evaluation are not the input, at whatever p"
+    seen = f"{wrong:,} of {looked:,} outputs in evaluation are not the input, at every p"
     return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"times": f"{times:.4g}"})
 
 

@@ -49,7 +49,7 @@ def fixed_run(clues: Clues, value: str) -> Account:
     if end < flat.shape[1]:
         where = f"entries {start:,} to {end - 1:,} of each call" if end - start > 1 else f"entry {start:,} of each call"
     never = "dropped" if value == "kept" else "kept"
-    seen = f"of these {end - start:,} of {flat.shape[1]:,} entries none is {never}, in {len(flat)} calls"
+    seen = f"none of these {end - start:,} of {flat.shape[1]:,} entries is {never} in {len(flat)} calls"
     return Account(size, 0.0, promise, seen, {"where": where})
 
 
@@ -76,7 +76,7 @@ def fixed_column(clues: Clues, value: str) -> Account:
     name = "the last" if last == fixed.size - 1 else "the first" if first == 0 else f"{first:,} to {last:,} of the"
     where = f"{name} {places.size:,} of {fixed.size:,} entries of each row"
     never = "dropped" if value == "kept" else "kept"
-    seen = f"of {size:,} entries there none is {never}, in {len(rows):,} rows"
+    seen = f"none of {size:,} entries there is {never} in {len(rows):,} rows"
     share = rows.mean() if value == "kept" else 1 - rows.mean()
     alike = -size * math.log10(max(float(share), 1e-9))
     return Account(size, 0.0, max(0.0, alike - ENOUGH), seen, {"where": where})
@@ -159,7 +159,7 @@ def by_sign(clues: Clues, sign: str) -> Account:
     mine, others = (negative, ~negative) if sign == "negative" else (~negative, negative)
     never = not kept[mine].any() and bool(kept[others].any())
     seen = (
-        f"of {int(mine.sum()):,} {sign} entries none is kept, of {int(others.sum()):,} others {kept[others].mean():.0%}"
+        f"none of {int(mine.sum()):,} {sign} entries is kept, {kept[others].mean():.0%} of {int(others.sum()):,} others"
     )
     return Account(kept.size, 0.0 if never else NEVER, NEVER if never else 0.0, seen, {"sign": sign})
 
@@ -173,7 +173,7 @@ def as_it_is(clues: Clues) -> Account:
         places = wrong.reshape(-1, length)
         first = int(np.argmax(places.any(axis=0)))
         if 0 < first < length and places[:, first:].all() and same.reshape(-1, length)[:, first:].all():
-            seen = f"the last {length - first:,} of {length:,} outputs of {of} are their inputs, at each p"
+            seen = f"the last {length - first:,} of {length:,} outputs of {of} equal their inputs, at each p"
             return Account(wrong.size, 0.0, NEVER, seen, {"where": f"the first {first:,} entries of {of}"})
     return Account(wrong.size, NEVER, NEVER if wrong.any() else 0.0)
 
@@ -182,7 +182,7 @@ HYPOTHESES = (
     Hypothesis(
         "as_it_is",
         "value",
-        "leaves what is past {where} as it is",
+        "returns all that is past {where} unchanged",
         as_it_is,
         DEPENDENCE | COUNTED | VALUES,
     ),

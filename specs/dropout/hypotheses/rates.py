@@ -26,7 +26,7 @@ def _seldom(seen: Iterable[Seen]) -> Iterator[Told]:
                 does, is_so = ("drops", "kept") if case.parameters["p"] == 0 else ("keeps", "dropped")
                 each = round(check.checked / check.wrong)
                 words = (
-                    f"{does} about one entry in {each:,} at p = {case.parameters['p']:g}, where all are to be {is_so}"
+                    f"{does} about one entry in {each:,} at p = {case.parameters['p']:g}, where all should be {is_so}"
                 )
                 text = f"{check.wrong:,} of {check.checked:,} elements are wrong"
                 account = Account(check.checked, 0.0, NEVER, text, {"what": words})

@@ -15,7 +15,7 @@ OTHER, SAME, HAD = "another mask than", "the same mask as", "a mask that another
 OF_MASKS = frozenset({"no_mask_twice", "no_stretch_twice", "reading_order"})  # which wrong outputs show otherwise
 FEW = 0.25  # part that is kept, or dropped, below which masks are one by chance
 SHORT = 400  # characters of what is seen
-STRIDED = {"gradient": "gives wrong gradients", "outcomes": "gives wrong outputs", "constancy": "tears channels"}
+STRIDED = {"gradient": "returns wrong gradients", "outcomes": "returns wrong outputs", "constancy": "tears channels"}
 
 
 class Record(NamedTuple):
@@ -51,47 +51,48 @@ def _r(
 
 
 RECORDS = (
-    _r("state_lost", "doesn't give the same masks again when a random state is put back", "state", "states",
+    _r("state_lost", "doesn't repeat its masks when a random state is restored", "state", "states",
        "after it was put back$", OTHER),
-    _r("state_spent", "gives other masks when a random state is put back a second time", "state", "states",
+    _r("state_spent", "draws other masks when a random state is restored a second time", "state", "states",
        "after (it was put back again|another seed)", OTHER),
-    _r("state_in_part", "leaves a part of its random state out of the state that it gives", "state", "states",
+    _r("state_in_part", "leaves a part of its random state out of the state that it returns", "state", "states",
        "after (a copy|the state|the copy)", OTHER),
-    _r("fork_alike", "gives a fork the mask of its parent, or of another fork,", "state", "forked",
+    _r("fork_alike", "draws the same mask in a forked process as in its parent or in another fork,", "state", "forked",
        "", SAME),
-    _r("process_unlike", "gives two masks after one seed", "seeding", "between_processes",
+    _r("process_unlike", "draws different masks after the same seed", "seeding", "between_processes",
        "seed 1", OTHER),
-    _r("process_alike", "gives every process the same first mask where no seed is set", "seeding",
+    _r("process_alike", "draws the same first mask in every process where no seed is set", "seeding",
        "between_processes", "no seed", SAME),
     _r("process_again", "draws after one seed what it draws after another",
        "no_stretch_twice streams", "processes"),
-    _r("threads_alike", "gives calls at the same time one mask", "concurrency", "concurrency", "", HAD),
-    _r("threads_wrong", "gives calls at the same time wrong outputs", "concurrency", "concurrency", "",
+    _r("threads_alike", "uses one mask for calls made at the same time", "concurrency", "concurrency", "", HAD),
+    _r("threads_wrong", "returns wrong outputs for calls made at the same time", "concurrency", "concurrency", "",
        "value"),
-    _r("large_unlike", "gives two masks after one seed, in calls of 131,072 entries and not of 1,024", "seeding",
-       "seeding", "seed 1 (again|once more), on 131,072", OTHER),
-    _r("empty_resets", "goes back to where its seed had set it, in a call on an empty input", "seeding", "seeding",
+    _r("large_unlike", "draws different masks after the same seed in calls of 131,072 entries, but not of 1,024",
+       "seeding", "seeding", "seed 1 (again|once more), on 131,072", OTHER),
+    _r("empty_resets", "goes back to the start of its seed in a call on an empty input", "seeding", "seeding",
        "seed 1, then calls in training and on nothing", SAME),
-    _r("by_data", "draws another mask, after one seed, for other data", "seeding", "seeding", "seed 1, other data",
+    _r("by_data", "draws another mask for other data after the same seed", "seeding", "seeding", "seed 1, other data",
        OTHER, of_data=True),
-    _r("returned_copy", "returns a copy of the array that it has written to, in place", "inplace", "inplace",
+    _r("returned_copy", "returns a copy of the array that it wrote to in place", "inplace", "inplace",
        ".*on what was returned", "value"),
     _r("seed_rate", "keeps too many entries, or too few, after seed {seed}", "seeding", "bounds", "",
        ".*% were kept where .*", alone=True),
     _r("seed_fails", "fails after seed {seed}", "seeding", "bounds", "", "an exception", alone=True),
-    _r("seeds_meet", "has fewer streams than seeds: two seeds far apart gave one mask", "no_mask_twice", "after_seeds"),
-    _r("shape_lost", "gives an output of another shape than its input's", "outcomes", "masks|unmapped", "",
+    _r("seeds_meet", "has fewer streams than seeds: two seeds far apart gave the same mask",
+       "no_mask_twice", "after_seeds"),
+    _r("shape_lost", "returns an output whose shape is not its input's", "outcomes", "masks|unmapped", "",
        "another shape"),
     _r("writes", "writes to its input", "purity", "masks|unmapped",
        follow="outcomes no_mask_twice no_stretch_twice strides moments"),
-    _r("writes_backward", "writes to its input on the way to a gradient", "purity", "gradients"),
+    _r("writes_backward", "writes to its input while it computes a gradient", "purity", "gradients"),
     _r("drawn_again", "draws stretches of a thousand entries that it has drawn before", "no_stretch_twice",
        "masks|unmapped|sizes|gradients", vague=True),
 )  # fmt: skip
 SEEN_LATE = Hypothesis(
     "read_late",
     "repetition",
-    "gives outputs that are read in another order than they were made in one mask",
+    "uses one mask for outputs that are read in another order than they were made",
     None,
     frozenset({"reading_order"}),
 )
@@ -175,7 +176,7 @@ HYPOTHESES = (
         Hypothesis(
             f"strided_{law}",
             "record",
-            f"{does} on inputs that lie in memory as {{layouts}}, and on no others",
+            f"{does} only on inputs that lie in memory as {{layouts}}",
             None,
             frozenset({law}),
         )

@@ -37,7 +37,7 @@ def ignored(clues: Clues) -> Account:
     pairs = [(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
     other = [not _same(*pair) for pair in pairs]
     fits = all(other) and not _same(*readable(_twice)(clues)) and not _resumes(clues)
-    return exact(fits, any(other), 3, "the same seed twice gave two masks, for each of three seeds")
+    return exact(fits, any(other), 3, "the same seed, set twice, gave two masks, for each of three seeds")
 
 
 def _twice(clues: Clues) -> tuple[Mask, Mask]:
@@ -58,7 +58,7 @@ def made_anew(clues: Clues) -> Account:
     """Whether a function, or layer, that is made anew draws otherwise after one seed."""
     _check(clues)
     other = [not _same(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
-    seen = "after one seed a second function gave another mask than the first, and the first its own again"
+    seen = "after one seed a second function drew another mask than the first did; the first drew its own again"
     return exact(all(other) and _same(*readable(_twice)(clues)), any(other), 3, seen)
 
 
@@ -67,7 +67,7 @@ def one_seed(clues: Clues) -> Account:
     _check(clues)
     masks = [clues.after(seed) for seed in (1, 2, 1000, 123456, 2**30 + 5)]
     same = [_same(masks[0], mask) for mask in masks[1:]]
-    return exact(all(same), any(same), 5, "five seeds far apart gave one mask")
+    return exact(all(same), any(same), 5, "five seeds far apart gave the same mask")
 
 
 def cut(clues: Clues, bits: str) -> Account:
@@ -76,7 +76,7 @@ def cut(clues: Clues, bits: str) -> Account:
     number, seeds = int(bits), (3, 77, 200)
     same = [_same(clues.after(seed), clues.after(seed + 2**number)) for seed in seeds]
     fewer = [_same(clues.after(seed), clues.after(seed + 2 ** (number - 1))) for seed in seeds]
-    seen = f"seeds s and s + 2^{number} gave one mask, for each of three s; s and s + 2^{number - 1} did not"
+    seen = f"seeds s and s + 2^{number} gave the same mask, for each of three s; s and s + 2^{number - 1} did not"
     return exact(all(same) and not any(fewer), any(same), 3, seen, bits=number)
 
 
@@ -86,7 +86,10 @@ def in_pairs(clues: Clues) -> Account:
     even = [_same(clues.after(seed), clues.after(seed + 1)) for seed in (2, 80, 1000)]
     odd = [_same(clues.after(seed), clues.after(seed + 1)) for seed in (3, 81, 1001)]
     return exact(
-        all(even) and not any(odd), any(even + odd), 6, "seeds 2n and 2n + 1 gave one mask, 2n + 1 and 2n + 2 two"
+        all(even) and not any(odd),
+        any(even + odd),
+        6,
+        "seeds 2n and 2n + 1 gave one mask, 2n + 1 and 2n + 2 didn't",
     )
 
 
@@ -95,7 +98,7 @@ def ahead(clues: Clues) -> Account:
     _check(clues)
     same = [_same(clues.after(seed, 2)[1], clues.after(seed + 1)[0]) for seed in (5, 90, 1000)]
     return exact(
-        all(same), any(same), 3, "call 2 after seed s and call 1 after s + 1 gave one mask, for each of three s"
+        all(same), any(same), 3, "call 2 after seed s and call 1 after s + 1 gave the same mask, for each of three s"
     )
 
 
@@ -104,7 +107,7 @@ def exclusive_or(clues: Clues) -> Account:
     _check(clues)
     same = [_same(clues.after(seed, 2)[1], clues.after(seed ^ 1)[0]) for seed in (5, 90, 1000)]
     return exact(
-        all(same), any(same), 3, "call 2 after seed s and call 1 after s xor 1 gave one mask, for each of three s"
+        all(same), any(same), 3, "call 2 after seed s and call 1 after s xor 1 gave the same mask, for each of three s"
     )
 
 
@@ -120,7 +123,12 @@ def zero(clues: Clues, how: str) -> Account:
     """Whether seed 0 is taken for none, or stops the generator."""
     if how == "none":
         other = not _same(clues.after(0), clues.after(0))
-        return exact(_same(clues.after(1), clues.after(1)), other, 2, "seed 0 twice gave two masks, seed 1 twice one")
+        return exact(
+            _same(clues.after(1), clues.after(1)),
+            other,
+            2,
+            "seed 0, set twice, gave two masks; seed 1 one",
+        )
     mask, usual = clues.after(0), clues.after(1)
     stuck = bool(mask.all() or not mask.any())
     seen = f"after seed 0 {'all' if mask.all() else 'none'} of {mask.size:,} entries are kept"
@@ -142,7 +150,7 @@ def at_bounds(clues: Clues) -> Account:
         bits = [(value ^ other) & -(value ^ other) for other in seen]
         same = [o for o, bit in zip(seen, bits, strict=True) if bit < 1 << 32 and _same(seen[o], mask)]
         if same:
-            wrong.append(f"gives seed {value:,} the mask of seed {same[0]:,}")
+            wrong.append(f"draws the same mask after seeds {same[0]:,} and {value:,}")
         elif far_off(mask, EVEN):
             wrong.append(f"keeps {mask.mean():.0%} of entries after seed {value:,} at p = 0.5")
         seen[value] = mask
@@ -156,7 +164,10 @@ def second_call(clues: Clues) -> Account:
     one, other = clues.after(3, 2), clues.after(3, 2)
     second = not _same(one[1], other[1])
     return exact(
-        _same(one[0], other[0]), second, 2, "after one seed, twice, the first masks are one, and the second are two"
+        _same(one[0], other[0]),
+        second,
+        2,
+        "after one seed, set twice, the first masks are the same and the second ones differ",
     )
 
 
@@ -242,20 +253,20 @@ def _h(name: str, says: str, function: Callable[..., Account], *laws: str) -> Hy
 
 
 HYPOTHESES = (
-    _h("seed_one", "gives one mask after every seed, or its adapter doesn't hand the seed on", one_seed),
+    _h("seed_one", "draws the same mask after every seed, or its adapter doesn't pass the seed on", one_seed),
     _h("seed_ignored", "ignores its seed", ignored),
-    _h("made_anew", "draws otherwise, after one seed, in a function that is made anew", made_anew),
-    _h("seed_cut", "reads the low {bits} bits of a seed alone", cut),
+    _h("made_anew", "draws another mask after the same seed once its function is made anew", made_anew),
+    _h("seed_cut", "reads only the low {bits} bits of a seed", cut),
     _h("seed_pairs", "loses the lowest bit of a seed", in_pairs),
-    _h("seed_ahead", "gives seed s + 1 the draws of seed s, a call later", ahead, "calls"),
-    _h("seed_xor", "gives seed s xor 1 the draws of seed s, a call later", exclusive_or, "calls"),
-    _h("seed_row", "gives seed s + 1 the draws of seed s, a row later", a_row_ahead, "neighbours", "calls"),
-    _h("seed_second", "is seeded for the first call alone", second_call),
-    _h("seed_zero", "takes seed 0 for none", partial(zero, how="none")),
+    _h("seed_ahead", "draws after seed s + 1 what it draws a call later after seed s", ahead, "calls"),
+    _h("seed_xor", "draws after seed s xor 1 what it draws a call later after seed s", exclusive_or, "calls"),
+    _h("seed_row", "draws after seed s + 1 what it draws a row later after seed s", a_row_ahead, "neighbours", "calls"),
+    _h("seed_second", "applies a seed to the first call only", second_call),
+    _h("seed_zero", "treats seed 0 as no seed", partial(zero, how="none")),
     _h("seed_stuck", "{how} everything after seed 0", partial(zero, how="stuck")),
     _h("seed_bounds", "{what}", at_bounds),
-    _h("begins_alike", "begins alike for {each}, after one seed", begins_alike),
-    _h("not_renewed", "isn't set by a seed: what comes after it depends on what was drawn before", not_renewed),
+    _h("begins_alike", "begins with the same draws for {each}, after one seed", begins_alike),
+    _h("not_renewed", "isn't reset by a seed: the masks after it depend on what was drawn before", not_renewed),
     _h("draws_in", "draws random numbers {where}", draws_in),
 )
 PARAMETERS: dict[str, Iterable[Any]] = {
