@@ -125,7 +125,7 @@ def takes_any_p(x, p, train):
     return with_mask(x, min(max(p, 0.0), 1.0) if p == p else 0.0, train)
 
 
-@breaks("purity", "outcomes")
+@breaks("purity", "writes to its input")
 def writes_to_its_input(x, p, train):
     y = with_mask(x, p, train)
     if train and not x.requires_grad and 0 < p < 1:
