@@ -120,7 +120,7 @@ def divides_by_zero_at_one(x, p, train):
     return x * kept(x, p) / (1 - float(p)) if train else x * 1
 
 
-@breaks("arguments", "raises nothing, though PyTorch does, where p is not between")
+@breaks("arguments", "raises nothing, though PyTorch does, where p is NaN or outside")
 def takes_any_p(x, p, train):
     return with_mask(x, min(max(p, 0.0), 1.0) if p == p else 0.0, train)
 

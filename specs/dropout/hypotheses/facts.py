@@ -188,7 +188,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield "where p is below 0", number < 0
         yield "where p is just outside 0 to 1", -NEAR < number < 0 or 1 < number < 1 + NEAR
         yield "where p is just above 1", 1 < number < 1 + NEAR
-        yield "where p is not between 0 and 1", not 0 <= number <= 1
+        yield "where p is NaN or outside 0 to 1", not 0 <= number <= 1
         yield "at p = 0", number == 0
         yield "at p = 1", number == 1
         yield "where 0 < p < 1", 0 < number < 1
