@@ -15,7 +15,9 @@ from keeprate.harness.workers.resources import USUAL
 # `make quick` runs what neither starts workers nor judges whole plans: folders and files of tests/, less the latter.
 QUICK = ("impl", "specs", "test_layers.py", "test_neutral.py", "test_structure.py")
 HARNESS = ("circuit_breaker", "diagnosis", "docs", "encoding", "limits", "moments", "offer", "picture", "planner")
-SLOWER = {"test_hypotheses.py", "test_not_offered.py", "test_plan.py", "test_rows.py", "test_training.py"}
+SLOWER = {
+    f"test_{name}.py" for name in ("hypotheses", "not_offered", "plan", "recorded", "rows", "training", "two_faults")
+}
 MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
 
