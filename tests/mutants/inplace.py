@@ -53,7 +53,7 @@ class WritesToItsInput(Plain):
     """The product inside is in place, where a new array was asked for. L3."""
 
     meant_for = "purity"
-    cause = "fact"
+    cause = ("writes", "fact")
     ops = ("alpha_dropout",)
 
     def result(self, x, values, slope):
