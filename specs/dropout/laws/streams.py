@@ -73,7 +73,9 @@ def _alike(one: Observation, other: Observation) -> bool | None:
     mask, reference = one.mask, other.mask
     if mask is not None and reference is not None:
         return bool(np.array_equal(mask, reference))
-    if one.y is None or other.y is None or not np.array_equal(one.x, other.x):
+    if one.y is None or other.y is None or not one.y.shape == one.x.shape == other.y.shape:
+        return None  # another shape is told as such
+    if not np.array_equal(one.x, other.x):
         return None
     return bool(np.array_equal(one.y, other.y, equal_nan=True))
 
