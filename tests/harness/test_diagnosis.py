@@ -224,12 +224,15 @@ def test_the_cause_is_asked_of_the_runs_that_broke_it_and_kept_by_those_after_it
     asked = ask("coin", suite=str(HERE / "coin.py"), profile="quick", known=os.devnull)
     suite = ByRate()
     request = replace(asked, suite=suite)
+
+    def verdict(backend):
+        return draw(request, InProcess(backend, suite, request.names), book, 0.2, described()).standing.verdict
+
     with Ledger(tmp_path / "n.db", create=True) as book:
-        nights = [
-            draw(request, InProcess(backend, suite, request.names), book, 0.2, described())
-            for backend in (COINS.Fair(), COINS.Fair(), COINS.Bent(), COINS.Fair())
-        ]
-    first, second, third, fourth = [night.standing.verdict.causes for night in nights]
+        first, second = (verdict(COINS.Fair()).causes for _ in range(2))
+        while not (bent := verdict(COINS.Bent())).failing:  # a busy machine draws little in a fifth of a second
+            pass
+        third, fourth = bent.causes, verdict(COINS.Fair()).causes
     assert first == second == ()
     assert [cause.sentence for cause in third] == ["coin is bent by 0.05, in toss."]  # whatever the others drew
     assert [cause.sentence for cause in fourth] == [cause.sentence for cause in third]
