@@ -187,17 +187,22 @@ def _as_far_as_it_goes(backend: SimpleNamespace, key: str, contract: Contract) -
     """A transform; what the operator can't stand under it, as one call shows, is not offered, and not wrong."""
     lent: Callable[..., Any] = getattr(backend, key)
     operator, x = getattr(backend, contract.name), _small(contract, vars(backend))
-    if key == "vmap":
-        x = backend.asarray(np.stack([backend.asnumpy(x)] * 2), backend.dtype_of(x))
-    function = lambda x: operator(x, RATE, True)  # noqa: E731
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            given = {"vjp": (x, x), "linearize": (x,), "jvp": (x, x)}
-            lent(function, *given[key]) if key in given else lent(function)(x)
-    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-        if key != "vjp" or isinstance(error, NotImplementedError):
-            return _unless_it_raises(lent, key, f"under {key} it raises {briefly(error)}")
+    function: Callable[[Any], Any] = lambda x: operator(x, RATE, True)  # noqa: E731
+    derivatives = {"vjp": (x, x), "linearize": (x,), "jvp": (x, x)}
+    uses: dict[str, Callable[[], Any]] = {key: lambda: lent(function)(x)}
+    if key in derivatives:
+        uses = {key: lambda: lent(function, *derivatives[key])}
+    elif key == "vmap":  # over x, and over something else: frameworks draw for x itself in another way
+        rows = backend.asarray(np.stack([backend.asnumpy(x)] * 2), backend.dtype_of(x))
+        uses = {key: lambda: lent(function)(rows), f"{key} of one x": lambda: lent(lambda _: function(x))(rows)}
+    for use, call in uses.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                call()
+        except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+            if key != "vjp" or isinstance(error, NotImplementedError):
+                return _unless_it_raises(lent, key, f"under {use} it raises {briefly(error)}")
     return lent
 
 

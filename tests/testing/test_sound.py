@@ -128,6 +128,21 @@ def test_what_a_function_can_not_stand_is_not_offered_and_said(fresh_seed):
     assert any("backward" in reason for reason in found["not_offered"]), found["text"]
 
 
+def test_a_function_that_raises_under_a_map_that_spares_its_input_is_not_offered_that_alone(fresh_seed):
+    def dropout(x, p, train):
+        if not 0 <= p <= 1 or not x.is_floating_point():
+            raise ValueError(f"{x.dtype}, p = {p}")
+        if not train or p == 0:
+            return x * 1
+        return x * (torch.empty_like(x).bernoulli_(1 - p).div_(1 - p) if p < 1 else 0)
+
+    found = score(dropout, seed=fresh_seed)
+    assert found["verdict"] == "conforms", found["text"]
+    reason, *more = [text for text in found["not_offered"] if "vmap" in text]
+    assert reason.startswith("under vmap of one x it raises RuntimeError: vmap: Cannot ask for different inplace")
+    assert not more
+
+
 def test_random_states_and_threads_are_what_they_were(fresh_seed):
     torch.manual_seed(fresh_seed)
     np.random.seed(fresh_seed)
