@@ -70,7 +70,7 @@ def test_what_is_remarked_of_many_findings_is_told_once_and_breaks_nothing():
     asked = asked.among(
         {text: one for text, one in asked.promises.items() if text.endswith("/seeding/float32/-/-/eager")}
     )
-    seen = Check(1, 1, remark="of a seed the low 32 bits count")
+    seen = Check(1, 1, remark="seeds with the same low 32 bits give the same mask")
     found = [
         Result(role, case.id, dict.fromkeys(case.findings, seen + passed()))
         for promise in asked.promises.values()
@@ -80,7 +80,7 @@ def test_what_is_remarked_of_many_findings_is_told_once_and_breaks_nothing():
     verdict = concluded(asked, found, {"seconds": 1.0, "workers": 1})
     assert verdict.conforms
     told = [line for line in verdict_text(verdict).splitlines() if line.startswith("remarked: ")]
-    assert told == ["remarked: 2 findings, of a seed the low 32 bits count"]
+    assert told == ["remarked: 2 findings, seeds with the same low 32 bits give the same mask"]
 
 
 def test_every_line_of_a_broken_verdict_fits_80_columns(everything_broken):

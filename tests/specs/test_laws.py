@@ -257,8 +257,8 @@ def test_a_call_that_gives_no_mask_breaks_the_promise_of_seeds(y, raised):
 @pytest.mark.parametrize(
     ("seeds", "wrong", "remark"),
     [
-        ((0, 1, 2**32), 0, "of a seed the low 32 bits count"),
-        ((0, 1, 2**48), 0, "of a seed the low 48 bits count"),
+        ((0, 1, 2**32), 0, "seeds with the same low 32 bits give the same mask"),
+        ((0, 1, 2**48), 0, "seeds with the same low 48 bits give the same mask"),
         ((1, 0, 2**31), 1, None),
         ((0, 1, 2**32 + 1), 1, None),
     ],

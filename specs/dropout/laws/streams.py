@@ -112,7 +112,7 @@ def _of_seed(what: Call, seed: int, mask: Mask, masks: dict[int, Mask]) -> Check
         elif bits < WORD:
             check += failed(1, 1, wrong_mask(what, "the same mask as", call("after seed {seed}", seed=other)))
         else:
-            check += Check(1, 1, remark=f"of a seed the low {bits} bits count")
+            check += Check(1, 1, remark=f"seeds with the same low {bits} bits give the same mask")
     masks[seed] = mask
     return check
 
