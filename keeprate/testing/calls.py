@@ -16,19 +16,10 @@ from keeprate.harness.untrusted_text import briefly, shown
 from keeprate.testing.asking import RATE
 from keeprate.testing.names import name_of
 
-# Third parameters that a mode isn't to be given for.
-NO_MODE = (
-    "seed",
-    "key",
-    "rng",
-    "generator",
-    "mask",
-    "scale",
-    "inplace",
-    "offset",
-    "deterministic",
-    "inference",
-    "eval",
+# Names of parameters that are understood, as libraries have them: any other may mean the opposite.
+RATES = (
+    *("p", "rate", "dropout", "dropout_p", "dropout_rate", "dropout_prob", "drop_p", "drop_rate", "drop_prob"),
+    *("p_drop", "p_dropout", "prob", "probability", "ratio"),
 )
 Operator = Callable[..., Any]
 Context = AbstractContextManager[Any] | Callable[[], AbstractContextManager[Any]]
@@ -63,7 +54,7 @@ def called(fn: Callable[..., Any], context: Context | None = None) -> Called:
         )
     inner = getattr(fn, "func", fn)
     if not inspect.isclass(inner) and callable(getattr(fn, "train", None)) and callable(getattr(fn, "eval", None)):
-        raise UsageError(f"{shown(fn)} is a layer with a p of its own: give its class, {type(fn).__name__}")
+        raise UsageError(f"{shown(fn)} is a layer with a p of its own: give {_factory(type(fn))}")
     found = _layered(fn) if inspect.isclass(inner) else _function(fn)
     if context is None:
         return found
@@ -74,6 +65,13 @@ def called(fn: Callable[..., Any], context: Context | None = None) -> Called:
             return found.operator(*arguments, **options)
 
     return Called(within, found.inplace, found.layer, found.forget)
+
+
+def _factory(layer: type) -> str:
+    """What makes layers like one of this class, in words."""
+    first = next(iter(inspect.signature(layer).parameters), "")
+    made = f"what makes it of p, lambda p: {layer.__name__}(…)"
+    return f"its class, {layer.__name__}" if first in RATES else made
 
 
 def _entering(context: Context) -> Callable[[], AbstractContextManager[Any]]:
@@ -91,47 +89,38 @@ def _function(fn: Callable[..., Any]) -> Called:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):  # some functions in C don't say
         return Called(fn)
-    name, parameters = name_of(fn), signature.parameters
-    places = [
-        one for one in parameters.values() if one.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    needed = [one.name for one in places if one.default is Parameter.empty]
-    needed += [
-        one.name for one in parameters.values()
-        if one.kind is Parameter.KEYWORD_ONLY and one.default is Parameter.empty and "train" not in one.name
-    ]  # fmt: skip
+    name, parameters = name_of(fn), [*signature.parameters.values()]
     wrap = f"wrap it: lambda x, p, train: {name}(…)"
     if any(one.kind is Parameter.VAR_POSITIONAL for one in parameters.values()):
         return Called(fn)
-    if len(places) == 1 and (made := _made(fn)) is not None:
+    places = [one for one in parameters if one.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    named = [one for one in parameters if one.kind is Parameter.KEYWORD_ONLY]
+    rate = next((one for one in (*places[1:2], *named) if one in places or one.name in RATES), None)
+    mode = next((one for one in (*places[2:], *named) if one.name in MODES), None)
+    if len(places) == 1 and rate is None and (made := _made(fn)) is not None:
         return made
-    if len(places) < 2:
+    if not places or rate is None:
         raise UsageError(f"{name}{signature} takes no p: it is called as {name}(x, p, train); {wrap}")
-    if "keep" in places[1].name:
+    if any(word in rate.name for word in ("keep", "retain", "surviv")):
         raise UsageError(f"{name}{signature}: p is the probability of dropping, not of keeping; {wrap}")
-    if len(needed) > 3 or any(word in needed[2:] for word in NO_MODE):
-        raise UsageError(f"{name}{signature} can't be called as {name}(x, p, train); {wrap}")
-    mode = next(
-        (one for one in parameters.values() if one.kind is Parameter.KEYWORD_ONLY and "train" in one.name), None
-    )
-    if mode is not None:
-        operator: Operator = lambda x, p, train, **options: fn(x, p, **{mode.name: train}, **options)  # noqa: E731
-    elif len(places) > 2 and (places[2].name in needed or "train" in places[2].name):
-        operator = fn
-    else:
-        operator = _untold(fn, f"{name}{signature} is told no mode")
-    return Called(operator, inplace="inplace" in parameters)
-
-
-def _untold(fn: Callable[..., Any], reason: str) -> Operator:
-    """`fn(x, p)`, which has no evaluation."""
+    needed = [one for one in (*places[1:], *named) if one.default is Parameter.empty or one is rate]
+    if strange := [one.name for one in needed if one is not mode and (one is not rate or rate.name not in RATES)]:
+        raise UsageError(
+            f"{name}{signature} can't be called as {name}(x, p, train): '{strange[0]}' is neither a name of p "
+            f"({', '.join(RATES)}) nor one of the mode ({', '.join(MODES)}); {wrap}"
+        )
+    inplace = "inplace" in signature.parameters
+    if [rate, mode] == places[1:3]:
+        return Called(fn, inplace)
 
     def operator(x: Any, p: float, train: bool, **options: Any) -> Any:
-        if not train:
-            raise NotImplementedError(reason)
-        return fn(x, p, **options)
+        if mode is not None:
+            options[mode.name] = train
+        elif not train:
+            raise NotImplementedError(f"{name}{signature} is told no mode")
+        return fn(x, p, **options) if rate in places else fn(x, **{rate.name: p}, **options)
 
-    return operator
+    return Called(operator, inplace)
 
 
 def _made(factory: Callable[..., Any]) -> Called | None:

@@ -64,8 +64,14 @@ def once():
 
 
 USAGE = [
-    (with_seed, {}, "with_seed(x, p, seed) can't be called as with_seed(x, p, train); wrap it"),
-    (with_much, {}, "with_much(x, p, train, scale) can't be called as with_much(x, p, train); wrap it"),
+    (with_seed, {}, "with_seed(x, p, seed) can't be called as with_seed(x, p, train): 'seed' is neither a name of p ("),
+    (with_much, {}, "with_much(x, p, train, scale) can't be called as with_much(x, p, train): 'scale' is neither"),
+    (lambda x, p, mode: x, {}, "'mode' is neither a name of p (p, rate, "),
+    (lambda x, p, test: x, {}, ") nor one of the mode (train, training, is_training, is_train, train_mode); wrap it: "),
+    (lambda x, eval_mode, p: x, {}, "'eval_mode' is neither a name of p"),
+    (lambda x, train, p: x, {}, "'train' is neither a name of p"),
+    (lambda p, x, train: x, {}, "'x' is neither a name of p"),
+    (lambda x, *, p, mode: x, {}, "'mode' is neither a name of p"),
     (of_x, {}, "of_x(x) takes no p: it is called as of_x(x, p, train)"),
     (keeping, {}, "p is the probability of dropping, not of keeping"),
     (my_dropout2d, {}, "is it like='dropout2d' or like='dropout'?"),
@@ -83,6 +89,7 @@ USAGE = [
     (F.dropout, {"context": once()}, "context is used up after one call"),
     (F.dropout, {"context": 3}, "context = 3 is neither a context manager"),
     (nn.Dropout(0.3), {}, "is a layer with a p of its own: give its class, Dropout"),
+    (nn.Sequential(nn.Dropout()), {}, "with a p of its own: give what makes it of p, lambda p: Sequential(…)"),
     (nn.Linear, {}, "Linear(0.5) did not make a layer: it raised TypeError"),
     (3, {}, "3 can't be called"),
 ]

@@ -84,10 +84,12 @@ def test_quick_and_other_dtypes_pass_with_the_frameworks_transforms(fresh_seed):
     assert not any("vmap" in reason or "checkpoint" in reason for reason in found["not_offered"])
 
 
-def test_a_factory_of_layers_a_function_without_a_mode_and_one_with_a_named_mode_pass(fresh_seed):
+def test_a_factory_of_layers_a_function_without_a_mode_and_ones_that_are_told_p_or_the_mode_by_name_pass(fresh_seed):
     assert_dropout(lambda p: nn.Dropout(p), profile="smoke", seed=fresh_seed)
     assert_dropout(partial(nn.Dropout2d), profile="smoke", seed=fresh_seed)
     assert_dropout(lambda x, p, *, training: F.dropout(x, p, training), profile="smoke", seed=fresh_seed)
+    assert_dropout(lambda x, *, p, train: F.dropout(x, p, train), profile="smoke", seed=fresh_seed)
+    assert_dropout(lambda x, p, inplace=False, training=True: F.dropout(x, p, training, inplace), profile="smoke")
     found = score(lambda x, p: F.dropout(x, p), profile="smoke", seed=fresh_seed)
     assert found["verdict"] == "conforms", found["text"]
     assert "the function(x, p) is told no mode" in found["not_offered"]
