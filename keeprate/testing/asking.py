@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+import random
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.testing.names import name_of
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
     from keeprate.harness.judging.verdict import Verdict
 
 RATE = 0.5  # of a first call
+NUMPYS: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # unless it is told
 
 
 class Told(NamedTuple):
@@ -59,27 +65,41 @@ def number_of(seed: Any, repeat: int | None) -> int:
     """The number that repeats a run: `seed`, or `repeat` where that is a function; fresh unless given.
 
     Raises:
-        UsageError: both are numbers.
+        UsageError: both are numbers, or a function takes none.
     """
+    if callable(seed):
+        _takes_a_number(seed)
     if seed is not None and not callable(seed) and repeat is not None:
         raise UsageError(f"seed = {seed!r} and repeat = {repeat!r}: both are the number that repeats a run")
     number = repeat if callable(seed) or seed is None else seed
     return secrets.randbits(31) if number is None else number
 
 
+def _takes_a_number(seed: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(seed).bind(0)
+    except ValueError:  # some functions in C don't say
+        return
+    except TypeError as error:
+        raise UsageError(f"seed = {name_of(seed)} is called with one number, which it doesn't take: {error}") from None
+
+
 def dtype_names(dtypes: Any) -> str | list[str]:
     """Names of dtypes, one or several, of which some may be a framework's own; commas may separate those of a text."""
     if isinstance(dtypes, str):
         return dtypes
-    return [str(one).rpartition(".")[2] for one in (dtypes if isinstance(dtypes, Iterable) else [dtypes])]
+    several = dtypes if isinstance(dtypes, Iterable) else [dtypes]
+    return [getattr(one, "__name__", str(one)).rpartition(".")[2] for one in several]  # NumPy's are classes
 
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Puts back the random state of whatever framework is there: tests that follow draw as they would have.
+    """Nothing that the caller has set reaches a run, and the random states of Python and of whatever framework is there
+    are put back: tests that follow draw as they would have.
 
     PyTorch, the reference too, computes in one thread, as in the workers of a gate: threads that wait take time too.
     """
+    own = random.getstate()  # which imports may move
     import torch
 
     from keeprate.testing.arrays import imported
@@ -88,8 +108,10 @@ def apart() -> Iterator[None]:
     states = [(glue["set_state"], glue["get_state"]()) for glue in imported().values() if "set_state" in glue]
     torch.set_num_threads(1)
     try:
-        yield
+        with np.errstate(**NUMPYS), torch.inference_mode(mode=False), torch.enable_grad():
+            yield
     finally:
         torch.set_num_threads(threads)
         for set_state, state in states:
             set_state(state)
+        random.setstate(own)

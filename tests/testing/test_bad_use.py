@@ -86,6 +86,7 @@ USAGE = [
     (F.dropout, {"alpha": 2}, "alpha = 2 is not between 0 and 1"),
     (F.dropout, {"seed": 1, "repeat": 2}, "seed = 1 and repeat = 2: both are the number that repeats a run"),
     (F.dropout, {"leave_out": ("sedding",)}, "leave_out: no law named 'sedding'. Did you mean seeding?"),
+    (F.dropout, {"seed": lambda: None}, "seed = the function is called with one number, which it doesn't take: "),
     (F.dropout, {"context": once()}, "context is used up after one call"),
     (F.dropout, {"context": 3}, "context = 3 is neither a context manager"),
     (nn.Dropout(0.3), {}, "is a layer with a p of its own: give its class, Dropout"),

@@ -16,6 +16,10 @@ from keeprate.impl import random as impl_random
 from keeprate.impl.backends import mlx as of_mlx
 from keeprate.impl.backends import numpy as of_numpy
 from keeprate.testing import assert_dropout, score
+from keeprate.testing.arrays import FRAMEWORKS
+from keeprate.testing.asking import dtype_names
+from keeprate.testing.calls import called
+from keeprate.testing.kernel import _told
 
 OPERATORS = (
     *("dropout", "dropout_", "feature_dropout", "dropout1d", "dropout2d", "dropout3d"),
@@ -143,6 +147,19 @@ def test_a_function_that_raises_under_a_map_that_spares_its_input_is_not_offered
     reason, *more = [text for text in found["not_offered"] if "vmap" in text]
     assert reason.startswith("under vmap of one x it raises RuntimeError: vmap: Cannot ask for different inplace")
     assert not more
+
+
+def test_what_the_caller_has_set_reaches_no_run_and_is_put_back(fresh_seed):
+    with np.errstate(all="raise"), torch.no_grad(), torch.inference_mode():
+        assert_dropout(F.dropout, profile="smoke", seed=fresh_seed)
+        assert set(np.geterr().values()) == {"raise"}
+        assert torch.is_inference_mode_enabled()
+        assert not torch.is_grad_enabled()
+
+
+def test_dtypes_of_every_framework_are_taken():
+    assert dtype_names(np.float32) == dtype_names(torch.float32) == dtype_names(np.dtype("float32")) == ["float32"]
+    assert dtype_names((mx.float16, np.float64, "bfloat16")) == ["float16", "float64", "bfloat16"]
 
 
 def test_random_states_and_threads_are_what_they_were(fresh_seed):
