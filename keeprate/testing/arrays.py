@@ -102,7 +102,7 @@ FRAMEWORKS: dict[str, Callable[[], Glue]] = {"numpy": _numpy, "torch": _torch, "
 
 def imported() -> dict[str, Glue]:
     """The frameworks that this process has loaded, and what each lends."""
-    there = {framework for package, framework in PACKAGES.items() if package in sys.modules}
+    there = {framework for package, framework in PACKAGES.items() if sys.modules.get(package)}
     return {framework: glue() for framework, glue in FRAMEWORKS.items() if framework in there}
 
 
@@ -137,15 +137,14 @@ def glue_of(on: Any) -> Glue:
 
 
 def _named(name: str) -> Glue:
-    others = sorted({*FRAMEWORKS, *installed("keeprate.backends")})
-    if name in FRAMEWORKS:
-        try:
-            return FRAMEWORKS[name]()
-        except ImportError as error:
-            raise UsageError(f"on = '{name}': it can't be imported here, {error}") from error
-    if name not in others:
+    adapters = installed("keeprate.backends")
+    if name not in {*FRAMEWORKS, *adapters}:
+        others = sorted({*FRAMEWORKS, *adapters})
         raise UsageError(f"on = '{name}' is not a framework.{similar(name, others)} There are: {', '.join(others)}")
-    return glue_of(importlib.import_module(installed("keeprate.backends")[name]))
+    try:
+        return FRAMEWORKS[name]() if name in FRAMEWORKS else glue_of(importlib.import_module(adapters[name]))
+    except ImportError as error:
+        raise UsageError(f"on = '{name}': it can't be imported here, {error}") from error
 
 
 def _of_namespace(namespace: Any) -> Glue:

@@ -21,6 +21,7 @@ RATES = (
     *("p", "rate", "dropout", "dropout_p", "dropout_rate", "dropout_prob", "drop_p", "drop_rate", "drop_prob"),
     *("p_drop", "p_dropout", "prob", "probability", "ratio"),
 )
+MODES = ("train", "training", "is_training", "is_train", "train_mode")
 Operator = Callable[..., Any]
 Context = AbstractContextManager[Any] | Callable[[], AbstractContextManager[Any]]
 
@@ -91,7 +92,7 @@ def _function(fn: Callable[..., Any]) -> Called:
         return Called(fn)
     name, parameters = name_of(fn), [*signature.parameters.values()]
     wrap = f"wrap it: lambda x, p, train: {name}(…)"
-    if any(one.kind is Parameter.VAR_POSITIONAL for one in parameters.values()):
+    if any(one.kind is Parameter.VAR_POSITIONAL for one in parameters):
         return Called(fn)
     places = [one for one in parameters if one.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
     named = [one for one in parameters if one.kind is Parameter.KEYWORD_ONLY]
@@ -154,8 +155,8 @@ def _layered(factory: Callable[..., Any]) -> Called:
     return Called(operator, layer=factory if modes else None, forget=made.cache_clear)
 
 
-def refused(name: str, error: BaseException, on: str, shape: tuple[int, ...]) -> NoVerdictError:
+def refused(name: str, error: BaseException, on: str, shape: tuple[int, ...], hint: str) -> NoVerdictError:
     """Why a first call says nothing."""
     return NoVerdictError(
-        f"{name} raised {briefly(error)}, called with an array of {on} of shape {shape}, p = {RATE}, in training"
+        f"{name} raised {briefly(error)}, called with an array of {on} of shape {shape}, p = {RATE}, in training{hint}"
     )

@@ -20,7 +20,7 @@ from keeprate.specs.transforms import TRANSFORMS
 from keeprate.testing.arrays import DERIVATIVES, GLUE, STATE, Glue, framework_of, glue_of, imported
 from keeprate.testing.asking import RATE
 from keeprate.testing.calls import Called, refused
-from keeprate.testing.ranks import of_ranks
+from keeprate.testing.ranks import of_ranks, of_ranks_alone
 
 OPTIONAL = (*DERIVATIVES, *TRANSFORMS)
 
@@ -97,6 +97,16 @@ def _of_ranks_alone(contract: Contract, ranks: Collection[int]) -> Contract:
     return replace(contract, ranks=tuple(ranks)) if ranks else contract
 
 
+def ranks_taken(operator: Callable[..., Any], contract: Contract, glue: Glue) -> list[int]:
+    """The ranks of which `operator` takes an array, of those that it should take, as one call each shows."""
+    found = []
+    for rank in contract.ranks:
+        with contextlib.suppress(Exception):  # whatever it raises, it doesn't take it
+            _call(operator, _small(replace(contract, ranks=(rank,)), glue))
+            found.append(rank)
+    return found
+
+
 def _small(contract: Contract, glue: Glue) -> Any:
     """A native array of the operator's rank."""
     x = filled(contract, "float32", ordinary(contract)).astype(np.float32)
@@ -104,38 +114,77 @@ def _small(contract: Contract, glue: Glue) -> Any:
     if moved is not None and glue["layout"] == "channels_last":
         x = np.moveaxis(x, moved, -1)
     dtypes = glue.get("dtypes", ("float32",))
-    return glue["asarray"](np.ascontiguousarray(x), "float32" if "float32" in dtypes else dtypes[0])
+    return glue["asarray"](np.array(x, order="C"), "float32" if "float32" in dtypes else dtypes[0])
 
 
 def _told(name: str, called: Called, contract: Contract) -> Glue:
     """Whose arrays a function takes: those that it returns, tried on NumPy's first, then on what is imported."""
-    tried = []
+    tried, given_back = {}, {}
     for framework, glue in imported().items():
         try:
-            y = _call(called, _small(contract, glue))
+            y, new = _new(called, _small(contract, glue), glue)
         except Exception as error:  # noqa: BLE001 - it is of another framework, or wrong
-            tried.append(f"{framework}: {briefly(error)}")
+            tried[framework] = briefly(error)
             continue
         if (found := framework_of(y)) is not None:
-            return glue if found == framework else _of_another(name, called, contract, glue, y)
+            if found != framework:
+                return _of_another(name, called, contract, glue, y)
+            if new:
+                return glue
+            given_back[framework] = glue
+            continue
         if y is None:
             raise NoVerdictError(
                 f"{name} returned None, not an array; one that writes to x and returns it is like='dropout_'"
             )
-        raise NoVerdictError(
+        raise _several(name, y) or NoVerdictError(
             f"{name} returned {_kind(y)}, which doesn't tell the framework: give on=, or asarray= and asnumpy="
         )
-    needs = _device(" ".join(tried))
+    if len(given_back) == 1:
+        return next(iter(given_back.values()))
+    takers = ", ".join(given_back or tried)
+    if given_back:
+        raise NoVerdictError(f"{name} gave back its input, of {takers}: say whose arrays it takes, on=")
+    for glue in imported().values():
+        if taken := ranks_taken(called.operator, contract, glue):
+            raise NoVerdictError(f"{name} took no array of rank {max(contract.ranks)}: {of_ranks_alone(taken)}")
+    needs = _device(" ".join(tried.values()))
     hint = f"it needs {needs}, and there is none here" if needs else "say whose arrays it takes: on="
-    takers = ", ".join(one.partition(":")[0] for one in tried)
-    raise NoVerdictError(f"{name} took no array of {takers}; {hint}. It raised, of {'; of '.join(tried)}")
+    if len({*tried.values()}) == 1:
+        hint = f"if it takes another framework's, {hint}" if not needs else hint
+        raise NoVerdictError(f"{name} raised {tried.popitem()[1]}, called with an array of {takers}; {hint}")
+    raised = "; of ".join(f"{framework}: {said}" for framework, said in tried.items())
+    raise NoVerdictError(f"{name} took no array of {takers}; {hint}. It raised, of {raised}")
+
+
+def _new(called: Called, x: Any, glue: Glue) -> tuple[Any, bool]:
+    """What comes of x, and whether it is anything else than x: if not, any array might have come back.
+
+    Then the mode may be inverted, or the first call another than later ones: so it is called twice more.
+    """
+    before = np.array(glue["asnumpy"](x))
+    for train in (True, False, True):
+        with contextlib.suppress(NotImplementedError) if not train else contextlib.nullcontext():
+            y = _call(called.operator, x, train=train)
+        if framework_of(y) != framework_of(x) or not np.array_equal(before, glue["asnumpy"](y)):
+            return y, True
+    return y, False
+
+
+def _several(name: str, y: Any) -> NoVerdictError | None:
+    """What to say of several values where one array is wanted."""
+    if not isinstance(y, tuple | list):
+        return None
+    first = y and framework_of(y[0]) is not None
+    hint = f"; wrap it: lambda x, p, train: {name}(x, p, train)[0]" if first else ""
+    return NoVerdictError(f"{name} returned a {type(y).__name__} where one array is wanted{hint}")
 
 
 def _of_another(name: str, called: Called, contract: Contract, tried: Glue, y: Any) -> Glue:
     """Of the framework that y is of, if arrays of it come back as such; NumPy's are taken by many."""
     glue = glue_of(framework_of(y))
     with contextlib.suppress(Exception):  # of another framework's function
-        if framework_of(_call(called, _small(contract, glue))) == framework_of(y):
+        if framework_of(_call(called.operator, _small(contract, glue))) == framework_of(y):
             return glue
     raise _mixed(name, y, _small(contract, tried))
 
@@ -153,10 +202,10 @@ def _device(said: str) -> str:
     return "CUDA" if ("CUDA" in said or "cuda" in said or "NVIDIA" in said) and not torch.cuda.is_available() else ""
 
 
-def _call(called: Called, x: Any) -> Any:
+def _call(operator: Callable[..., Any], x: Any, *, train: bool = True) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return called.operator(x, RATE, True)
+        return operator(x, RATE, train)
 
 
 def _try(name: str, called: Called, contract: Contract, glue: Glue, *, checked: bool) -> None:
@@ -164,13 +213,15 @@ def _try(name: str, called: Called, contract: Contract, glue: Glue, *, checked: 
     x = _small(contract, glue)
     shape, whose = tuple(x.shape), framework_of(x) or _kind(x)
     try:
-        y = _call(called, x)
-    except NotImplementedError:
-        return  # every finding will say so
+        y = _call(called.operator, x)
     except Exception as error:
         if needs := _device(str(error)):
             raise NoVerdictError(f"{name} needs {needs}, and there is none here: it raised {briefly(error)}") from error
-        raise refused(name, error, str(whose), shape) from error
+        taken = ranks_taken(called.operator, contract, glue)
+        hint = f"; {of_ranks_alone(taken)}" if taken else ""
+        raise refused(name, error, str(whose), shape, hint) from error
+    if (several := _several(name, y)) is not None:
+        raise several
     if checked and framework_of(y) != framework_of(x):
         raise _mixed(name, y, x)
     got = tuple(getattr(y, "shape", ()))

@@ -30,6 +30,13 @@ def of_ranks(
     return fitted
 
 
+def of_ranks_alone(taken: Collection[int]) -> str:
+    """How to say that a function takes these."""
+    *others, last = map(str, taken)
+    words = f"{', '.join(others)} and {last}" if others else last
+    return f"if it is for arrays of rank {words} alone, say so: ranks={tuple(taken)}"
+
+
 def _in_a_rank(shape: Shape, ranks: Collection[int], contract: Contract, layout: str) -> Shape | None:
     """The shape in which an array is given; None if there is none."""
     rank = min((one for one in ranks if one >= len(shape)), default=max(ranks))

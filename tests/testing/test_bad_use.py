@@ -1,6 +1,7 @@
 """Bad use gets one sentence: what was given, the rule, the way out."""
 
 import contextlib
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import keeprate
+from keeprate.harness.protocol.lookup import installed
 from keeprate.testing import assert_dropout, score
 
 
@@ -45,8 +47,21 @@ def gives_nothing(x, p, train):
     F.dropout(x, p, train)
 
 
-def gives_a_list(x, p, train):
-    return x.tolist()
+def gives_a_number(x, p, train):
+    return float(x.sum())
+
+
+def gives_a_pair(x, p, train):
+    return F.dropout(x, p, train), None
+
+
+def is_yet_to_be_written(x, p, train):
+    raise NotImplementedError("later")
+
+
+def of_rank_4(x, p, train):
+    assert x.ndim == 4
+    return F.dropout(x, p, train)
 
 
 def on_cuda(x, p, train):
@@ -98,7 +113,14 @@ NO_VERDICT = [
     (gives_numpy, {}, "gives_numpy returned a numpy.ndarray for a torch.Tensor"),
     (gives_less, {}, "gives_less returned shape (1, 3, 2, 3, 2) for an input of shape (2, 3, 2, 3, 2)"),
     (gives_nothing, {}, "gives_nothing returned None, not an array"),
-    (gives_a_list, {}, "which doesn't tell the framework: give on=, or asarray= and asnumpy="),
+    (gives_a_number, {}, "which doesn't tell the framework: give on=, or asarray= and asnumpy="),
+    (gives_a_pair, {}, "one array is wanted; wrap it: lambda x, p, train: gives_a_pair(x, p, train)[0]"),
+    (gives_a_pair, {"on": "torch"}, "gives_a_pair returned a tuple where one array is wanted"),
+    (lambda x, p, train: x, {}, "the function gave back its input, of numpy, torch"),
+    (is_yet_to_be_written, {}, "raised NotImplementedError: later, called with an array of numpy, torch"),
+    (is_yet_to_be_written, {"on": "torch"}, "raised NotImplementedError: later, called with an array of torch"),
+    (of_rank_4, {"like": "dropout"}, "if it is for arrays of rank 4 alone, say so: ranks=(4,)"),
+    (of_rank_4, {"like": "dropout", "on": "torch"}, "if it is for arrays of rank 4 alone, say so: ranks=(4,)"),
     (on_cuda, {}, "on_cuda"),
     (broken, {"on": "torch"}, "broken raised RuntimeError: boom, called with an array of torch"),
     (broken, {}, "broken took no array of numpy, torch"),
@@ -157,13 +179,22 @@ def test_what_was_left_out_is_said(fresh_seed):
         assert_dropout(takes_any_p, **options)
     assert_dropout(takes_any_p, leave_out="arguments", **options)
     left_out = "Left out, as asked: the law arguments, arrays of ranks other than 3 and 4."
-    for fn, verdict in ((takes_any_p, "conforms"), (lambda x, p, train: x, "broken")):
-        found = score(fn, "dropout", leave_out=["arguments"], ranks=(4, 3), **options)
+    for fn, on, verdict in ((takes_any_p, "torch", "conforms"), (lambda x, p, train: x, "numpy", "broken")):
+        found = score(fn, "dropout", on=on, leave_out=["arguments"], ranks=(4, 3), **options)
         assert found["verdict"] == verdict, found["text"]
         assert found["sentence"].endswith(f" promises. {left_out}")
         assert found["left_out"] == ["the law arguments", "arrays of ranks other than 3 and 4"]
         assert "arguments" not in {**found["kept"], **found["broken"]}
         assert left_out in " ".join(found["text"].split()) or verdict == "conforms"
+
+
+def test_an_adapter_whose_framework_is_not_installed_is_refused_as_frameworks_are(monkeypatch):
+    for name, package in (("paddle", "paddle"), ("keras-torch", "keras"), ("equinox", "jax")):
+        adapter = installed("keeprate.backends")[name]
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)  # as if it weren't
+            patch.delitem(sys.modules, adapter, raising=False)
+            assert f"on = '{name}': it can't be imported here, " in said(keeprate.UsageError, F.dropout, {"on": name})
 
 
 def test_a_failure_with_more_than_it_tells_has_the_line_that_lists_all(fresh_seed):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from keeprate.impl import random as impl_random
 from keeprate.impl.backends import mlx as of_mlx
 from keeprate.impl.backends import numpy as of_numpy
+from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.testing import assert_dropout, score
 from keeprate.testing.arrays import FRAMEWORKS
 from keeprate.testing.asking import dtype_names
@@ -160,6 +161,20 @@ def test_what_the_caller_has_set_reaches_no_run_and_is_put_back(fresh_seed):
 def test_dtypes_of_every_framework_are_taken():
     assert dtype_names(np.float32) == dtype_names(torch.float32) == dtype_names(np.dtype("float32")) == ["float32"]
     assert dtype_names((mx.float16, np.float64, "bfloat16")) == ["float16", "float64", "bfloat16"]
+
+
+def test_a_framework_is_not_told_by_an_input_that_comes_back():
+    calls = []
+
+    def inverted(x, p, train):
+        return x if train else F.dropout(x, p, True)
+
+    def warming_up(x, p, train):
+        calls.append(train)
+        return F.dropout(x, p, train) if len(calls) > 3 else x
+
+    for fn in (inverted, warming_up, F.dropout):
+        assert _told("dropout", called(fn), CONTRACTS["dropout"])["seed"] is FRAMEWORKS["torch"]()["seed"]
 
 
 def test_random_states_and_threads_are_what_they_were(fresh_seed):
