@@ -14,7 +14,7 @@ import numpy as np
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.untrusted_text import briefly
 from keeprate.testing.asking import RATE, Told, apart, dtype_names, number_of, settle
-from keeprate.testing.names import name_of
+from keeprate.testing.names import name_of, written
 
 OPTIONAL = ("vjp", "compile", "vmap", "checkpoint")
 NAMES = {  # of parameters, as libraries have them
@@ -80,7 +80,7 @@ def assert_attention_dropout(
         first = next(iter(request.promises.values())).cases[0].dtype
         with apart():
             backend = _backend(name_of(fn), attention, on, (first, head_dim), own)
-            again = f"assert_attention_dropout({name_of(fn)}, seed={request.seed}, …)"
+            again = f"assert_attention_dropout({written(fn)}, seed={request.seed}, …)"
             request = replace(request, known=Known(getattr(backend, "deviations", ())), again=again)
             return Told(answer(request, InProcess(backend, request.suite, request.names)))
 

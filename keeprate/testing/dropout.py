@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.testing.asking import Told, apart, dtype_names, number_of, settle
-from keeprate.testing.names import name_of
+from keeprate.testing.names import name_of, written
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
     from keeprate.harness.judging.request import Request
     from keeprate.harness.judging.verdict import Verdict
 
 Function = Callable[..., Any]
+PROFILE = "quick"
 Maybe = Function | Literal[False] | None
 LENDABLE = (*("asarray", "asnumpy", "dtype_of", "layout", "vjp", "linearize", "jvp", "compile", "vmap", "checkpoint"),)
 
@@ -76,7 +78,7 @@ def assert_dropout(fn: Function, like: str | Function | None = None, **options: 
         NoVerdictError: fn couldn't be judged at all: its first call raised, or gave back no such array.
     """
     __tracebackhide__ = True
-    settle(lambda: _judged(fn, like, options))
+    settle(lambda: _judged(fn, like, options, _number(options)))
 
 
 def score(fn: Function, like: str | Function | None = None, **options: Unpack[Options]) -> dict[str, Any]:
@@ -97,12 +99,14 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
     Raises:
         UsageError: an option names what doesn't exist, or fn can't be called so.
     """
+    number, began = _number(options), time.perf_counter()
     try:
-        told = _judged(fn, like, options)
+        told = _judged(fn, like, options, number)
     except NoVerdictError as error:
         empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "errors", "known", "not_offered")}
         nothing: dict[str, Any] = {"failing": [], "left_out": [], "detectable": None, "causes": [], "text": str(error)}
-        return {"verdict": "none", "sentence": str(error), **empty, **nothing}
+        run = {"seed": number, "profile": options.get("profile", PROFILE), "seconds": time.perf_counter() - began}
+        return {"verdict": "none", "sentence": str(error), **empty, **nothing, **run}
     verdict = told.verdict
     known = [finding.known for finding in verdict if finding.known and finding.status in ("broken", "error")]
     rates = [
@@ -134,30 +138,40 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
     }
 
 
-def _judged(fn: Function, like: Any, options: Mapping[str, Any]) -> Told:
-    from keeprate.harness.judging.gate import answer_in_words
-    from keeprate.harness.judging.known import Known
+def _number(options: Mapping[str, Any]) -> int:
+    """The number that repeats a run.
+
+    Raises:
+        UsageError: there is no such option, or the number is given twice.
+    """
     from keeprate.harness.protocol.lookup import similar
-    from keeprate.harness.workers.pool import InProcess
-    from keeprate.testing.calls import called
-    from keeprate.testing.kernel import backend_of
-    from keeprate.testing.names import operator
 
     for name in options:
         if name not in Options.__annotations__:
             raise UsageError(f"assert_dropout has no option '{name}'.{similar(name, Options.__annotations__)}")
-    seed = options.get("seed")
-    number = number_of(seed, options.get("repeat"))
-    given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
-    ranks = _ranks(options.get("ranks", ()))
-    op, call = operator(like, fn), called(fn, options.get("context"))
-    request = _asked(op, options, ranks, number)
-    with apart():
+    return number_of(options.get("seed"), options.get("repeat"))
+
+
+def _judged(fn: Function, like: Any, options: Mapping[str, Any], number: int) -> Told:
+    with apart():  # what is imported here, too
+        from keeprate.harness.judging.gate import answer_in_words
+        from keeprate.harness.judging.known import Known
+        from keeprate.harness.workers.pool import InProcess
+        from keeprate.testing.calls import called
+        from keeprate.testing.kernel import backend_of
+        from keeprate.testing.names import operator
+
+        seed = options.get("seed")
+        given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
+        ranks = _ranks(options.get("ranks", ()))
+        op, call = operator(like, fn), called(fn, options.get("context"))
+        request = _asked(op, options, ranks, number)
         backend = backend_of(name_of(fn), call, op, options.get("on"), given, request, ranks)
-        lines, again = getattr(backend, "deviations", ()), _again(backend.name, like, options, request.seed)
+        lines, again = getattr(backend, "deviations", ()), _again(fn, like, options, number)
         request = replace(request, known=Known(lines), again=f"assert_dropout({again})")
         verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
-    return Told(verdict, list(_notes(verdict, backend, callable(seed))), f'score({again})["failing"]')
+        notes = [*_notes(verdict, backend, op, seeded=callable(seed), ranks=bool(ranks))]
+    return Told(verdict, notes, f'score({again})["failing"]')
 
 
 def _ranks(ranks: Any) -> tuple[int, ...]:
@@ -178,7 +192,7 @@ def _asked(op: str, options: Mapping[str, Any], ranks: tuple[int, ...], seed: in
 
     request = ask(
         "",
-        profile=options.get("profile", "quick"),
+        profile=options.get("profile", PROFILE),
         alpha=options.get("alpha", ALPHA),
         seed=seed,
         ops=[op],
@@ -194,24 +208,43 @@ def _asked(op: str, options: Mapping[str, Any], ranks: tuple[int, ...], seed: in
     return replace(request.among(promises), left_out=tuple(words))
 
 
-def _again(name: str, like: Any, options: Mapping[str, Any], seed: int) -> str:
+def _again(fn: Function, like: Any, options: Mapping[str, Any], seed: int) -> str:
     """The arguments that repeat a run."""
     told = {name: value for name, value in options.items() if value is not None and name not in ("seed", "repeat")}
     own = options.get("seed")
     last = {"seed": own, "repeat": seed} if callable(own) else {"seed": seed}
-    words = [name] + ([] if like is None else [f"like={_shown(like)}"])
-    return ", ".join(words + [f"{key}={_shown(value)}" for key, value in (told | last).items()])
+    words = [written(fn)] + ([] if like is None else [f"like={written(like)}"])
+    return ", ".join(words + [f"{key}={written(value)}" for key, value in (told | last).items()])
 
 
-def _shown(value: Any) -> str:
-    return name_of(value) if callable(value) or isinstance(value, ModuleType) else repr(value)
+def _notes(verdict: Verdict, backend: SimpleNamespace, op: str, *, seeded: bool, ranks: bool) -> Iterator[str]:
+    """What may be the caller's doing, and how to say so.
 
+    Args:
+        verdict: on the function.
+        backend: what was judged.
+        op: the operator's name.
+        seeded: whether what the function draws from was given.
+        ranks: whether its ranks were.
+    """
+    from keeprate.specs.dropout.contracts import CONTRACTS
+    from keeprate.testing.kernel import ranks_taken
+    from keeprate.testing.ranks import of_ranks_alone
 
-def _notes(verdict: Verdict, backend: SimpleNamespace, seeded: bool) -> Iterator[str]:
-    """What may be the caller's doing, and how to say so."""
+    name, laws = backend.name, {finding.family for finding in verdict.failing}
     seeding = [(finding.detail or {}).get("counterexample", {}) for finding in verdict.families.get("seeding", ())]
     if any("mask" in one.get("gave", "") for one in seeding) and not seeded:
-        yield f"{backend.name} was seeded as its framework is. If it draws from elsewhere, give what sets that: seed="
-    details = {(finding.detail or {}).get("reason", "") for finding in verdict.failing}
-    if any(text.startswith("vjp raised") for text in details):
-        yield f"If {backend.name} has no gradient by intent, say so: vjp=False"
+        yield f"{name} was seeded as its framework is. If it draws from elsewhere, give what sets that: seed="
+    if seeded and laws and all("checkpoint" in finding.context for finding in verdict.failing):
+        yield (
+            f"Under checkpoint the framework's random state is put back, and not another. If {name} isn't called under "
+            "it, say so: checkpoint=False"
+        )
+    taken = ranks_taken(getattr(backend, op), CONTRACTS[op], vars(backend)) if "shape" in laws and not ranks else []
+    if 0 < len(taken) < len(CONTRACTS[op].ranks):
+        yield f"{name} raises for some ranks: {of_ranks_alone(taken)}"
+        laws &= {"arguments"}
+    elif any((finding.detail or {}).get("reason", "").startswith("vjp raised") for finding in verdict.failing):
+        yield f"If {name} has no gradient by intent, say so: vjp=False"
+    if laws == {"arguments"}:
+        yield f'If it is left to the callers of {name} to check p and dtypes, say so: leave_out="arguments"'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from keeprate.harness.errors import UsageError
@@ -18,6 +19,13 @@ def name_of(fn: Any) -> str:
     """What a person calls a function."""
     inner = getattr(fn, "func", fn)  # of a functools.partial
     return str(getattr(inner, "__name__", type(inner).__name__)).replace("<lambda>", "the function")
+
+
+def written(value: Any) -> str:
+    """How a function, a module or a value is written in a line of Python, as far as that can be told."""
+    if callable(value) or isinstance(value, ModuleType):
+        return name_of(value).replace("the function", "lambda …")
+    return repr(value)
 
 
 def operator(like: str | Callable[..., Any] | None, fn: Callable[..., Any]) -> str:

@@ -235,7 +235,9 @@ def test_a_remark_that_comes_later_is_kept(ledger, asked):
     for remark in (None, "seeds with the same low 32 bits give the same mask", None):
         check = Check(8, 8, remark=remark)
         ledger.add(run, Result("backend", CASE, {LANDS: check}), 1.0)
-    assert held(ledger).results()[CASE].evidence == {LANDS: Check(24, 24, remark="seeds with the same low 32 bits give the same mask")}
+    assert held(ledger).results()[CASE].evidence == {
+        LANDS: Check(24, 24, remark="seeds with the same low 32 bits give the same mask")
+    }
 
 
 def test_a_version_begins_anew_and_the_old_one_remains(ledger, asked):

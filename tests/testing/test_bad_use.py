@@ -12,6 +12,7 @@ from torch.nn import functional as F
 import keeprate
 from keeprate.harness.protocol.lookup import installed
 from keeprate.testing import assert_dropout, score
+from keeprate.testing.dropout import _again
 
 
 def with_seed(x, p, seed):
@@ -155,6 +156,20 @@ def test_a_function_that_needs_cuda_is_told_that_there_is_none():
     assert "on_cuda needs CUDA, and there is none here" in said(keeprate.NoVerdictError, on_cuda, {"on": "torch"})
 
 
+def test_an_adapter_whose_framework_is_not_installed_is_refused_as_frameworks_are(monkeypatch):
+    for name, package in (("paddle", "paddle"), ("keras-torch", "keras"), ("equinox", "jax")):
+        adapter = installed("keeprate.backends")[name]
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)  # as if it weren't
+            patch.delitem(sys.modules, adapter, raising=False)
+            assert f"on = '{name}': it can't be imported here, " in said(keeprate.UsageError, F.dropout, {"on": name})
+
+
+def test_a_line_that_repeats_a_run_shows_a_lambda_as_one():
+    again = _again(lambda x, p: x, F.dropout, {"seed": lambda number: None, "profile": "smoke"}, 3)
+    assert again == "lambda …, like=dropout, profile='smoke', seed=lambda …, repeat=3"
+
+
 def test_a_seed_that_has_no_effect_is_a_broken_promise_with_the_way_out(fresh_seed):
     own = np.random.default_rng()
 
@@ -175,8 +190,10 @@ def test_what_was_left_out_is_said(fresh_seed):
         return F.dropout(x, min(max(float(p), 0.0), 1.0), train)
 
     options = {"profile": "smoke", "seed": fresh_seed}
-    with pytest.raises(AssertionError, match="arguments"):
+    with pytest.raises(AssertionError) as failed:
         assert_dropout(takes_any_p, **options)
+    hint = 'If it is left to the callers of takes_any_p to check p and dtypes, say so: leave_out="arguments"'
+    assert " ".join(str(failed.value).split()).endswith(hint)
     assert_dropout(takes_any_p, leave_out="arguments", **options)
     left_out = "Left out, as asked: the law arguments, arrays of ranks other than 3 and 4."
     for fn, on, verdict in ((takes_any_p, "torch", "conforms"), (lambda x, p, train: x, "numpy", "broken")):
@@ -186,15 +203,6 @@ def test_what_was_left_out_is_said(fresh_seed):
         assert found["left_out"] == ["the law arguments", "arrays of ranks other than 3 and 4"]
         assert "arguments" not in {**found["kept"], **found["broken"]}
         assert left_out in " ".join(found["text"].split()) or verdict == "conforms"
-
-
-def test_an_adapter_whose_framework_is_not_installed_is_refused_as_frameworks_are(monkeypatch):
-    for name, package in (("paddle", "paddle"), ("keras-torch", "keras"), ("equinox", "jax")):
-        adapter = installed("keeprate.backends")[name]
-        with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, package, None)  # as if it weren't
-            patch.delitem(sys.modules, adapter, raising=False)
-            assert f"on = '{name}': it can't be imported here, " in said(keeprate.UsageError, F.dropout, {"on": name})
 
 
 def test_a_failure_with_more_than_it_tells_has_the_line_that_lists_all(fresh_seed):

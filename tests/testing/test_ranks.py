@@ -28,8 +28,20 @@ def channels_of_rank_4(x, p, train):
 @pytest.mark.parametrize(("fn", "like"), [(of_rank_4, "dropout"), (channels_of_rank_4, "dropout2d")])
 def test_a_kernel_of_rank_4_is_judged_by_every_law(fn, like, fresh_seed):
     assert_dropout(fn, like, ranks=(4,), profile="smoke", seed=fresh_seed)
-    text = score(fn, like, profile="smoke", seed=fresh_seed)["sentence"] if like == "dropout" else "AssertionError"
-    assert "AssertionError" in text
+    if like == "dropout":
+        assert "say so: ranks=(4,)" in score(fn, like, profile="smoke", seed=fresh_seed)["sentence"]
+
+
+def test_a_kernel_that_fails_for_some_ranks_is_told_how_to_say_which_it_takes(fresh_seed):
+    def not_of_scalars(x, p, train):
+        assert x.dim() > 0
+        return sound(x, p, train)
+
+    options = {"like": "dropout", "profile": "smoke", "seed": fresh_seed}
+    text = score(not_of_scalars, **options)["text"]
+    hint = "not_of_scalars raises for some ranks: if it is for arrays of rank 1, 2, 3, 4 and 5 alone, say so: "
+    assert " ".join(text.split()).endswith(f"{hint}ranks=(1, 2, 3, 4, 5)")
+    assert_dropout(not_of_scalars, ranks=(1, 2, 3, 4, 5), **options)
 
 
 def test_a_fault_of_such_a_kernel_is_found_and_the_ranks_are_said(fresh_seed):

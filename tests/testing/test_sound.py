@@ -177,6 +177,23 @@ def test_a_framework_is_not_told_by_an_input_that_comes_back():
         assert _told("dropout", called(fn), CONTRACTS["dropout"])["seed"] is FRAMEWORKS["torch"]()["seed"]
 
 
+def test_a_function_with_a_generator_of_its_own_is_told_how_to_leave_checkpoint_out(fresh_seed):
+    own = torch.Generator()
+
+    def dropout(x, p, train):
+        if not 0 <= p <= 1 or not x.is_floating_point():
+            raise ValueError(f"{x.dtype}, p = {p}")
+        if not train or p == 0:
+            return x * 1
+        kept = torch.rand(x.shape, generator=own) >= p
+        return torch.where(kept, x * (1 / (1 - p) if p < 1 else 0), torch.zeros_like(x))
+
+    options = {"seed": own.manual_seed, "repeat": fresh_seed}
+    text = score(dropout, **options)["text"]
+    assert " ".join(text.split()).endswith("If dropout isn't called under it, say so: checkpoint=False")
+    assert_dropout(dropout, checkpoint=False, **options)
+
+
 def test_random_states_and_threads_are_what_they_were(fresh_seed):
     torch.manual_seed(fresh_seed)
     np.random.seed(fresh_seed)
