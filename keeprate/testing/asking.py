@@ -39,7 +39,8 @@ class Told(NamedTuple):
         from keeprate.harness.judging.screen import verdict_text
         from keeprate.harness.judging.text import filled
 
-        return "\n".join([verdict_text(self.verdict, listing=self.listing).rstrip(), *map(filled, self.notes)])
+        with np.errstate(**NUMPYS):  # effects are computed when they are told
+            return "\n".join([verdict_text(self.verdict, listing=self.listing).rstrip(), *map(filled, self.notes)])
 
 
 def settle(judge: Callable[[], Told]) -> None:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+import numpy as np
+
 from keeprate.harness.errors import NoVerdictError, UsageError
-from keeprate.testing.asking import Told, apart, dtype_names, number_of, settle
+from keeprate.testing.asking import NUMPYS, Told, apart, dtype_names, number_of, settle
 from keeprate.testing.names import name_of, written
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
@@ -109,11 +111,12 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
         return {"verdict": "none", "sentence": str(error), **empty, **nothing, **run}
     verdict = told.verdict
     known = [finding.known for finding in verdict if finding.known and finding.status in ("broken", "error")]
-    rates = [
-        finding.effect.detectable
-        for finding in verdict
-        if finding.law == verdict.suite.headline and finding.parameters and finding.effect
-    ]
+    with np.errstate(**NUMPYS):
+        rates = [
+            finding.effect.detectable
+            for finding in verdict
+            if finding.law == verdict.suite.headline and finding.parameters and finding.effect
+        ]
     reasons = Counter(
         (finding.detail or {}).get("reason", "")
         for finding in verdict
