@@ -1,4 +1,4 @@
-"""PaddlePaddle: of a seed the low 32 bits count, though `paddle.seed` takes 64."""
+"""PaddlePaddle: seeds with the same low 32 bits give the same mask, though `paddle.seed` takes 64."""
 
 import secrets
 
