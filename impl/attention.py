@@ -42,24 +42,27 @@ def scaled_dot_product_attention(
 
     Raises:
         ValueError: p is not from 0 to 1, the shapes don't fit, or there is no mask of that name.
+        TypeError: q, k and v are of no floating-point dtype.
 
     Source: torch.nn.functional.scaled_dot_product_attention, whose `is_causal` is "causal" here where L = S.
     """
     p = probability(p)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    if k.ndim == 4 and not k.shape[1]:  # by which `mx.fast` divides
+        raise ValueError(f"k {k.shape} has no heads")
     if not training or p == 0:
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
     _check(q, k, v)
     dtype = mx.result_type(mx.result_type(q, k), v)
     wide = mx.float64 if dtype == mx.float64 else mx.float32
     q, k, v = (x.astype(wide) for x in (q, k, v))
-    batch, heads, queries, _ = q.shape
+    batch, heads, queries, channels = q.shape
     keys = k.shape[2]
     # The heads of a group as further queries of one head: no key and no value is copied.
-    grouped = (batch, k.shape[1], heads // k.shape[1] * queries, -1)
-    scores = ((q * scale).reshape(grouped) @ k.swapaxes(-1, -2)).reshape(batch, heads, queries, keys)
+    grouped = (batch, k.shape[1], heads // k.shape[1] * queries)
+    scores = ((q * scale).reshape(*grouped, channels) @ k.swapaxes(-1, -2)).reshape(batch, heads, queries, keys)
     weights = dropout(mx.softmax(_hidden(scores, mask), axis=-1), p, key=key)
-    return (weights.reshape(grouped) @ v).reshape(batch, heads, queries, -1).astype(dtype)
+    return (weights.reshape(*grouped, keys) @ v).reshape(batch, heads, queries, v.shape[3]).astype(dtype)
 
 
 def _check(q: mx.array, k: mx.array, v: mx.array) -> None:
@@ -67,7 +70,10 @@ def _check(q: mx.array, k: mx.array, v: mx.array) -> None:
 
     Raises:
         ValueError: the shapes don't fit.
+        TypeError: they are of no floating-point dtype.
     """
+    if not mx.issubdtype(mx.result_type(mx.result_type(q, k), v), mx.floating):
+        raise TypeError(f"q {q.dtype}, k {k.dtype}, v {v.dtype}: attention takes floating-point dtypes")
     shapes = f"q {q.shape}, k {k.shape}, v {v.shape}"
     if not q.ndim == k.ndim == v.ndim == 4:
         raise ValueError(f"{shapes}: attention takes 4 dimensions, (batch, heads, queries or keys, channels)")

@@ -22,6 +22,8 @@ NAMES = {  # of parameters, as libraries have them
     "causal": ("causal", "is_causal"),
     "train": ("train", "training"),
 }
+TURNED = ("deterministic", "inference", "evaluation", "eval_mode", "is_test")  # modes that are on in evaluation
+LEAST, OF_GRADIENTS = 16, 32  # channels of a head, at least, that masks are read by, and gradients
 Function = Callable[..., Any]
 
 
@@ -39,6 +41,9 @@ def assert_attention_dropout(
     seed: int | Function | None = None,
     repeat: int | None = None,
     vjp: Function | Literal[False] | None = None,
+    compile: Function | Literal[False] | None = None,
+    vmap: Function | Literal[False] | None = None,
+    checkpoint: Function | Literal[False] | None = None,
 ) -> None:
     """Passes in silence if `fn` drops attention weights as PyTorch does; a sound one fails once in a million times.
 
@@ -48,7 +53,7 @@ def assert_attention_dropout(
             given p = 0 in evaluation.
         on: whose arrays fn takes: "torch", "numpy", "mlx", "jax", …; unless given, told from what fn returns.
         layout: "bhsd", (batch, heads, sequence, channels), or "bshd".
-        head_dim: the channels of a head, where fn takes no others.
+        head_dim: the channels of a head, where fn takes no others; gradients are read where there are 32 or more.
         causal: False where fn has no causal mask.
         grouped: False where fn takes as many heads of keys as of queries alone.
         dtypes: those that are judged, by name.
@@ -57,6 +62,9 @@ def assert_attention_dropout(
         seed: a number repeats a run; a function of a number sets what fn draws from.
         repeat: the number that repeats a run, where seed is a function.
         vjp: as in a backend, in place of the framework's; False for a function without a gradient.
+        compile: the same; False where fn isn't meant to be compiled.
+        vmap: the same; False where fn isn't meant to be mapped.
+        checkpoint: the same; False where fn isn't meant to be computed again, as with a generator of its own.
 
     Raises:
         AssertionError: a promise is broken; says which, and how to repeat it.
@@ -73,10 +81,12 @@ def assert_attention_dropout(
 
         if layout not in ("bhsd", "bshd"):
             raise UsageError(f"layout = {layout!r} is neither 'bhsd' nor 'bshd'")
+        own = {"vjp": vjp, "compile": compile, "vmap": vmap, "checkpoint": checkpoint}
+        _check(head_dim, own, causal=causal, grouped=grouped)
         number, names = number_of(seed, repeat), dtype_names(dtypes)
         request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", ops=["attention"], dtypes=names)
         attention = _attention(fn, layout, causal=causal, grouped=grouped)
-        own = {"vjp": vjp, "seed": seed if callable(seed) else None}
+        own["seed"] = seed if callable(seed) else None
         first = next(iter(request.promises.values())).cases[0].dtype
         with apart():
             backend = _backend(name_of(fn), attention, on, (first, head_dim), own)
@@ -85,6 +95,29 @@ def assert_attention_dropout(
             return Told(answer(request, InProcess(backend, request.suite, request.names)))
 
     settle(judge)
+
+
+def _check(head_dim: Any, own: Mapping[str, Any], **flags: Any) -> None:
+    """Refuses options of the wrong kind, and heads of so few channels that gradients would go unread.
+
+    Raises:
+        UsageError: says which.
+    """
+    for name, value in own.items():
+        if value not in (None, False) and not callable(value):
+            raise UsageError(f"{name} = {value!r} is neither a function nor False")
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} = {value!r} is neither True nor False")
+    if head_dim is None:
+        return
+    if not isinstance(head_dim, int) or head_dim < LEAST:
+        raise UsageError(f"head_dim = {head_dim!r} is not a number of channels that shows a mask: {LEAST} or more")
+    if head_dim < OF_GRADIENTS and own["vjp"] is not False:
+        raise UsageError(
+            f"head_dim = {head_dim}: gradients are read where heads have {OF_GRADIENTS} channels or more; "
+            "give more, or say vjp=False to leave gradients out"
+        )
 
 
 def _attention(fn: Function, layout: str, *, causal: bool, grouped: bool) -> Function:
@@ -116,11 +149,15 @@ def _called(fn: Function) -> Function:
     except (TypeError, ValueError):  # PyTorch's own, in C
         parameters = dict.fromkeys(("dropout_p", "is_causal", "enable_gqa"))  # type: ignore[assignment]
     own = {kind: next((name for name in names if name in parameters), "") for kind, names in NAMES.items()}
+    wrap = "wrap it: lambda q, k, v, p, causal, train: …"
+    if turned := [name for name in TURNED if name in parameters and not own["train"]]:
+        raise UsageError(f"{name_of(fn)} has a mode that is on in evaluation, '{turned[0]}'; {wrap}")
+    if keeps := [name for name in parameters if "keep" in name and not own["p"]]:
+        raise UsageError(f"{name_of(fn)}: p is the probability of dropping, not of keeping, '{keeps[0]}'; {wrap}")
     if not own["p"]:
         if len(parameters) < 6:
             raise UsageError(
-                f"{name_of(fn)} has no p: none of its parameters is called {', '.join(NAMES['p'])}; "
-                "wrap it: lambda q, k, v, p, causal, train: …"
+                f"{name_of(fn)} has no p: none of its parameters is called {', '.join(NAMES['p'])}; {wrap}"
             )
         return fn
 
@@ -170,6 +207,10 @@ def _backend(
         except Exception as error:  # noqa: BLE001 - it is of another framework, or wrong
             tried.append(f"of {framework} it raised {briefly(error)}")
             continue
+        if isinstance(out, tuple | list):
+            raise NoVerdictError(
+                f"{name} returned a {type(out).__name__}, not an array: hand over what takes one out of it"
+            )
         if type(out) is type(x) or framework_of(out) == framework_of(x):
             if tuple(out.shape) != tuple(x.shape):
                 raise NoVerdictError(f"{name} returned shape {tuple(out.shape)} for queries of {tuple(x.shape)}")
@@ -196,7 +237,12 @@ def _stands(backend: SimpleNamespace, key: str, takes: tuple[str, int]) -> bool:
             if key == "vjp":
                 backend.vjp(packed, x, backend.asarray(np.ones((1, 2, 4, size), np.float32), dtype))
             else:
-                getattr(backend, key)(packed)(x)
+                transformed = getattr(backend, key)(packed)
+                transformed(x)
+                if hasattr(backend, "vjp") and key != "compile":
+                    backend.vjp(
+                        transformed, x, backend.asarray(np.ones((*x.shape[:-3], 2, 4, size), np.float32), dtype)
+                    )
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         return key == "vjp" and not isinstance(error, NotImplementedError)
     return True

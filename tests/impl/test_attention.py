@@ -153,6 +153,26 @@ def test_shapes_that_mlx_refuses_are_refused_with_dropout_too(shapes, words):
         mx.eval(scaled_dot_product_attention(*arrays, 0.0))
 
 
+@pytest.mark.parametrize("shape", [(0, 2, 3, 4), (2, 2, 0, 4)])
+def test_of_nothing_comes_nothing(shape):
+    q = mx.zeros(shape)
+    k = mx.zeros((shape[0], 2, 5, 4))
+    assert scaled_dot_product_attention(q, k, k, 0.5).shape == shape
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_keys_without_heads_are_refused(training):
+    q, k = mx.zeros((1, 2, 3, 4)), mx.zeros((1, 0, 3, 4))
+    with pytest.raises(ValueError, match="has no heads"):
+        scaled_dot_product_attention(q, k, k, 0.5, training)
+
+
+def test_integers_are_refused():
+    q = mx.zeros((1, 2, 3, 4), mx.int32)
+    with pytest.raises(TypeError, match="takes floating-point dtypes"):
+        scaled_dot_product_attention(q, q, q, 0.5)
+
+
 def test_a_mask_with_another_name_is_refused():
     q = mx.zeros((1, 1, 2, 4))
     with pytest.raises(ValueError, match="mask = 'Causal'"):

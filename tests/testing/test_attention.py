@@ -4,6 +4,7 @@ import mlx.core as mx
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 import keeprate
 from keeprate.impl.attention import scaled_dot_product_attention
@@ -52,6 +53,29 @@ def test_one_that_takes_half_precision_alone_and_returns_more_than_its_output_pa
 
     own = {"seed": torch.manual_seed, "repeat": fresh_seed}
     assert_attention_dropout(wrapped, dtypes="float16", head_dim=64, grouped=False, profile="smoke", **own)
+
+
+def test_one_that_is_checkpointed_inside_passes_and_is_not_mapped(fresh_seed):
+    def attention(q, k, v, p, causal, train):
+        return checkpoint(by_hand, q, k, v, p, causal, train, use_reentrant=False)
+
+    assert_attention_dropout(attention, grouped=False, seed=fresh_seed)
+
+
+def test_one_with_a_generator_of_its_own_passes_where_nothing_is_computed_again(fresh_seed):
+    own = torch.Generator()
+
+    def attention(q, k, v, p, causal, train):
+        weights = weights_of(q, k, causal)
+        if not 0 <= p <= 1:
+            raise ValueError(p)
+        if not train or p in (0, 1):
+            return weights * (not train or p == 0) @ v
+        kept = torch.empty(weights.shape).bernoulli_(1 - p, generator=own)
+        return weights * kept.to(q.dtype) / (1 - p) @ v
+
+    without = {"checkpoint": False, "vmap": False, "compile": False}
+    assert_attention_dropout(attention, grouped=False, seed=own.manual_seed, repeat=fresh_seed, **without)
 
 
 def test_ours_passes(fresh_seed):
@@ -114,6 +138,14 @@ def test_what_was_shipped_is_failed_and_repeated(kernel, cause, others, fresh_se
         (1, {}, keeprate.UsageError, "1 can't be called"),
         (lambda q, k, v: v, {}, keeprate.UsageError, "has no p"),
         (by_hand, {"layout": "bhds"}, keeprate.UsageError, "layout = 'bhds' is neither"),
+        (by_hand, {"head_dim": 1}, keeprate.UsageError, "not a number of channels that shows a mask: 16 or more"),
+        (by_hand, {"head_dim": 2.5}, keeprate.UsageError, "head_dim = 2.5 is not a number of channels"),
+        (by_hand, {"head_dim": 16}, keeprate.UsageError, "gradients are read where heads have 32 channels"),
+        (by_hand, {"vjp": True}, keeprate.UsageError, "vjp = True is neither a function nor False"),
+        (by_hand, {"causal": "no"}, keeprate.UsageError, "causal = 'no' is neither True nor False"),
+        (lambda q, k, v, keep_prob, causal, train: v, {}, keeprate.UsageError, "not of keeping, 'keep_prob'"),
+        (lambda q, k, v, p, deterministic=True: v, {}, keeprate.UsageError, "on in evaluation, 'deterministic'"),
+        (lambda q, k, v, p, causal, train: (v, q), {}, keeprate.NoVerdictError, "returned a tuple, not an array"),
         (by_hand, {"dtypes": "float8"}, keeprate.UsageError, "no dtype named 'float8'"),
         (by_hand, {"seed": 1, "repeat": 2}, keeprate.UsageError, "both are the number"),
         (lambda q, k, v, p, causal, train: None, {}, keeprate.NoVerdictError, "took no array"),
