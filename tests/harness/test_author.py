@@ -239,7 +239,7 @@ def test_a_seed_without_effect_may_be_the_adapters_fault_or_the_frameworks(keepr
     assert "is the adapter's fault, or the framework's is broken" in " ".join(checked.out.split()).replace("which ", "")
     run = keeprate("gate", "--backend", name, "--profile", "quick", "--dtypes", "float32", "-n", "1")
     assert run.code == 1
-    assert "or its adapter doesn't hand the seed on" in " ".join(run.out.split())
+    assert "or its adapter doesn't pass the seed on" in " ".join(run.out.split())
 
 
 def test_a_framework_that_keeps_state_between_cases_is_said_to(keeprate, backend_file):

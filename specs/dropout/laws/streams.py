@@ -70,14 +70,14 @@ def _related(sample: Calls) -> Check:
 
 def _alike(one: Observation, other: Observation) -> bool | None:
     """Whether two calls have one mask; None if nothing tells. Where none can be read, outputs of one input tell it."""
+    if one.y is None or other.y is None or one.y.shape != one.x.shape or other.y.shape != other.x.shape:
+        return None
     mask, reference = one.mask, other.mask
     if mask is not None and reference is not None:
         return bool(np.array_equal(mask, reference))
-    if one.y is None or other.y is None or not one.y.shape == one.x.shape == other.y.shape:
-        return None  # another shape is told as such
-    if not np.array_equal(one.x, other.x):
-        return None
-    return bool(np.array_equal(one.y, other.y, equal_nan=True))
+    if mask is not None or reference is not None:  # that one alone can be read is a departure of its own
+        return False
+    return bool(np.array_equal(one.y, other.y, equal_nan=True)) if np.array_equal(one.x, other.x) else None
 
 
 @law(
