@@ -16,7 +16,8 @@ from keeprate.harness.workers.resources import USUAL
 QUICK = ("impl", "specs", "test_layers.py", "test_neutral.py", "test_structure.py")
 HARNESS = ("circuit_breaker", "diagnosis", "docs", "encoding", "limits", "moments", "offer", "picture", "planner")
 SLOWER = {
-    f"test_{name}.py" for name in ("hypotheses", "not_offered", "plan", "recorded", "rows", "training", "two_faults")
+    f"test_{name}.py"
+    for name in ("frameworks", "hypotheses", "not_offered", "plan", "recorded", "rows", "training", "two_faults")
 }
 MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
