@@ -129,7 +129,7 @@ def stored(path: str, setup: dict[str, Any], job: Job) -> Result:
     here = get_worker()
     if not hasattr(here, "answers"):
         here.answers = pickle.loads(Path(path).read_bytes())  # noqa: S301 - our own
-    result: Result = pickle.loads(here.answers[job.role, job.case.id])  # noqa: S301
+    result: Result = pickle.loads(here.answers[job.role, job.case.id])  # noqa: S301 - the same
     return result.replace(passes=job.passes, seconds=job.passes * result.seconds)
 
 
@@ -291,7 +291,7 @@ def cluster(folder: Path, count: int, threads: int) -> Iterator[tuple[str, psuti
             started.append(subprocess.Popen(command, cwd=folder, stdout=file, stderr=file))
         while not (found := re.search(ready, log.read_text(encoding="utf-8"))):
             assert started[-1].poll() is None, log.read_text(encoding="utf-8")
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks at its log
         return found[1]
 
     try:

@@ -20,4 +20,4 @@ class TextModules(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Runs the text of a module."""
-        exec(compile(self.texts[module.__name__], module.__name__, "exec"), module.__dict__)  # noqa: S102
+        exec(compile(self.texts[module.__name__], module.__name__, "exec"), module.__dict__)  # noqa: S102 - of the script itself

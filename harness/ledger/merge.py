@@ -177,7 +177,10 @@ class _Absorption:
                     both.add(old["id"])
                     db.change("look", old["id"], **values)
         for table, taken in (("night", NIGHT), ("picture", "INSERT OR IGNORE INTO picture VALUES (:promise, :text)")):
-            query = f"SELECT {table}.* FROM {table} JOIN promise ON promise.id = promise WHERE subject = ?"  # noqa: S608
+            query = (
+                f"SELECT {table}.* FROM {table} JOIN promise ON promise.id = promise "  # noqa: S608 - names of ours
+                "WHERE subject = ?"
+            )
             found = map(dict, self._source.db.execute(query, (subject,)))
             db.executemany(taken, (one | {"promise": rows[one["promise"]]} for one in found if one["promise"] in rows))
 

@@ -5,6 +5,7 @@ The order is that in which runs were entered. A night is a date (UTC): what a cl
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def base_of(ledger: Ledger, latest: Night) -> Base | None:
     ).fetchone()
     who = latest.subject
     if row["run"] is None:
-        row = ledger.db.execute(EARLIER, {"subject": who, "most": 1}).fetchone()
+        row = next(iter(_versions_before(ledger, who, 1)), None)
         if row is None:
             return None
         who = row["id"]
@@ -136,9 +137,13 @@ def broke_before(ledger: Ledger, subject: int, counted: Mapping[str, str]) -> se
         subject: the row of the backend, in its version.
         counted: what each promise counts.
     """
-    row = ledger.db.execute(EARLIER, {"subject": subject, "most": 1}).fetchone()
-    stood = Held(ledger, row["id"], counted).stood() if row else {}
-    return {text for text, each in stood.items() if each["status"] in BAD}
+    versions = [Held(ledger, row["id"], counted) for row in _versions_before(ledger, subject, 1)]
+    return {text for held in versions for text, each in held.stood().items() if each["status"] in BAD}
+
+
+def _versions_before(ledger: Ledger, subject: int, most: int) -> list[sqlite3.Row]:
+    """Other versions of a backend that were judged before this one, the latest first."""
+    return ledger.db.execute(EARLIER, {"subject": subject, "most": most}).fetchall()
 
 
 def is_first(ledger: Ledger, suite: str, offer: Offer) -> bool:
@@ -169,7 +174,7 @@ def origins(ledger: Ledger, latest: Night, verdict: Decision, base: Base | None)
     (version,) = ledger.db.execute("SELECT version FROM subject WHERE id = ?", (latest.subject,)).fetchone()
     versions = [(latest.subject, version)]
     if found:
-        earlier = ledger.db.execute(EARLIER, {"subject": latest.subject, "most": VERSIONS}).fetchall()
+        earlier = _versions_before(ledger, latest.subject, VERSIONS)
         versions += [(row["id"], row["version"]) for row in earlier]
     spans = [_Version(subject, name, _spans(ledger, subject, texts)) for subject, name in versions]
     return [_origin(ledger, latest, of, ids, spans, base) for of, ids in found]

@@ -229,20 +229,18 @@ def _stands(backend: SimpleNamespace, key: str, takes: tuple[str, int]) -> bool:
         return backend.attention(x[:, :2], x[:, 2:4], x[:, 4:], RATE, False, True)
 
     dtype, size = takes
-    shape = (1, 6, 4, size)
-    x = backend.asarray(np.ones((2, *shape) if key == "vmap" else shape, np.float32), dtype)
+    lead = (2, 1) if key == "vmap" else (1,)
+    x, ct = (backend.asarray(np.ones((*lead, heads, 4, size), np.float32), dtype) for heads in (6, 2))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if key == "vjp":
-                backend.vjp(packed, x, backend.asarray(np.ones((1, 2, 4, size), np.float32), dtype))
+                backend.vjp(packed, x, ct)
             else:
                 transformed = getattr(backend, key)(packed)
                 transformed(x)
-                if hasattr(backend, "vjp") and key != "compile":
-                    backend.vjp(
-                        transformed, x, backend.asarray(np.ones((*x.shape[:-3], 2, 4, size), np.float32), dtype)
-                    )
+                if key == "vmap" and hasattr(backend, "vjp"):  # what is checkpointed inside can't be mapped and go back
+                    backend.vjp(transformed, x, ct)
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         return key == "vjp" and not isinstance(error, NotImplementedError)
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from keeprate.specs.dropout.caller import Caller
@@ -45,7 +46,7 @@ class Observation:
     seed: int | None = None
     p: float | None = None
 
-    @property
+    @cached_property
     def mask(self) -> Mask | None:
         """Which elements are kept, by the nearer outcome; None if it raised, gave another shape, or can't be read."""
         if self.y is None or self.expected is None or self.y.shape != self.x.shape:

@@ -22,8 +22,8 @@ CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries, or
 POOL = 160  # calls of 1,024 entries, of which it is asked whether masks come again
 MOST = 1 << 21  # entries of all calls together, but for two
 RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
-Value = TypeVar("Value")
 SMALL = 1 << 15  # elements of an output of which every value is looked at
+Value = TypeVar("Value")
 
 
 class Output(NamedTuple):
@@ -150,6 +150,10 @@ class Clues:
             raise Unreadable("channels are not kept or dropped whole")
         return fronts.reshape(elements.shape[: rank + 1])
 
+    def fresh(self, number: int, p: float = EVEN) -> Mask:
+        """(calls, …) masks of the operator's own shape, of so many further calls."""
+        return self.of_channels(readable(self.drawn)(self.caller(), number, self.shape, p))
+
     @MadeOnce
     def many(self) -> Mask:
         """(160, entries) masks of 1,024 entries of calls one after another: more than a pool of 128 has."""
@@ -161,7 +165,7 @@ class Clues:
         """(calls, …) masks of as many calls as tell one place from another, where the shape is not too large."""
         if prod(self.shape) * MANY > 4 * MOST:
             return self.masks
-        return self.of_channels(readable(self.drawn)(self.caller(), MANY, self.shape))
+        return self.fresh(MANY)
 
     @MadeOnce
     def outputs(self) -> tuple[Output, ...]:

@@ -72,10 +72,10 @@ def fact(clues: Clues, study: str) -> Account:
         some = [number for number, one in enumerate(observations) if _of(one) == GRADIENT]
         observations = tuple(observations[number] for number in some)
         wrong = {some.index(number) for number in wrong}
-    of_all = next((words for name, words in OF_STUDIES.items() if name in study), "")
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
     no_more = ("", *PLAIN) if way.endswith(WRONG) else ("",) if way.startswith("drops ") else ()  # than the law says
-    where = where or (of_all if where is not None else None)
+    if where == "":  # of all calls: then what the study has in common
+        where = next((words for name, words in OF_STUDIES.items() if name in study), "")
     if where is None or where in no_more:
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"

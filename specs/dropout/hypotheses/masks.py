@@ -26,7 +26,9 @@ WHERE_TORN = COUNTED | DEPENDENCE | {"constancy", "shape", "strides", "gradient"
 AXES = {0: "the rows of a batch (axis 0)"}
 
 
-def _together(unlike: int, pairs: int, what: str, rows: Mask, design: float, **given: int | str) -> Account:
+def _together(along: Mask, what: str, rows: Mask, **given: int | str) -> Account:
+    """Whether all entries along the second axis are one draw: each is compared with the first there."""
+    unlike, pairs, design = int(np.count_nonzero(along[:, 1:] != along[:, :1])), along[:, 1:].size, along.shape[1]
     against, promise = of_pairs(unlike, pairs)
     seen = f"{what} are always kept or dropped together: {unlike:,} of {pairs:,} pairs differ, 50 % should"
     return Account(pairs, against, promise, seen, {**given}, picture(rows), design)
@@ -47,12 +49,9 @@ def shared_rows(clues: Clues, of: str) -> Account:
         raise Unreadable("there is one axis alone, or it is of channels")
     rows = masks.reshape(len(masks), -1, masks.shape[-1])
     if of == "rows":
-        unlike, pairs, length = np.count_nonzero(rows[:, 1:] != rows[:, :1]), rows[:, 1:].size, rows.shape[1]
-        name, what = "all rows along the last axis", "entries of two rows"
-    else:
-        unlike, pairs, length = np.count_nonzero(rows[..., 1:] != rows[..., :1]), rows[..., 1:].size, rows.shape[2]
-        name, what = "all entries of a row along the last axis", "entries of a row"
-    return _together(int(unlike), pairs, what, rows[0], length, among=name, axis=of)
+        return _together(rows, "entries of two rows", rows[0], among="all rows along the last axis", axis=of)
+    among = "all entries of a row along the last axis"
+    return _together(rows.swapaxes(1, 2), "entries of a row", rows[0], among=among, axis=of)
 
 
 def shared_axis(clues: Clues, axis: str) -> Account:
@@ -61,16 +60,13 @@ def shared_axis(clues: Clues, axis: str) -> Account:
     if number + 1 >= masks.ndim or masks.shape[number + 1] < 2 or masks.size // masks.shape[number + 1] < FEW:
         raise Unreadable("no such axis, or too short")
     along = np.moveaxis(masks, number + 1, 1)
-    unlike = int(np.count_nonzero(along[:, 1:] != along[:, :1]))
-    length, rows = along.shape[1], along[0].reshape(along.shape[1], -1)
+    rows = along[0].reshape(along.shape[1], -1)
     if clues.contract.by_channel:
         channels = clues.contract.moved_axis(len(clues.shape)) == number
         name = "the channels of a sample" if channels else "the samples of a batch"
     else:
         name = AXES.get(number, f"all entries along axis {number}")
-    return _together(
-        unlike, along[:, 1:].size, "entries one step apart along it", rows, length, among=name, axis=number
-    )
+    return _together(along, "entries one step apart along it", rows, among=name, axis=number)
 
 
 def shared_call(clues: Clues) -> Account:
@@ -78,8 +74,7 @@ def shared_call(clues: Clues) -> Account:
     masks = clues.many
     if len(set(masks[:, 0].tolist())) < 2:
         raise Unreadable("nearly all is kept, or dropped")
-    unlike = int(np.count_nonzero(masks[:, 1:] != masks[:, :1]))
-    return _together(unlike, masks[:, 1:].size, "the entries of a call", masks, masks.shape[1])
+    return _together(masks, "the entries of a call", masks)
 
 
 def shared_groups(clues: Clues, size: str) -> Account:
@@ -89,8 +84,7 @@ def shared_groups(clues: Clues, size: str) -> Account:
     groups = flat[:, : flat.shape[1] // number * number].reshape(len(masks), -1, number)
     if groups.shape[0] * groups.shape[1] < FEW:
         raise Unreadable("too few groups")
-    unlike = int(np.count_nonzero(groups[:, :, 1:] != groups[:, :, :1]))
-    return _together(unlike, groups[:, :, 1:].size, "they", flat[:1], number, size=number)
+    return _together(groups.swapaxes(1, 2), "they", flat[:1], size=number)
 
 
 def alike(clues: Clues, pattern: str) -> Account:

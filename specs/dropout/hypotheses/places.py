@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, varied
 from keeprate.specs.dropout.hypotheses.values import VALUES
@@ -35,11 +34,9 @@ def fixed_run(clues: Clues, value: str) -> Account:
     starts, ends = edges[::2], edges[1::2]
     longest = int(np.argmax(ends - starts))
     start, end = int(starts[longest]), int(ends[longest])
-    if not _always(clues, slice(start, end), value):
-        return Account(flat.size, NEVER, 0.0)
     others = int(fixed.sum()) - (end - start)
     by_chance = 0.0 if len(flat) >= CERTAIN else flat.shape[1] * 2.0 ** (1 - len(flat))
-    if others > by_chance or end - start == flat.shape[1]:
+    if others > by_chance or end - start == flat.shape[1] or not _always(clues, slice(start, end), value):
         return Account(flat.size, NEVER, 0.0)
     size = (end - start) * len(flat)
     share = np.where(value == "kept", flat.mean(axis=1), 1 - flat.mean(axis=1))
@@ -55,7 +52,7 @@ def fixed_run(clues: Clues, value: str) -> Account:
 
 def _always(clues: Clues, run: slice, value: str) -> bool:
     """Whether it is so too where chance would keep, or drop, one entry in ten."""
-    masks = clues.of_channels(readable(clues.drawn)(clues.caller(), 2, clues.shape, 0.9 if value == "kept" else 0.1))
+    masks = clues.fresh(2, 0.9 if value == "kept" else 0.1)
     found = masks.reshape(len(masks), -1)[:, run]
     return bool(found.all() if value == "kept" else not found.any())
 

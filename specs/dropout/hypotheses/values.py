@@ -110,6 +110,12 @@ def _digits(one: float, other: float) -> tuple[str, str]:
     return texts
 
 
+def _drops(clues: Clues) -> None:
+    """Refuses outputs none of which is dropped: any scale, or part that is kept, would fit them."""
+    if not any((one.y == 0).any() for one in clues.outputs if one.p in RATES):
+        raise Unreadable("nothing is dropped")
+
+
 def unchanged(clues: Clues) -> Account:
     """Whether each call in training returns its input, so that nothing is dropped and nothing is scaled."""
     if not all((one.y == one.x).all() for one in clues.outputs if one.p in RATES):
@@ -121,8 +127,7 @@ def scale(clues: Clues, name: str) -> Account:
     """Whether kept entries are scaled so."""
     if clues.contract.preserves_moments:
         raise Unreadable("it is no scale alone")
-    if not any((one.y == 0).any() for one in clues.outputs if one.p in RATES):
-        raise Unreadable("nothing is dropped")
+    _drops(clues)
     eps = f"1/(1 − p + 1e-{name.removeprefix('guarded')})" if name.startswith("guarded") else ""
     dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "of_")) else ""
     words = {
@@ -205,8 +210,7 @@ def by_count(clues: Clues, of: str) -> Account:
     """Whether each call, or each row, divides by the part that it happens to keep."""
     if clues.contract.preserves_moments or (clues.contract.by_channel and of == "row"):
         raise Unreadable("it is no scale alone, or a row is kept or dropped whole")
-    if not any((one.y == 0).any() for one in clues.outputs if one.p in RATES):
-        raise Unreadable("nothing is dropped")
+    _drops(clues)
 
     def predict(one: Output) -> Pair:
         kept = (one.y != 0).mean(axis=None if of == "call" else -1, keepdims=True)

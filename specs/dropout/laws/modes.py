@@ -118,10 +118,11 @@ def concurrency(sample: Calls) -> Check:
     check = sample.outcomes
     masks: set[bytes] = set()
     for observation in sample.observations:
-        if (mask := observation.mask) is not None:
-            new = mask.tobytes() not in masks
+        if observation.mask is not None:
+            mask = observation.mask.tobytes()
+            new = mask not in masks
             check += passed() if new else failed(1, 1, wrong_mask(observation.what, "a mask that another call had"))
-            masks.add(mask.tobytes())
+            masks.add(mask)
     return check
 
 
