@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 
 from keeprate.specs.dropout.hypotheses.clues import Clues
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, varied
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, refuse_own_rates, varied
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 SOME = 16  # calls at either end
@@ -43,9 +43,11 @@ def lane(clues: Clues, width: str) -> Account:
     place = int(np.argmax(np.abs(share - np.median(share))))
     if abs(share[place] - np.median(share)) < LEAST:
         raise Unreadable("too little to be named")
+    mean = float(share.mean())  # a rate that is off everywhere is another fault
+    shares = whole[1::2].mean(axis=0)
+    refuse_own_rates(shares - shares.mean(axis=0), len(whole[1::2]), mean)  # beside that of the lane
     kept = test.sum(axis=0)
     counts = np.stack([kept, len(test) - kept], axis=1)
-    mean = float(share.mean())  # a rate that is off everywhere is another fault
     promise = Tally(("kept", "dropped"), counts, (mean, 1 - mean)).log10_e
     predicted = np.full(number, np.delete(share, place).mean())
     predicted[place] = share[place]

@@ -42,6 +42,17 @@ def varied(masks: Mask) -> Mask:
     return masks
 
 
+def refuse_own_rates(shares: npt.NDArray[np.floating], calls: int, mean: float) -> None:
+    """Refuses places that have rates of their own, as where a mask follows from the data: calls agree by that.
+
+    Args:
+        shares: of so many calls, how often each place was kept.
+        mean: of all places.
+    """
+    if shares.var() * calls > 2 * mean * (1 - mean):
+        raise Unreadable("places have rates of their own")
+
+
 def shared_rows(clues: Clues, of: str) -> Account:
     """Whether there is one draw for each place of the last axis, or one for each row along it."""
     masks = varied(clues.masks)
@@ -230,9 +241,7 @@ def correlated(clues: Clues, of: str) -> Account:
     if len({mask.tobytes() for mask in flat}) < max(8, len(flat)):
         raise Unreadable("too few calls that are apart")
     fit, test = flat[: len(flat) // 2], flat[len(flat) // 2 :]
-    share = (test > 0).mean(axis=0)
-    if share.var() * len(test) > 2 * mean * (1 - mean):  # then calls agree for another reason
-        raise Unreadable("places have rates of their own")
+    refuse_own_rates((test > 0).mean(axis=0), len(test), mean)
     lag, strength = _worst(fit, of)
     one, other = _lagged(test, lag, of)
     agree = int(np.count_nonzero((one > 0) == (other > 0)))
