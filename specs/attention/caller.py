@@ -32,13 +32,13 @@ class Caller:
         self.dtypes: set[str] = set()  # of all that came back
         self._functions: dict[tuple[float, bool, bool], Callable[..., Any]] = {}
 
-    def channels(self, needed: int) -> int:
-        """Of each head: as many as a backend says that its heads have, or as are needed.
+    def channels(self, needed: int, wanted: int = 0) -> int:
+        """Of each head: as many as a backend says that its heads have, or as are needed or wanted.
 
         Raises:
             NotOffered: it has too few.
         """
-        offered = getattr(self._backend, "head_dim", None) or needed
+        offered = getattr(self._backend, "head_dim", None) or max(needed, wanted)
         if offered < needed:
             raise NotOffered(f"a mask of {self.place.shape[-1]} keys needs heads of {needed} channels, not {offered}")
         return int(offered)

@@ -185,6 +185,10 @@ class Encoder:
             return slice(self.rows["w_in"].start + 2 * units, self.rows["w_in"].stop)
         return self.rows[{ATTENDED: "b_out", INSIDE: "b_1"}.get(self.site, "b_2")]
 
+    def windows(self, channels: Channels) -> list[Encoder]:
+        """Where gradients are read: in one pass."""
+        return [self]
+
     def turns(self, channels: Channels) -> dict[str, tuple[list[Floats], Floats]]:
         """Inputs and weights, and a cotangent of the first token and the last, for a gradient that shows the mask."""
         cotangent = np.zeros(self.shape)

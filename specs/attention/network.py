@@ -156,6 +156,10 @@ class Network:
         biases = np.array([np.full(units, OPEN.get(gate, bias)) for gate in gates])
         return [np.concatenate(of_inputs), np.zeros((len(gates) * units, units)), biases, 0 * biases]
 
+    def windows(self, channels: Channels) -> list[Network]:
+        """Where gradients are read: in one pass."""
+        return [self]
+
     def turns(self, channels: Channels) -> dict[str, tuple[list[Floats], Floats]]:
         """Inputs and weights, and a cotangent, for a gradient that shows the mask; the output shows it as well."""
         return {"inputs": (self.inputs(channels), np.ones(self.shape))}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -25,7 +25,8 @@ BITS = {"float32": 8, "float64": 8, "float16": 4, "bfloat16": 4}  # keys in a ch
 # Roundings that an output may have: of the weight, the scale, their product and the sum; where nothing sums in a wider
 # dtype, one for each key of a channel as well.
 ROUNDINGS = {"float32": 24, "float64": 24, "float16": 4, "bfloat16": 4}
-Channels = Callable[[int], int]  # of a head: as many as there are, where so many are needed
+WINDOW = 64  # queries or keys whose gradients are read in one pass, where heads may have any number of channels
+Channels = Callable[..., int]  # of a head: as many as there are, or as are wanted, where the first number is needed
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Place:
         shape: of the mask: batch, heads, queries, keys.
         groups: heads of keys and values, of which each serves as many heads of queries.
         causal: query i sees the keys up to i.
+        start: the first of the queries or keys at which gradients are read.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("queries", "keys", "values")
@@ -51,6 +53,7 @@ class Place:
     dtype: str
     groups: int
     causal: bool = False
+    start: int = 0
 
     @classmethod
     def of(cls, case: Case) -> Place:
@@ -122,20 +125,30 @@ class Place:
     def shapes(self, channels: Channels) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
         """Of the parts and of a cotangent, for a pass on random numbers."""
         batch, heads, queries, keys = self.shape
-        size = channels(16)
+        size = channels(1, wanted=16)
         first = batch, heads, queries, size
         return [first, *[(batch, self.groups, keys, size)] * 2], first
 
     def inputs(self, channels: Channels) -> list[Floats]:
         """Queries, keys and values whose output shows the mask."""
         bits = BITS[self.dtype]
-        values = coded(self.shape[3], bits, channels(-(-self.shape[3] // bits)))
+        needed = -(-self.shape[3] // bits)
+        values = coded(self.shape[3], bits, channels(needed))
         nothing = np.zeros((1, values.shape[1]))
         return [
             self.queries_of(np.repeat(nothing, self.shape[2], axis=0)),
             self.keys_of(np.repeat(nothing, self.shape[3], axis=0)),
             self.keys_of(values),
         ]
+
+    def windows(self, channels: Channels) -> list[Place]:
+        """The same place, with all starts that are needed to read each gradient whole."""
+        return [replace(self, start=start) for start in range(0, max(self.shape[2:]), self._channels(channels))]
+
+    def _channels(self, channels: Channels) -> int:
+        """One for the code of each few keys with a one beside it, and for each query and key of a window."""
+        needed = 1 + -(-self.shape[3] // BITS[self.dtype])
+        return channels(needed, wanted=max(needed, min(WINDOW, max(self.shape[2:]))))
 
     def turns(self, channels: Channels) -> dict[str, tuple[list[Floats], Floats]]:
         """Queries, keys and values, and a cotangent, for each gradient; the output shows its mask as well.
@@ -144,40 +157,53 @@ class Place:
         apart.
         """
         _, heads, queries, keys = self.shape
-        # One channel for each query, for each key, and for their code with one beside it.
-        size = channels(max(queries, keys, 1 + -(-keys // BITS[self.dtype])))
+        size = self._channels(channels)
         values = coded(keys, BITS[self.dtype], size, 1)
         values[:, 0] = 1
         power = 2.0 ** (np.arange(heads) % self.shared)
         first = self.queries_of(np.eye(1, size).repeat(queries, axis=0))
-        each = self.queries_of(np.eye(queries, size)) * power[:, None, None]
+        each = self.queries_of(np.eye(queries, size, -self.start)) * power[:, None, None]
         no_queries, no_keys, given = 0 * first, self.keys_of(np.zeros((keys, size))), self.keys_of(values)
-        return {
+        turns = {
             "values": ([no_queries, no_keys, given], each),
-            "queries": ([no_queries, self.keys_of(np.eye(keys, size)), given], first),
+            "queries": ([no_queries, self.keys_of(np.eye(keys, size, -self.start)), given], first),
             "keys": ([each, no_keys, given], first),
         }
+        return {name: turn for name, turn in turns.items() if self.start < self.shape[3 if name == "queries" else 2]}
 
     def shown(self, name: str, gradient: npt.NDArray[Any], p: float, mask: Mask) -> tuple[Mask, Floats] | None:
-        """Where a gradient shows another mask than the output's, and what stands there; None for a wrong shape."""
-        batch, heads, queries, keys = self.shape
-        shared = self.shared if name != "queries" else 1
+        """Where a gradient shows another mask than the output's, and what stands there; None for a wrong shape.
+
+        Both are of the window alone: of its keys in the gradient of queries, of its queries in the others.
+        """
+        batch, heads = self.shape[:2]
+        if gradient.shape != (batch, heads if name == "queries" else self.groups, *gradient.shape[2:]):
+            return None
+        shared, size = self.shared if name != "queries" else 1, gradient.shape[-1]
+        window = slice(self.start, self.start + size)
+        of_queries, of_keys = (slice(None), window) if name == "queries" else (window, slice(None))
         given = gradient.astype(np.float64)
-        across = given[..., :keys] if name == "queries" else given.swapaxes(-1, -2)[:, :, :queries]
-        if across.shape != (batch, heads // shared, queries, keys):
+        across = given if name == "queries" else given.swapaxes(-1, -2)
+        weights, seen, whole = self.weights[of_queries], self.seen[of_queries, of_keys], mask[:, :, of_queries]
+        across = across[:, :, : seen.shape[0], : seen.shape[1]]
+        if across.shape[2:] != seen.shape:
             return None
         power = (2.0 ** np.arange(shared))[:, None, None]
-        grouped = mask.reshape(batch, -1, shared, queries, keys)
-        code = across * ((1 - p) / self.weights)
+        grouped = whole.reshape(batch, -1, shared, *whole.shape[2:])
+        code = across * ((1 - p) / weights)
         if name != "values":
             # A score's gradient is weight · (noise − what the row gives to the cotangent).
-            code *= math.sqrt(gradient.shape[-1])
-            rows = grouped.sum(axis=-1, keepdims=True) * self.weights * power
-            code += np.where(self.seen, rows.sum(axis=2), 0)
+            code *= math.sqrt(size)
+            rows = grouped.sum(axis=-1, keepdims=True) * weights * power
+            code += np.where(seen, rows.sum(axis=2), 0)
         numbers, off = self.whole(code, shared, 1 << shared)
         found = unpacked(numbers[..., None], shared)
-        off |= (np.moveaxis(found, -1, 2) != grouped).any(axis=2)
+        off |= (np.moveaxis(found, -1, 2) != grouped[..., of_keys]).any(axis=2)
         return off, code
+
+    def first_of(self, name: str) -> tuple[int, int, int, int]:
+        """The place of the first entry that a gradient shows."""
+        return (0, 0, 0, self.start) if name == "queries" else (0, 0, self.start, 0)
 
     def told(self, index: Sequence[int]) -> str:
         """A place in an output, in words."""

@@ -15,6 +15,7 @@ SQUARE = (2, 3, 32, 32)
 SMALL = (1, 3, 5, 27)  # 405 entries, an odd number
 # Around tiles of 16, 64 and 128 queries or keys; one query, as in decoding; one key.
 TILES = ((1, 2, 127, 129), (1, 3, 129, 65), (2, 2, 63, 127), (3, 1, 1, 1000), (5, 7, 17, 15), (64, 8, 4, 1))
+TILED = (1, 2, 161, 161)  # more than one tile of 128 queries or keys, and of 64
 LARGE = (2, 5, 512, 512)  # more than 2²¹ entries
 AXES = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 4096, "half")  # 128 on is the next query, 4,096 the next head, half a row
 POOLED = (
@@ -24,7 +25,8 @@ POOLED = (
     *("slices", "runs", "calls:0", "no_mask_twice", "no_stretch_twice", "all_lags", "all_shifts", "purity"),
 )
 PASS = ("outcomes", *(f"gradient:{name}" for name in ("values", "queries", "keys")))
-KINDS: tuple[Mapping[str, int], ...] = ({}, {"causal": 1}, {"kv": 2})  # heads of keys and values
+# Heads of keys and values: as many as of queries, half as many, one.
+KINDS: tuple[Mapping[str, int], ...] = ({}, {"causal": 1}, {"kv": 2}, {"kv": 1})
 CONTEXTS = ("compile", "vmap", "checkpoint", "compile+checkpoint", "compile+vmap")
 _planned = functools.partial(planned, "attention")
 
@@ -40,10 +42,11 @@ def plan(profile: str) -> Iterator[Case]:
 
 def _exact(dtype: str) -> Iterator[Case]:
     """Single calls."""
-    modes = {"dtype": ("evaluation", "endpoints", "dtype")}
+    modes = {"dtype": ("evaluation", "endpoints", "dtype", "purity")}
     for more in KINDS:
         shape = (2, 4, 17, 17) if more else (2, 4, 17, 33)
         yield _planned("evaluation", modes, dtype, shape=shape, more=more)
+    yield _planned("evaluation", modes, dtype, shape=TILED, more={"causal": 1})
     yield _planned(
         "endpoints_of_gradient", {"dtype": ("endpoints", "dtype")}, dtype, shape=(2, 2, 17, 17), context="grad"
     )
@@ -86,10 +89,19 @@ def _drawn(dtype: str, profile: str) -> Iterator[Case]:
     yield _planned(
         "masks", {"shape dtype": triangle}, dtype, 0.3, (1, 2, 63, 63), few // 4, few // 40, more={"causal": 1}
     )
-    yield _planned("masks", {"shape dtype": grouped}, dtype, 0.3, (2, 4, 32, 32), few // 4, few // 40, more={"kv": 2})
+    for heads in (2, 1):
+        yield _planned(
+            "masks", {"shape dtype": grouped}, dtype, 0.3, (2, 4, 32, 32), few // 4, few // 40, more={"kv": heads}
+        )
     for shape in TILES:
         laws = {"dtype": ("outcomes", "keep_rate", "blocks:2"), "": ("all_shifts",)}
         yield _planned("masks", laws, dtype, 0.3, shape, max(2 * prod(shape), 1 << 16), 2 * prod(shape))
+    # The calls beyond the first few test the lag that those name.
+    laws = {"dtype": ("outcomes", "keep_rate"), "shape dtype": ("all_lags",)}
+    yield _planned("masks", laws, dtype, 0.3, TILED, 20 * prod(TILED), 2 * prod(TILED))
+    yield _planned(
+        "masks", {"dtype": ("outcomes",)}, dtype, 0.3, TILED, 4 * prod(TILED), prod(TILED), more={"causal": 1}
+    )
     large = {"shape dtype": ("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half")}
     if dtype == DTYPES[0]:
         yield _planned("masks", large, dtype, 0.3, LARGE, 2 * prod(LARGE), prod(LARGE))
@@ -111,10 +123,15 @@ def _passes(dtype: str) -> Iterator[Case]:
     for more in KINDS[1:]:
         shape = (2, 4, 33, 33)
         yield _planned("passes", {"dtype": PASS}, dtype, 0.3, shape, often, often // 2, "grad", more=more)
+    # Each gradient is read in windows of as many queries or keys as heads have channels.
+    windows = 18 * prod(TILED)
+    yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TILED, windows, windows, "grad")
+    yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TILED, windows, windows, "grad", more={"causal": 1})
     for more in KINDS:
         shape = (2, 4, 33, 33)
         laws = {"dtype": ("replayed",)}
         yield _planned("replayed", laws, dtype, 0.3, shape, 6 * prod(shape), 3 * prod(shape), "grad", more=more)
+    yield _planned("replayed", {"dtype": ("replayed",)}, dtype, 0.3, TILED, prod(TILED), prod(TILED), "grad")
 
 
 def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:

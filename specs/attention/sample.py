@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -22,7 +22,7 @@ from keeprate.specs.masks.sample import Repeats, Sample, sampled
 from keeprate.specs.masks.seeded import anywhere, side_by_side
 from keeprate.specs.rounding import Floats
 from keeprate.specs.transforms import ROWS
-from keeprate.suite import Case, Check, Counterexample, failed
+from keeprate.suite import Case, Check, Counterexample, failed, passed
 
 LAZY = 8  # outputs that are made before the first is read
 TOGETHER = 16  # seeds after which calls are made before the laws look
@@ -110,6 +110,22 @@ def after_seeds(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
         yield reader.seen([out for value in some.tolist() for out in reader.after(value, 1)])
 
 
+class Given:
+    """Native arrays that calls are made with, and what they held before."""
+
+    def __init__(self, caller: Caller, inputs: Sequence[Floats]) -> None:
+        self._caller, self.native = caller, caller.given(*inputs)
+        self._before = [caller.values(one).copy() for one in self.native]
+
+    def unwritten(self) -> Check:
+        """Whether each holds what it held."""
+        check = Check(0, 0)
+        for name, before, native in zip(self._caller.place.parts, self._before, self.native, strict=False):
+            same = np.array_equal(before, self._caller.values(native))
+            check += passed() if same else failed(1, 1, _words(f"{name} are others after the call"))
+        return check
+
+
 class Reader:
     """Makes calls on one input, and reads the masks of their outputs."""
 
@@ -117,9 +133,9 @@ class Reader:
         self.place, self.p = place_of(case), case.parameters["p"]
         self.caller = Caller(backend, self.place, case.context)
         self.entries = math.prod(self.place.mask_shape)
-        self.given = self.caller.given(*self.place.inputs(self.caller.channels))
+        self._given = Given(self.caller, self.place.inputs(self.caller.channels))
+        self.given = self._given.native
         self._outputs = self.caller.outputs(self.given, self.p)
-        self._before = [self.caller.values(one).copy() for one in self.given]
         self._repeats = Repeats()
 
     def after(self, seed: int, calls: int = 2) -> list[npt.NDArray[Any]]:
@@ -136,13 +152,7 @@ class Reader:
         book = Book(self.place, self.p, len(outputs) if calls is None else calls, self._repeats)
         for out in outputs:
             book.enter(out)
-        unwritten = Check(0, 0)
-        for name, before, native in zip(self.place.parts, self._before, self.given, strict=False):
-            same = np.array_equal(before, self.caller.values(native))
-            unwritten += Check(
-                1, int(same), int(not same), None if same else _words(f"{name} are others after the call")
-            )
-        return book.result(purity=unwritten)
+        return book.result(purity=self._given.unwritten())
 
 
 class Book:
@@ -185,22 +195,25 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Passes forward and back by turns, in which the gradient of values, of queries and of keys shows its mask."""
     place, p = place_of(case), case.parameters["p"]
     caller = Caller(backend, place, case.context)
-    shown = place.turns(caller.channels)
-    turns = [(name, caller.passes(inputs, p, cotangent)) for name, (inputs, cotangent) in shown.items()]
+    turns = [
+        (window, name, caller.passes(inputs, p, cotangent))
+        for window in place.windows(caller.channels)
+        for name, (inputs, cotangent) in window.turns(caller.channels).items()
+    ]
     repeats, number = Repeats(), 0
 
     def read(calls: int) -> Seen:
         nonlocal number
         book = Book(place, p, calls, repeats)
-        checks = {f"gradient:{name}": Check(0, 0) for name in shown}
+        checks = {f"gradient:{name}": Check(0, 0) for _, name, _ in turns}
         for _ in range(calls):
             # Rows of one mapped pass stand together, and so do passes of all calls that are compiled together.
-            name, made = turns[number // (ROWS if caller.mapped else 1) % len(turns)]
+            window, name, made = turns[number // (ROWS if caller.mapped else 1) % len(turns)]
             number += 1
             out, *gradients = next(made)
             mask = book.enter(out, 1)
             if mask is not None:
-                checks[f"gradient:{name}"] += _shown(place, p, name, gradients[place.parts.index(name)], mask, out)
+                checks[f"gradient:{name}"] += _shown(window, p, name, gradients[place.parts.index(name)], mask, out)
         return book.result(**checks)
 
     caller.seed(seed)
@@ -223,16 +236,20 @@ def _shown(place: Where, p: float, name: str, gradient: npt.NDArray[Any], mask: 
     found = place.shown(name, gradient, p, mask)
     if found is None:
         return failed(1, 1, _words(f"the gradient of {name} has shape {gradient.shape}"))
-    return _compared(place, *found, f"gradient of {name}")
+    return _compared(place, *found, f"gradient of {name}", place.first_of(name))
 
 
-def _compared(place: Where, off: Mask, code: Floats, what: str) -> Check:
-    """All entries, and the first that is wrong."""
+def _compared(place: Where, off: Mask, code: Floats, what: str, first: Sequence[int] = (0,)) -> Check:
+    """All entries, and the first that is wrong.
+
+    Args:
+        first: the place of the first entry.
+    """
     wrong = int(off.sum())
     if not wrong:
         return Check(off.size, off.size)
     at = tuple(int(index) for index in np.argwhere(off)[0])
-    told = f"{what} {place.told(at)}: {code[at]:.4g} times what a kept one is"
+    told = f"{what} {place.told(np.add(at, first).tolist())}: {code[at]:.4g} times what a kept one is"
     return Check(off.size, off.size - wrong, wrong, _words(told))
 
 

@@ -11,7 +11,7 @@ from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
 from keeprate.specs.attention.encoder import Encoder
 from keeprate.specs.attention.places import Where, looks, place_of
-from keeprate.specs.attention.sample import Book, Reader, Seen, near
+from keeprate.specs.attention.sample import Book, Given, Reader, Seen, near
 from keeprate.specs.masks.sample import Repeats
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case, Check, Counterexample, failed, passed
@@ -58,20 +58,26 @@ def _as_pytorch(caller: Caller, place: Where, given: tuple[list[Floats], Floats]
 
 
 def evaluation(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
-    """Outputs in evaluation, at several p, and in training at p = 0 and p = 1."""
+    """Outputs in evaluation, at several p, and in training at p = 0 and p = 1; and what these calls write to."""
     place = place_of(case)
     caller = Caller(backend, place, case.context)
     inputs, cotangent = _random(place, seed, caller)
-    native = caller.given(*inputs)
-    checks = {"evaluation": Check(0, 0), "endpoints": Check(0, 0)}
+    checks = {"evaluation": Check(0, 0), "endpoints": Check(0, 0), "purity": Check(0, 0)}
     for law, p, train in (*(("evaluation", p, False) for p in (0.0, 0.1, 0.5, 1.0)),
-                          ("endpoints", 0.0, True), ("endpoints", 1.0, True)):  # fmt: skip
-        same = p if train else 0.0
-        exact, theirs = (reference.replay(place, d, inputs, same, None, cotangent)[0] for d in ("float64", case.dtype))
+                          ("endpoints", 0.0, True), ("endpoints", 1.0, True), ("purity", 0.5, True)):  # fmt: skip
+        given = Given(caller, inputs)
         try:
-            checks[law] += near(caller.output(native, p, train), exact, theirs, case.dtype, f"output at p = {p}")
+            out = caller.output(given.native, p, train)
         except BackendError as error:
             checks[law] += failed(1, 1, Counterexample({"first": f"p = {p}: {error}"}))
+            continue
+        checks["purity"] += given.unwritten()
+        if law != "purity":
+            same = p if train else 0.0
+            true, theirs = (
+                reference.replay(place, d, inputs, same, None, cotangent)[0] for d in ("float64", case.dtype)
+            )
+            checks[law] += near(out, true, theirs, case.dtype, f"output at p = {p}")
     yield Seen(p=0.0, bits=None, checks={**checks, "dtype": _dtypes(caller)})
 
 
