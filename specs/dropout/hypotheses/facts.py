@@ -30,6 +30,7 @@ STUDIES = frozenset(
 OF_STUDIES = {"evaluation_of_gradient": " in evaluation", "endpoints_of_gradient": " at p = 0 and at p = 1"}
 OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
 WRONG = "that is wrong"
+SECOND = "on what was returned"  # in words for a call of two
 LONG = 8  # axes that are told by their length
 USUAL = 0.3  # the p of a call that names none
 IN_ORDER = (("first", "first"), ("second", "second"), ("second", "third"), ("first", "fourth"))  # of `pullbacks`
@@ -68,10 +69,14 @@ def fact(clues: Clues, study: str) -> Account:
     if len(ways) != 1 or len(how) < 2:
         return Account(len(how), NEVER, NEVER if wrong else 0.0)
     (way,) = ways
+    some = [*range(len(observations))]
     if GRADIENT in way and OUTPUT not in way:  # outputs needn't be told from gradients
-        some = [number for number, one in enumerate(observations) if _of(one) == GRADIENT]
-        observations = tuple(observations[number] for number in some)
-        wrong = {some.index(number) for number in wrong}
+        some = [number for number in some if _of(observations[number]) == GRADIENT]
+    alone = [number for number in some if SECOND not in observations[number].what.text]
+    if wrong.intersection(alone):  # what the first of two calls does wrong shows in the second
+        some = alone
+    observations = tuple(observations[number] for number in some)
+    wrong = {some.index(number) for number in wrong.intersection(some)}
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
     no_more = ("", *PLAIN) if way.endswith(WRONG) else ("",) if way.startswith("drops ") else ()  # than the law says
     if where == "":  # of all calls: then what the study has in common
