@@ -262,7 +262,7 @@ def ask(
     dtypes: Iterable[str] | None = None,
     finding: str | None = None,
     known: str | Path | None = None,
-    suite: str | None = None,
+    suite: str | Suite | None = None,
     workers: int | None = None,
     executor: str = "local",
     case_timeout: float | None = None,
@@ -276,7 +276,7 @@ def ask(
         finding: the id of the only finding to judge.
         ops, dtypes: what to judge, as names or as a text that separates them by commas; None for all.
         known: the path of a list of known deviations; None for the one beside the adapter.
-        suite: what to judge by; None for the one that keeprate comes with.
+        suite: what to judge by, a name; or an object, where no command is to repeat it; None for keeprate's own.
         workers, executor, case_timeout, memory, device: what the run is granted, as in `Resources`.
 
     Raises:
@@ -296,7 +296,7 @@ def ask(
         raise UsageError(f"seed = {seed!r} is not a whole number from 0 to 2**63 - 1")
     ops, dtypes = _names(ops, "ops"), _names(dtypes, "dtypes")
     suite = default_suite() if suite is None else suite
-    loaded = load_suite(suite)
+    loaded = load_suite(suite) if isinstance(suite, str) else suite
     promises = loaded.promises(profile)
     cases = [case for promise in promises.values() for case in promise.cases]
     _exist(ops, "ops", "operator", {case.op for case in cases})
@@ -317,7 +317,7 @@ def ask(
         raise UsageError(f"finding '{finding}' was not judged in these dtypes: {', '.join(dtypes or ())}")
     return Request(
         loaded,
-        suite,
+        suite if isinstance(suite, str) else suite.name,
         backend,
         profile,
         alpha,

@@ -38,6 +38,7 @@ class Place:
         groups: heads of keys and values, of which each serves as many heads of queries.
         causal: query i sees the keys up to i.
         start: the first of the queries or keys at which gradients are read.
+        lead: of heads that share keys, the first whose part in a gradient is read.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("queries", "keys", "values")
@@ -54,6 +55,7 @@ class Place:
     groups: int
     causal: bool = False
     start: int = 0
+    lead: int = 0
 
     @classmethod
     def of(cls, case: Case) -> Place:
@@ -142,8 +144,10 @@ class Place:
         ]
 
     def windows(self, channels: Channels) -> list[Place]:
-        """The same place, with all starts that are needed to read each gradient whole."""
-        return [replace(self, start=start) for start in range(0, max(self.shape[2:]), self._channels(channels))]
+        """The same place, with all starts and leads that are needed to read each gradient whole."""
+        starts = range(0, max(self.shape[2:]), self._channels(channels))
+        leads = range(0, self.shared, BITS[self.dtype])
+        return [replace(self, start=start, lead=lead) for start in starts for lead in leads]
 
     def _channels(self, channels: Channels) -> int:
         """One for the code of each few keys with a one beside it, and for each query and key of a window."""
@@ -153,14 +157,15 @@ class Place:
     def turns(self, channels: Channels) -> dict[str, tuple[list[Floats], Floats]]:
         """Queries, keys and values, and a cotangent, for each gradient; the output shows its mask as well.
 
-        Each head that shares keys with others has a power of 2 of its own, so that what is summed over them tells them
-        apart.
+        Heads that share keys have a power of 2 each, so that what is summed over them tells them apart: as many as one
+        number can, while the others have 0.
         """
         _, heads, queries, keys = self.shape
         size = self._channels(channels)
         values = coded(keys, BITS[self.dtype], size, 1)
         values[:, 0] = 1
-        power = 2.0 ** (np.arange(heads) % self.shared)
+        place = np.arange(heads) % self.shared - self.lead
+        power = np.where((place >= 0) & (place < BITS[self.dtype]), 2.0**place, 0)
         first = self.queries_of(np.eye(1, size).repeat(queries, axis=0))
         each = self.queries_of(np.eye(queries, size, -self.start)) * power[:, None, None]
         no_queries, no_keys, given = 0 * first, self.keys_of(np.zeros((keys, size))), self.keys_of(values)
@@ -169,6 +174,8 @@ class Place:
             "queries": ([no_queries, self.keys_of(np.eye(keys, size, -self.start)), given], first),
             "keys": ([each, no_keys, given], first),
         }
+        if self.lead:
+            del turns["queries"]  # whose gradient no heads share
         return {name: turn for name, turn in turns.items() if self.start < self.shape[3 if name == "queries" else 2]}
 
     def shown(self, name: str, gradient: npt.NDArray[Any], p: float, mask: Mask) -> tuple[Mask, Floats] | None:
@@ -188,16 +195,17 @@ class Place:
         across = across[:, :, : seen.shape[0], : seen.shape[1]]
         if across.shape[2:] != seen.shape:
             return None
-        power = (2.0 ** np.arange(shared))[:, None, None]
-        grouped = whole.reshape(batch, -1, shared, *whole.shape[2:])
+        grouped = whole.reshape(batch, -1, shared, *whole.shape[2:])[:, :, self.lead :][:, :, : BITS[self.dtype]]
+        number = grouped.shape[2]
+        power = (2.0 ** np.arange(number))[:, None, None]
         code = across * ((1 - p) / weights)
         if name != "values":
             # A score's gradient is weight · (noise − what the row gives to the cotangent).
             code *= math.sqrt(size)
             rows = grouped.sum(axis=-1, keepdims=True) * weights * power
             code += np.where(seen, rows.sum(axis=2), 0)
-        numbers, off = self.whole(code, shared, 1 << shared)
-        found = unpacked(numbers[..., None], shared)
+        numbers, off = self.whole(code, number, 1 << number)
+        found = unpacked(numbers[..., None], number)
         off |= (np.moveaxis(found, -1, 2) != grouped[..., of_keys]).any(axis=2)
         return off, code
 
