@@ -39,12 +39,11 @@ class Told(NamedTuple):
         from keeprate.harness.judging.screen import verdict_text
         from keeprate.harness.judging.text import filled
 
-        with np.errstate(**NUMPYS):  # effects are computed when they are told
-            return "\n".join([verdict_text(self.verdict, listing=self.listing).rstrip(), *map(filled, self.notes)])
+        return "\n".join([verdict_text(self.verdict, listing=self.listing).rstrip(), *map(filled, self.notes)])
 
 
 def settle(judge: Callable[[], Told]) -> None:
-    """Passes in silence if what `judge` returns conforms.
+    """Passes in silence if what `judge` returns, called apart, conforms.
 
     Raises:
         AssertionError: a promise is broken.
@@ -53,13 +52,13 @@ def settle(judge: Callable[[], Told]) -> None:
     """
     __tracebackhide__ = True
     try:
-        told = judge()
+        with apart():
+            told = judge()
+            text = "" if told.verdict.conforms else told.text
     except KeeprateError as error:
         raise type(error)(str(error)) from error.__cause__
-    if told.verdict.verdict == "none":
-        raise NoVerdictError(told.text)
-    if not told.verdict.conforms:
-        raise AssertionError(told.text)
+    if text:
+        raise (NoVerdictError if told.verdict.verdict == "none" else AssertionError)(text)
 
 
 def number_of(seed: Any, repeat: int | None) -> int:
@@ -91,6 +90,30 @@ def dtype_names(dtypes: Any) -> str | list[str]:
         return dtypes
     several = dtypes if isinstance(dtypes, Iterable) else [dtypes]
     return [getattr(one, "__name__", str(one)).rpartition(".")[2] for one in several]  # NumPy's are classes
+
+
+def notes_on_seeds(verdict: Verdict, name: str, *, elsewhere: bool, seeded: bool) -> Iterator[str]:
+    """How to say what a function draws from, if that may be why it failed.
+
+    Args:
+        verdict: on the function.
+        name: the function's.
+        elsewhere: whether its seed had no effect.
+        seeded: whether what it draws from was given.
+    """
+    if elsewhere and not seeded:
+        yield f"{name} was seeded as its framework is. If it draws from elsewhere, give what sets that: seed="
+    if seeded and verdict.failing and all("checkpoint" in finding.context for finding in verdict.failing):
+        yield (
+            f"Under checkpoint the framework's random state is put back, and not another. If {name} isn't called under "
+            "it, say so: checkpoint=False"
+        )
+
+
+def notes_on_gradients(verdict: Verdict, name: str) -> Iterator[str]:
+    """How to say that a function has no gradient, if that is why it failed."""
+    if any((finding.detail or {}).get("reason", "").startswith("vjp raised") for finding in verdict.failing):
+        yield f"If {name} has no gradient by intent, say so: vjp=False"
 
 
 @contextmanager

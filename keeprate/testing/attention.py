@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from keeprate.harness.errors import NoVerdictError, UsageError
-from keeprate.harness.untrusted_text import briefly
-from keeprate.testing.asking import RATE, Told, apart, dtype_names, number_of, settle
+from keeprate.harness.errors import UsageError
+from keeprate.testing.asking import Told, dtype_names, notes_on_gradients, notes_on_seeds, number_of, settle
 from keeprate.testing.names import name_of, written
 
-OPTIONAL = ("vjp", "compile", "vmap", "checkpoint")
-NAMES = {  # of parameters, as libraries have them
-    "p": ("p", "dropout_p", "dropout", "dropout_rate", "dropout_prob"),
-    "causal": ("causal", "is_causal"),
-    "train": ("train", "training"),
-}
-TURNED = ("deterministic", "inference", "evaluation", "eval_mode", "is_test")  # modes that are on in evaluation
-LEAST, OF_GRADIENTS = 16, 32  # channels of a head, at least, that masks are read by, and gradients
+if TYPE_CHECKING:  # what judges is loaded when it is first asked
+    from keeprate.harness.judging.request import Request
+    from keeprate.harness.judging.verdict import Verdict
+    from keeprate.testing.attention_kernel import Takes
+
+LAYOUTS = ("bhsd", "bshd")
+LEAST = 16  # channels of a head that a mask is read by
 Function = Callable[..., Any]
 
 
@@ -32,6 +26,8 @@ def assert_attention_dropout(
     *,
     on: Any = None,
     layout: Literal["bhsd", "bshd"] = "bhsd",
+    heads: int | None = None,
+    kv_heads: int | None = None,
     head_dim: int | None = None,
     causal: bool = True,
     grouped: bool = True,
@@ -53,9 +49,11 @@ def assert_attention_dropout(
             given p = 0 in evaluation.
         on: whose arrays fn takes: "torch", "numpy", "mlx", "jax", …; unless given, told from what fn returns.
         layout: "bhsd", (batch, heads, sequence, channels), or "bshd".
-        head_dim: the channels of a head, where fn takes no others; gradients are read where there are 32 or more.
+        heads: the heads of queries, where fn takes no other number.
+        kv_heads: those of keys and values, a divisor of heads; as many unless given.
+        head_dim: the channels of a head, 16 or more, where fn takes no others.
         causal: False where fn has no causal mask.
-        grouped: False where fn takes as many heads of keys as of queries alone.
+        grouped: False where fn takes any number of heads, but as many of keys as of queries; kv_heads says it of one.
         dtypes: those that are judged, by name.
         profile: "smoke", "quick", "gate" or "deep": how small a departure is caught.
         alpha: upper bound on the probability that a conforming function fails.
@@ -74,173 +72,124 @@ def assert_attention_dropout(
     __tracebackhide__ = True
 
     def judge() -> Told:
-        from keeprate.harness.judging.gate import answer
+        from keeprate.harness.judging.gate import answer_in_words
         from keeprate.harness.judging.known import Known
-        from keeprate.harness.judging.request import ask
         from keeprate.harness.workers.pool import InProcess
+        from keeprate.testing.attention_kernel import backend_of
 
-        if layout not in ("bhsd", "bshd"):
-            raise UsageError(f"layout = {layout!r} is neither 'bhsd' nor 'bshd'")
         own = {"vjp": vjp, "compile": compile, "vmap": vmap, "checkpoint": checkpoint}
-        _check(head_dim, own, causal=causal, grouped=grouped)
-        number, names = number_of(seed, repeat), dtype_names(dtypes)
-        request = ask("", profile=profile, alpha=alpha, seed=number, suite="attention", ops=["attention"], dtypes=names)
-        attention = _attention(fn, layout, causal=causal, grouped=grouped)
-        own["seed"] = seed if callable(seed) else None
-        first = next(iter(request.promises.values())).cases[0].dtype
-        with apart():
-            backend = _backend(name_of(fn), attention, on, (first, head_dim), own)
-            again = f"assert_attention_dropout({written(fn)}, seed={request.seed}, …)"
-            request = replace(request, known=Known(getattr(backend, "deviations", ())), again=again)
-            return Told(answer(request, InProcess(backend, request.suite, request.names)))
+        takes, request = _asked(
+            own,
+            layout=layout,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            causal=causal,
+            grouped=grouped,
+            dtypes=dtype_names(dtypes),
+            profile=profile,
+            alpha=alpha,
+            seed=number_of(seed, repeat),
+        )
+        backend = backend_of(name_of(fn), fn, on, takes, own | {"seed": seed if callable(seed) else None})
+        again = f"assert_attention_dropout({written(fn)}, seed={request.seed}, …)"
+        request = replace(request, known=Known(getattr(backend, "deviations", ())), again=again)
+        verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
+        return Told(verdict, [*_notes(verdict, backend, takes, seeded=callable(seed))])
 
     settle(judge)
 
 
-def _check(head_dim: Any, own: Mapping[str, Any], **flags: Any) -> None:
-    """Refuses options of the wrong kind, and heads of so few channels that gradients would go unread.
+def _asked(own: Mapping[str, Any], *, heads: Any, kv_heads: Any, **options: Any) -> tuple[Takes, Request]:
+    """What fn takes, and what is asked of it.
+
+    Args:
+        own: what stands in place of the framework's.
+        heads: as in the assertion.
+        kv_heads: the same.
+        options: the others, as in the assertion, with seed the number that repeats a run.
+
+    Raises:
+        UsageError: an option is of the wrong kind, or names what doesn't exist.
+    """
+    from keeprate.harness.judging.request import ask
+    from keeprate.specs.attention.heads import suite_of
+    from keeprate.testing.attention_kernel import Takes
+
+    given = {name: options.pop(name) for name in ("layout", "head_dim", "causal", "grouped")}
+    _check(own, **given)
+    kv_heads = _kv_heads(heads, kv_heads, grouped=given["grouped"])
+    suite = "attention" if heads is None else suite_of(heads, kv_heads)
+    request = ask("", suite=suite, ops=["attention"], **options)
+    dtypes = tuple(dict.fromkeys(case.dtype for one in request.promises.values() for case in one.cases))
+    return Takes(dtypes=dtypes, heads=heads, kv_heads=kv_heads, **given), request
+
+
+def _check(own: Mapping[str, Any], *, layout: Any, head_dim: Any, **flags: Any) -> None:
+    """Refuses options of the wrong kind, and heads of too few channels.
 
     Raises:
         UsageError: says which.
     """
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout = {layout!r} is neither 'bhsd' nor 'bshd'")
     for name, value in own.items():
         if value not in (None, False) and not callable(value):
             raise UsageError(f"{name} = {value!r} is neither a function nor False")
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise UsageError(f"{name} = {value!r} is neither True nor False")
-    if head_dim is None:
-        return
-    if not isinstance(head_dim, int) or head_dim < LEAST:
+    if head_dim is not None and (not isinstance(head_dim, int) or head_dim < LEAST):
         raise UsageError(f"head_dim = {head_dim!r} is not a number of channels that shows a mask: {LEAST} or more")
-    if head_dim < OF_GRADIENTS and own["vjp"] is not False:
-        raise UsageError(
-            f"head_dim = {head_dim}: gradients are read where heads have {OF_GRADIENTS} channels or more; "
-            "give more, or say vjp=False to leave gradients out"
-        )
 
 
-def _attention(fn: Function, layout: str, *, causal: bool, grouped: bool) -> Function:
-    """`fn` as a backend has it: (q, k, v, p, causal, train) of (B, H, L, D)."""
-    call = _called(fn)
-
-    def attention(q: Any, k: Any, v: Any, p: float, hidden: bool, train: bool) -> Any:
-        if hidden and not causal:
-            raise NotImplementedError("causal=False: it has no causal mask")
-        if q.shape[1] != k.shape[1] and not grouped:
-            raise NotImplementedError("grouped=False: it takes no groups of heads")
-        if layout == "bhsd":
-            return call(q, k, v, p, hidden, train)
-        return call(*(x.swapaxes(1, 2) for x in (q, k, v)), p, hidden, train).swapaxes(1, 2)
-
-    return attention
-
-
-def _called(fn: Function) -> Function:
-    """`fn` with its own names of p, causal and train.
+def _kv_heads(heads: Any, kv_heads: Any, *, grouped: bool) -> int | None:
+    """How many heads of keys fn takes; None for any number.
 
     Raises:
-        UsageError: it can't be called, or has no p.
+        UsageError: these are no numbers of heads, or don't agree.
     """
-    if not callable(fn):
-        raise UsageError(f"{fn!r} can't be called: it is to be a function of queries, keys and values")
-    try:
-        parameters = inspect.signature(fn).parameters
-    except (TypeError, ValueError):  # PyTorch's own, in C
-        parameters = dict.fromkeys(("dropout_p", "is_causal", "enable_gqa"))  # type: ignore[assignment]
-    own = {kind: next((name for name in names if name in parameters), "") for kind, names in NAMES.items()}
-    wrap = "wrap it: lambda q, k, v, p, causal, train: …"
-    if turned := [name for name in TURNED if name in parameters and not own["train"]]:
-        raise UsageError(f"{name_of(fn)} has a mode that is on in evaluation, '{turned[0]}'; {wrap}")
-    if keeps := [name for name in parameters if "keep" in name and not own["p"]]:
-        raise UsageError(f"{name_of(fn)}: p is the probability of dropping, not of keeping, '{keeps[0]}'; {wrap}")
-    if not own["p"]:
-        if len(parameters) < 6:
-            raise UsageError(
-                f"{name_of(fn)} has no p: none of its parameters is called {', '.join(NAMES['p'])}; {wrap}"
-            )
-        return fn
-
-    def call(q: Any, k: Any, v: Any, p: float, causal: bool, train: bool) -> Any:
-        options: dict[str, Any] = {own["p"]: p if train or own["train"] else 0.0}
-        if own["train"]:
-            options[own["train"]] = train
-        if own["causal"]:
-            options[own["causal"]] = causal
-        elif causal:
-            raise NotImplementedError(f"{name_of(fn)} has no parameter for a causal mask")
-        if "enable_gqa" in parameters:
-            options["enable_gqa"] = q.shape[1] != k.shape[1]
-        return fn(q, k, v, **options)
-
-    return call
+    for name, value in {"heads": heads, "kv_heads": kv_heads}.items():
+        if value is not None and (type(value) is not int or value < 1):
+            raise UsageError(f"{name} = {value!r} is not a number of heads, 1 or more")
+    if heads is None:
+        if kv_heads is not None:
+            raise UsageError(f"kv_heads = {kv_heads} is of keys alone: give the heads of queries too, heads=")
+        return None
+    number = heads if kv_heads is None else kv_heads
+    if heads % number:
+        divisors = ", ".join(str(one) for one in range(1, heads + 1) if heads % one == 0)
+        raise UsageError(
+            f"heads = {heads} is no multiple of kv_heads = {kv_heads}: as many of queries share each head of keys; "
+            f"give kv_heads of {divisors}"
+        )
+    if number < heads and not grouped:
+        raise UsageError(f"grouped = False, but kv_heads = {kv_heads} of heads = {heads} are groups: leave out one")
+    return int(number)
 
 
-def _backend(
-    name: str, attention: Function, on: Any, takes: tuple[str, int | None], own: Mapping[str, Any]
-) -> SimpleNamespace:
-    """What is judged: the function, and what the framework lends it that it can stand.
+def _notes(verdict: Verdict, backend: SimpleNamespace, takes: Takes, *, seeded: bool) -> Iterator[str]:
+    """What may be the caller's doing, and how to say so.
 
     Args:
-        name: what it is called in messages.
-        attention: as a backend has it.
-        on: whose arrays it takes; None to find out.
-        takes: a dtype that is judged, and the channels of a head, if no others are taken.
-        own: what stands in place of the framework's.
-
-    Raises:
-        NoVerdictError: no framework's arrays are what it takes and returns.
+        verdict: on the function.
+        backend: what was judged.
+        takes: what it takes.
+        seeded: whether what it draws from was given.
     """
-    from keeprate.testing.arrays import framework_of, glue_of, imported
+    from keeprate.testing.attention_kernel import raised
 
-    tried, (dtype, head_dim) = [], takes
-    size = head_dim or 16
-    for framework, glue in imported().items() if on is None else ((str(on), glue_of(on)),):
-        lent = {**glue, **{key: value for key, value in own.items() if value is not None}}
-        backend = SimpleNamespace(**{key: value for key, value in lent.items() if value is not False})
-        backend.name, backend.attention, backend.head_dim = name, attention, head_dim
-        try:
-            x = backend.asarray(np.ones((1, 2, 4, size), np.float32), dtype)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                out = attention(x, x, x, RATE, False, True)
-        except Exception as error:  # noqa: BLE001 - it is of another framework, or wrong
-            tried.append(f"of {framework} it raised {briefly(error)}")
-            continue
-        if isinstance(out, tuple | list):
-            raise NoVerdictError(
-                f"{name} returned a {type(out).__name__}, not an array: hand over what takes one out of it"
-            )
-        if type(out) is type(x) or framework_of(out) == framework_of(x):
-            if tuple(out.shape) != tuple(x.shape):
-                raise NoVerdictError(f"{name} returned shape {tuple(out.shape)} for queries of {tuple(x.shape)}")
-            for key in OPTIONAL:
-                if hasattr(backend, key) and not _stands(backend, key, (dtype, size)):
-                    delattr(backend, key)
-            return backend
-        tried.append(f"of {framework} it returned a {type(out).__name__}")
-    raise NoVerdictError(f"{name} took no array: {'; '.join(tried) or 'no framework is imported'}. Give on=")
-
-
-def _stands(backend: SimpleNamespace, key: str, takes: tuple[str, int]) -> bool:
-    """Whether the function can be called under a transform, as one call shows; a fault is for the laws to find."""
-
-    def packed(x: Any) -> Any:
-        return backend.attention(x[:, :2], x[:, 2:4], x[:, 4:], RATE, False, True)
-
-    dtype, size = takes
-    lead = (2, 1) if key == "vmap" else (1,)
-    x, ct = (backend.asarray(np.ones((*lead, heads, 4, size), np.float32), dtype) for heads in (6, 2))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if key == "vjp":
-                backend.vjp(packed, x, ct)
-            else:
-                transformed = getattr(backend, key)(packed)
-                transformed(x)
-                if key == "vmap" and hasattr(backend, "vjp"):  # what is checkpointed inside can't be mapped and go back
-                    backend.vjp(transformed, x, ct)
-    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-        return key == "vjp" and not isinstance(error, NotImplementedError)
-    return True
+    if not verdict.failing:
+        return
+    name = backend.name
+    seeding = [(finding.detail or {}).get("counterexample", {}) for finding in verdict.families.get("seeding", ())]
+    elsewhere = any("the same seed" in one.get("first", "") for one in seeding)
+    yield from notes_on_seeds(verdict, name, elsewhere=elsewhere, seeded=seeded)
+    of_groups = takes.grouped and takes.heads is None and raised(backend, takes, grouped=True)
+    of_causal = takes.causal and raised(backend, takes, hidden=True)
+    if of_groups:
+        yield f"Where heads share keys, {name} raises {of_groups}. If it takes no such heads, say so: grouped=False"
+    if of_causal:
+        yield f"Under a causal mask {name} raises {of_causal}. If it has none, say so: causal=False"
+    if not of_groups and not of_causal:
+        yield from notes_on_gradients(verdict, name)

@@ -15,13 +15,8 @@ from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.untrusted_text import briefly, shown
 from keeprate.testing.asking import RATE
 from keeprate.testing.names import name_of
+from keeprate.testing.parameters import MODES, RATES, refuse_opposites
 
-# Names of parameters that are understood, as libraries have them: any other may mean the opposite.
-RATES = (
-    *("p", "rate", "dropout", "dropout_p", "dropout_rate", "dropout_prob", "drop_p", "drop_rate", "drop_prob"),
-    *("p_drop", "p_dropout", "prob", "probability", "ratio"),
-)
-MODES = ("train", "training", "is_training", "is_train", "train_mode")
 Operator = Callable[..., Any]
 Context = AbstractContextManager[Any] | Callable[[], AbstractContextManager[Any]]
 
@@ -100,10 +95,9 @@ def _function(fn: Callable[..., Any]) -> Called:
     mode = next((one for one in (*places[2:], *named) if one.name in MODES), None)
     if len(places) == 1 and rate is None and (made := _made(fn)) is not None:
         return made
+    refuse_opposites(name, [*places[1:], *named], wrap)
     if not places or rate is None:
         raise UsageError(f"{name}{signature} takes no p: it is called as {name}(x, p, train); {wrap}")
-    if any(word in rate.name for word in ("keep", "retain", "surviv")):
-        raise UsageError(f"{name}{signature}: p is the probability of dropping, not of keeping; {wrap}")
     needed = [one for one in (*places[1:], *named) if one.default is Parameter.empty or one is rate]
     if strange := [one.name for one in needed if one is not mode and (one is not rate or rate.name not in RATES)]:
         raise UsageError(

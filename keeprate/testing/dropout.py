@@ -9,10 +9,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-import numpy as np
-
 from keeprate.harness.errors import NoVerdictError, UsageError
-from keeprate.testing.asking import NUMPYS, Told, apart, dtype_names, number_of, settle
+from keeprate.testing.asking import Told, apart, dtype_names, notes_on_gradients, notes_on_seeds, number_of, settle
 from keeprate.testing.names import name_of, written
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
@@ -103,20 +101,24 @@ def score(fn: Function, like: str | Function | None = None, **options: Unpack[Op
     """
     number, began = _number(options), time.perf_counter()
     try:
-        told = _judged(fn, like, options, number)
+        with apart():
+            return _summary(_judged(fn, like, options, number))
     except NoVerdictError as error:
         empty: dict[str, Any] = {name: {} for name in ("kept", "broken", "errors", "known", "not_offered")}
         nothing: dict[str, Any] = {"failing": [], "left_out": [], "detectable": None, "causes": [], "text": str(error)}
         run = {"seed": number, "profile": options.get("profile", PROFILE), "seconds": time.perf_counter() - began}
         return {"verdict": "none", "sentence": str(error), **empty, **nothing, **run}
+
+
+def _summary(told: Told) -> dict[str, Any]:
+    """What `score` returns."""
     verdict = told.verdict
     known = [finding.known for finding in verdict if finding.known and finding.status in ("broken", "error")]
-    with np.errstate(**NUMPYS):
-        rates = [
-            finding.effect.detectable
-            for finding in verdict
-            if finding.law == verdict.suite.headline and finding.parameters and finding.effect
-        ]
+    rates = [
+        finding.effect.detectable
+        for finding in verdict
+        if finding.law == verdict.suite.headline and finding.parameters and finding.effect
+    ]
     reasons = Counter(
         (finding.detail or {}).get("reason", "")
         for finding in verdict
@@ -156,24 +158,23 @@ def _number(options: Mapping[str, Any]) -> int:
 
 
 def _judged(fn: Function, like: Any, options: Mapping[str, Any], number: int) -> Told:
-    with apart():  # what is imported here, too
-        from keeprate.harness.judging.gate import answer_in_words
-        from keeprate.harness.judging.known import Known
-        from keeprate.harness.workers.pool import InProcess
-        from keeprate.testing.calls import called
-        from keeprate.testing.kernel import backend_of
-        from keeprate.testing.names import operator
+    from keeprate.harness.judging.gate import answer_in_words
+    from keeprate.harness.judging.known import Known
+    from keeprate.harness.workers.pool import InProcess
+    from keeprate.testing.calls import called
+    from keeprate.testing.kernel import backend_of
+    from keeprate.testing.names import operator
 
-        seed = options.get("seed")
-        given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
-        ranks = _ranks(options.get("ranks", ()))
-        op, call = operator(like, fn), called(fn, options.get("context"))
-        request = _asked(op, options, ranks, number)
-        backend = backend_of(name_of(fn), call, op, options.get("on"), given, request, ranks)
-        lines, again = getattr(backend, "deviations", ()), _again(fn, like, options, number)
-        request = replace(request, known=Known(lines), again=f"assert_dropout({again})")
-        verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
-        notes = [*_notes(verdict, backend, op, seeded=callable(seed), ranks=bool(ranks))]
+    seed = options.get("seed")
+    given = {name: options.get(name) for name in LENDABLE} | {"seed": seed if callable(seed) else None}
+    ranks = _ranks(options.get("ranks", ()))
+    op, call = operator(like, fn), called(fn, options.get("context"))
+    request = _asked(op, options, ranks, number)
+    backend = backend_of(name_of(fn), call, op, options.get("on"), given, request, ranks)
+    lines, again = getattr(backend, "deviations", ()), _again(fn, like, options, number)
+    request = replace(request, known=Known(lines), again=f"assert_dropout({again})")
+    verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
+    notes = [*_notes(verdict, backend, op, seeded=callable(seed), ranks=bool(ranks))]
     return Told(verdict, notes, f'score({again})["failing"]')
 
 
@@ -236,18 +237,13 @@ def _notes(verdict: Verdict, backend: SimpleNamespace, op: str, *, seeded: bool,
 
     name, laws = backend.name, {finding.family for finding in verdict.failing}
     seeding = [(finding.detail or {}).get("counterexample", {}) for finding in verdict.families.get("seeding", ())]
-    if any("mask" in one.get("gave", "") for one in seeding) and not seeded:
-        yield f"{name} was seeded as its framework is. If it draws from elsewhere, give what sets that: seed="
-    if seeded and laws and all("checkpoint" in finding.context for finding in verdict.failing):
-        yield (
-            f"Under checkpoint the framework's random state is put back, and not another. If {name} isn't called under "
-            "it, say so: checkpoint=False"
-        )
+    elsewhere = any("mask" in one.get("gave", "") for one in seeding)
+    yield from notes_on_seeds(verdict, name, elsewhere=elsewhere, seeded=seeded)
     taken = ranks_taken(getattr(backend, op), CONTRACTS[op], vars(backend)) if "shape" in laws and not ranks else []
     if 0 < len(taken) < len(CONTRACTS[op].ranks):
         yield f"{name} raises for some ranks: {of_ranks_alone(taken)}"
         laws &= {"arguments"}
-    elif any((finding.detail or {}).get("reason", "").startswith("vjp raised") for finding in verdict.failing):
-        yield f"If {name} has no gradient by intent, say so: vjp=False"
+    else:
+        yield from notes_on_gradients(verdict, name)
     if laws == {"arguments"}:
         yield f'If it is left to the callers of {name} to check p and dtypes, say so: leave_out="arguments"'

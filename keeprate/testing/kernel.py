@@ -137,8 +137,8 @@ def _told(name: str, called: Called, contract: Contract) -> Glue:
             raise NoVerdictError(
                 f"{name} returned None, not an array; one that writes to x and returns it is like='dropout_'"
             )
-        raise _several(name, y) or NoVerdictError(
-            f"{name} returned {_kind(y)}, which doesn't tell the framework: give on=, or asarray= and asnumpy="
+        raise several(name, y, "x, p, train") or NoVerdictError(
+            f"{name} returned {kind(y)}, which doesn't tell the framework: give on=, or asarray= and asnumpy="
         )
     if len(given_back) == 1:
         return next(iter(given_back.values()))
@@ -148,7 +148,7 @@ def _told(name: str, called: Called, contract: Contract) -> Glue:
     for glue in imported().values():
         if taken := ranks_taken(called.operator, contract, glue):
             raise NoVerdictError(f"{name} took no array of rank {max(contract.ranks)}: {of_ranks_alone(taken)}")
-    needs = _device(" ".join(tried.values()))
+    needs = needed_device(" ".join(tried.values()))
     hint = f"it needs {needs}, and there is none here" if needs else "say whose arrays it takes: on="
     if len({*tried.values()}) == 1:
         hint = f"if it takes another framework's, {hint}" if not needs else hint
@@ -171,12 +171,18 @@ def _new(called: Called, x: Any, glue: Glue) -> tuple[Any, bool]:
     return y, False
 
 
-def _several(name: str, y: Any) -> NoVerdictError | None:
-    """What to say of several values where one array is wanted."""
+def several(name: str, y: Any, arguments: str) -> NoVerdictError | None:
+    """What to say of several values where one array is wanted; None of one.
+
+    Args:
+        name: the function's.
+        y: what it returned.
+        arguments: what it is called with, in words.
+    """
     if not isinstance(y, tuple | list):
         return None
     first = y and framework_of(y[0]) is not None
-    hint = f"; wrap it: lambda x, p, train: {name}(x, p, train)[0]" if first else ""
+    hint = f"; wrap it: lambda {arguments}: {name}({arguments})[0]" if first else ""
     return NoVerdictError(f"{name} returned a {type(y).__name__} where one array is wanted{hint}")
 
 
@@ -186,16 +192,15 @@ def _of_another(name: str, called: Called, contract: Contract, tried: Glue, y: A
     with contextlib.suppress(Exception):  # of another framework's function
         if framework_of(_call(called.operator, _small(contract, glue))) == framework_of(y):
             return glue
-    raise _mixed(name, y, _small(contract, tried))
+    raise mixed(name, y, _small(contract, tried))
 
 
-def _mixed(name: str, y: Any, x: Any) -> NoVerdictError:
-    return NoVerdictError(
-        f"{name} returned {_kind(y)} for {_kind(x)}: an operator gives back the framework's own arrays"
-    )
+def mixed(name: str, y: Any, x: Any) -> NoVerdictError:
+    """What to say of another framework's array than was given."""
+    return NoVerdictError(f"{name} returned {kind(y)} for {kind(x)}: an operator gives back the framework's own arrays")
 
 
-def _device(said: str) -> str:
+def needed_device(said: str) -> str:
     """The device that an error asks for; empty if none, or if it is there."""
     import torch
 
@@ -211,27 +216,28 @@ def _call(operator: Callable[..., Any], x: Any, *, train: bool = True) -> Any:
 def _try(name: str, called: Called, contract: Contract, glue: Glue, *, checked: bool) -> None:
     """One call, before any other."""
     x = _small(contract, glue)
-    shape, whose = tuple(x.shape), framework_of(x) or _kind(x)
+    shape, whose = tuple(x.shape), framework_of(x) or kind(x)
     try:
         y = _call(called.operator, x)
     except Exception as error:
-        if needs := _device(str(error)):
+        if needs := needed_device(str(error)):
             raise NoVerdictError(f"{name} needs {needs}, and there is none here: it raised {briefly(error)}") from error
         taken = ranks_taken(called.operator, contract, glue)
         hint = f"; {of_ranks_alone(taken)}" if taken else ""
         raise refused(name, error, str(whose), shape, hint) from error
-    if (several := _several(name, y)) is not None:
-        raise several
+    if (error_of_several := several(name, y, "x, p, train")) is not None:
+        raise error_of_several
     if checked and framework_of(y) != framework_of(x):
-        raise _mixed(name, y, x)
+        raise mixed(name, y, x)
     got = tuple(getattr(y, "shape", ()))
     if got != shape:
         raise NoVerdictError(f"{name} returned shape {got} for an input of shape {shape}")
 
 
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return f"a {kind.__module__.partition('.')[0]}.{kind.__name__}" if kind.__module__ != "builtins" else shown(value)
+def kind(value: Any) -> str:
+    """What a value is, in words."""
+    its = type(value)
+    return f"a {its.__module__.partition('.')[0]}.{its.__name__}" if its.__module__ != "builtins" else shown(value)
 
 
 def _as_far_as_it_goes(backend: SimpleNamespace, key: str, contract: Contract) -> Callable[..., Any]:
