@@ -121,7 +121,7 @@ def test_every_law_is_planned_and_every_planned_law_exists():
 
 def test_the_page_says_how_a_mask_is_read_and_every_law_is_on_it():
     page = (HERE.parents[1] / "docs" / "attention.md").read_text(encoding="utf-8")
-    asserted, reading = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    asserted, *_, reading = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     for block in (asserted.replace("attention)", 'attention, profile="smoke")'), reading):
         exec(compile(block, "docs/attention.md", "exec"), {})  # noqa: S102 - our own page
     exact = [name for name in SUITE.by_name if name not in WEIGHTS]
