@@ -45,5 +45,6 @@ def _asked(ledger: Mapping[str, Any]) -> str:
     """What a night looks at."""
     if not (asked := ledger.get("asked")):
         return "A night looks at what it is asked for, as far as its budget goes."
-    dtypes = f" in {listed(asked['dtypes'], 9)}" if asked["dtypes"] else ""
-    return f"This night was asked for {listed(asked['ops'], 20)}{dtypes}, and for nothing else."
+    parts = [listed(asked["ops"], 20) if asked["ops"] else "all operators"]
+    parts += [f"in {listed(asked['dtypes'], 9)}"] if asked["dtypes"] else []
+    return f"This night was asked for {' '.join(parts)}, and for nothing else."

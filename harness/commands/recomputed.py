@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keeprate.harness.errors import UsageError
-from keeprate.harness.judging.decision import WATCHED, told, verdict_of
+from keeprate.harness.judging.decision import WATCHED, Unasked, told, verdict_of
 from keeprate.harness.judging.finding import BAD, WORTH_WATCHING, ended
 from keeprate.harness.judging.request import command_line, python_line
 from keeprate.harness.protocol.case import ANY, FindingId, parameters_text, shape_text
@@ -160,15 +160,16 @@ def _sentence(document: Mapping[str, Any]) -> str:
     statuses = [finding["status"] for finding in document["findings"]]
     failing = len(_failing(document))
     failed, unseen = bool(document["reference"]["failures"]), document.get("unseen", 0)
-    waiting = sum(document.get("ledger", {}).get("waiting", {}).values())
+    ledger = document.get("ledger", {})
     return told(
         document["backend"]["name"],
         statuses,
         failing,
         failed=failed,
         unseen=unseen,
-        waiting=waiting,
+        waiting=sum(ledger.get("waiting", {}).values()),
         left_out=document.get("left_out", ()),
+        unasked=[Unasked(one["op"], tuple(one["dtypes"]), one["whole"]) for one in ledger.get("unasked", ())],
     )
 
 

@@ -32,6 +32,24 @@ def verdict_of(statuses: Collection[str], failed: bool, failing: int) -> Literal
     return "broken" if failing else "conforms"
 
 
+@dataclass(frozen=True)
+class Unasked:
+    """What of an operator no run of a ledger was asked for, and nothing was drawn of.
+
+    Args:
+        dtypes: those that no run was asked for; none where it is not the dtypes that are lacking.
+        whole: it is all of the operator.
+    """
+
+    op: str
+    dtypes: tuple[str, ...] = ()
+    whole: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the public JSON."""
+        return {"op": self.op, "dtypes": list(self.dtypes), "whole": self.whole}
+
+
 def told(
     backend: str,
     statuses: Collection[str],
@@ -41,6 +59,7 @@ def told(
     unseen: int = 0,
     waiting: int = 0,
     left_out: Collection[str] = (),
+    unasked: Collection[Unasked] = (),
 ) -> str:
     """The verdict in a sentence; the arguments are those of `verdict_of` and of `Decision`."""
     if verdict_of(statuses, failed, failing) == "none":
@@ -55,7 +74,22 @@ def told(
     so_far = " so far" if waiting else ""
     wait = f"; {waiting:,} of {judged + waiting:,} wait to be looked at" if waiting else ""
     apart = f" Left out, as asked: {', '.join(left_out)}." if left_out else ""
-    return f"{backend} keeps {kept:,} of {judged:,} promises{so_far}{accepted}{wait}.{errors}{early}{apart}"
+    never = f" Never asked for: {_never(unasked)}." if unasked else ""
+    return f"{backend} keeps {kept:,} of {judged:,} promises{so_far}{accepted}{wait}.{errors}{early}{apart}{never}"
+
+
+def _never(unasked: Collection[Unasked]) -> str:
+    """In words: whole operators first, then dtypes of others."""
+    parts: dict[str, list[str]] = {}
+    for one in sorted(unasked, key=lambda one: not one.whole):
+        what = "" if one.whole else f"{_listed(one.dtypes)} of " if one.dtypes else "the rest of "
+        parts.setdefault(what, []).append(one.op)
+    return "; ".join(what + _listed(ops) for what, ops in parts.items())
+
+
+def _listed(names: Collection[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 @dataclass(frozen=True)
@@ -76,6 +110,7 @@ class Decision:
         waiting: promises of which a ledger holds nothing so far, by operator and law, as `op/law`.
         unseen: promises that were not looked at to the end, for the run stopped at the first that broke.
         left_out: what the caller asked not to judge, in words.
+        unasked: what no run of a ledger was asked for; it doesn't wait, and nothing is said of it but that.
     """
 
     backend: dict[str, Any]
@@ -93,6 +128,7 @@ class Decision:
     waiting: Mapping[str, int] = field(default_factory=dict)
     unseen: int = 0
     left_out: tuple[str, ...] = ()
+    unasked: tuple[Unasked, ...] = ()
 
     @property
     def laws(self) -> Mapping[str, Law]:
@@ -169,7 +205,8 @@ class Decision:
         None where not all was looked at: what is left may show them.
         """
         groups = [] if self.unseen else no_longer_seen(self.findings)
-        return [group for group in groups if not any(f"{one.op}/{one.family}" in self.waiting for one in group)]
+        open_ = {*self.waiting, *(f"{one.op}/{law}" for one in self.unasked for law in self.laws)}
+        return [group for group in groups if not any(f"{one.op}/{one.family}" in open_ for one in group)]
 
     @property
     def sentence(self) -> str:
@@ -183,6 +220,7 @@ class Decision:
             unseen=self.unseen,
             waiting=waiting,
             left_out=self.left_out,
+            unasked=self.unasked,
         )
 
     @property

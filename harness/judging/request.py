@@ -13,7 +13,7 @@ from pathlib import Path
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.known import Known, known_beside, read_known
 from keeprate.harness.protocol.backend import LACKS, Offer
-from keeprate.harness.protocol.case import ANY, Case, FindingId, Promise
+from keeprate.harness.protocol.case import ANY, Case, FindingId, Promise, narrowed
 from keeprate.harness.protocol.engine import Job
 from keeprate.harness.protocol.lookup import similar
 from keeprate.harness.protocol.source import locate
@@ -307,12 +307,9 @@ def ask(
         except UsageError as error:
             raise UsageError(f"{error}, as in {next(iter(promises))}") from None
         raise UsageError(f"no finding '{finding}' in the plan of '{profile}'.{_elsewhere(finding, loaded, promises)}")
-    chosen, wanted = {}, {*(dtypes or ()), ANY}
-    for text, promise in promises.items():
-        if (not ops or promise.id.op in ops) and finding in (None, text):
-            narrowed = promise.only(lambda case: case.dtype in wanted) if dtypes else promise
-            if narrowed.cases:
-                chosen[text] = narrowed
+    chosen = narrowed(promises, ops or (), dtypes or ())
+    if finding is not None:
+        chosen = {text: promise for text, promise in chosen.items() if text == finding}
     if finding is not None and not chosen:
         raise UsageError(f"finding '{finding}' was not judged in these dtypes: {', '.join(dtypes or ())}")
     return Request(

@@ -19,7 +19,7 @@ from keeprate.harness.ledger.held import Held
 from keeprate.harness.ledger.news import changes, mends, news
 from keeprate.harness.ledger.since import Night, ahead, base_of, origins, other_code
 from keeprate.harness.ledger.standing import Standing, standing
-from keeprate.harness.ledger.store import Ledger, digests
+from keeprate.harness.ledger.store import Ledger, digests, selection
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.lookup import similar
 
@@ -126,15 +126,8 @@ def tell(
         broken = {item.id for item in now.verdict if item.status == "broken"}
         pictures = {text: one for text, one in held.pictures().items() if text in broken}
         now = replace(now, verdict=replace(now.verdict, pictures=pictures))
-        return {**now.verdict.public(), "ledger": _ledger(ledger, found, now, held) | _selection(asked)}
-
-
-def _selection(asked: Request | None) -> dict[str, Any]:
-    """What a run looked at, where that isn't all."""
-    if asked is None or asked.is_whole:
-        return {}
-    ops = dict.fromkeys(promise.id.op for promise in asked.promises.values())
-    return {"asked": {"ops": list(ops), "dtypes": list(asked.dtypes)}}
+        tonight = {"asked": some} if asked and (some := selection(asked)) else {}
+        return {**now.verdict.public(), "ledger": _ledger(ledger, found, now, held) | tonight}
 
 
 def latest(
@@ -222,6 +215,7 @@ def _ledger(ledger: Ledger, latest: Latest, now: Standing, held: Held) -> dict[s
         "other_code": other_code(ledger, subject),
         "profiles": _rows(ledger, PROFILES, {"subject": subject}),
         "waiting": dict(verdict.waiting),
+        "unasked": [one.to_json() for one in verdict.unasked],
         "once_broken": [
             {"id": text, "night": row["night"], "log10_e": row["log10_e"]}
             for text, row in held.broke().items()

@@ -135,9 +135,9 @@ class _Absorption:
                 f"run of {other}: that would count the same draws twice"
             )
         self._runs[run["id"]] = new = self._target.db.insert("run", **row | {"id": self._order[key]})
-        code = self._source.db.execute("SELECT digest FROM code WHERE run = ?", (run["id"],)).fetchone()
-        if code:
-            self._target.db.insert("code", run=new, digest=code["digest"])
+        for table in ("code", "asked"):
+            for row in self._rows(f"SELECT * FROM {table} WHERE run = ?", run["id"]):  # noqa: S608 - names of ours
+                self._target.db.insert(table, **row | {"run": new})
 
     def _parts(self, run: int, looks: Mapping[int, int]) -> Iterator[tuple[int, int, bytes | None]]:
         """What a run of the source added to some of its looks: rows of the target, passes and amounts."""

@@ -16,8 +16,8 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.files import beginning, kind
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-VERSION = 2  # of the schema; one that was released is never changed
-ADDED = {"code": 2, "cause": 2}  # tables that earlier versions lack, by the version that brought them
+VERSION = 3  # of the schema; one that was released is never changed
+ADDED = {"code": 2, "cause": 2, "asked": 3}  # tables that earlier versions lack, by the version that brought them
 APPLICATION = 0x6B656570  # "keep", in the file's header
 MAGIC = b"SQLite format 3\x00"
 LONGEST = 16 << 20  # bytes of any one value

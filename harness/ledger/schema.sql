@@ -111,3 +111,11 @@ CREATE TABLE IF NOT EXISTS picture (
     promise INTEGER PRIMARY KEY REFERENCES promise,
     text TEXT NOT NULL CHECK (length(text) <= 20000)
 ) STRICT;
+
+-- What a run was asked to look at, where that isn't the whole plan. A run of an earlier schema has no row, and counts as
+-- one that was asked for all. (Since schema 3.)
+CREATE TABLE IF NOT EXISTS asked (
+    run INTEGER PRIMARY KEY REFERENCES run,
+    ops TEXT NOT NULL CHECK (length(ops) <= 100000),  -- separated by commas; empty for all
+    dtypes TEXT NOT NULL CHECK (length(dtypes) <= 10000)
+) STRICT;

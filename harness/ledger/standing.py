@@ -14,6 +14,7 @@ from keeprate.harness.judging.finding import Finding, pooled
 from keeprate.harness.judging.gate import Docket, conclude
 from keeprate.harness.judging.request import Given, Request
 from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.ledger.asked import Asked
 from keeprate.harness.ledger.held import CAUSES, Held
 from keeprate.harness.ledger.looks import promise_row
 from keeprate.harness.ledger.store import Ledger, Run, digests
@@ -65,7 +66,8 @@ def standing(
     results = {(role, case): found for role, side in held.items() for case, found in side.results(role).items()}
     for result in unkept:
         results[result.role, result.case] = together(results.get((result.role, result.case)), result)
-    now = concluded(given, results, run)
+    asked = Asked(ledger, subjects["backend"], request)
+    now = concluded(given, results, run, asked)
     peaks = held["backend"].peaks
     mine = {case: result for (role, case), result in results.items() if role == "backend"}
     findings = tuple(_still_broken(request, item, peaks.get(item.id), mine) for item in now.verdict)
@@ -104,15 +106,36 @@ def together(one: Result | None, other: Result) -> Result:
     return other.replace(evidence={**one.evidence, **other.evidence, **sums}, passes=one.passes + other.passes)
 
 
-def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:
+def concluded(given: Given, results: Results, run: dict[str, Any], asked: Asked | None = None) -> Standing:
     """What `results` show.
 
     A promise is judged by all of its plan that was drawn, whatever was chosen this time: then its e-value is a stage of
-    one martingale. It waits until something was drawn, of the reference as well; and what shows another kind of
-    evidence than its law gives is not used.
+    one martingale. It waits until something was drawn, of the reference as well, unless no run was asked for it; and
+    what shows another kind of evidence than its law gives is not used.
+
+    Args:
+        asked: what all runs were asked for; None for what this one was.
     """
+    drawn = {case for role, case in results if role == "backend"}
+    whole = given.whole(drawn)
+    ready, otherwise = _ready(whole, results)
+    wait = Counter(
+        f"{one.id.op}/{one.id.family}"
+        for text, one in given.request.promises.items()
+        if text not in ready and (asked is None or text not in asked.never)
+    )
+    verdict = conclude(Docket(whole.among(ready), results.values()), run, isolated=True, whole=given.request.is_whole)
+    if asked and asked.never:
+        open_ = whole.among(asked.never)
+        others, _ = _ready(open_, results)
+        left = [one for text, one in open_.promises.items() if text not in others]
+        verdict = replace(verdict, unasked=asked.told(left, {case.partition("/")[0] for case in drawn}))
+    return Standing(replace(verdict, waiting=wait), otherwise)
+
+
+def _ready(whole: Given, results: Results) -> tuple[dict[str, Promise], set[str]]:
+    """The promises that can be judged, and those of which there is evidence that their law doesn't give."""
     ready, otherwise = {}, set()
-    whole = given.whole({case for role, case in results if role == "backend"})
     for text, promise in whole.request.promises.items():
         mine = [results.get(("backend", case.id)) for case in whole.promises[text].cases]
         theirs = [results.get(("reference", case.id)) for case in whole.of_reference[text].cases]
@@ -120,10 +143,7 @@ def concluded(given: Given, results: Results, run: dict[str, Any]) -> Standing:
             otherwise.add(text)
         elif all(not side or any(_looked_at(result, text) for result in side) for side in (mine, theirs)):
             ready[text] = promise
-    asked = given.request.is_whole
-    verdict = conclude(Docket(whole.among(ready), results.values()), run, isolated=True, whole=asked)
-    waiting = (promise.id for text, promise in given.request.promises.items() if text not in ready)
-    return Standing(replace(verdict, waiting=Counter(f"{id.op}/{id.family}" for id in waiting)), otherwise)
+    return ready, otherwise
 
 
 def _looked_at(result: Result | None, text: str) -> bool:

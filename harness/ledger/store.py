@@ -71,6 +71,14 @@ def digests(plan: Mapping[str, Promise]) -> dict[str, str]:
     return {text: hashlib.blake2b(json.dumps(ids).encode(), digest_size=16).hexdigest() for text, ids in parts.items()}
 
 
+def selection(request: Request) -> dict[str, list[str]] | None:
+    """The `ops` and `dtypes` that are asked for, none where it is all of them; None where it is the whole plan."""
+    if request.is_whole:
+        return None
+    ops, every = ({promise.id.op: None for promise in side.values()} for side in (request.promises, request.plan))
+    return {"ops": [] if ops == every else list(ops), "dtypes": list(request.dtypes)}
+
+
 class Ledger:
     """A ledger; close it, or use it in a `with`, which says in one sentence what SQLite complains of."""
 
@@ -204,6 +212,8 @@ class Ledger:
             )
             if digest := code_of(request.backend):
                 self.db.insert("code", run=run, digest=digest)
+            if some := selection(request):
+                self.db.insert("asked", run=run, **{name: ",".join(names) for name, names in some.items()})
             self._forget(subjects["backend"])
         findings = {case.id: case.findings for promise in request.plan.values() for case in promise.cases}
         return Run(run, subjects, first, night, digests(request.plan), findings)

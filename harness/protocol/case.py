@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -170,3 +170,19 @@ class Promise:
     def threshold(self, alpha: float) -> float:
         """Log10 of the e-value from which on this promise counts as broken, when the whole budget is `alpha`."""
         return -math.log10(alpha * self.share) if self.share else math.inf
+
+
+def narrowed(
+    promises: Mapping[str, Promise], ops: Collection[str] = (), dtypes: Collection[str] = ()
+) -> dict[str, Promise]:
+    """Those of `promises` that are of some operators and dtypes, with their cases of these; of all where none is named.
+
+    A case of no dtype is of each.
+    """
+    found, wanted = {}, {*dtypes, ANY}
+    for text, promise in promises.items():
+        if not ops or promise.id.op in ops:
+            some = promise.only(lambda case: case.dtype in wanted) if dtypes else promise
+            if some.cases:
+                found[text] = some
+    return found

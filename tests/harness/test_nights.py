@@ -2,16 +2,20 @@
 
 import datetime
 import json
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from keeprate.harness.errors import UsageError
+from keeprate.harness.judging.decision import Decision, Unasked
 from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.request import ask
 from keeprate.harness.ledger.agenda import Agenda
@@ -24,7 +28,9 @@ from keeprate.harness.ledger.standing import keep_causes, note_night, standing
 from keeprate.harness.ledger.store import Ledger, digests
 from keeprate.harness.ledger.stretch import broke_in
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess
 
@@ -42,7 +48,9 @@ def day(number):
 def night(tmp_path):
     """Judges a coin on a date, in a version, and adds that to a ledger; gives what `tell` says of the run."""
 
-    def add(kind="Fair", version="1", on=0, *, path="n.db", profile="quick", by="nightly", ops=None, causes=()):
+    def add(
+        kind="Fair", version="1", on=0, *, path="n.db", profile="quick", by="nightly", ops=None, causes=(), drawn=None
+    ):
         asked = ask(f"{COINS}:{kind}", suite=COIN, profile=profile, ops=ops)
         backend = find(asked.backend, group="keeprate.backends", kind="backend")
         offer = msgspec.structs.replace(OFFER, version=version)
@@ -52,6 +60,7 @@ def night(tmp_path):
             book.db.execute("UPDATE run SET night = ? WHERE id = ?", (date, run.id))
             object.__setattr__(run, "night", date)
             jobs = replace(asked, seed=run.first_seed).given(offer).jobs()
+            jobs = [job for job in jobs if drawn in (None, job.case.op)]
             jobs = [job.replace(thresholds=dict.fromkeys(job.thresholds)) for job in jobs]  # to the end, as in a night
             for result in InProcess(backend, asked.suite, asked.names).map(jobs):
                 book.add(run, result, 1.0)
@@ -59,7 +68,7 @@ def night(tmp_path):
             note_night(book, run, stand.verdict)
             if causes:
                 keep_causes(book, run, replace(stand.verdict, causes=causes))
-            return tell(book, COIN, run=run.id)
+            return tell(book, COIN, run=run.id, asked=asked)
 
     return add
 
@@ -293,14 +302,67 @@ def test_the_digest_is_of_the_file_and_of_what_it_imports_beside_it(tmp_path):
 
 
 def test_a_verdict_over_a_part_of_the_promises_says_how_many_wait(night):
-    half = night(ops=["spin"])
-    assert told_waiting(half) == {"toss/fair": 2, "toss/lands": 1}
+    half = night(drawn="spin")
+    assert half["ledger"]["waiting"] == {"toss/fair": 2, "toss/lands": 1} and half["ledger"]["unasked"] == []
     assert half["sentence"] == "coin keeps 3 of 3 promises so far; 3 of 6 wait to be looked at."
     assert night(on=1)["sentence"] == "coin keeps 6 of 6 promises."
 
 
-def told_waiting(document):
-    return document["ledger"]["waiting"]
+UNASKED = {"op": "toss", "dtypes": [], "whole": True}
+
+
+def test_what_no_run_was_asked_for_does_not_wait_and_is_named(night, tmp_path, schema):
+    asked = night(ops=["spin"])
+    schema.validate(json.loads(json.dumps(asked)))
+    assert (asked["ledger"]["waiting"], asked["ledger"]["unasked"]) == ({}, [UNASKED])
+    assert asked["sentence"] == "coin keeps 3 of 3 promises. Never asked for: toss."
+    assert asked["ledger"]["asked"] == {"ops": ["spin"], "dtypes": []}
+    merge([tmp_path / "n.db"], tmp_path / "merged.db")
+    assert told(tmp_path / "merged.db")["ledger"]["unasked"] == [UNASKED]
+    other = night(on=1, drawn="spin")  # which was asked for all
+    assert other["ledger"]["unasked"] == [] and sum(other["ledger"]["waiting"].values()) == 3
+    later = night(on=2, ops=["spin"])  # what an earlier night was asked for still waits
+    assert later["ledger"]["unasked"] == [] and sum(later["ledger"]["waiting"].values()) == 3
+
+
+def test_what_another_version_or_profile_was_asked_for_is_not_asked_of_this_one(night):
+    night(version="1.0")
+    night(version="1.1", on=1, profile="gate")
+    last = night(version="1.1", on=2, ops=["spin"])
+    assert (last["ledger"]["waiting"], last["ledger"]["unasked"]) == ({}, [])  # the gate has looked at it
+    assert night(version="1.2", on=3, ops=["spin"])["ledger"]["unasked"] == [UNASKED]
+
+
+def test_the_end_of_a_night_names_what_was_never_asked_for_as_the_page_does(night, tmp_path):
+    night(ops=["spin"])
+    asked = ask(f"{COINS}:Fair", suite=COIN, profile="quick", ops=["spin"])
+    with Ledger(tmp_path / "n.db") as book:
+        stand = standing(asked.given(OFFER), book, {"backend": 1}, {})
+    assert stand.verdict.sentence == told(tmp_path / "n.db")["sentence"]
+    assert not stand.waiting
+
+
+def test_what_was_not_asked_for_is_named_by_dtype_where_only_those_are_lacking(tmp_path):
+    offer = Offer("mine", "1", "cpu", ("float32", "float16"), ("dropout", "dropout1d"))
+    request = ask("mine.py", profile="quick", ops=["dropout"], dtypes=["float32"], known=os.devnull).alone()
+    case = next(case for case in request.suite.cases("quick") if case.op == "dropout" and case.dtype == "float32")
+    with Ledger(tmp_path / "n.db", create=True) as book:
+        run = book.begin(request, (offer, None), described(), kind="gate", workers=1)
+        book.add(run, Result("backend", case.id, error="it ended"), 1.0)
+        verdict = standing(request.given(offer), book, run.subjects, {}).verdict
+        whole = standing(replace(request, promises=request.plan).given(offer), book, run.subjects, {}).verdict
+    assert verdict.unasked == (Unasked("dropout", ("float16",)), Unasked("dropout1d", whole=True))
+    assert whole.unasked == verdict.unasked
+    assert verdict.sentence.endswith("Never asked for: dropout1d; float16 of dropout.")
+    assert all(place.startswith("dropout/") for place in whole.waiting)
+
+
+def test_a_known_deviation_is_not_called_mended_where_not_all_was_asked_for():
+    kept = SimpleNamespace(known="a reason", op="spin", family="fair", status="kept", effect=None)
+    decision = partial(Decision, {}, {}, {}, "quick", 1e-6, 1, (kept,), load_suite(COIN))
+    assert decision().mended == [[kept]]
+    assert decision(unasked=(Unasked("spin", ("float16",)),)).mended == []
+    assert decision(unasked=(Unasked("toss", whole=True),)).mended == [[kept]]
 
 
 # Profiles
@@ -322,12 +384,15 @@ def test_a_quick_gate_does_not_hide_the_nights_beside_it(night, tmp_path):
 
 
 def test_a_ledger_of_schema_1_is_read_and_goes_on(night, tmp_path):
-    night(on=0)
+    night(on=0, ops=["spin"])
     path = tmp_path / "n.db"
     with closing(sqlite3.connect(path)) as db:
-        db.executescript("DROP TABLE code; DROP TABLE cause; PRAGMA user_version = 1; PRAGMA journal_mode = DELETE")
+        db.executescript(
+            "DROP TABLE code; DROP TABLE cause; DROP TABLE asked; PRAGMA user_version = 1; PRAGMA journal_mode = DELETE"
+        )
     before = path.read_bytes()
-    assert told(path)["ledger"]["other_code"] is None
+    ledger = told(path)["ledger"]
+    assert ledger["other_code"] is None and ledger["unasked"] == []  # its runs count as asked for all
     assert path.read_bytes() == before  # who only reads changes nothing
     assert night(on=1)["ledger"]["versions"][0]["runs"] == 2
     with closing(sqlite3.connect(path)) as db:

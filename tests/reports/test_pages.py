@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from keeprate.harness.commands.recomputed import recomputed
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.reports.comparison import compare
 from keeprate.reports.pages import render
@@ -261,6 +262,20 @@ def test_what_nobody_looked_at_has_no_column_and_a_line(documents):
     assert re.findall(r'<th scope="col">(\w+)</th>', html[html.index('"matrix"') :])[0] == "toss"
     assert ">spin</th>" not in html and "Nothing was looked at so far of spin (3 wait)." in text
     assert "This night was asked for toss, and for nothing else." in text
+    document["ledger"]["asked"] = {"ops": [], "dtypes": ["float32"]}
+    assert "This night was asked for all operators in float32, and for nothing else." in page(document).text
+
+
+def test_what_was_never_asked_for_is_named_once_and_the_page_is_not_green_about_it(documents):
+    document = copy.deepcopy(documents["faithful"])
+    document["findings"] = [item for item in document["findings"] if item["op"] != "spin"]
+    document["ledger"]["unasked"] = [{"op": "spin", "dtypes": [], "whole": True}]
+    document = recomputed(document)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    pages, text = render(document, None), page(document).text
+    assert text.count("spin") == 2 == text.count("Never asked for: spin.")  # in the title and the headline
+    assert "✓ conforms, as far as asked" in text and 'class="badge conforms"' not in pages["index.html"]
+    assert "wait" not in text and pages["report.md"].count("spin") == 1
 
 
 def test_each_line_of_the_chart_has_a_colour_a_sign_and_a_name(documents):
