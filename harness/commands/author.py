@@ -95,7 +95,8 @@ def _show_checks(checks: Sequence[AdapterCheck], backend: str, suite: str, scree
         line = f"{word:<9}{check.what}" + (f": {check.skipped}" if check.skipped else "")
         screen.print(escape(line), highlight=False, soft_wrap=True)
         if check.wrong:
-            told = textwrap.fill(check.wrong, WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+            width, indent = min(screen.width, WIDTH), " " * 9
+            told = textwrap.fill(check.wrong, width, initial_indent=indent, subsequent_indent=indent)
             screen.print(escape(told), highlight=False)
     wrong = sum(bool(check.wrong) for check in checks)
     screen.print()
@@ -153,7 +154,7 @@ def _show_inventory(rows: Sequence[tuple[str, Offer | str]], suite: Suite, scree
     screen.print(table)
     for name, offer in rows:
         if isinstance(offer, str):
-            screen.print(escape(filled(f"{name}: {offer}{remedy(name, offer)}")), highlight=False)
+            screen.print(escape(filled(f"{name}: {offer}{remedy(name, offer)}", screen.width)), highlight=False)
 
 
 def remedy(name: str, why: str) -> str:
@@ -177,8 +178,9 @@ def explain(law: str, suite: str) -> None:
     software that it would have caught. LAW is the second part of a finding's id: op/law/dtype/parameters/shape/context.
     An unknown name lists all laws.
     """
+    width = console(sys.stdout).width
     for paragraph in _paragraphs(law, load_suite(suite)):
-        click.echo(filled(paragraph) + "\n")
+        click.echo(filled(paragraph, width) + "\n")
 
 
 def _paragraphs(name: str, suite: Suite) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from keeprate.harness.commands.console import console as standard
 from keeprate.harness.commands.shown import beside, departure
 from keeprate.harness.commands.shrinking import Smallest, by_strength, shrink, together
 from keeprate.harness.commands.snippet import snippet
@@ -69,7 +71,7 @@ class Closeup:
             console.print(f"  {name:<24}{_said(found)}", highlight=False, markup=False, soft_wrap=True)
         console.print()
         why = "Evidence adds, and a seed that drew attention by failing was chosen for it: trust the fresh one."
-        console.print(filled(why), highlight=False)
+        console.print(filled(why, console.width), highlight=False)
         return int(both.status in BAD and self._given.known.reason(str(promise.id)) is None)
 
     def show_smallest(self, console: Console, cause: Cause | None) -> None:
@@ -80,7 +82,7 @@ class Closeup:
         """
         found = None
         if cause is not None:
-            told = filled(f"cause: {cause.sentence}")
+            told = filled(f"cause: {cause.sentence}", console.width)
             console.print(f"\n{told}\nstill broken, and by this cause, in", highlight=False, markup=False)
             found = self._shrunk(console, cause.id)
         if found is None:
@@ -91,11 +93,11 @@ class Closeup:
         if found is None:
             console.print("  no case on its own", highlight=False)
         elif found.evidence is None:
-            console.print(f"    {found.error}", highlight=False, markup=False, width=WIDTH)
+            console.print(f"    {found.error}", highlight=False, markup=False, width=min(console.width, WIDTH))
         else:
             level = self._request.alpha * self._promise.share
             for label, text in found.evidence.rows(level):
-                console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=WIDTH)
+                console.print(f"    {label:<9}{text}", highlight=False, markup=False, width=min(console.width, WIDTH))
 
     def _shrunk(self, console: Console, cause: str) -> Smallest | None:
         """Prints ever smaller cases; the last, if any breaks on its own."""
@@ -138,7 +140,7 @@ def show_script(seen: Closeup, path: Path) -> None:
     else:
         told = f"{path} is not written: run alone, a script showed nothing that the reference doesn't. The fault may "
         told += "need more draws than a script makes, or other calls before it"
-    click.echo("\n" + for_terminal(filled(told)))
+    click.echo("\n" + for_terminal(filled(told, standard(sys.stdout).width)))
 
 
 def in_blocks(rows: Sequence[str]) -> Iterator[str]:

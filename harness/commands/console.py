@@ -27,8 +27,9 @@ class _Console(Console):
 
 
 def console(stream: Any) -> Console:
-    """A console that writes 80 columns where no terminal says otherwise."""
-    return _Console(file=stream, width=None if stream.isatty() else WIDTH, emoji=False)
+    """A console as wide as its terminal, or as COLUMNS says; 80 columns where neither says anything."""
+    told = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return _Console(file=stream, width=None if told else WIDTH, emoji=False)
 
 
 def progress(done: ProgressColumn) -> Progress:

@@ -19,7 +19,7 @@ os.environ.update(SINGLE_THREADED)  # NumPy would begin with a thread for each c
 
 from keeprate.harness import interrupts
 from keeprate.harness.commands.cli import cli
-from keeprate.harness.commands.console import forget, open_streams
+from keeprate.harness.commands.console import console, forget, open_streams
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.interrupts import Terminated
 from keeprate.harness.judging.text import WIDTH
@@ -79,7 +79,7 @@ def _wrapped(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines()):
         yield textwrap.fill(
             line,
-            WIDTH,
+            min(console(sys.stderr).width, WIDTH),
             initial_indent=indent if number else "",
             subsequent_indent=indent,
             break_long_words=False,

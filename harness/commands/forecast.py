@@ -168,4 +168,4 @@ def show_plan(forecasts: Sequence[Forecast], request: Request, workers: int, con
         f"A backend that keeps every promise would fail with probability at most {request.alpha:g}.",
     ]
     for line in remarks:
-        console.print(escape(filled(line)), highlight=False, soft_wrap=True)
+        console.print(escape(filled(line, console.width)), highlight=False, soft_wrap=True)

@@ -43,7 +43,7 @@ from keeprate.harness.judging.known import nowhere
 from keeprate.harness.judging.listing import HEAD, known_text, unlisted
 from keeprate.harness.judging.request import KNOWN, Request, ask
 from keeprate.harness.judging.screen import failure_text, show
-from keeprate.harness.judging.text import filled, sentence
+from keeprate.harness.judging.text import WIDTH, filled, sentence
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.ledger.nightly import Recording
 from keeprate.harness.ledger.schema import UnwritableError
@@ -108,8 +108,10 @@ def gate(
         return known_text(lines, request.known.text or HEAD)
 
     unwritten = _write_all({json_path: verdict.to_json, write_known: known})
-    timed = () if durations is None else slowest(docket.all(), verdict.run.get("studies", {}), durations)
-    show(verdict, console(sys.stdout), above=timed, every=verbose, cause_last=True)
+    screen = console(sys.stdout)
+    studies = verdict.run.get("studies", {})
+    timed = () if durations is None else slowest(docket.all(), studies, durations, screen.width)
+    show(verdict, screen, above=timed, every=verbose, cause_last=True)
     for line in github.annotated(verdict):
         click.echo(line)
     _refuse_if(unwritten)
@@ -185,7 +187,8 @@ def replay(
         unwritten = _write_all({json_path: verdict.to_json})
         (found,) = verdict
         law = verdict.laws[request.promises[finding].id.family]
-        screen.print(failure_text(found, verdict.findings, law), highlight=False, markup=False, soft_wrap=True)
+        text = failure_text(found, verdict.findings, law, min(screen.width, WIDTH))
+        screen.print(text, highlight=False, markup=False, soft_wrap=True)
         _refuse_if(unwritten)
         code = verdict.exit_code
         if found.status in ("kept", "broken", "error"):
@@ -242,6 +245,7 @@ def matrix(backends: tuple[str, ...], out: Path, seed: int | None, **options: An
     check_writable(out)
     seed = secrets.randbits(31) if seed is None else seed
     rows: list[Row] = []
+    width = console(sys.stdout).width
     requests = {name: ask(name, seed=seed, **options) for name in names_of(backends)}
     for request in requests.values():
         _refuse_missing(request)
@@ -250,10 +254,10 @@ def matrix(backends: tuple[str, ...], out: Path, seed: int | None, **options: An
             with open_runner(request) as runner:
                 verdict, _ = _judge(request, runner, None)
             rows.append(row_of(name, verdict.public()))
-            click.echo(for_terminal(filled(f"{name}: {sentence(verdict)}")))
+            click.echo(for_terminal(filled(f"{name}: {sentence(verdict)}", width)))
         except NoVerdictError as error:
             rows.append(Row(name, error=str(error)))
-            click.echo(for_terminal(filled(f"{name}: no verdict: {error}")))
+            click.echo(for_terminal(filled(f"{name}: no verdict: {error}", width)))
         write(out, text_of(rows, out, request.profile, seed))  # each time: an interrupt must not cost what is done
     sys.exit(exit_code(rows, named=backends != ("all",)))
 
@@ -275,7 +279,7 @@ def _warn_of_idle(request: Request) -> None:
     if idle := nowhere(idle, request.profile):
         more = f" and {len(idle) - 1} more match" if len(idle) > 1 else " matches"
         text = f"{request.known.path}: '{idle[0]}'{more} no finding of profile '{request.profile}'"
-        click.echo(for_terminal(filled(f"warning: {text}")), err=True)
+        click.echo(for_terminal(filled(f"warning: {text}", console(sys.stderr).width)), err=True)
 
 
 @contextmanager

@@ -342,4 +342,4 @@ class _Pages:
 
 
 def _say(screen: Console, text: str) -> None:
-    screen.print(escape(filled(text)), highlight=False, soft_wrap=True)
+    screen.print(escape(filled(text, screen.width)), highlight=False, soft_wrap=True)

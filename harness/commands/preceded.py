@@ -29,14 +29,14 @@ def show_after_others(request: Request, console: Console) -> int:
     where = f"{own[0].op} in {', '.join(dict.fromkeys(case.dtype for case in own))} that a gate runs before it"
     said = "It ended in an error, and doesn't when it runs alone: it depends on what ran before."
     console.print()
-    console.print(filled(f"{said} After {plural(before, 'case')} of {where}, in one process:"))
+    console.print(filled(f"{said} After {plural(before, 'case')} of {where}, in one process:", console.width))
     console.print(f"  {_said(found)}", highlight=False, markup=False, soft_wrap=True)
     if found.status == "error":
         return 1
     rest = (
         "Left are other operators, other dtypes, and what several workers share: only the gate itself has all of these."
     )
-    console.print(filled(f"So it is none of these. {rest}"))
+    console.print(filled(f"So it is none of these. {rest}", console.width))
     return 0
 
 

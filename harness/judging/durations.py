@@ -6,7 +6,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from keeprate.harness.judging.text import filled
+from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.protocol.case import Promise
 from keeprate.harness.protocol.engine import Result
 
@@ -21,13 +21,14 @@ def by_study(results: Iterable[Result], plan: Mapping[str, Promise]) -> dict[str
     return {study: round(spent[study], 3) for study in sorted(spent, key=spent.__getitem__, reverse=True)}
 
 
-def slowest(results: Iterable[Result], studies: Mapping[str, float], number: int) -> Iterator[str]:
+def slowest(results: Iterable[Result], studies: Mapping[str, float], number: int, width: int = WIDTH) -> Iterator[str]:
     """Lines that tell the `number` slowest cases, all of them for 0, as pytest does."""
     every = list(results)
     if not every:
         return
     first = heapq.nlargest(number or len(every), every, key=lambda result: result.seconds)
-    yield filled(f"seconds of workers by study: {', '.join(f'{name} {spent:.2f}' for name, spent in studies.items())}")
+    told = ", ".join(f"{name} {spent:.2f}" for name, spent in studies.items())
+    yield filled(f"seconds of workers by study: {told}", width)
     yield f"the slowest {len(first):,} of {len(every):,} cases:"
     for result in first:
         side = " of the reference" if result.role == "reference" else ""

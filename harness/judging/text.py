@@ -1,4 +1,4 @@
-"""A verdict in words, for a terminal of 80 columns: a table over the operators, remarks, the sentence."""
+"""A verdict in words, for a terminal of 80 columns or fewer: a table over the operators, remarks, the sentence."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def remarks(verdict: Decision) -> Iterable[str]:
     """What is worth a word beside the table: what was not judged, known deviations, versions, the seed."""
     yield ""
     if verdict.suite.headline and not verdict.unseen:
-        yield filled(f"detects: the smallest departure in {verdict.suite.headline} that this run would have caught")
+        yield f"detects: the smallest departure in {verdict.suite.headline} that this run would have caught"
     absent = [op for op in dict.fromkeys(item.op for item in verdict) if _absent(op, verdict)]
     if absent:
-        yield filled(f"not implemented: {', '.join(absent)}")
+        yield f"not implemented: {', '.join(absent)}"
     reasons = Counter(
         (finding.status.replace("_", " "), (finding.detail or {}).get("reason", ""))
         for finding in verdict
@@ -109,39 +109,37 @@ def remarks(verdict: Decision) -> Iterable[str]:
     lacking = {key: number for key, number in reasons.items() if len(reasons) > 1 and key[1].startswith(LACKS)}
     for (status, reason), number in reasons.items():
         if (status, reason) not in lacking:
-            yield filled(f"{status}: {plural(number, 'finding')}, {reason}")
+            yield f"{status}: {plural(number, 'finding')}, {reason}"
     for status in dict.fromkeys(status for status, _ in lacking):
         each = {reason.removeprefix(LACKS): number for (one, reason), number in lacking.items() if one == status}
         names = ", ".join(f"{name} ({number:,})" for name, number in each.items())
-        yield filled(f"{status}: {plural(sum(each.values()), 'finding')}, {LACKS}{names}")
+        yield f"{status}: {plural(sum(each.values()), 'finding')}, {LACKS}{names}"
     said = Counter((finding.detail or {}).get("remark") for finding in verdict)
     for remark, number in said.items():
         if remark:
-            yield filled(f"remarked: {plural(number, 'finding')}, {remark}")
+            yield f"remarked: {plural(number, 'finding')}, {remark}"
     if "known" in verdict.run:
-        yield filled(f"known deviations are those of {verdict.run['known']}")
+        yield f"known deviations are those of {verdict.run['known']}"
     known = [finding for finding in verdict if finding.known is not None]
     for reason in dict.fromkeys(finding.known for finding in known):
         seen = [item for item in known if item.known == reason and item.status in BAD]
         if seen:
-            yield filled(f"known deviation: {_first_of(seen)} ({reason})")
+            yield f"known deviation: {_first_of(seen)} ({reason})"
     for group in verdict.mended:
-        yield filled(f"known deviation no longer seen: {_first_of(group)}")
+        yield f"known deviation no longer seen: {_first_of(group)}"
     for text in verdict.reference["known"]:
-        yield filled(f"known deviation of the reference: {text}")
+        yield f"known deviation of the reference: {text}"
     failures = verdict.reference["failures"]
     for text in failures[:FAILURES]:
-        yield filled(f"the reference itself breaks {text}")
+        yield f"the reference itself breaks {text}"
     if len(failures) > FAILURES:
         yield f"and {len(failures) - FAILURES} more"
     if not verdict.backend["isolated"]:
-        yield filled(
-            "The backend was handed over as an object, so it was judged in this process: a crash would end it."
-        )
+        yield "The backend was handed over as an object, so it was judged in this process: a crash would end it."
     seconds = verdict.run.get("seconds")
     took = f", {seconds:.0f} s with {plural(verdict.run['workers'], 'worker')}" if seconds is not None else ""
     sides = " against ".join(filter(None, (_versioned(side) for side in (verdict.backend, verdict.reference))))
-    yield filled(f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}")
+    yield f"{sides}; profile {verdict.profile}, seed {verdict.seed}{took}"
 
 
 def _first_of(findings: Sequence[Finding]) -> str:
@@ -154,9 +152,10 @@ def is_given_up(finding: Finding) -> bool:
     return finding.status == "error" and (finding.detail or {}).get("kind") == GIVEN_UP
 
 
-def filled(text: str) -> str:
-    """`text` in lines of 80 columns."""
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+def filled(text: str, width: int = WIDTH) -> str:
+    """`text` in lines of so many columns, 80 at most; a word that is longer stays whole."""
+    width = min(width, WIDTH)
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _absent(op: str, verdict: Decision) -> bool:

@@ -1,21 +1,24 @@
 """What a failure says: promise, effect, evidence, and how to run it again, in 80 columns."""
 
+import io
 import re
 import shlex
 import subprocess
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from keeprate.harness.evidence.check import Check, failed, passed
 from keeprate.harness.evidence.kinds import plain
 from keeprate.harness.evidence.tally import Tally
+from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import decide, unjudged
 from keeprate.harness.judging.gate import Docket, conclude, no_verdict
 from keeprate.harness.judging.known import Deviation, Known
 from keeprate.harness.judging.request import Request, ask
-from keeprate.harness.judging.screen import failure_text, verdict_text
+from keeprate.harness.judging.screen import cause_text, failure_text, show, verdict_text
 from keeprate.harness.judging.text import WIDTH, millions, table
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Result
@@ -337,3 +340,34 @@ def test_a_table_folds_in_a_narrow_terminal():
         "  398 kept",
         "  2 broken",
     ]
+
+
+def cut(text, width=40):
+    """Lines of prose that are longer than `width` though they could be wrapped: an id stays whole, and a command."""
+    long = [line for line in text.partition("\n  keeprate ")[0].splitlines() if len(line) > width]
+    return [line for line in long if max(map(len, line.split())) <= width - 13]
+
+
+def test_prose_is_wrapped_at_the_width_of_a_narrow_terminal(everything_broken):
+    out = io.StringIO()
+    show(everything_broken, Console(file=out, width=40, color_system=None, emoji=False), failures=False)
+    assert out.getvalue() and cut(out.getvalue()) == []
+    first = everything_broken.failing[0]
+    assert cut(failure_text(first, everything_broken.findings, SUITE.by_name[first.family], 40)) == []
+    cause = Cause(
+        "fault", "", "mine does what no backend should ever do, in dropout.", "seen " * 20, (first.id,), ("10" * 38,)
+    )
+    text = cause_text(cause, everything_broken, 40)
+    assert cut(text) == [] and "  picture    ▌" in text
+    assert max(map(len, cause_text(cause, everything_broken).splitlines())) <= WIDTH
+    assert cut(cause_text(cause, everything_broken)) != []  # at 80 columns it is as wide as before
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("words", [["explain", "keep_rate"], ["explain", "streams"], ["gate", "--backend", "nobody"]])
+def test_a_command_wraps_what_it_says_at_the_width_that_it_is_given(console_script, columns, words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    done = console_script(*words)
+    said = done.out + done.err
+    assert cut(said, columns) == []
+    assert max(map(len, said.splitlines())) > columns - 15
