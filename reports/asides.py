@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keeprate.reports.reading import Reading, counted, listed, promises
@@ -12,7 +12,10 @@ def asides(reading: Reading) -> list[str]:
     """Each in a sentence or two."""
     ledger, said = reading.ledger or {}, []
     if reading.waits:
-        said.append(f"Waiting: nothing was drawn so far of {promises(reading.waits)}. {_asked(ledger)}")
+        more = "" if ledger.get("unasked") else f" {_asked(ledger)}"
+        said.append(f"Waiting: nothing was drawn so far of {promises(reading.waits)}.{more}")
+    if unasked := ledger.get("unasked"):
+        said.append(f"Never asked for, so neither judged nor waiting: {_never_asked(unasked)}.")
     if dates := ledger.get("ahead"):
         said.append(
             f"A clock was wrong: there are runs dated {listed(dates)}, later than today or than runs that came "
@@ -39,6 +42,15 @@ def asides(reading: Reading) -> list[str]:
     if otherwise := ledger.get("counted_otherwise"):
         said.append(f"Evidence of {promises(otherwise)} was counted otherwise before, and is not used.")
     return said
+
+
+def _never_asked(unasked: Sequence[Mapping[str, Any]]) -> str:
+    """Whole operators first, then dtypes of others."""
+    parts: dict[str, list[str]] = {}
+    for one in sorted(unasked, key=lambda one: not one["whole"]):
+        of = f"{listed(one['dtypes'], 9)} of " if one["dtypes"] else "the rest of "
+        parts.setdefault("" if one["whole"] else of, []).append(one["op"])
+    return "; ".join(what + listed(ops, 20) for what, ops in parts.items())
 
 
 def _asked(ledger: Mapping[str, Any]) -> str:

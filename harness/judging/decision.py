@@ -74,12 +74,12 @@ def told(
     so_far = " so far" if waiting else ""
     wait = f"; {waiting:,} of {judged + waiting:,} wait to be looked at" if waiting else ""
     apart = f" Left out, as asked: {', '.join(left_out)}." if left_out else ""
-    never = f" Never asked for: {_never(unasked)}." if unasked else ""
-    return f"{backend} keeps {kept:,} of {judged:,} promises{so_far}{accepted}{wait}.{errors}{early}{apart}{never}"
+    which = " asked for" if unasked else ""
+    return f"{backend} keeps {kept:,} of {judged:,} promises{which}{so_far}{accepted}{wait}.{errors}{early}{apart}"
 
 
-def _never(unasked: Collection[Unasked]) -> str:
-    """In words: whole operators first, then dtypes of others."""
+def never_asked(unasked: Collection[Unasked]) -> str:
+    """What no run was asked for, in words: whole operators first, then dtypes of others."""
     parts: dict[str, list[str]] = {}
     for one in sorted(unasked, key=lambda one: not one.whole):
         what = "" if one.whole else f"{_listed(one.dtypes)} of " if one.dtypes else "the rest of "

@@ -10,7 +10,7 @@ from itertools import chain
 from rich.markup import escape
 from rich.table import Table
 
-from keeprate.harness.judging.decision import Decision
+from keeprate.harness.judging.decision import Decision, never_asked
 from keeprate.harness.judging.finding import BAD, Finding
 from keeprate.harness.protocol.backend import LACKS
 from keeprate.harness.protocol.case import ANY
@@ -98,6 +98,8 @@ def remarks(verdict: Decision) -> Iterable[str]:
     yield ""
     if verdict.suite.headline and not verdict.unseen:
         yield f"detects: the smallest departure in {verdict.suite.headline} that this run would have caught"
+    if verdict.unasked:
+        yield f"never asked for: {never_asked(verdict.unasked)}"
     absent = [op for op in dict.fromkeys(item.op for item in verdict) if _absent(op, verdict)]
     if absent:
         yield f"not implemented: {', '.join(absent)}"

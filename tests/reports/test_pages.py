@@ -273,9 +273,10 @@ def test_what_was_never_asked_for_is_named_once_and_the_page_is_not_green_about_
     document = recomputed(document)
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     pages, text = render(document, None), page(document).text
-    assert text.count("spin") == 2 == text.count("Never asked for: spin.")  # in the title and the headline
+    assert text.count("spin") == 1 == text.count("Never asked for, so neither judged nor waiting: spin.")
+    assert document["sentence"] == "coin keeps 3 of 3 promises asked for." and text.count(document["sentence"]) == 2
     assert "✓ conforms, as far as asked" in text and 'class="badge conforms"' not in pages["index.html"]
-    assert "wait" not in text and pages["report.md"].count("spin") == 1
+    assert "to be looked at" not in text and pages["report.md"].count("spin") == 1
 
 
 def test_each_line_of_the_chart_has_a_colour_a_sign_and_a_name(documents):
