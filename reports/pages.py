@@ -19,6 +19,7 @@ from keeprate.reports.groups import MARKS, WORDS, Finding, Group, called, family
 from keeprate.reports.reading import Broken, Reading
 
 TEMPLATES = Path(__file__).parent / "templates"
+DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 
 
 def render(data: Mapping[str, Any], against: Mapping[str, Any] | None) -> dict[str, str]:
@@ -76,6 +77,7 @@ def _shown(reading: Reading) -> dict[str, Any]:
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of ours
         "run_at": _run_at(os.environ),
+        "dates": _dates,
         "rows_of": lambda bits: Markup(masks.rows_of(bits)),  # noqa: S704 - made of digits and words of ours
         "by_op": _by_op(reading),
         "watched": watched,
@@ -111,6 +113,11 @@ def _run_at(environment: Mapping[str, str]) -> str:
     parts = [environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     address = f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else environment.get("CI_JOB_URL", "")
     return address if re.fullmatch(r"https?://[\w.:/%~+-]+", address) else ""
+
+
+def _dates(text: str) -> Markup:
+    """A text whose dates no line breaks apart."""
+    return Markup(DATE.sub(r'<span class="date">\g<0></span>', for_html(text)))  # noqa: S704 - that makes it fit
 
 
 def _by_op(reading: Reading) -> list[tuple[str, list[Group]]]:

@@ -74,7 +74,7 @@ def told(
     so_far = " so far" if waiting else ""
     wait = f"; {waiting:,} of {judged + waiting:,} wait to be looked at" if waiting else ""
     apart = f" Left out, as asked: {', '.join(left_out)}." if left_out else ""
-    which = " asked for" if unasked else ""
+    which = " asked for" if unasked and not waiting else ""
     return f"{backend} keeps {kept:,} of {judged:,} promises{which}{so_far}{accepted}{wait}.{errors}{early}{apart}"
 
 

@@ -41,7 +41,8 @@ class Page(HTMLParser):
 
     @property
     def text(self):
-        return " ".join(" ".join(self.words).split())
+        words = " ".join(" ".join(self.words).split())
+        return re.sub(r"(\d{4}-\d\d-\d\d) (?=[,;:.])", r"\1", words)  # a date is an element of its own
 
 
 def page(document, against=None):
@@ -118,7 +119,7 @@ def test_what_is_new_since_last_night_is_said(documents):
     )
     assert re.search(new, turned)
     assert "✕ broken toss/fair/float32/p0.5/-/eager , was kept" in turned
-    assert re.search(r"first broken [\d-]+ , in 1 ", turned)
+    assert re.search(r"first broken [\d-]+, in 1 ", turned)
     assert "The first night in this ledger: there is nothing to compare it with." in page(documents["edge"]).text
 
 
@@ -290,6 +291,13 @@ def test_each_line_of_the_chart_has_a_colour_a_sign_and_a_name(documents):
     colours = dict(re.findall(r"fill: var\(--(\w+)\)[^>]*>[●■▲◆▼] (law\d)<", chart))
     assert colours == {"one": "law6", "two": "law5", "three": "law4", "four": "law3", "five": "law2"}
     assert "the other 2 are grey" in chart
+
+
+def test_no_line_breaks_a_date_apart(documents):
+    html = render(documents["turned"], None)["index.html"]
+    lede = re.search(r'<p class="lede">.*', html)[0]
+    assert re.search(r'first on <span class="date">[\d-]{10}</span>;', lede)
+    assert re.search(r'<b>Compared with the night before, <span class="date">', html)
 
 
 def test_a_date_that_a_clock_was_ahead_with_is_marked(documents):
