@@ -231,7 +231,7 @@ def copy(source: Path, into: Path) -> None:
     The last draws of a run that was killed are in A-wal beside A: a plain copy of A loses them. A is not changed.
 
     \b
-      keeprate ledger copy night.db cache/night.db
+      keeprate ledger copy night.db whole.db
     """
     click.echo(f"wrote {into}: {plural(copied(source, into), 'run')}")
 
