@@ -193,7 +193,7 @@ def _kept(night: Drawn, ledger: Path) -> str:
     stand = night.standing
     if night.failure is None:
         runs = f"{plural(stand.runs, 'run')} of this version"
-        text += f" and kept in {ledger}, which has {runs} and {millions(stand.draws)} draws"
+        text += f" and kept in {ledger}, which has {runs} and {millions(stand.draws) if stand.draws else 'no'} draws"
     elif night.unkept:
         text += f", {night.unkept:,} of them not kept in {ledger}: this verdict counts them, the next night's won't"
     if stand.waiting:

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -175,8 +175,9 @@ class Ledger:
         night = time.strftime("%Y-%m-%d", time.gmtime())
         with self.writing():
             subjects = {
-                role: self.subject(
-                    msgspec.json.encode(offer).decode(),
+                role: self._asked(
+                    offer,
+                    request.names,
                     suite=request.suite_name,
                     role=role,
                     **{name: getattr(offer, name)[:500] for name in ("name", "version", "device")},
@@ -273,6 +274,17 @@ class Ledger:
         query = "SELECT count(*), coalesce(sum(draws), 0) FROM run WHERE backend = ?"
         runs, draws = self.db.execute(query, (subject,)).fetchone()
         return runs, draws
+
+    def _asked(self, offer: Offer, names: Collection[str], **who: str) -> int:
+        """The row of somebody who was asked for `names`; others, of which another profile's run has asked, stay."""
+        known = self.db.row("subject", {"offer": msgspec.json.encode(offer).decode()}, **who)
+        (text,) = self.db.execute("SELECT offer FROM subject WHERE id = ?", (known,)).fetchone()
+        with suppress(msgspec.DecodeError, RecursionError):  # which whoever reads it is told of
+            before = msgspec.json.decode(text, type=Offer)
+            others = [name for name in before.names if name not in {*names, *offer.names}]
+            only = {name: ops for name, ops in before.only.items() if name in others}
+            offer = msgspec.structs.replace(offer, names=(*offer.names, *others), only={**only, **offer.only})
+        return self.subject(msgspec.json.encode(offer).decode(), **who)
 
     def subject(self, offer: str, **who: str) -> int:
         """The row of a backend or a reference; entered if it is new. What it offers may have changed."""

@@ -381,6 +381,20 @@ def test_a_quick_gate_does_not_hide_the_nights_beside_it(night, tmp_path):
         told(tmp_path / "n.db", profile="deep")
 
 
+def test_a_run_that_needs_fewer_names_leaves_what_others_were_offered(tmp_path):
+    """What `smoke` doesn't ask for, as compilers, would be called not offered in the plan of `gate`."""
+    names = ("compile", "dropout", "vmap")
+    with Ledger(tmp_path / "n.db", create=True) as book:
+        for profile, offered in (("gate", names), ("smoke", ("dropout",)), ("gate", names[:2])):
+            request = ask("mine.py", profile=profile, known=os.devnull)
+            assert ("compile" in request.names) == (profile == "gate")
+            offer = Offer("mine", "1", "cpu", ("float32",), offered)
+            book.begin(request, (offer, None), described(), kind="gate", workers=1)
+            (text,) = book.db.execute("SELECT offer FROM subject").fetchone()
+            found = msgspec.json.decode(text, type=Offer)
+            assert set(found.names) == set(names[:2] if offered == names[:2] else names)
+
+
 # A ledger of before
 
 
