@@ -1,5 +1,6 @@
 """Layers of Flax NNX, and its `MultiHeadAttention` as a layer of attention alone."""
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,22 @@ import jax.numpy as jnp
 from flax import nnx
 
 from keeprate.impl.backends._jax import turned
+
+_old: list[list[Any]] = []  # weak references to layers with streams of their own, made after one seed each
+_new: list[Any] = []  # the same of those made after the last
+
+
+def seed(value: int) -> None:
+    """Seed the layers that there are by `nnx.reseed`, as NNX's documentation tells, as if they were made afterwards."""
+    _old.append([*_new])
+    _new.clear()
+    for some in _old:
+        rngs = nnx.Rngs(value)
+        for one in some:
+            key = rngs.dropout()  # what the stream of a new layer begins with
+            if (layer := one()) is not None:
+                nnx.reseed(layer, default=value, policy=lambda *_, key=key: key)
+    _old[:] = [some for some in _old if any(one() is not None for one in some)]
 
 
 def module(op: str, p: float, rngs: Callable[[], Any]) -> Any:
@@ -25,7 +42,9 @@ def module(op: str, p: float, rngs: Callable[[], Any]) -> Any:
     dims = {"dropout": (), "dropout1d": (-2,), "dropout2d": (-3, -2), "dropout3d": (-4, -3, -2)}
     if op not in dims:
         raise NotImplementedError(f"{op} has no layer")
-    return nnx.Dropout(p, broadcast_dims=dims[op], rngs=rngs())
+    layer = nnx.Dropout(p, broadcast_dims=dims[op], rngs=rngs())
+    _new.append(weakref.ref(layer))
+    return layer
 
 
 class _Attention:

@@ -23,9 +23,10 @@ _inside: ContextVar[Any] = ContextVar("inside", default=None)
 
 
 def seed(value: int) -> None:
-    """Begin again, from `value`."""
+    """Begin again, from `value`, and so do the layers that there are."""
     global _outside
     _outside = nnx.Rngs(value)
+    _nnx_layers.seed(value)
 
 
 def use(where: str) -> None:
