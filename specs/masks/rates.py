@@ -85,6 +85,9 @@ def _drawn_below(dtype: str, p: float) -> float:
     return _below(_nearest(1 - p, dtype), dtype)
 
 
+FORMULAS = {name: (words, keep) for name, words, keep in _rates()}
+
+
 def thinned(evidence: Evidence, design: float) -> Evidence:
     """Counts of as many draws as are independent of one another, where `design` count as one; all else as it is."""
     if not isinstance(evidence, Tally):
@@ -128,7 +131,7 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
     promise = _against(found, lambda p: 1 - p)
     off_at = {one.p for one in found if _against([one], lambda p: 1 - p) >= ENOUGH}
     if len(off_at) > 1 or len(found) >= MANY:  # of so many formulas one fits any one number
-        for name, words, keep in _rates():
+        for name, (words, keep) in FORMULAS.items():
             if len(off_at) != 1 or _near([one for one in found if one.p in off_at], keep):
                 yield f"rate:{name}", _account(found, keep, promise, words)
     lowest = [one.p for one in found if one.kept == one.draws]
@@ -148,6 +151,9 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         digits = float(f"{factor:.2g}")
         words = f"keeps with probability {digits:g}·(1 − p)"
         yield "rate:factor", _account(found, lambda p: digits * (1 - p) if digits <= 1 else 1 - p, promise, words)
+        digits = float(f"{1 - sum(one.kept for one in fit) / sum(one.draws for one in fit):.2g}")
+        words = f"drops with probability {digits:g}, whatever p is"
+        yield "rate:constant", _account(found, lambda p: 1 - digits, promise, words)
     if len(off_at) > 1:
         yield from _capped(found, off_at, promise)
     if len(off_at) == 1:
