@@ -28,7 +28,7 @@ class QueriesWithoutMask(Plain):
     """The gradient of queries leaves the mask out."""
 
     meant_for = ("gradient:queries",)
-    cause = "unmasked:queries"
+    cause = "unmasked"
 
     def for_gradient(self, noise, of):
         return np.ones_like(noise) if of == "queries" else noise
@@ -38,7 +38,7 @@ class KeysWithoutMask(Plain):
     """The gradient of keys leaves the mask out."""
 
     meant_for = ("gradient:keys",)
-    cause = "unmasked:keys"
+    cause = "unmasked"
 
     def for_gradient(self, noise, of):
         return np.ones_like(noise) if of == "keys" else noise
@@ -48,7 +48,7 @@ class ValuesWithoutMask(Plain):
     """The gradient of values leaves the mask out."""
 
     meant_for = ("gradient:values",)
-    cause = "unmasked:values"
+    cause = "unmasked"
 
     def for_gradient(self, noise, of):
         return np.ones_like(noise) if of == "values" else noise
@@ -93,6 +93,29 @@ class LastQueryForgotten(Plain):
     def for_gradient(self, noise, of):
         noise = noise.copy()
         noise[:, :, -1] = 1
+        return noise
+
+
+class QueriesDrawnAgain(Plain):
+    """The kernel for the gradient of queries draws a mask of its own; the others have the output's."""
+
+    meant_for = ("gradient:queries",)
+    cause = "drawn_again"
+
+    def for_gradient(self, noise, of):
+        drawn = np.random.default_rng().random(noise.shape) < (noise > 0).mean()
+        return noise.max() * drawn if of == "queries" else noise
+
+
+class LaterTilesDrawnAgain(Plain):
+    """The backward kernel has the output's mask for its first tile of 16 queries alone."""
+
+    meant_for = ("gradient:values", "gradient:queries", "gradient:keys")
+    cause = "begins:queries"
+
+    def for_gradient(self, noise, of):
+        noise, drawn = noise.copy(), np.random.default_rng().random(noise.shape) < (noise > 0).mean()
+        noise[:, :, 16:] = noise.max() * drawn[:, :, 16:]
         return noise
 
 
@@ -144,7 +167,7 @@ class GroupsShare(Plain):
     """Heads that share keys share a mask."""
 
     meant_for = ("neighbours:1024",)
-    cause = "shared_groups"
+    cause = "shared_groups:several"
 
     def mask(self, shape, p, q, k):
         drawn = self.draw((shape[0], k.shape[1], *shape[2:]), p)
@@ -160,6 +183,28 @@ class TilesRepeat(Plain):
     def draw(self, shape, p):
         mask = super().draw(shape, p)
         return np.concatenate([mask[..., :64]] * -(-shape[3] // 64), axis=-1)[..., : shape[3]]
+
+
+class SmallTilesRepeat(Plain):
+    """Each tile of 16 keys has the first one's mask, and so has each of 32 and of 64."""
+
+    meant_for = ("neighbours:16",)
+    cause = "tiles:16"
+
+    def draw(self, shape, p):
+        mask = super().draw((*shape[:3], min(16, shape[3])), p)
+        return np.concatenate([mask] * -(-shape[3] // 16), axis=-1)[..., : shape[3]]
+
+
+class QueryTilesRepeat(Plain):
+    """Each tile of 16 queries has the first one's mask."""
+
+    meant_for = ("slices", "all_lags")
+    cause = "query_tiles:16"
+
+    def draw(self, shape, p):
+        mask = super().draw((*shape[:2], min(16, shape[2]), shape[3]), p)
+        return np.concatenate([mask] * -(-shape[2] // 16), axis=2)[:, :, : shape[2]]
 
 
 class Diagonals(Plain):
@@ -204,6 +249,55 @@ class Exchanged(Plain):
 
     def draw(self, shape, p):
         return super().draw(shape, 1 - p)
+
+
+class AlwaysTheSame(Plain):
+    """p is 0.1, whatever the caller says: a default that is read in place of the argument."""
+
+    meant_for = ("outcomes",)
+    cause = "constant"
+
+    def draw(self, shape, p):
+        return super().draw(shape, 0.1)
+
+    def factor(self, p, dtype):
+        return 1 / 0.9
+
+
+class NeverDrops(Plain):
+    """p is taken and not used."""
+
+    meant_for = ("outcomes",)
+    cause = "never"
+
+    def draw(self, shape, p):
+        return np.ones(shape, bool)
+
+    def factor(self, p, dtype):
+        return 1.0
+
+
+class ExchangedThroughout(Plain):
+    """p is the probability of keeping, and what is kept is scaled by 1/p."""
+
+    meant_for = ("outcomes",)
+    cause = "effective:exchanged"
+
+    def draw(self, shape, p):
+        return super().draw(shape, 1 - p)
+
+    def factor(self, p, dtype):
+        return 1 / p
+
+
+class NarrowThroughout(Plain):
+    """p is rounded to bfloat16 before the rate and the scale are computed."""
+
+    meant_for = ("outcomes",)
+    cause = "effective:p_bfloat16"
+
+    def attention(self, q, k, v, p, causal, train):
+        return super().attention(q, k, v, rounded(np.array(p), "bfloat16").item(), causal, train)
 
 
 class DrawnNarrow(Plain):
@@ -389,6 +483,39 @@ class Clipped(Plain):
 
 
 # Values
+
+
+class DropsValues(Plain):
+    """Elements of values are dropped, in place of weights."""
+
+    meant_for = ("slices", "neighbours:128")
+    cause = "elsewhere:values"
+
+    def attention(self, q, k, v, p, causal, train):
+        if not train or not 0 < p < 1:
+            return super().attention(q, k, v, p, causal, train)
+        noise = self.noise(self.draw(v.values.shape, p), p, v.dtype)
+        given = Array(v.values * noise, v.dtype, part=v.part)
+        out = super().attention(q, k, given, p, causal, False)
+
+        def back(ct):
+            return [(x, gradient * noise if x is given else gradient) for x, gradient in out.back(ct)]
+
+        return Array(out.values, out.dtype, back)
+
+
+class DropsOutput(Plain):
+    """The output is dropped, in place of weights."""
+
+    meant_for = ("slices", "neighbours:1")
+    cause = "elsewhere:output"
+
+    def attention(self, q, k, v, p, causal, train):
+        if not train or not 0 < p < 1:
+            return super().attention(q, k, v, p, causal, train)
+        out = super().attention(q, k, v, p, causal, False)
+        noise = self.noise(self.draw(out.values.shape, p), p, out.dtype)
+        return Array(rounded(out.values * noise, out.dtype), out.dtype, lambda ct: out.back(ct * noise))
 
 
 class NoScale(Plain):

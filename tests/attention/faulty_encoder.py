@@ -51,7 +51,7 @@ class DrawnAgain(Encoder):
 class BackwardWithoutMask(Encoder):
     """The backward pass leaves the mask out, and the scale."""
 
-    meant_for, cause = ("gradient:inputs",), "unmasked:inputs"
+    meant_for, cause = ("gradient:inputs",), "unmasked"
 
     def for_gradient(self, mask, p):
         return np.full(mask.shape, 1 - p)

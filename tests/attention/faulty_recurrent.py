@@ -25,7 +25,7 @@ class DrawnAgain(Recurrent):
 class BackwardWithoutMask(Recurrent):
     """The backward pass leaves the mask out, and the scale."""
 
-    meant_for, cause = ("gradient:inputs",), "unmasked:inputs"
+    meant_for, cause = ("gradient:inputs",), "unmasked"
 
     def for_gradient(self, mask, p):
         return np.full(mask.shape, 1 - p)

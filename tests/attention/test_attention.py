@@ -16,7 +16,7 @@ from keeprate.harness.protocol.suite import PROFILES, load_suite
 from keeprate.specs import other_processes
 from keeprate.specs.attention.cases import DEPARTURES, MAIN, WEIGHTS
 from keeprate.specs.attention.hypotheses import every
-from keeprate.specs.attention.hypotheses.clues import Clues
+from keeprate.specs.attention.hypotheses.passes import Passes
 from keeprate.suite import Unreadable
 
 HERE = Path(__file__).parent
@@ -81,13 +81,64 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it_and_its_cause_is_told(mutant
 def test_no_hypothesis_accuses_a_sound_backend(backend, context, fresh_seed):
     """Fails with probability 1e-5 or so when nothing is wrong: the least of pairs is 64, all alike with 2⁻⁶⁴."""
     asked = every.asked_of("attention")
-    for more in every.BESIDE:
-        case = every.case_of("float32", context, every.SQUARE, more, asked)
-        clues = Clues(case, backend(), fresh_seed)
-        for one in asked:
+    large = [(every.LARGE, {}), (every.HIDDEN, {"causal": 1})] if context in ("eager", "grad") else []
+    for shape, more in (
+        [(every.SHAPE, {})] * (context == "eager") + [(every.SQUARE, more) for more in every.BESIDE] + large
+    ):
+        some = [one for one in asked if shape not in (every.LARGE, every.HIDDEN) or one.name in every.IN_LARGE]
+        case = every.case_of("float32", context, shape, more, some)
+        clues = Passes(case, backend(), fresh_seed)
+        for one in some:
             for parameter in every.PARAMETERS.get(one.name, [""]):
                 with contextlib.suppress(Unreadable):
-                    assert not one(clues, str(parameter)).accepted, f"{one.name}:{parameter} at {more}"
+                    assert not one(clues, str(parameter)).accepted, f"{one.name}:{parameter} at {shape}, {more}"
+
+
+class OneHeadShares(NUMPY.Plain):
+    def mask(self, shape, p, q, k):
+        drawn = self.draw((shape[0], 1 if k.shape[1] == 1 else shape[1], *shape[2:]), p)
+        return drawn.repeat(shape[1] // drawn.shape[1], axis=1)
+
+
+class TilesOfQueries(NUMPY.Plain):
+    def draw(self, shape, p):
+        return super().draw(shape, p)[:, :, [query % 64 for query in range(shape[2])]]
+
+
+class LaterKeysUnmasked(NUMPY.Plain):
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[..., 128:] = 1
+        return noise if of == "keys" else super().for_gradient(noise, of)
+
+
+class LeaksLater(NUMPY.Plain):
+    def seen(self, queries, keys, causal):
+        seen = super().seen(queries, keys, causal)
+        seen[64:, 65:] |= seen[64:, 64:-1]
+        return seen
+
+
+@pytest.mark.parametrize(
+    ("backend", "shape", "more", "context", "name", "says"),
+    [
+        (OneHeadShares, every.SQUARE, {"kv": 1}, "eager", "shared_groups:one", "all heads where keys have one head"),
+        (TilesOfQueries, every.LARGE, {}, "eager", "query_tiles:64", "the first 64 queries for every tile"),
+        (LaterKeysUnmasked, every.LARGE, {}, "grad", "begins:keys", "from key 128 on"),
+        (LeaksLater, every.HIDDEN, {"causal": 1}, "eager", "leaks_from", "queries from 64 on"),
+    ],
+)
+@pytest.mark.parametrize("channels", [None, 64])
+def test_what_shows_in_some_places_alone_is_named_there(
+    backend, shape, more, context, name, says, channels, fresh_seed
+):
+    family, _, parameter = name.partition(":")
+    (one,) = [one for one in every.asked_of("attention") if one.name == family]
+    judged = backend()
+    judged.head_dim = channels
+    account = one(Passes(every.case_of("float32", context, shape, more, [one]), judged, fresh_seed), parameter)
+    assert account.accepted, account
+    assert says in one.says.format_map(account.given)
 
 
 def test_there_are_mutants_enough_and_each_says_what_is_wrong():

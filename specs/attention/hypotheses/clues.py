@@ -9,35 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.place import HALF, ROUNDINGS, Mask, Place
+from keeprate.specs.attention.place import BITS, HALF, ROUNDINGS, Mask, Place
 from keeprate.specs.rounding import Floats
 from keeprate.suite import Case, Unreadable
 
 EVEN = 0.5  # the p of masks that are compared with one another: two agree least often
 RATES = (0.1, 0.3, 0.9)  # at which values are looked at
+SEVERAL = (0.1, 0.3, 0.5, 0.9)  # at which formulas of a rate differ
 CALLS = 12
-
-
-class Back(NamedTuple):
-    """A pass forward and back: the noise of its output and of its gradient of values, p, and other gradients.
-
-    Args:
-        forward: (B, H, L, S)
-        backward: the same; None where heads share keys, and so are added up.
-        scores: by name, the gradient of queries or keys beside what it is without a mask, both ways of computing it.
-    """
-
-    p: float
-    forward: Floats
-    backward: Floats | None
-    scores: dict[str, tuple[Floats, tuple[Floats, ...]]]
+CODED = 8  # calls at each of several p: in large places enough to tell 0.9 from 230/256
 
 
 class Clues:
@@ -81,27 +68,59 @@ class Clues:
         made = [*islice(self.outputs(caller, self.inputs(caller), p, train), number)]
         return np.array(made) / self.place.weights
 
+    @property
+    def slack(self) -> float:
+        """What a number near 1 may be off by."""
+        return ROUNDINGS[self.place.dtype] * HALF[self.place.dtype]
+
     def near(self, one: npt.ArrayLike, other: npt.ArrayLike) -> Mask:
         """Where two are one number, but for rounding."""
         one, other = np.asarray(one), np.asarray(other)
-        slack = ROUNDINGS[self.place.dtype] * HALF[self.place.dtype]
-        alike: Mask = np.abs(one - other) <= slack * np.maximum(np.abs(other), 1e-3)
+        alike: Mask = np.abs(one - other) <= self.slack * np.maximum(np.abs(other), 1e-3)
         return alike
 
-    @cached_property
-    def masks(self) -> Mask:
-        """(calls, B, H, L, S) what is kept."""
-        masks: Mask = self.noise(EVEN, CALLS) != 0
+    def codes(self, p: float, number: int = 1, caller: Caller | None = None) -> list[Floats]:
+        """Outputs of so many calls whose values are powers of 2, which need fewer channels than there are keys."""
+        caller = caller or self.caller()
+        return [*islice(self.outputs(caller, self.place.inputs(caller.channels), p), number)]
+
+    def kept(self, number: int, seed: int | None = None) -> Mask:
+        """(calls, B, H, L, S) what is kept in so many calls."""
+        masks = self._kept(number, seed)
         if not 0.05 < masks[..., self.place.seen].mean() < 0.95:
             raise Unreadable("nearly all is kept, or dropped")
         return masks
 
+    def _kept(self, number: int, seed: int | None) -> Mask:
+        """Read off codes, where all is scaled as it should be."""
+        read = [self.place.read(out, EVEN) for out in self.codes(EVEN, number, self.caller(seed))]
+        found = [one[0] for one in read if one is not None and not one[1].any()]
+        return np.array(found) if len(found) == number else self.noise(EVEN, number, self.caller(seed)) != 0
+
+    @cached_property
+    def masks(self) -> Mask:
+        """(calls, B, H, L, S) what is kept."""
+        if not self.of_weights:
+            raise Unreadable("something else than weights is dropped")
+        return self.kept(CALLS)
+
+    @cached_property
+    def sums(self) -> Floats:
+        """(B, H, L, channels) an output for values that are all 1: where weights are dropped, channels are alike."""
+        caller = self.caller()
+        size = caller.channels(max(2, -(-self.place.shape[3] // BITS[self.place.dtype])))
+        first, other = (np.zeros((number, size)) for number in self.place.shape[2:])
+        inputs = [self.place.queries_of(first), self.place.keys_of(other), self.place.keys_of(other + 1)]
+        return next(self.outputs(caller, inputs, EVEN))
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether what is dropped is dropped in all channels."""
+        return bool(self.near(self.sums, self.sums[..., :1]).all())
+
     def after(self, seed: int, number: int = 1) -> Mask:
         """(calls, entries) masks of the first calls after a seed."""
-        masks: Mask = (self.noise(EVEN, number, self.caller(seed)) != 0)[..., self.place.seen]
-        if not 0.05 < masks.mean() < 0.95:
-            raise Unreadable("nearly all is kept, or dropped")
-        return masks.reshape(number, -1)
+        return self.kept(number, seed)[..., self.place.seen].reshape(number, -1)
 
     @cached_property
     def values(self) -> dict[float, Floats]:
@@ -109,42 +128,6 @@ class Clues:
         return {p: self.noise(p) for p in RATES}
 
     @cached_property
-    def passes(self) -> list[Back]:
-        """A pass forward and back at several p."""
-        return [self._pass(p) for p in RATES]
-
-    def _pass(self, p: float) -> Back:
-        queries, keys = self.place.shape[2:]
-        caller, weights = self.caller(), self.place.weights
-        inputs = self.inputs(caller, size=queries)
-        size = inputs[0].shape[-1]
-        out, *gradients = next(caller.passes(inputs, p, np.array(self.place.queries_of(np.eye(queries, size)))))
-        backward = None
-        if self.place.shared == 1:
-            across = gradients[2].swapaxes(-1, -2)[:, :, :queries].astype(np.float64)
-            if across.shape == self.place.shape:
-                backward = across / weights
-        forward = out[..., :keys].astype(np.float64) / weights
-        return Back(p, forward, backward, {name: self._scores(p, name) for name in ("queries", "keys")})
-
-    def _scores(self, p: float, name: str) -> tuple[Floats, tuple[Floats, ...]]:
-        """The gradient of queries, for which they alone are zero, or of keys."""
-        caller, place = self.caller(), self.place
-        queries, keys, values = self.inputs(caller, 1.0)
-        queries, keys = (0 * queries, keys) if name == "queries" else (queries, 0 * keys)
-        ct = reference.rounded(self.random.normal(size=queries.shape), place.dtype)
-        out, *gradients = next(caller.passes([queries, keys, values], p, ct))
-        shown = gradients[name == "keys"].astype(np.float64)
-        times = place.shared
-        by_weight = ct @ np.repeat(values, times, axis=1).swapaxes(-1, -2)
-        whole = place.weights * place.seen
-        found = []
-        for noise in (np.ones(place.shape), out[..., : place.shape[3]] / place.weights):  # in the sum over a row
-            rows = (by_weight * noise * whole).sum(axis=-1, keepdims=True)
-            of_scores = whole * (by_weight - rows) / np.sqrt(ct.shape[-1])
-            if name == "queries":
-                found.append(of_scores @ np.repeat(keys, times, axis=1))
-            else:
-                each = of_scores.swapaxes(-1, -2) @ queries
-                found.append(each.reshape(*each.shape[:1], -1, times, *each.shape[2:]).sum(axis=2))
-        return shown, tuple(found)
+    def coded(self) -> dict[float, list[Floats]]:
+        """Outputs whose values are powers of 2, at several p."""
+        return {p: self.codes(p, CODED) for p in SEVERAL}

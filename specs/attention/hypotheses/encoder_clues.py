@@ -10,7 +10,8 @@ import numpy as np
 from keeprate.specs.attention import looks
 from keeprate.specs.attention.caller import Caller
 from keeprate.specs.attention.encoder import ATTENDED, BOTH, OUTPUT, Encoder
-from keeprate.specs.attention.hypotheses.clues import EVEN, Back
+from keeprate.specs.attention.hypotheses.clues import EVEN
+from keeprate.specs.attention.hypotheses.passes import Back
 from keeprate.specs.attention.hypotheses.recurrent_clues import RecurrentClues
 from keeprate.specs.rounding import Floats
 from keeprate.suite import Unreadable
@@ -57,4 +58,4 @@ class EncoderClues(RecurrentClues):
             raise Unreadable("a gradient adds tokens up")
         out, gradient = next(self.caller().passes(at.inputs(int), p, np.ones(at.shape)))
         forward = out.astype(np.float64) / (looks.whole(at)[0] * (1 - p))
-        return Back(p, forward, gradient[at.gradient_rows].reshape(at.shape).astype(np.float64), {})
+        return Back(p, forward, gradient[at.gradient_rows].reshape(at.shape).astype(np.float64))

@@ -9,7 +9,7 @@ from typing import Any
 from keeprate.specs.accounts import names_of, readable
 from keeprate.specs.attention.cases import needs_of
 from keeprate.specs.attention.encoder import ATTENDED, OPERATOR, OUTPUT
-from keeprate.specs.attention.hypotheses import calls, encoder, gradients, masks, recorded, recurrent, values
+from keeprate.specs.attention.hypotheses import amounts, calls, encoder, gradients, masks, recorded, recurrent, values
 from keeprate.specs.attention.network import OPERATORS
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.masks.rates import holds_thinned, rates
@@ -27,11 +27,13 @@ from keeprate.suite import (
     shape_text,
 )
 
-SHAPE = (3, 4, 20, 72)
+SHAPE = (3, 4, 20, 16)  # as many keys as any head has channels, which show weights one by one
+LARGE = (2, 3, 160, 160)  # more than one tile of 128 queries or keys; read off codes, and in parts
 SEQUENCE = (6, 8, 16)  # of recurrent layers
 TOKENS, TOKEN = (8, 4, 128), (1, 1, 128)  # of an encoder's layer
 SQUARE = (2, 4, 24, 24)  # where a backward pass may take queries for keys, a mask is causal, or all is one array
-BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1})
+HIDDEN = (1, 2, 160, 160)  # causal, in more than one tile
+BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1}, {"kv": 1})
 WORDS = {
     "thread": "in fresh threads",
     "process": "in several processes",
@@ -41,12 +43,13 @@ WORDS = {
 }
 OTHERS = (*OPERATORS, OPERATOR)  # than attention
 ELSEWHERE = ("process",)  # contexts in which a case can't look around
+IN_LARGE = ("tiles", "query_tiles", "effective", "begins", "leaks_from")  # hypotheses that are tested there alone
 
 
 HYPOTHESES = (
     *(
         replace(one, function=readable(one.function))
-        for part in (encoder, masks, values, gradients, calls, recurrent)
+        for part in (encoder, amounts, masks, values, gradients, calls, recurrent)
         for one in part.HYPOTHESES
         if one.function is not None
     ),
@@ -54,7 +57,7 @@ HYPOTHESES = (
     *recorded.HYPOTHESES,
 )
 PARAMETERS: dict[str, Iterable[object]] = {
-    **masks.PARAMETERS, **values.PARAMETERS, **gradients.PARAMETERS, **calls.PARAMETERS
+    **amounts.PARAMETERS, **masks.PARAMETERS, **values.PARAMETERS, **gradients.PARAMETERS, **calls.PARAMETERS
 }  # fmt: skip
 
 
@@ -78,10 +81,10 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
     for one in seen:
         for case, evidence in one.parts:
             if case.context not in ELSEWHERE and evidence is not None and evidence.strength > 0:
-                beside = "kv" if "kv" in case.parameters else "causal" if "causal" in case.parameters else ""
+                beside = tuple((name, case.parameters[name]) for name in ("kv", "causal") if name in case.parameters)
                 places.setdefault((case.context, case.dtype), set()).add(case.parameters.get("site", beside))
     families = {one.finding.family for one in seen}
-    asked = [one for one in asked_of(op) if one.laws & families]
+    asked = [one for one in asked_of(op) if (one.laws | one.diluted) & families]
     for context, dtype in sorted(places, key=lambda place: (place[0].count("+"), DTYPES.index(place[1]))):
         if dtype != min((other for where, other in places if where == context), key=DTYPES.index):
             continue
@@ -92,12 +95,24 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
         if op == OPERATOR:
             yield from filter(can, _of_encoder(dtype, context, places[context, dtype], some))
             continue
-        for more in BESIDE:
-            if not more or places[context, dtype] & more.keys():
-                square = (
-                    more or context == "fused" or transforms_in(context) or "gradient" in {one.kind for one in some}
-                )
-                yield from filter(can, [case_of(dtype, context, SQUARE if square else SHAPE, more, some)])
+        yield from filter(can, _of_attention(dtype, context, places[context, dtype], some))
+
+
+def _of_attention(dtype: str, context: str, beside: set[Any], asked: Sequence[Hypothesis]) -> Iterator[Case]:
+    """A plain call, what is broken beside it, and where several calls of plain attention are no cost, larger ones."""
+    small = [one for one in asked if one.name not in IN_LARGE]
+    plain = not transforms_in(context) and context != "fused"
+    for more in BESIDE:
+        if not more or tuple(more.items()) in beside:
+            square = more or not plain or "gradient" in {one.kind for one in small}
+            yield case_of(dtype, context, SQUARE if square else SHAPE, more, small)
+    if plain:
+        kinds = ("sharing", "repetition") if context != "grad" else ()
+        large = [one for one in asked if one.kind in kinds or one.name in IN_LARGE]
+        hidden = [one for one in large if one.name == "leaks_from" and (("causal", 1),) in beside]
+        plain_ones = [one for one in large if one.name != "leaks_from"]
+        yield from (case_of(dtype, context, LARGE, {}, plain_ones) for _ in plain_ones[:1])
+        yield from (case_of(dtype, context, HIDDEN, {"causal": 1}, hidden) for _ in hidden[:1])
 
 
 def _of_encoder(dtype: str, context: str, sites: set[Any], asked: Sequence[Hypothesis]) -> Iterator[Case]:
@@ -131,12 +146,25 @@ def case_of(
 
 def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     """By its law, or its gradient; what counts entries, if it holds once dependent ones are counted as one."""
-    finding = seen.finding
-    if finding.family == "gradient" and "of" in account.given:
-        return finding.law == f"gradient:{account.given['of']}"
+    finding, given = seen.finding, account.given
+    if finding.family == "gradient" and "of" in given:
+        return finding.law in {f"gradient:{of}" for of in str(given["of"]).split(" and ")}
+    if finding.family == "endpoints" and hypothesis.kind == "gradient":
+        return "ends" in given
     if finding.family in hypothesis.laws:
         return True
-    return finding.family in hypothesis.diluted and holds_thinned(seen, lambda case: account.design)
+    return finding.family in hypothesis.diluted and holds_thinned(seen, lambda case: _design(account, case))
+
+
+def _design(account: Account, case: Case) -> float:
+    """How many draws count as one in a case."""
+    given = account.given
+    if case.op in OTHERS or len(case.shape) != 4:
+        return account.design
+    if given.get("what") in amounts.PLACES.values():
+        return amounts.design(given["what"], case.shape[2], case.dtype)
+    axis, size = given.get("axis"), given.get("size", 1)
+    return -(-case.shape[axis] // size) if isinstance(axis, int) and isinstance(size, int) else account.design
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from keeprate.specs.accounts import exact
-from keeprate.specs.attention.hypotheses.clues import Back, Clues
+from keeprate.specs.attention.hypotheses.clues import EVEN
+from keeprate.specs.attention.hypotheses.passes import Back, Passes, mask_of, shows, windows
+from keeprate.specs.attention.place import Mask
 from keeprate.specs.rounding import Floats
-from keeprate.suite import ENOUGH, Account, Hypothesis, Tally, Unreadable
+from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 Noise = Callable[[Floats, float], Floats]
+WAYS = {"doesn't apply the mask": (1.0,), "uses another mask": (0.0, 2.0)}  # noise that is wrong, at p = 1/2
+BLOCK = 16  # queries and keys of the parts in each of which a mask that is another one shows
 
 
 def _transposed(forward: Floats, p: float) -> Floats:
@@ -27,80 +32,150 @@ def _last_query_whole(forward: Floats, p: float) -> Floats:
 
 
 NOISES: dict[str, tuple[str, Noise]] = {
-    "transposed": ("uses the mask of (key, query) in its backward pass, not that of (query, key)", _transposed),
-    "unscaled": ("doesn't scale the gradient", lambda forward, p: (forward != 0) * 1.0),
-    "times_p": ("multiplies the gradient by p, not by 1/(1 − p)", lambda forward, p: (forward != 0) * p),
-    "last_query": ("doesn't apply the last query's mask in its backward pass", _last_query_whole),
+    "transposed": ("uses the mask of (key, query), not of (query, key), for {gradient}", _transposed),
+    "unscaled": ("doesn't scale {gradient}", lambda forward, p: (forward != 0) * 1.0),
+    "times_p": ("multiplies {gradient} by p, not by 1/(1 − p)", lambda forward, p: (forward != 0) * p),
+    "last_query": ("doesn't apply the last query's mask to {gradient}", _last_query_whole),
 }
 
 
-def _of_values(clues: Clues) -> list[tuple[Back, Floats]]:
-    found = [(one, one.backward) for one in clues.passes if one.backward is not None]
-    if not found:
-        raise Unreadable("gradients of heads that share keys are added up")
-    return found
+def _dropped(clues: Passes) -> Mapping[str, Sequence[Back]]:
+    """Passes, where the output has a mask for the gradients to have."""
+    outputs = [one.forward[..., clues.place.seen] for some in clues.backs.values() for one in some]
+    if not outputs or not all((out == 0).any() for out in outputs) or not clues.of_weights:
+        raise Unreadable("no weights are dropped, or no gradient shows a mask")
+    return clues.backs
 
 
-def noise(clues: Clues, name: str) -> Account:
-    """Whether the gradient of values is that for this noise."""
+def _of(names: Collection[str], every: Collection[str]) -> dict[str, int | str]:
+    """For the sentence: all gradients, or which of them."""
+    if len(names) == len(every) and len(every) != 1:
+        return {"gradient": "the gradient"}
+    which = " and ".join(names)
+    return {"gradient": f"the gradient{'s' * (len(names) > 1)} of {which}", "of": which}
+
+
+def _where(of: Mapping[str, int | str]) -> str:
+    """What `_of` gave, as the end of a sentence."""
+    return "for its backward pass" if of.get("of") in (None, "inputs") else f"for {of['gradient']}"
+
+
+def noise(clues: Passes, name: str) -> Account:
+    """Whether gradients, or some and no others, are those for this noise."""
     says, made = NOISES[name]
-    found = [(one.forward, backward, made(one.forward, one.p)) for one, backward in _of_values(clues)]
-    fits = all(_alike(clues, backward, other) for _, backward, other in found)
-    broken = any(not _alike(clues, backward, forward) for forward, backward, _ in found)
-    number = sum(backward.size for _, backward, _ in found)
-    return exact(
-        fits,
-        broken,
-        number,
-        f"so it is for all {number:,} entries of the gradient of {clues.place.parts[-1]}",
-        what=says,
-    )
+    return _as_for(clues, made, says)
 
 
-def _alike(clues: Clues, one: Floats, other: Floats | float) -> bool:
-    """Whether two noises are one, where keys are seen."""
-    return bool(clues.near(one, other)[..., clues.place.seen].all())
+def unmasked(clues: Passes) -> Account:
+    """Whether gradients, or some of them, leave the mask out; at p = 1 as well, or not there."""
+    account = _as_for(clues, _whole, "doesn't apply the mask to {gradient}")
+    names = str(account.given.get("of", " and ".join(clues.backs))).split(" and ")
+    ends = [one for name in names if account.accepted and (one := clues.end(name))]
+    if ends and all(shows(clues, one, _whole(one.forward, one.p)) for one in ends):
+        return msgspec.structs.replace(account, given={**account.given, "ends": 1})
+    return account
 
 
-def drawn_again(clues: Clues) -> Account:
-    """Whether the backward pass has a mask of its own."""
-    looked_at, alike, against = 0, 0, 0.0
-    differs = False
-    for one, backward in _of_values(clues):
-        if not (clues.near(backward, 1 / (1 - one.p)) | (backward == 0)).all():
-            raise Unreadable("the gradient shows no mask")
-        agree = ((backward != 0) == (one.forward != 0))[..., clues.place.seen]
-        same, chance = int(np.count_nonzero(agree)), one.p**2 + (1 - one.p) ** 2
-        tally = Tally(("alike", "unlike"), (same, agree.size - same), (chance, 1 - chance))
-        looked_at, alike, against = looked_at + agree.size, alike + same, max(against, tally.log10_e)
-        differs |= same < agree.size
+def _whole(forward: Floats, p: float) -> Floats:
+    return np.ones_like(forward)
+
+
+def _as_for(clues: Passes, made: Noise, says: str) -> Account:
+    every, fits, number = _dropped(clues), True, 0
+    wrong: list[str] = []
+    for name, passes in every.items():
+        if all(shows(clues, one, one.forward) for one in passes):
+            continue
+        wrong.append(name)
+        number += sum(one.shown.size for one in passes)
+        fits &= all(shows(clues, one, made(one.forward, one.p)) for one in passes)
+    of = _of(wrong, every)
+    seen = f"so it is for all {number:,} entries of the gradient{'s' * (len(wrong) > 1)} of {' and '.join(wrong)}"
+    return exact(bool(wrong) and fits, bool(wrong), number, seen, what=says.format_map(of), **of)
+
+
+def drawn_again(clues: Passes) -> Account:
+    """Whether the backward pass, or one gradient in it, has a mask of its own."""
+    every, looked_at, alike, against = _dropped(clues), 0, 0, 0.0
+    own: list[str] = []
+    for name, passes in every.items():
+        if all(shows(clues, one, one.forward) for one in passes):
+            continue
+        own.append(name)
+        for one in passes:
+            kept, neither = mask_of(clues, one)
+            if neither.any():
+                raise Unreadable("the gradient shows no mask")
+            agree = (kept == (one.forward != 0))[..., clues.place.seen]
+            same, chance = int(np.count_nonzero(agree)), one.p**2 + (1 - one.p) ** 2
+            tally = Tally(("alike", "unlike"), (same, agree.size - same), (chance, 1 - chance))
+            looked_at, alike, against = looked_at + agree.size, alike + same, max(against, tally.log10_e)
+    of = _of(own, every)
     seen = f"the masks of output and gradient agree in {alike:,} of {looked_at:,} entries, as independent ones would"
-    return exact(against < ENOUGH, differs, looked_at, seen)
+    return exact(bool(own) and against < ENOUGH, bool(own), looked_at, seen, where=_where(of), **of)
 
 
-def unmasked(clues: Clues, of: str) -> Account:
-    """Whether one gradient leaves the mask out."""
-    if of in ("values", "inputs"):
-        found = _of_values(clues)
-        fits = all(_alike(clues, backward, 1.0) for _, backward in found)
-        broken = any(not _alike(clues, backward, one.forward) for one, backward in found)
-        return exact(fits, broken, len(found), "it is that of a call without dropout", of=of)
-    shown = [one.scores[of] for one in clues.passes]
-    fits = all(any(_is_near(one, other) for other in without) for one, without in shown)
-    return exact(fits, fits, len(shown), "it is that of a call without dropout", of=of)
+def begins(clues: Passes, axis: str) -> Account:
+    """Whether gradients, or some of them, are wrong from a query or key on, and right before it."""
+    along, place = ("queries", "keys").index(axis), clues.place
+    names = place.parts if place.shared == 1 and not place.causal else ()
+    every = {name: _wrong(clues, name) for name in names}
+    wrong = {name: where for name, (where, _) in every.items() if where.any()}
+    if not wrong:
+        raise Unreadable("no gradient is wrong")
+    starts = {int(where.any(axis=(0, 1, 3 - along)).argmax()) for where in wrong.values()}
+    ways = {every[name][1] for name in wrong}
+    start = min(starts)
+    aligned = start > 0 and start % BLOCK == 0
+    if len(starts) > 1 or len(ways) > 1 or not aligned or not all(_ever(one, along, start) for one in wrong.values()):
+        return Account(1, NEVER, NEVER)
+    of, number = _of(wrong, every), sum(int(where.sum()) for where in wrong.values())
+    says = f"{ways.pop()} {_where(of)} from {('query', 'key')[along]} {start} on"
+    seen = (
+        f"{number:,} entries are wrong, none before {start}, and some in each {BLOCK} × {BLOCK} of them from there on"
+    )
+    return exact(True, True, number, seen, what=says, **of)
 
 
-def _is_near(one: Floats, other: Floats) -> bool:
-    return one.shape == other.shape and bool(np.abs(one - other).max() <= 0.01 * np.abs(other).max())
+def _ever(wrong: Mask, along: int, start: int) -> bool:
+    """Whether something is wrong in each part from `start` on."""
+    part = np.asarray(np.moveaxis(wrong, 2 + along, 2)[:, :, start:].any(axis=(0, 1)))
+    rows, columns = (np.arange(0, number, BLOCK) for number in part.shape)
+    blocks = np.logical_or.reduceat(np.logical_or.reduceat(part, rows, axis=0), columns, axis=1)
+    return bool(blocks.all())
 
 
-def _h(name: str, says: str, function: Callable[..., Account]) -> Hypothesis:
-    return Hypothesis(name, "gradient", says, function, frozenset({"gradient", "replayed"}))
+def _wrong(clues: Passes, name: str) -> tuple[Mask, str]:
+    """Where a gradient shows another mask than its output's, and in which way."""
+    wrong, ways, room = np.zeros(clues.place.shape, dtype=np.bool_), set(), 3 * clues.slack
+    for window in windows(clues, name, EVEN):
+        noise = window.shown
+        if name != "values":
+            noise = noise - noise.min(axis=-1, keepdims=True)
+            noise = np.where((noise <= room).all(axis=-1, keepdims=True), 1.0, noise)  # all keys alike: no mask
+        forward = window.forward[(..., *window.part)]
+        off = np.abs(noise - 2 * forward) > room
+        wrong[(..., *window.part)] = off
+        for way, levels in WAYS.items():
+            if off.any() and (np.abs(noise[off][:, None] - levels) <= room).any(axis=1).all():
+                ways.add(way)
+                break
+        else:
+            if off.any():
+                raise Unreadable("the gradient shows no mask")
+    if len(ways) > 1:
+        raise Unreadable("the gradient is wrong in two ways")
+    return wrong, "".join(ways)
+
+
+def _h(name: str, says: str, function: Callable[..., Account], *more: str) -> Hypothesis:
+    return Hypothesis(name, "gradient", says, function, frozenset({"gradient", "replayed", *more}))
 
 
 HYPOTHESES = (
     _h("noise", "{what}", noise),
-    _h("unmasked", "doesn't apply the mask to the gradient of {of}", unmasked),
-    _h("drawn_again", "draws another mask for its backward pass", drawn_again),
+    _h("unmasked", "{what}", unmasked, "endpoints"),
+    _h("drawn_again", "draws another mask {where}", drawn_again),
+    _h("begins", "{what}", begins),
 )
-PARAMETERS = {"noise": tuple(NOISES), "unmasked": ("values", "queries", "keys")}
+PARAMETERS = {"noise": tuple(NOISES), "begins": ("queries", "keys")}

@@ -8,6 +8,7 @@ from typing import Any
 from keeprate.specs.attention.encoder import OPERATOR
 from keeprate.specs.attention.hypotheses.clues import Clues
 from keeprate.specs.attention.hypotheses.encoder_clues import EncoderClues
+from keeprate.specs.attention.hypotheses.passes import Passes
 from keeprate.specs.attention.hypotheses.recurrent_clues import RecurrentClues
 from keeprate.specs.attention.network import OPERATORS
 from keeprate.suite import Case
@@ -17,4 +18,4 @@ KINDS: dict[str, type[Clues]] = {**dict.fromkeys(OPERATORS, RecurrentClues), OPE
 
 def clues(case: Case, backend: Any, seed: int) -> Iterator[Clues]:
     """One sample: all that hypotheses may ask for."""
-    yield KINDS.get(case.op, Clues)(case, backend, seed)
+    yield KINDS.get(case.op, Passes)(case, backend, seed)

@@ -11,6 +11,8 @@ from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.transforms import ROWS
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
+TILES = (128, 64, 32, 16, 8)
+ROWS_OF_VALUES = {"all queries of a head": ", as if rows of v were dropped"}  # which is the same thing
 FEW = 64  # pairs, at least: fewer agree by chance
 
 
@@ -29,10 +31,14 @@ def shared_axis(clues: Clues, axis: str) -> Account:
     masks, number = _whole(clues), int(axis)
     if masks.shape[number + 1] < 2:
         raise Unreadable("no such axis")
+    if number == 1 and clues.place.shared > 1:
+        raise Unreadable("heads share keys: see what they share besides")
     along = np.moveaxis(masks, number + 1, 1)
     first = np.broadcast_to(along[:, :1], along[:, 1:].shape)
-    rows = along[0].reshape(along.shape[1], -1)
-    return together(along[:, 1:], first, "entries one step apart", rows, along.shape[1], among=clues.place.axes[number])
+    rows, size = along[0].reshape(along.shape[1], -1), along.shape[1]
+    among = clues.place.axes[number]
+    among += ROWS_OF_VALUES.get(among, "")
+    return together(along[:, 1:], first, "entries one step apart", rows, size, among=among, axis=number)
 
 
 def _whole(clues: Clues) -> Mask:
@@ -42,15 +48,16 @@ def _whole(clues: Clues) -> Mask:
     return clues.masks
 
 
-def shared_groups(clues: Clues) -> Account:
-    """Whether heads that share keys share a mask."""
+def shared_groups(clues: Clues, heads: str) -> Account:
+    """Whether heads that share keys share a mask: where there are several heads of keys, or one."""
     queries, keys = clues.place.shape[2:]
-    if clues.place.shared == 1:
-        raise Unreadable("no heads share keys")
+    if clues.place.shared == 1 or (heads == "one") != (clues.place.groups == 1):
+        raise Unreadable("no heads share keys so")
     masks = clues.masks.reshape(-1, clues.place.shared, queries, keys)
     first = np.broadcast_to(masks[:, :1], masks[:, 1:].shape)
     rows = masks[0].reshape(clues.place.shared, -1)
-    return together(masks[:, 1:], first, "heads that share keys", rows, clues.place.shared)
+    among = "all heads where keys have one head" if heads == "one" else "heads that share keys"
+    return together(masks[:, 1:], first, "heads that share keys", rows, clues.place.shared, among=among)
 
 
 def shared_keys(clues: Clues, size: str) -> Account:
@@ -63,10 +70,25 @@ def shared_keys(clues: Clues, size: str) -> Account:
 
 def tiles(clues: Clues, size: str) -> Account:
     """Whether tiles of so many keys have one mask."""
-    masks, number = _whole(clues), int(size)
-    if masks.shape[-1] <= number:
+    return _tiles(clues, 3, "keys", int(size))
+
+
+def query_tiles(clues: Clues, size: str) -> Account:
+    """Whether tiles of so many queries have one mask."""
+    return _tiles(clues, 2, "queries", int(size))
+
+
+def _tiles(clues: Clues, axis: int, what: str, size: int) -> Account:
+    masks = _whole(clues)
+    along, number = np.moveaxis(masks, axis + 1, -1), masks.shape[axis + 1]
+    if number <= size:
         raise Unreadable("there is one tile alone")
-    return together(masks[..., number:], masks[..., :-number], f"keys {number} apart", masks[0, 0, 0], 2.0, size=number)
+    if any((along[0, 0, 0, :, lag:] == along[0, 0, 0, :, :-lag]).all() for lag in range(1, size)):
+        return Account(1, NEVER, 0.0)  # tiles are smaller
+    width = min(WIDTH, number - size)
+    rows = np.array([along[0, 0, 0, 0, at : at + width] for at in (0, size)])
+    seen = f"{what} {size} apart"
+    return together(along[..., size:], along[..., :-size], seen, rows, -(-number // size), size=size, axis=axis)
 
 
 def diagonals(clues: Clues) -> Account:
@@ -137,9 +159,10 @@ def _h(name: str, kind: str, says: str, function: object, *laws: str) -> Hypothe
 
 HYPOTHESES = (
     _h("shared_axis", "sharing", "uses one mask for {among}", shared_axis),
-    _h("shared_groups", "sharing", "uses one mask for heads that share keys", shared_groups),
+    _h("shared_groups", "sharing", "uses one mask for {among}", shared_groups),
     _h("shared_keys", "sharing", "draws once for each {size} neighbouring keys", shared_keys),
     _h("tiles", "sharing", "uses the mask of the first {size} keys for every tile of as many", tiles),
+    _h("query_tiles", "sharing", "uses the mask of the first {size} queries for every tile of as many", query_tiles),
     _h("diagonals", "sharing", "draws once for each sum of query and key", diagonals),
     _h("mapped_rows", "repetition", "uses one mask for all rows of a mapped call", mapped_rows),
     _h("merged", "repetition", "merges two calls on the same input into one", merged),
@@ -149,8 +172,10 @@ HYPOTHESES = (
 )
 PARAMETERS = {
     "shared_axis": range(4),
+    "shared_groups": ("several", "one"),
     "shared_keys": (8, 4, 2),
-    "tiles": (128, 64, 32, 16),
+    "tiles": TILES,
+    "query_tiles": TILES,
     "overlap": (2, 4, 8),
     "tail": (128, 64, 32, 16),
 }

@@ -45,5 +45,4 @@ PARAMETERS: dict[str, Iterable[object]] = {
     **calls.PARAMETERS,
     "shared_axis": range(3),
     "noise": ("unscaled", "times_p"),
-    "unmasked": ("inputs",),
 }

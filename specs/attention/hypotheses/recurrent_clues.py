@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from keeprate.specs.attention.caller import Caller
-from keeprate.specs.attention.hypotheses.clues import EVEN, Back, Clues
+from keeprate.specs.attention.hypotheses.clues import EVEN, RATES
+from keeprate.specs.attention.hypotheses.passes import Back, Passes
 from keeprate.specs.attention.levels import levels
 from keeprate.specs.attention.network import INPUT, Network
+from keeprate.specs.attention.place import Mask
 from keeprate.specs.rounding import Floats
 from keeprate.suite import Unreadable
 
 
-class RecurrentClues(Clues):
+class RecurrentClues(Passes):
     """A network of one backend in one context."""
 
     place: Network  # type: ignore[assignment]  # has what hypotheses ask of a place
@@ -61,6 +64,24 @@ class RecurrentClues(Clues):
         """The network whose weights are made for p."""
         return replace(self.place, p=p if 0 < p < 1 else EVEN)
 
+    @property
+    def of_weights(self) -> bool:
+        """True: there is one place that drops."""
+        return True
+
+    def _kept(self, number: int, seed: int | None) -> Mask:
+        kept: Mask = self.noise(EVEN, number, self.caller(seed)) != 0
+        return kept
+
+    @cached_property
+    def backs(self) -> Mapping[str, Sequence[Back]]:
+        """The gradient of what is given, at several p."""
+        return {self.place.parts[-1]: [self._pass(p) for p in RATES]}
+
+    def end(self, name: str) -> Back | None:
+        """None: a network is made for p below 1."""
+        return None
+
     def _pass(self, p: float) -> Back:
         at = self.at(p)
         out, gradient = next(self.caller().passes(at.inputs(int), p, np.ones(at.shape)))
@@ -68,4 +89,4 @@ class RecurrentClues(Clues):
         forward = at.before(out.astype(np.float64), 1) / at.kept
         shown = gradient[: steps * batch].reshape(at.shape).astype(np.float64)
         whole = at.slope(forward * at.kept, 1) * at.slope(np.full(at.shape, INPUT), 0)
-        return Back(p, forward, shown / whole, {})
+        return Back(p, forward, shown / whole)

@@ -9,7 +9,7 @@ import numpy as np
 from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import EVEN, Clues
 from keeprate.specs.rounding import Floats, representable
-from keeprate.suite import Account, Hypothesis, Unreadable
+from keeprate.suite import Account, Hypothesis, NotOffered, Unreadable
 
 SCALES: dict[str, tuple[str, Callable[[float], float]]] = {
     "none": ("doesn't scale what it keeps", lambda p: 1.0),
@@ -29,9 +29,10 @@ def scale(clues: Clues, name: str) -> Account:
     kept = {p: noise[noise != 0] for p, noise in clues.values.items()}
     fits = all(clues.near(some, factor(p)).all() for p, some in kept.items())
     broken = any(not clues.near(some, 1 / (1 - p)).all() for p, some in kept.items())
+    dropped = all((noise[..., clues.place.seen] == 0).any() for noise in clues.values.values())
     number, last = sum(some.size for some in kept.values()), kept[0.3]
     seen = f"at p = 0.3 a kept weight is multiplied by {last[0] if last.size else 0:.6g}, not by {1 / 0.7:.6g}"
-    return exact(fits, broken, number, seen, what=says)
+    return exact(fits and dropped, broken, number, seen, what=says)
 
 
 def renormalised(clues: Clues) -> Account:
@@ -51,8 +52,12 @@ def scores_dropped(clues: Clues) -> Account:
     one, other = next(outputs), next(outputs)
     whole = (one[..., clues.place.seen] > 0).all() and clues.near(one.sum(axis=-1), 1.0).all()
     differ = not clues.near(one, other).all()
-    seen = "no weight is 0 in training, those of each query add up to 1, and two calls differ"
-    return exact(bool(whole and differ), bool(whole), one.size, seen)
+    # Scores that are 0 give equal weights.
+    steps = np.diff(np.sort(np.where(clues.place.seen, one, np.arange(1, one.shape[-1] + 1)), axis=-1), axis=-1)
+    several = clues.place.seen.sum(axis=1) >= 8
+    equal = several.any() and ((steps <= clues.slack * one.max()).any(axis=-1)[..., several]).mean() > 0.9
+    seen = "no weight is 0 in training, some of each query are equal, all add up to 1, and two calls differ"
+    return exact(bool(whole and differ and equal), bool(whole), one.size, seen)
 
 
 def hidden_afterwards(clues: Clues) -> Account:
@@ -76,6 +81,28 @@ def leaks(clues: Clues) -> Account:
     far = np.count_nonzero(noise[..., ~clues.place.seen]) - number
     seen = f"the key after a query has a weight in {number:,} of {ahead.size:,} places, where it should be hidden"
     return exact(bool(not far and number), bool(number or far), ahead.size, seen)
+
+
+def leaks_from(clues: Clues) -> Account:
+    """Whether queries see later keys in evaluation, from a query on that isn't the first."""
+    keys = _causal(clues)
+    caller, found = clues.caller(), []
+    try:
+        size = caller.channels(keys)
+    except NotOffered:
+        size = caller.channels(1)
+    first, other = (np.zeros((number, size)) for number in clues.place.shape[2:])
+    for start in range(0, keys, size):  # unit vectors of as many keys as there are channels
+        values = np.eye(keys, size, -start)
+        inputs = [clues.place.queries_of(first), clues.place.keys_of(other), clues.place.keys_of(values)]
+        found.append(next(clues.outputs(caller, inputs, EVEN, False)))
+    weights = np.concatenate(found, axis=-1)[..., :keys]
+    ahead = ((weights != 0) & ~clues.place.seen).any(axis=(0, 1, 3))
+    start = int(ahead.argmax())
+    right = clues.near(weights, clues.place.weights * clues.place.seen)[:, :, :start].all()
+    fits = start > 0 and bool(right) and bool(ahead[start:-1].all())
+    seen = f"in evaluation each query from {start} on has weights of later keys, and none before it has"
+    return exact(fits, bool(ahead.any()), weights.size, seen, start=start)
 
 
 def _causal(clues: Clues) -> int:
@@ -151,6 +178,8 @@ HYPOTHESES = (
        "outcomes", "evaluation", "endpoints", "replayed"),
     _h("leaks", "lets a query see the key after it under a causal mask", leaks, "outcomes", "evaluation", "endpoints",
        "replayed"),
+    _h("leaks_from", "lets queries from {start} on see later keys under a causal mask", leaks_from, "outcomes",
+       "evaluation", "endpoints", "replayed"),
     _h("score_scale", "{what}", score_scale, "evaluation", "endpoints", "replayed"),
     _h("depends_on_scores", "draws a mask that depends on queries and keys", depends_on_scores, "replayed"),
     _h("promotes", "returns {dtype}", promotes, "dtype"),
