@@ -35,7 +35,8 @@ def _exact(dtype: str) -> Iterator[Case]:
     yield _planned("endpoints_of_gradient", ends, dtype, shape=FEW, context="grad")
     yield _planned("arguments", {"dtype": ("arguments",)}, dtype, shape=FEW)
     yield _planned("seeding", {"dtype": ("outcomes", "seeding")}, dtype, 0.5, FEW)
-    yield _planned("replayed", {"dtype": ("replayed",)}, dtype, 0.3, FEW, 4 * prod(FEW), 2 * prod(FEW), "grad")
+    replayed: Laws = {"dtype": ("outcomes", "replayed")}
+    yield _planned("replayed", replayed, dtype, 0.3, FEW, 4 * prod(FEW), 2 * prod(FEW), "grad")
 
 
 def _drawn(dtype: str, less: str) -> Iterator[Case]:
@@ -53,7 +54,7 @@ def _drawn(dtype: str, less: str) -> Iterator[Case]:
         number = max(6 * prod(WIDE), draws(p, less) // 16)
         yield _planned("gaps", {"": ("outcomes", "gaps")}, dtype, p, WIDE, number, number // 4, more={"site": BOTH})
     if first:
-        kinds: Laws = {"": tuple(f"streams:{kind}" for kind in ("next", "ahead", "behind"))}
+        kinds: Laws = {"": ("outcomes", *(f"streams:{kind}" for kind in ("next", "ahead", "behind")))}
         yield _planned("streams", kinds, dtype, 0.3, WIDE, 16 * prod(WIDE), 4 * prod(WIDE))
 
 

@@ -106,10 +106,10 @@ def _drawn(dtype: str, profile: str) -> Iterator[Case]:
     if dtype == DTYPES[0]:
         yield _planned("masks", large, dtype, 0.3, LARGE, 2 * prod(LARGE), prod(LARGE))
     kinds = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind"))
-    yield _planned("streams", {"dtype": kinds}, dtype, 0.3, (2, 2, 32, 32), few // 8, few // 40)
-    yield _planned("lazy", {"dtype": ("reading_order",)}, dtype, 0.3, (2, 2, 32, 32), few // 4, few // 40)
+    yield _planned("streams", {"dtype": ("outcomes", *kinds)}, dtype, 0.3, (2, 2, 32, 32), few // 8, few // 40)
+    yield _planned("lazy", {"dtype": ("outcomes", "reading_order")}, dtype, 0.3, (2, 2, 32, 32), few // 4, few // 40)
     if dtype == DTYPES[0]:
-        seeded = {"": ("first_positions", "no_mask_twice")}
+        seeded = {"dtype": ("outcomes",), "": ("first_positions", "no_mask_twice")}
         yield _planned("after_seeds", seeded, dtype, 0.3, (1, 2, 2, 32), 4000 * 128, 1000 * 128)
 
 
@@ -129,9 +129,9 @@ def _passes(dtype: str) -> Iterator[Case]:
     yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TILED, windows, windows, "grad", more={"causal": 1})
     for more in KINDS:
         shape = (2, 4, 33, 33)
-        laws = {"dtype": ("replayed",)}
+        laws = {"dtype": ("outcomes", "replayed")}
         yield _planned("replayed", laws, dtype, 0.3, shape, 6 * prod(shape), 3 * prod(shape), "grad", more=more)
-    yield _planned("replayed", {"dtype": ("replayed",)}, dtype, 0.3, TILED, prod(TILED), prod(TILED), "grad")
+    yield _planned("replayed", {"dtype": ("outcomes", "replayed")}, dtype, 0.3, TILED, prod(TILED), prod(TILED), "grad")
 
 
 def _elsewhere(dtype: str, profile: str) -> Iterator[Case]:

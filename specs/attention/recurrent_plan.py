@@ -41,7 +41,7 @@ def _exact(op: str, dtype: str) -> Iterator[Case]:
     yield planned(op, "endpoints_of_gradient", ends, dtype, shape=FEW, context="grad")
     yield planned(op, "arguments", {"dtype": ("arguments",)}, dtype, shape=FEW)
     yield planned(op, "seeding", {"dtype": ("outcomes", "seeding")}, dtype, 0.5, WIDE)
-    replayed, size = {"dtype": ("replayed",)}, prod(FEW)
+    replayed, size = {"dtype": ("outcomes", "replayed")}, prod(FEW)
     yield planned(op, "replayed", replayed, dtype, 0.3, FEW, 6 * size, 3 * size, "grad")
 
 
@@ -59,8 +59,8 @@ def _drawn(op: str, dtype: str, profile: str) -> Iterator[Case]:
         small = ("outcomes", "keep_rate", "calls:0", "spread:call", "no_mask_twice", "neighbours:27", "neighbours:81")
         yield planned(op, "masks", {"shape dtype": small}, dtype, 0.3, SMALL, few // 16, few // 160)
         kinds = tuple(f"streams:{kind}" for kind in ("next", "ahead", "behind"))
-        yield planned(op, "streams", {"dtype": kinds}, dtype, 0.3, WIDE, few // 4, few // 40)
-        yield planned(op, "lazy", {"dtype": ("reading_order",)}, dtype, 0.3, WIDE, few // 4, few // 40)
+        yield planned(op, "streams", {"dtype": ("outcomes", *kinds)}, dtype, 0.3, WIDE, few // 4, few // 40)
+        yield planned(op, "lazy", {"dtype": ("outcomes", "reading_order")}, dtype, 0.3, WIDE, few // 4, few // 40)
 
 
 def _elsewhere(op: str) -> Iterator[Case]:
