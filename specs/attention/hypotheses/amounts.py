@@ -75,12 +75,16 @@ def effective(clues: Clues, name: str) -> Account:
         broken |= not _is_read(clues, outputs[0], p)
         if not all(_is_read(clues, out, rate) for out in outputs):
             return Account(1, NEVER, NEVER if broken else 0.0)
+    rounded = False
     for p, rate in dropping.items():
         read = [clues.place.read(out, rate) for out in clues.coded[p]]
         kept = np.array([one[0] for one in read if one is not None])[..., clues.place.seen]
         number += kept.size
+        rounded |= not _rate_is(p, kept)
         if not _rate_is(rate, kept):
             return Account(number, NEVER, NEVER if broken else 0.0)
+    if not rounded:
+        raise Unreadable("what is scaled so is not seen to be dropped so")
     end = 1 - keep(1.0)
     fits = _ends(clues, 1 / (1 - end)) if 0 <= end < 1 else _ends(clues, 0.0)
     seen = f"at p = {', '.join(map(str, SEVERAL))} all {number:,} weights are dropped and scaled so"

@@ -24,7 +24,7 @@ EVEN = 0.5  # the p of masks that are compared with one another: two agree least
 RATES = (0.1, 0.3, 0.9)  # at which values are looked at
 SEVERAL = (0.1, 0.3, 0.5, 0.9)  # at which formulas of a rate differ
 CALLS = 12
-CODED = 8  # calls at each of several p: in large places enough to tell 0.9 from 230/256
+CODED = 16  # calls at each of several p: in large places enough to tell 0.9 from 230/256
 
 
 class Clues:

@@ -48,6 +48,11 @@ def _whole(clues: Clues) -> Mask:
     return clues.masks
 
 
+def _seen(clues: Clues) -> Mask:
+    """(calls, entries) masks without what is hidden."""
+    return clues.masks[..., clues.place.seen].reshape(len(clues.masks), -1)
+
+
 def shared_groups(clues: Clues, heads: str) -> Account:
     """Whether heads that share keys share a mask: where there are several heads of keys, or one."""
     queries, keys = clues.place.shape[2:]
@@ -100,14 +105,14 @@ def diagonals(clues: Clues) -> Account:
 
 def one_mask(clues: Clues) -> Account:
     """Whether every call has the mask of the first."""
-    masks = clues.masks.reshape(len(clues.masks), -1)
+    masks = _seen(clues)
     first = np.broadcast_to(masks[:1], masks[1:].shape)
     return together(masks[1:], first, "the masks of two calls", masks[:2], len(masks))
 
 
 def mapped_rows(clues: Clues) -> Account:
     """Whether all rows of a mapped call have one mask, and two calls two."""
-    masks = clues.masks.reshape(len(clues.masks), -1)
+    masks = _seen(clues)
     if "vmap" not in clues.context:
         raise Unreadable("nothing is mapped")
     if (masks[ROWS] == masks[0]).all():
@@ -121,7 +126,8 @@ def merged(clues: Clues) -> Account:
     """Whether two of the calls that are compiled together are one, those on the same input, and no others."""
     if clues.context != "fused":
         raise Unreadable("nothing stands beside it")
-    calls = clues.masks.reshape(-1, ROWS, clues.masks[0].size)
+    masks = _seen(clues)
+    calls = masks.reshape(-1, ROWS, masks.shape[1])
     if (calls[0, 0] == calls[0, 1]).all():
         return Account(calls.size, NEVER, 0.0)
     return together(calls[:, 2], calls[:, 1], "calls on one input, compiled together", calls[0], 2.0)
@@ -129,7 +135,7 @@ def merged(clues: Clues) -> Account:
 
 def overlap(clues: Clues, part: str) -> Account:
     """Whether a mask begins with what the one before ended with."""
-    masks = clues.masks[..., clues.place.seen].reshape(len(clues.masks), -1)
+    masks = _seen(clues)
     step = masks.shape[1] // int(part)
     rows = np.array([masks[0, step : step + WIDTH], masks[1, :WIDTH]])
     what = f"entry i of a call and entry i + {step:,} of the one before"
@@ -138,7 +144,7 @@ def overlap(clues: Clues, part: str) -> Account:
 
 def tail(clues: Clues, size: str) -> Account:
     """Whether the last entries of a call are always kept, and those before them not."""
-    masks, number = clues.masks[..., clues.place.seen].reshape(len(clues.masks), -1), int(size)
+    masks, number = _seen(clues), int(size)
     last, before = masks[:, -number:], masks[:, -2 * number : -number]
     if before.all(axis=1).any():
         return Account(last.size, NEVER, 0.0)
