@@ -10,14 +10,14 @@ import numpy.typing as npt
 from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import EVEN, SEVERAL, Clues
 from keeprate.specs.attention.place import BITS
-from keeprate.specs.masks import rates
+from keeprate.specs.masks import rates as of_masks
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.rounding import Floats
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
-DIGITS = 4  # of a rate that is told
-FORMULAS = {name: formula for name, formula in rates.FORMULAS.items() if name not in ("all", "none")}
-FORMULAS["exchanged"] = "takes p as the probability of keeping", rates.FORMULAS["exchanged"][1]
+DIGITS = 4  # of a rate that is told, at most
+FORMULAS = {name: formula for name, formula in of_masks.FORMULAS.items() if name not in ("all", "none")}
+FORMULAS["exchanged"] = "takes p as the probability of keeping", of_masks.FORMULAS["exchanged"][1]
 PLACES = {"values": "elements of v, not weights", "output": "its output, not weights", "both": "its output as well"}
 
 
@@ -39,9 +39,11 @@ def never(clues: Clues) -> Account:
 def constant(clues: Clues) -> Account:
     """Whether weights are dropped and scaled as at one p, whatever p is."""
     every = {p: noise[..., clues.place.seen] for p, noise in clues.values.items()}
-    scales = np.unique(every[0.3][every[0.3] != 0])
-    rate = round(1 - 1 / float(np.median(scales)), DIGITS) if scales.size and np.isfinite(scales).all() else 0.0
-    if not 0 < rate < 1 or not clues.of_weights:
+    left = every[0.3][every[0.3] != 0]
+    scale = float(np.median(left)) if left.size and np.isfinite(left).all() else 1.0
+    rates = (round(1 - 1 / max(scale, 1.0), digits) for digits in range(1, DIGITS + 1))
+    rate = next((rate for rate in rates if 0 < rate < 1 and clues.near(left, 1 / (1 - rate)).all()), 0.0)
+    if not rate or not clues.of_weights:
         return Account(1, NEVER, 0.0)
     scale = 1 / (1 - rate)
     fits = all(bool(clues.near(noise[noise != 0], scale).all()) for noise in every.values())
@@ -85,8 +87,8 @@ def effective(clues: Clues, name: str) -> Account:
             return Account(number, NEVER, NEVER if broken else 0.0)
     if not rounded:
         raise Unreadable("what is scaled so is not seen to be dropped so")
-    end = 1 - keep(1.0)
-    fits = _ends(clues, 1 / (1 - end)) if 0 <= end < 1 else _ends(clues, 0.0)
+    last, end = clues.codes(1.0)[0], 1 - keep(1.0)
+    fits = bool((last == 0).all()) or (0 <= end < 1 and _is_read(clues, last, end))
     seen = f"at p = {', '.join(map(str, SEVERAL))} all {number:,} weights are dropped and scaled so"
     return exact(fits, broken, number, seen, what=words)
 

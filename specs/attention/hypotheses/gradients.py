@@ -57,7 +57,7 @@ def _of(names: Collection[str], every: Collection[str]) -> dict[str, int | str]:
 
 def _where(of: Mapping[str, int | str]) -> str:
     """What `_of` gave, as the end of a sentence."""
-    return "for its backward pass" if of.get("of") in (None, "inputs") else f"for {of['gradient']}"
+    return f"in {'its backward pass' if of.get('of') in (None, 'inputs') else of['gradient']}"
 
 
 def noise(clues: Passes, name: str) -> Account:
