@@ -63,7 +63,7 @@ class Caller:
 
     def _together(self, inputs: Sequence[Floats]) -> Any:
         """All of them as one array."""
-        x = np.concatenate(inputs, axis=1)
+        x = _joined(inputs)
         return self._network.native(x) if self._fused else self._array(np.stack([x] * ROWS) if self.mapped else x)
 
     def _array(self, x: npt.NDArray[Any]) -> Any:
@@ -158,3 +158,11 @@ class Caller:
         name = "train" if train else "eval"
         foreign(name, lambda: getattr(layer, name)())
         return layer  # type: ignore[no-any-return]
+
+
+def _joined(inputs: Sequence[Floats]) -> Floats:
+    """All heads one after another, with zeros behind the rows of the shorter."""
+    if len(inputs) == 1:
+        return inputs[0]
+    rows = max(x.shape[2] for x in inputs)
+    return np.concatenate([np.pad(x, ((0, 0), (0, 0), (0, rows - x.shape[2]), (0, 0))) for x in inputs], axis=1)

@@ -114,15 +114,18 @@ class Place:
         return lambda q, k, v: backend.attention(q, k, v, p, self.causal, train)
 
     def packed(self, function: Callable[..., Any]) -> Callable[[Any], Any]:
-        """The same of one array, in which their heads stand one after another."""
-        heads = self.shape[1]
+        """The same of one array, in which their heads stand one after another, each of as many rows as the longest."""
+        heads, queries, keys = self.shape[1:]
         ends = heads + self.groups
-        return lambda x: function(x[:, :heads], x[:, heads:ends], x[:, ends:])
+        return lambda x: function(x[:, :heads, :queries], x[:, heads:ends, :keys], x[:, ends:, :keys])
 
     def parted(self, gradient: npt.NDArray[Any]) -> list[npt.NDArray[Any]] | None:
         """The gradients of the parts in that of one array; None if it has no heads."""
-        heads = self.shape[1]
-        return np.split(gradient, [heads, heads + self.groups], axis=1) if gradient.ndim == 4 else None
+        if gradient.ndim != 4:
+            return None
+        heads, queries, keys = self.shape[1:]
+        parts = np.split(gradient, [heads, heads + self.groups], axis=1)
+        return [part[:, :, :rows] for part, rows in zip(parts, (queries, keys, keys), strict=True)]
 
     def shapes(self, channels: Channels) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
         """Of the parts and of a cotangent, for a pass on random numbers."""

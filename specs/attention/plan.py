@@ -15,7 +15,9 @@ SQUARE = (2, 3, 32, 32)
 SMALL = (1, 3, 5, 27)  # 405 entries, an odd number
 # Around tiles of 16, 64 and 128 queries or keys; one query, as in decoding; one key.
 TILES = ((1, 2, 127, 129), (1, 3, 129, 65), (2, 2, 63, 127), (3, 1, 1, 1000), (5, 7, 17, 15), (64, 8, 4, 1))
-TILED = (1, 2, 161, 161)  # more than one tile of 128 queries or keys, and of 64
+TILED = (1, 2, 161, 193)  # more than one tile of 128 queries or keys, and of 64
+HIDDEN = (1, 2, 161, 161)  # the same, for a causal mask
+TALL = (2, 2, 65, 17)  # more queries than keys
 LARGE = (2, 5, 512, 512)  # more than 2²¹ entries
 AXES = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 4096, "half")  # 128 on is the next query, 4,096 the next head, half a row
 POOLED = (
@@ -46,7 +48,7 @@ def _exact(dtype: str) -> Iterator[Case]:
     for more in KINDS:
         shape = (2, 4, 17, 17) if more else (2, 4, 17, 33)
         yield _planned("evaluation", modes, dtype, shape=shape, more=more)
-    yield _planned("evaluation", modes, dtype, shape=TILED, more={"causal": 1})
+    yield _planned("evaluation", modes, dtype, shape=HIDDEN, more={"causal": 1})
     yield _planned(
         "endpoints_of_gradient", {"dtype": ("endpoints", "dtype")}, dtype, shape=(2, 2, 17, 17), context="grad"
     )
@@ -100,7 +102,7 @@ def _drawn(dtype: str, profile: str) -> Iterator[Case]:
     laws = {"dtype": ("outcomes", "keep_rate"), "shape dtype": ("all_lags",)}
     yield _planned("masks", laws, dtype, 0.3, TILED, 20 * prod(TILED), 2 * prod(TILED))
     yield _planned(
-        "masks", {"dtype": ("outcomes",)}, dtype, 0.3, TILED, 4 * prod(TILED), prod(TILED), more={"causal": 1}
+        "masks", {"dtype": ("outcomes",)}, dtype, 0.3, HIDDEN, 4 * prod(HIDDEN), prod(HIDDEN), more={"causal": 1}
     )
     large = {"shape dtype": ("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half")}
     if dtype == DTYPES[0]:
@@ -126,7 +128,8 @@ def _passes(dtype: str) -> Iterator[Case]:
     # Each gradient is read in windows of as many queries or keys as heads have channels.
     windows = 18 * prod(TILED)
     yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TILED, windows, windows, "grad")
-    yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TILED, windows, windows, "grad", more={"causal": 1})
+    yield _planned("passes", {"dtype": PASS}, dtype, 0.3, HIDDEN, windows, windows, "grad", more={"causal": 1})
+    yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TALL, 12 * prod(TALL), 6 * prod(TALL), "grad")
     for more in KINDS:
         shape = (2, 4, 33, 33)
         laws = {"dtype": ("outcomes", "replayed")}
