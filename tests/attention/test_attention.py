@@ -143,6 +143,33 @@ def test_what_shows_in_some_places_alone_is_named_there(
     assert says in one.says.format_map(account.given)
 
 
+class AsManyKeysAsQueries(NUMPY.Plain):
+    """In its backward pass it masks as many keys as there are queries."""
+
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[..., noise.shape[2] :] = 1
+        return noise
+
+
+class AsManyQueriesAsKeys(NUMPY.Plain):
+    """In its backward pass it masks as many queries as there are keys."""
+
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[:, :, noise.shape[3] :] = 1
+        return noise
+
+
+@pytest.mark.parametrize("backend", [AsManyKeysAsQueries, AsManyQueriesAsKeys])
+def test_gradients_are_judged_where_queries_and_keys_are_of_different_number(backend, fresh_seed):
+    verdict = judged(
+        backend(), lambda one: one.family == "gradient" and one.context == "grad", dtypes=["float32"], seed=fresh_seed
+    )
+    broken = {finding.id for finding in verdict if finding.status == "broken"}
+    assert broken == {f"attention/gradient:{name}/float32/-/-/grad" for name in ("values", "queries", "keys")}
+
+
 def test_there_are_mutants_enough_and_each_says_what_is_wrong():
     assert len(MUTANTS) >= 25
     assert all(inspect.getdoc(mutant) != inspect.getdoc(mutant.__base__) for mutant in MUTANTS)
