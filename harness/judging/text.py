@@ -127,8 +127,9 @@ def remarks(verdict: Decision) -> Iterable[str]:
         seen = [item for item in known if item.known == reason and item.status in BAD]
         if seen:
             yield f"known deviation: {_first_of(seen)} ({reason})"
-    for group in verdict.mended:
-        yield f"known deviation no longer seen: {_first_of(group)}"
+    gone = [finding for group in verdict.mended for finding in group]
+    for reason in dict.fromkeys(finding.known for finding in gone):
+        yield f"known deviation no longer seen: {_first_of([one for one in gone if one.known == reason])} ({reason})"
     for text in verdict.reference["known"]:
         yield f"known deviation of the reference: {text}"
     failures = verdict.reference["failures"]

@@ -182,7 +182,7 @@ def _notes(verdict: Verdict, backend: SimpleNamespace, takes: Takes, *, seeded: 
     if not verdict.failing:
         return
     name = backend.name
-    seeding = [(finding.detail or {}).get("counterexample", {}) for finding in verdict.families.get("seeding", ())]
+    seeding = [(finding.detail or {}).get("first") or {} for finding in verdict.families.get("seeding", ())]
     elsewhere = any("the same seed" in one.get("first", "") for one in seeding)
     yield from notes_on_seeds(verdict, name, elsewhere=elsewhere, seeded=seeded)
     of_groups = takes.grouped and takes.heads is None and raised(backend, takes, grouped=True)

@@ -236,7 +236,7 @@ def _notes(verdict: Verdict, backend: SimpleNamespace, op: str, *, seeded: bool,
     from keeprate.testing.ranks import of_ranks_alone
 
     name, laws = backend.name, {finding.family for finding in verdict.failing}
-    seeding = [(finding.detail or {}).get("counterexample", {}) for finding in verdict.families.get("seeding", ())]
+    seeding = [(finding.detail or {}).get("counterexample") or {} for finding in verdict.families.get("seeding", ())]
     elsewhere = any("mask" in one.get("gave", "") for one in seeding)
     yield from notes_on_seeds(verdict, name, elsewhere=elsewhere, seeded=seeded)
     taken = ranks_taken(getattr(backend, op), CONTRACTS[op], vars(backend)) if "shape" in laws and not ranks else []

@@ -391,3 +391,16 @@ def test_random_states_are_what_they_were(fresh_seed):
     assert_attention_dropout(F.scaled_dot_product_attention, profile="smoke")
     assert torch.equal(torch.get_rng_state(), states[0])
     assert mx.random.state[0].tolist() == states[1]
+
+
+def test_a_function_that_draws_at_p_0_is_told_so(fresh_seed):
+    """What a law of seeds recorded is in words, without a counterexample."""
+
+    def draws(q, k, v, p, causal, train):
+        if not 0 <= p <= 1:
+            raise ValueError(p)
+        torch.rand(1)
+        return F.scaled_dot_product_attention(q, k, v, None, p if train else 0.0, causal, enable_gqa=True)
+
+    with pytest.raises(AssertionError, match="draws random numbers in evaluation"):
+        assert_attention_dropout(draws, on="torch", profile="smoke", seed=torch.manual_seed, repeat=fresh_seed)
