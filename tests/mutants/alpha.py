@@ -65,6 +65,30 @@ class ThreeDigits(Plain):
         return a, 1.76 * a * p, -1.76
 
 
+class ScaleExchanged(Plain):
+    """a is that of 1 − p, and b follows from it. No row: a stranger's fault."""
+
+    meant_for = ("outcomes", "moments:variance")
+    cause = "alpha_line"
+    ops = ("alpha_dropout",)
+
+    def affine(self, p, dtype):
+        a, _, d = super().affine(1 - p, dtype)
+        return a, LIMIT * a * p, d
+
+
+class DroppedAfter(Plain):
+    """A dropped entry is −1.758 after scale and shift. No row: a stranger's fault."""
+
+    meant_for = ("outcomes", "moments:mean")
+    cause = "alpha_line"
+    ops = ("feature_alpha_dropout",)
+
+    def mapped(self, x, mask, p):
+        values, noise = super().mapped(x, mask, p)
+        return np.where(mask, values, rounded(-LIMIT, x.dtype)), noise
+
+
 class NarrowConstants(Plain):
     """a and b are computed in float16. H1, K2."""
 

@@ -10,6 +10,8 @@ from keeprate.specs.accounts import names_of
 from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses import (
+    alpha,
+    alpha_line,
     counts,
     facts,
     gradients,
@@ -28,7 +30,7 @@ from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hyp
 
 HYPOTHESES = tuple(
     one
-    for part in (masks, places, counts, values, gradients, modes, rates, seeds, facts, recorded)
+    for part in (masks, places, counts, values, alpha, alpha_line, gradients, modes, rates, seeds, facts, recorded)
     for one in part.HYPOTHESES
 )
 PARAMETERS: dict[str, Iterable[object]] = {
@@ -44,7 +46,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "correlated": ("call", "calls"),
     "evaluation_rounds": values.NARROW,
     "scale": values.SCALES,
-    "alpha": values.ALPHAS,
+    "alpha": alpha.ALPHAS,
     "of_other_input": values.INPUTS,
     "narrow": values.NARROW,
     "by_count": ("call", "row"),

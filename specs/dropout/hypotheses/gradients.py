@@ -9,8 +9,8 @@ import numpy as np
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
+from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Pass
-from keeprate.specs.dropout.hypotheses.values import affine
 from keeprate.specs.dropout.inputs import cotangent, filled
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.rounding import Floats, bounds

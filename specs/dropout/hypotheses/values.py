@@ -1,10 +1,8 @@
-"""Hypotheses about values: what a kept entry, and a dropped one of alpha dropout, is made into."""
+"""Hypotheses about values: what a kept entry is made into, and a dropped one."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -13,8 +11,6 @@ from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
 from keeprate.specs.rounding import Floats, bounds, representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
-USUAL = 0.3  # a rate among those that outputs are looked at
-LIMIT = 1.7580993408473766  # SELU(x) → −LIMIT as x → −∞ (Klambauer et al. 2017)
 NARROW = ("bfloat16", "float16", "float32")
 VALUES = frozenset(
     {"outcomes", "moments", "strides", "shape", "inplace", "modes", "concurrency", "arguments", "gradient"}
@@ -28,22 +24,9 @@ OF_MASKS = COUNTED | DEPENDENCE
 Pair = tuple[Floats, Floats]  # what a kept element becomes, and a dropped one
 
 
-def affine(p: float, limit: float = LIMIT) -> tuple[float, float]:
-    """Alpha dropout's a and b: x becomes a·x + b."""
-    a = 1 / math.sqrt((limit**2 * p + 1) * (1 - p))
-    return a, limit * a * p
-
-
-def _scaled(scale: float, x: Floats) -> Pair:
+def scaled(scale: float, x: Floats) -> Pair:
+    """Kept elements times one number, and dropped ones 0."""
     return x * scale, np.zeros_like(x)
-
-
-def _line(a: float, b: float, d: float, x: Floats) -> Pair:
-    return a * x + b, np.full_like(x, a * d + b)
-
-
-def _of_limit(limit: float, one: Output) -> Pair:
-    return _line(*affine(one.p, limit), -limit, one.x)
 
 
 def _narrow(value: float, dtype: str) -> float:
@@ -60,19 +43,9 @@ SCALES: dict[str, Callable[[float, str], float]] = {
     **{f"rounded_{d}": lambda p, _, d=d: _narrow(1 / (1 - p), d) for d in NARROW},  # type: ignore[misc]
     **{f"of_{d}": lambda p, _, d=d: 1 / _narrow(1 - _narrow(p, d), d) for d in NARROW},  # type: ignore[misc]
 }
-ALPHAS: dict[str, Callable[[float, Floats], Pair]] = {
-    "exchanged": lambda p, x: _line(*affine(1 - p), -LIMIT, x),
-    "no_limit": lambda p, x: _line(*affine(p), 0.0, x),
-    "minus_shift": lambda p, x: _line(affine(p)[0], -affine(p)[1], -LIMIT, x),
-    "no_shift": lambda p, x: _line(affine(p)[0], 0.0, -LIMIT, x),
-    "other_shift": lambda p, x: _line(affine(p)[0], LIMIT * affine(p)[0] * (1 - p), -LIMIT, x),
-    "no_scale": lambda p, x: _line(1.0, p * LIMIT, -LIMIT, x),
-    "bare": lambda p, x: _line(1.0, 0.0, -LIMIT, x),
-    "plain": lambda p, x: _scaled(1 / (1 - p), x),
-}
 
 
-def _tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
+def tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
     """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right."""
     wrong, against, looked = 0, 0.0, 0
     at, right, example = [], [], ""
@@ -94,14 +67,14 @@ def _tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Acco
         at.append(one.p)
         if not example:
             place = np.unravel_index(int(np.argmin(one.allowed)), one.y.shape)
-            digits = _digits(one.y[place], one.expected.kept[place])
+            digits = digits_of(one.y[place], one.expected.kept[place])
             example = f"at p = {one.p:g} input {one.x[place]:.6g} gave {digits[0]}, PyTorch {digits[1]}"
     where = f" at p = {', '.join(f'{p:g}' for p in at)}" if right else ""
     seen = f"all {looked:,} outputs are as this predicts: {example}"
     return Account(looked, against, NEVER if wrong else 0.0, seen, {"at": where, "what": words})
 
 
-def _digits(one: float, other: float) -> tuple[str, str]:
+def digits_of(one: float, other: float) -> tuple[str, str]:
     """Two numbers with as many digits as tell them apart."""
     for digits in range(4, 18):
         texts = f"{one:.{digits}g}", f"{other:.{digits}g}"
@@ -120,7 +93,7 @@ def unchanged(clues: Clues) -> Account:
     """Whether each call in training returns its input, so that nothing is dropped and nothing is scaled."""
     if not all((one.y == one.x).all() for one in clues.outputs if one.p in RATES):
         raise Unreadable("at a small p nothing may be dropped by chance")
-    return _tested(clues, lambda one: (one.x, one.x), "returns its input unchanged in training")
+    return tested(clues, lambda one: (one.x, one.x), "returns its input unchanged in training")
 
 
 def scale(clues: Clues, name: str) -> Account:
@@ -142,7 +115,7 @@ def scale(clues: Clues, name: str) -> Account:
     }[eps or name]
     if name == "by_p" and _keeps_with_p(clues):
         words = "takes p for the probability of keeping: it keeps with p, and scales by 1/p"
-    return _tested(clues, lambda one: _scaled(SCALES[name](one.p, clues.case.dtype), one.x), words)
+    return tested(clues, lambda one: scaled(SCALES[name](one.p, clues.case.dtype), one.x), words)
 
 
 def _keeps_with_p(clues: Clues) -> bool:
@@ -157,53 +130,19 @@ def _keeps_with_p(clues: Clues) -> bool:
     return Tally(("kept", "dropped"), counts, np.array(q)).log10_e < ENOUGH
 
 
-def alpha(clues: Clues, name: str) -> Account:
-    """Whether alpha dropout's constants are these."""
-    if not clues.contract.preserves_moments:
-        raise Unreadable("it is no alpha dropout")
-    words = {
-        "exchanged": "exchanges p and 1 − p in alpha dropout's constants",
-        "no_limit": "sets dropped entries to 0 in place of −1.758, before alpha dropout's scale and shift",
-        "minus_shift": "shifts by −b, not by b: the mean is not kept",
-        "no_shift": "scales and doesn't shift: the mean is not kept",
-        "other_shift": "shifts by a·1.758·(1 − p), not by a·1.758·p: the mean is not kept",
-        "no_scale": "shifts and doesn't scale: the variance is not kept",
-        "bare": "sets dropped entries to −1.758, and neither scales nor shifts",
-        "plain": "does ordinary dropout in place of alpha dropout",
-    }[name]
-    return _tested(clues, lambda one: ALPHAS[name](one.p, one.x), words)
-
-
-def limit(clues: Clues) -> Account:
-    """Whether alpha dropout's constant is another, of a few digits: what most elements become at some p tells it."""
-    if not clues.contract.preserves_moments:
-        raise Unreadable("it is no alpha dropout")
-    first = next(one for one in clues.outputs if one.p == USUAL)
-    values, counts = np.unique(first.y, return_counts=True)
-    dropped, p = float(values[counts.argmax()]), first.p
-    square = dropped**2 / max(1 - p - dropped**2 * p, 1e-9)  # a·(p − 1)·limit, with a of the same limit
-    for digits in range(2, 9):
-        found = float(f"{math.sqrt(square):.{digits}g}")
-        words = f"takes {found:g} for alpha dropout's constant 1.7580993"
-        account = _tested(clues, partial(_of_limit, found), words)
-        if account.accepted:
-            return account
-    return account
-
-
 def narrow(clues: Clues, dtype: str) -> Account:
     """Whether inputs, or results, are rounded to a narrower dtype."""
     if clues.contract.preserves_moments or dtype == clues.case.dtype:
         raise Unreadable("not narrower")
 
     def of_input(one: Output) -> Pair:
-        return _scaled(1 / (1 - one.p), representable(one.x, dtype))
+        return scaled(1 / (1 - one.p), representable(one.x, dtype))
 
     def of_result(one: Output) -> Pair:
-        return representable(_scaled(1 / (1 - one.p), one.x)[0], dtype), np.zeros_like(one.x)
+        return representable(scaled(1 / (1 - one.p), one.x)[0], dtype), np.zeros_like(one.x)
 
-    first = _tested(clues, of_input, f"rounds its input to {dtype}")
-    return first if first.accepted else _tested(clues, of_result, f"rounds its result to {dtype}")
+    first = tested(clues, of_input, f"rounds its input to {dtype}")
+    return first if first.accepted else tested(clues, of_result, f"rounds its result to {dtype}")
 
 
 def by_count(clues: Clues, of: str) -> Account:
@@ -214,9 +153,9 @@ def by_count(clues: Clues, of: str) -> Account:
 
     def predict(one: Output) -> Pair:
         kept = (one.y != 0).mean(axis=None if of == "call" else -1, keepdims=True)
-        return _scaled(1 / np.maximum(kept, 1e-9), one.x)
+        return scaled(1 / np.maximum(kept, 1e-9), one.x)
 
-    return _tested(clues, predict, f"divides kept entries by the part that the {of} happens to keep, not by 1 − p")
+    return tested(clues, predict, f"divides kept entries by the part that the {of} happens to keep, not by 1 − p")
 
 
 def of_other_input(clues: Clues, name: str) -> Account:
@@ -224,7 +163,7 @@ def of_other_input(clues: Clues, name: str) -> Account:
     if clues.contract.preserves_moments:
         raise Unreadable("it is no scale alone")
     words, change = INPUTS[name]
-    return _tested(clues, lambda one: _scaled(1 / (1 - one.p), change(one.x)), words)
+    return tested(clues, lambda one: scaled(1 / (1 - one.p), change(one.x)), words)
 
 
 def filled(clues: Clues) -> Account:
@@ -295,7 +234,7 @@ def one_scale(clues: Clues) -> Account:
         wrong += int(np.count_nonzero(~one.allowed))
         against += int(np.count_nonzero(kept & ((one.y < low) | (one.y > high)))) + bool(kept.all() and one.p in RATES)
         factors.add(f"{factor:.3g}")
-        words = words or f"{_digits(factor, 1 / (1 - one.p))[0]} at p = {one.p:g}, not by 1/(1 − p)"
+        words = words or f"{digits_of(factor, 1 / (1 - one.p))[0]} at p = {one.p:g}, not by 1/(1 − p)"
     if len(factors) == 1 and wrong > LITTLE * looked:
         words = f"{factors.pop()} whatever p is, not by 1/(1 − p)"
     seen = f"{wrong:,} of {looked:,} outputs are wrong, and all that are kept at one p have one scale"
@@ -324,8 +263,6 @@ def nearly(clues: Clues) -> Account:
 HYPOTHESES = (
     Hypothesis("unchanged", "value", "{what}{at}", unchanged, VALUES | OF_MASKS | {"arguments", "endpoints", "state"}),
     Hypothesis("scale", "value", "{what}{at}", scale, VALUES),
-    Hypothesis("alpha", "value", "{what}{at}", alpha, VALUES),
-    Hypothesis("limit", "value", "{what}{at}", limit, VALUES),
     Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | {"evaluation"}),
     Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES),
     Hypothesis("of_other_input", "value", "{what}{at}", of_other_input, VALUES | OF_MASKS),
