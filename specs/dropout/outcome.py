@@ -14,6 +14,7 @@ from keeprate.specs.rounding import Floats
 Mask = npt.NDArray[np.bool_]
 NEAR = 1 / 64  # of the way from dropped to kept: more than any dtype rounds, and nothing else is so near
 SHORT = 64  # elements of which it may be that none is dropped
+APART = 9.0  # digits of the improbability of two masks that agree by chance
 NEVER = 1e-20  # a probability that needs no share of the error budget
 
 
@@ -89,6 +90,14 @@ def with_selected(expected: Outcomes, x: Floats) -> Outcomes:
 def far_off(mask: Mask, p: float) -> bool:
     """Whether independent entries are kept more often, or less, than they ever are at probability 1 − p."""
     return bool(abs(mask.mean() - (1 - p)) > math.sqrt(math.log(2 / NEVER) / 2 / mask.size))  # Hoeffding 1963
+
+
+def comes_again(mask: Mask, other: Mask) -> bool | None:
+    """Whether two masks are the same; None where two that keep as few, or drop as few, are often so by chance."""
+    if not np.array_equal(mask, other):
+        return False
+    share = mask.mean() if mask.size else 1.0
+    return True if -mask.size * math.log10(share**2 + (1 - share) ** 2) >= APART else None
 
 
 def exactly(value: Floats) -> Outcomes:

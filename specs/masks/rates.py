@@ -57,6 +57,11 @@ def _rates() -> Iterator[tuple[str, str, Keep]]:
         yield f"drawn_{dtype}_exact", f"compares {dtype} numbers with an exact p", partial(_drawn_exact, dtype)
     yield "again", "drops with probability p², as if each dropped entry were drawn again", lambda p: 1 - p * p
     yield "twice", "drops twice: with probability 1 − (1 − p)²", lambda p: (1 - p) ** 2
+    yield "double", "drops with probability 2p", lambda p: max(0.0, 1 - 2 * p)
+    yield "half", "drops with probability p/2", lambda p: 1 - p / 2
+    yield "root", "drops with probability √p", lambda p: 1 - math.sqrt(p)
+    yield "root_of_keep", "keeps with probability √(1 − p)", lambda p: math.sqrt(1 - p)
+    yield "product", "drops with probability p·(1 − p)", lambda p: 1 - p * (1 - p)
     yield "normal", "compares a normal variate with p", lambda p: float(scipy.special.ndtr(-p))
 
 
@@ -155,6 +160,7 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         words = f"drops with probability {digits:g}, whatever p is"
         yield "rate:constant", _account(found, lambda p: 1 - digits, promise, words)
     if len(off_at) > 1:
+        yield from _constant(found, promise)
         yield from _capped(found, off_at, promise)
     if len(off_at) == 1:
         yield from _at(found, min(off_at), promise)
@@ -165,6 +171,17 @@ def _near(found: Sequence[Rate], keep: Keep) -> bool:
     expected = sum(one.draws * keep(one.p) for one in found)
     variance = sum(one.draws * keep(one.p) * (1 - keep(one.p)) for one in found)
     return abs(sum(one.kept for one in found) - expected) <= NEAR * math.sqrt(variance)
+
+
+def _constant(found: Sequence[Rate], promise: float) -> Iterator[tuple[str, Account]]:
+    """A rate that doesn't depend on p, of two digits: as at the largest count, and tested on all others."""
+    first, *others = sorted(found, key=lambda one: -one.draws)
+    rate = float(f"{1 - first.kept / first.draws:.2g}")
+    if 0 < rate < 1 and len({one.p for one in others}) > 1:
+        yield (
+            "rate:constant",
+            _account(others, lambda p: 1 - rate, promise, f"drops with probability {rate:g} at any p"),
+        )
 
 
 def _capped(found: Sequence[Rate], off_at: set[float], promise: float) -> Iterator[tuple[str, Account]]:

@@ -149,10 +149,10 @@ def at_bounds(clues: Clues) -> Account:
             continue
         bits = [(value ^ other) & -(value ^ other) for other in seen]
         same = [o for o, bit in zip(seen, bits, strict=True) if bit < 1 << 32 and _same(seen[o], mask)]
-        if same:
-            wrong.append(f"draws the same mask after seeds {same[0]:,} and {value:,}")
-        elif far_off(mask, EVEN):
+        if far_off(mask, EVEN):
             wrong.append(f"keeps {mask.mean():.0%} of entries after seed {value:,} at p = 0.5")
+        elif same:
+            wrong.append(f"draws the same mask after seeds {same[0]:,} and {value:,}")
         seen[value] = mask
     given = {"what": wrong[0]} if len(wrong) == 1 else {"what": ""}
     return exact(len(wrong) == 1, bool(wrong), len(BOUNDS), f"so it was after one of {len(BOUNDS)} seeds", **given)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from keeprate.specs.dropout.counterexamples import raised, rarely_kept, taken, wrong_mask
 from keeprate.specs.dropout.laws.outcomes import written
-from keeprate.specs.dropout.outcome import far_off
+from keeprate.specs.dropout.outcome import comes_again, far_off
 from keeprate.suite import Check, Unreadable, failed, law, passed
 
 if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
@@ -119,10 +119,11 @@ def concurrency(sample: Calls) -> Check:
     masks: set[bytes] = set()
     for observation in sample.observations:
         if observation.mask is not None:
-            mask = observation.mask.tobytes()
-            new = mask not in masks
-            check += passed() if new else failed(1, 1, wrong_mask(observation.what, "a mask that another call had"))
-            masks.add(mask)
+            mask = observation.mask
+            had = "a mask that another call had" if comes_again(mask, mask) else "as good as all, or nothing, kept"
+            new = mask.tobytes() not in masks
+            check += passed() if new else failed(1, 1, wrong_mask(observation.what, had))
+            masks.add(mask.tobytes())
     return check
 
 

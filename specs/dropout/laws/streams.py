@@ -8,7 +8,7 @@ import numpy as np
 
 from keeprate.specs.dropout.counterexamples import Call, call, no_mask, raised, rarely_kept, wrong_mask
 from keeprate.specs.dropout.inputs import EVEN
-from keeprate.specs.dropout.outcome import Mask, far_off
+from keeprate.specs.dropout.outcome import Mask, comes_again, far_off
 from keeprate.specs.masks.rate import KEPT
 from keeprate.suite import Check, Tally, failed, law, passed
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
     from keeprate.specs.dropout.gradients import Gradients
     from keeprate.specs.dropout.observations import Calls, Observation
 
+SAME, OTHER = "the same mask as", "another mask than"
+EMPTY = "as good as all, or nothing, kept, as"  # by which no two calls are known to share a mask
 WORD = 32  # bits of a seed that all generators take
 
 
@@ -63,9 +65,15 @@ def _related(sample: Calls) -> Check:
             if equal == (observation.relation == "same"):
                 check += passed()
             else:
-                how = "the same mask as" if equal else "another mask than"
-                check += failed(1, 1, wrong_mask(what, how, reference.what))
+                check += failed(1, 1, wrong_mask(what, _beside(observation, equal=equal), reference.what))
     return check
+
+
+def _beside(one: Observation, *, equal: bool) -> str:
+    """How its mask relates to another, in words that go on with the other call."""
+    if not equal:
+        return OTHER
+    return EMPTY if one.mask is not None and comes_again(one.mask, one.mask) is None else SAME
 
 
 def _alike(one: Observation, other: Observation) -> bool | None:
@@ -110,7 +118,8 @@ def _of_seed(what: Call, seed: int, mask: Mask, masks: dict[int, Mask]) -> Check
         if not np.array_equal(mask, earlier):
             check += passed()
         elif bits < WORD:
-            check += failed(1, 1, wrong_mask(what, "the same mask as", call("after seed {seed}", seed=other)))
+            how = SAME if comes_again(mask, earlier) else EMPTY
+            check += failed(1, 1, wrong_mask(what, how, call("after seed {seed}", seed=other)))
         else:
             check += Check(1, 1, remark=f"seeds with the same low {bits} bits give the same mask")
     masks[seed] = mask
