@@ -160,7 +160,6 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         words = f"drops with probability {digits:g}, whatever p is"
         yield "rate:constant", _account(found, lambda p: 1 - digits, promise, words)
     if len(off_at) > 1:
-        yield from _constant(found, promise)
         yield from _capped(found, off_at, promise)
     if len(off_at) == 1:
         yield from _at(found, min(off_at), promise)
@@ -171,17 +170,6 @@ def _near(found: Sequence[Rate], keep: Keep) -> bool:
     expected = sum(one.draws * keep(one.p) for one in found)
     variance = sum(one.draws * keep(one.p) * (1 - keep(one.p)) for one in found)
     return abs(sum(one.kept for one in found) - expected) <= NEAR * math.sqrt(variance)
-
-
-def _constant(found: Sequence[Rate], promise: float) -> Iterator[tuple[str, Account]]:
-    """A rate that doesn't depend on p, of two digits: as at the largest count, and tested on all others."""
-    first, *others = sorted(found, key=lambda one: -one.draws)
-    rate = float(f"{1 - first.kept / first.draws:.2g}")
-    if 0 < rate < 1 and len({one.p for one in others}) > 1:
-        yield (
-            "rate:constant",
-            _account(others, lambda p: 1 - rate, promise, f"drops with probability {rate:g} at any p"),
-        )
 
 
 def _capped(found: Sequence[Rate], off_at: set[float], promise: float) -> Iterator[tuple[str, Account]]:

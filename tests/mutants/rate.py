@@ -27,6 +27,24 @@ class HalfTheRange(Plain):
         return super().uniform(size) / 2
 
 
+class RateOfTheFirst(Plain):
+    """What is built for a shape keeps the p that it was built with. No row: a stranger's fault."""
+
+    meant_for = ("keep_rate", "outcomes")
+    cause = "earlier_p:first"
+    ops = ("dropout1d",)
+
+    def __init__(self):
+        super().__init__()
+        self.built = {}
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        self.check(p, train)
+        if train and 0 < p < 1:
+            p = self.built.setdefault(x.shape, p)
+        return super().apply(x, p, train, inplace, shape_of_mask, formula)
+
+
 class OffInAll(Plain):
     """Drops with p + 0.0002 in every operator, which no finding sees alone. No row: nobody looked so closely."""
 

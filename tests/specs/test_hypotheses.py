@@ -142,7 +142,6 @@ def test_single_calls_are_told_apart_by_as_few_features_as_do():
         (lambda p: min(1, 2 * p), {"rate:double"}),
         (lambda p: p / 2, {"rate:half"}),
         (lambda p: np.sqrt(p), {"rate:root"}),
-        (lambda p: 0.3, {"rate:constant"}),
         (lambda p: (np.floor(p * 256) + 1) / 256, {"rate:256_above"}),
         (lambda p: min(p, 0.9), {"rate:capped"}),
         (lambda p: p + 5e-4, {"rate:offset"}),

@@ -14,7 +14,7 @@ from keeprate.specs.dropout.counterexamples import call
 from keeprate.specs.dropout.gradients import Gradients
 from keeprate.specs.dropout.laws.streams import data, seeding
 from keeprate.specs.dropout.observations import Calls, Observation
-from keeprate.specs.dropout.outcome import Outcomes, exactly
+from keeprate.specs.dropout.outcome import Outcomes, comes_again, exactly
 from keeprate.specs.masks.independence import (
     blocks,
     calls,
@@ -329,3 +329,10 @@ def test_masks_without_a_stretch_to_look_at_are_no_departure():
     check = Stretches().look(Sample(p=0.3, bits=never))
     assert check is not None
     assert (check.checked, check.wrong) == (2, 0)
+
+
+def test_two_masks_that_keep_as_good_as_all_or_nothing_are_not_known_to_be_one():
+    mask, few = np.arange(1024) % 2 == 0, np.arange(1024) < 2
+    assert comes_again(mask, mask) is True
+    assert comes_again(mask, ~mask) is False
+    assert [comes_again(one, one) for one in (few, ~few, mask & False, mask | True)] == [None] * 4

@@ -240,9 +240,9 @@ class RoundedConstants(Plain):
 
 
 CASES = (
-    (TailUnwritten, "dropped_run", "all entries of a call past the first 17,916"),
-    (TailCopied, "as_it_is", "the first 17,912 entries of a call"),
-    (RowsEndCopied, "as_it_is", "the first 18 entries of each row"),
+    (TailUnwritten, "dropped_run", "the last n % 4 of the n entries of a call"),
+    (TailCopied, "as_it_is", "the last n % 8 of the n entries of a call"),
+    (RowsEndCopied, "as_it_is", "the last entry of each row"),
     (LastOfRowForgotten, "kept_column", "the last 1 of 19 entries of each row"),
     (TwoReplicas, "twins:call", "8,958 of 17,917 entries of a call the draw of the one 8,959 before"),
     (

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Generic, NamedTuple, TypeVar, cast
+from zlib import crc32
 
 import numpy as np
 
@@ -22,6 +23,7 @@ CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries, or
 POOL = 160  # calls of 1,024 entries, of which it is asked whether masks come again
 MOST = 1 << 21  # entries of all calls together, but for two
 RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
+ORDERS = ((0.2, 0.6, 0.4), (0.6, 0.2, 0.4))  # of p, on a shape that is new
 SMALL = 1 << 15  # elements of an output of which every value is looked at
 Value = TypeVar("Value")
 
@@ -171,19 +173,28 @@ class Clues:
     def outputs(self) -> tuple[Output, ...]:
         """Calls at several p."""
         shape = self.shape if prod(self.shape) <= SMALL else standard(self.contract)
-        return tuple(self._outputs(self.caller(), shape))
+        return tuple(self.outputs_on(shape, (*RATES, 0.99, 1e-5)))
 
     @readable
-    def _outputs(self, caller: Caller, shape: tuple[int, ...]) -> list[Output]:
-        x = filled(self.contract, self.case.dtype, shape)
+    def outputs_on(self, shape: tuple[int, ...], rates: tuple[float, ...]) -> list[Output]:
+        """A call on this shape at each of these p."""
+        caller, x = self.caller(), filled(self.contract, self.case.dtype, shape)
         found = []
-        for p in (*RATES, 0.99, 1e-5):
+        for p in rates:
             y = caller.values(self.output(caller, caller.native(x), p))
             if y.shape != x.shape:
                 raise Unreadable("an output of another shape")
             expected = self.expected(p, shape)
             found.append(Output(p, x, y, expected, expected.allows(y)))
         return found
+
+    @MadeOnce
+    def in_order(self) -> tuple[tuple[Output, ...], ...]:
+        """Calls at three p on each of two shapes that nothing was called on before, from another p on."""
+        number = crc32(self.case.id.encode()) + self._seed
+        standing = standard(self.contract)
+        shapes = [(standing[0] + 30 + number % 47 + step, standing[1] + 4, *standing[2:]) for step in (0, 50)]
+        return tuple(tuple(self.outputs_on(shape, order)) for shape, order in zip(shapes, ORDERS, strict=True))
 
     @MadeOnce
     def passes(self) -> tuple[Pass, ...]:

@@ -62,7 +62,7 @@ def lane(clues: Clues, width: str) -> Account:
 
 def drifts(clues: Clues) -> Account:
     """Whether the rate changes steadily from call to call, from a seed on."""
-    kept, size = clues.many.sum(axis=1), clues.many.shape[1]
+    kept, size = clues.many.sum(axis=1)[1:], clues.many.shape[1]  # the first alone may have another cause
     first, last = kept[:SOME].mean() / size, kept[-SOME:].mean() / size
     spread = math.sqrt(0.5 / (SOME * size))  # of the difference, at p = 1/2
     steps = np.sort(np.abs(np.diff(kept)))[:-2]  # but for one jump

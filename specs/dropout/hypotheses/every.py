@@ -13,6 +13,7 @@ from keeprate.specs.dropout.hypotheses import (
     alpha,
     alpha_line,
     counts,
+    earlier,
     facts,
     gradients,
     masks,
@@ -30,7 +31,21 @@ from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hyp
 
 HYPOTHESES = tuple(
     one
-    for part in (masks, places, counts, values, alpha, alpha_line, gradients, modes, rates, seeds, facts, recorded)
+    for part in (
+        masks,
+        places,
+        counts,
+        earlier,
+        values,
+        alpha,
+        alpha_line,
+        gradients,
+        modes,
+        rates,
+        seeds,
+        facts,
+        recorded,
+    )
     for one in part.HYPOTHESES
 )
 PARAMETERS: dict[str, Iterable[object]] = {
@@ -50,6 +65,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "of_other_input": values.INPUTS,
     "narrow": values.NARROW,
     "by_count": ("call", "row"),
+    "earlier_p": earlier.WORDS,
     "slope": gradients.GRADIENTS,
     **seeds.PARAMETERS,
 }

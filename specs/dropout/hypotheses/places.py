@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 
-from keeprate.specs.dropout.hypotheses.clues import RATES, Clues
+from keeprate.specs.accounts import readable
+from keeprate.specs.dropout.hypotheses.clues import CALLS, MOST, RATES, Clues, standard
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, varied
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 SOME = 1 / 64  # of the entries, which another fault doesn't make alike
+BLOCKS = (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
+FRONTS = (7, 9), (10, 11), (5, 5), (7, 7), (8, 3), (31, 33), (13, 15)  # of other shapes; these have all remainders of 4
+ROW_LENGTHS = (2, 5, 7, 8, 12, 18, 31, 67)
 CERTAIN = 40  # calls from which on no place is kept, or dropped, in all of them by chance
 
 
@@ -42,8 +48,10 @@ def fixed_run(clues: Clues, value: str) -> Account:
     share = np.where(value == "kept", flat.mean(axis=1), 1 - flat.mean(axis=1))
     alike = -float(np.log10(share).sum()) * (end - start)  # calls may share their ends in pairs
     promise = max(0.0, alike - math.log10(flat.shape[1]) - ENOUGH)
-    where = f"all entries of a call past the first {start:,}"
-    if end < flat.shape[1]:
+    if end == flat.shape[1]:
+        sizes = list(_sizes(clues, clues.shape))
+        where = _last((end, end - start), [_run_at_end(clues, shape, value) for shape in sizes], "a call")
+    else:
         where = f"entries {start:,} to {end - 1:,} of each call" if end - start > 1 else f"entry {start:,} of each call"
     never = "dropped" if value == "kept" else "kept"
     seen = f"none of these {end - start:,} of {flat.shape[1]:,} entries is {never} in {len(flat)} calls"
@@ -55,6 +63,50 @@ def _always(clues: Clues, run: slice, value: str) -> bool:
     masks = clues.fresh(2, 0.9 if value == "kept" else 0.1)
     found = masks.reshape(len(masks), -1)[:, run]
     return bool(found.all() if value == "kept" else not found.any())
+
+
+def _sizes(clues: Clues, shape: tuple[int, ...], of: str = "a call") -> Iterator[tuple[int, ...]]:
+    """Other shapes, by which it is told how many entries at the end depend on their number."""
+    if of == "each row":
+        yield from ((*shape[:-1], length) for length in ROW_LENGTHS)
+        return
+    usual = standard(clues.contract)
+    yield from ((*pair, *usual[2:]) for pair in FRONTS)
+    yield max(2, shape[0] * 7 // 8), *shape[1:]
+
+
+def _last(found: tuple[int, int], others: Sequence[tuple[int, int | None]], of: str) -> str:
+    """Words for how many entries at the end it is, by their number in calls, or rows, of several lengths."""
+    (size, number), counts = found, [found, *others]
+    blocks = [block for block in BLOCKS if all(last == length % block for length, last in counts)]
+    if len(blocks) == 1:
+        return f"the last n % {blocks[0]:,} of the n entries of {of}"
+    if all(last == number for _, last in counts):
+        return f"the last {number:,} entries of {of}" if number > 1 else f"the last entry of {of}"
+    first = size - number
+    if all(last == max(0, length - first) for length, last in counts) and max(length for length, _ in others) > first:
+        return f"all entries of {of} past the first {first:,}"
+    return f"the last {number:,} of {size:,} entries of {of}"
+
+
+def _run_at_end(clues: Clues, shape: tuple[int, ...], value: str) -> tuple[int, int | None]:
+    """How many entries a call on this shape has, and how many at its end are always kept, or always dropped."""
+    number = max(2, min(CALLS, MOST // prod(shape)))
+    elements = readable(clues.drawn)(clues.caller(), number, shape, 0.9 if value == "kept" else 0.1)
+    flat = clues.of_channels(elements).reshape(number, -1)
+    others = np.flatnonzero((flat != (value == "kept")).any(axis=0))
+    return flat.shape[1], flat.shape[1] - (int(others[-1]) + 1 if others.size else 0)
+
+
+def _untouched(clues: Clues, shape: tuple[int, ...], of: str) -> tuple[int, int | None]:
+    """How many entries a call, or row, has, and how many at its end are as they were; None if others are wrong too."""
+    some = clues.outputs_on(shape, RATES)
+    length = shape[-1] if of == "each row" else prod(shape)
+    wrong = np.concatenate([~one.allowed.reshape(-1, length) for one in some])
+    same = np.concatenate([(one.y == one.x).reshape(-1, length) for one in some])
+    last = int(wrong[0].sum())
+    here = np.arange(length) >= length - last
+    return length, last if (wrong == here).all() and same[:, here].all() else None
 
 
 def fixed_column(clues: Clues, value: str) -> Account:
@@ -171,7 +223,8 @@ def as_it_is(clues: Clues) -> Account:
         first = int(np.argmax(places.any(axis=0)))
         if 0 < first < length and places[:, first:].all() and same.reshape(-1, length)[:, first:].all():
             seen = f"the last {length - first:,} of {length:,} outputs of {of} equal their inputs, at each p"
-            return Account(wrong.size, 0.0, NEVER, seen, {"where": f"the first {first:,} entries of {of}"})
+            others = [_untouched(clues, shape, of) for shape in _sizes(clues, looked[0].y.shape, of)]
+            return Account(wrong.size, 0.0, NEVER, seen, {"where": _last((length, length - first), others, of)})
     return Account(wrong.size, NEVER, NEVER if wrong.any() else 0.0)
 
 
@@ -179,7 +232,7 @@ HYPOTHESES = (
     Hypothesis(
         "as_it_is",
         "value",
-        "returns all that is past {where} unchanged",
+        "returns {where} unchanged",
         as_it_is,
         DEPENDENCE | COUNTED | VALUES,
     ),

@@ -236,9 +236,18 @@ def one_scale(clues: Clues) -> Account:
         factors.add(f"{factor:.3g}")
         words = words or f"{digits_of(factor, 1 / (1 - one.p))[0]} at p = {one.p:g}, not by 1/(1 − p)"
     if len(factors) == 1 and wrong > LITTLE * looked:
+        if not _whatever(clues, float(next(iter(factors)))):
+            raise Unreadable("it has one scale for a shape, and not for all")
         words = f"{factors.pop()} whatever p is, not by 1/(1 − p)"
     seen = f"{wrong:,} of {looked:,} outputs are wrong, and all that are kept at one p have one scale"
     return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"factor": words})
+
+
+def _whatever(clues: Clues, factor: float) -> bool:
+    """Whether the scale is this one too on shapes that are new, from whatever p on."""
+    some = [one for calls in clues.in_order for one in calls]
+    found = [float(np.median(one.y[one.y != 0] / one.x[one.y != 0])) if one.y.any() else 0.0 for one in some]
+    return all(abs(one - factor) < LITTLE * factor for one in found)
 
 
 def nearly(clues: Clues) -> Account:
