@@ -69,7 +69,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "slope": gradients.GRADIENTS,
     **seeds.PARAMETERS,
 }
-OF_A_SHAPE = ("sharing", "repetition", "number", "gradient")  # kinds that may show in some shape alone
+OF_A_SHAPE = {"sharing", "repetition", "number", "gradient", "unchanged"}  # kinds, and one, that may be of one shape
 LARGEST = (1 << 22) + 6  # elements of a shape that is drawn again; no step of two's powers meets its end
 BACKWARD = ("vjp", "jvp", "linearize")  # what gives a gradient
 ELSEWHERE = ("process",)  # contexts in which a case can't look around
@@ -127,7 +127,7 @@ def _cases(op: str, dtype: str, context: str, found: Sequence[tuple[Seen, Case]]
     others = sorted(strongest, key=lambda shape: -strongest[shape])[:2]
     for shape in (usual, *others):
         for study, hypotheses in (("clues", plain), ("clues_of_gradient", backward)):
-            some = [one for one in hypotheses if shape == usual or one.kind in OF_A_SHAPE]
+            some = [one for one in hypotheses if shape == usual or {one.kind, one.name} & OF_A_SHAPE]
             if some:
                 yield _case(
                     op, dtype, context, study, shape, [name for one in some for name in names_of(one, PARAMETERS)]
@@ -152,7 +152,8 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     """By its law; what counts entries, if it holds once those that depend on one another are counted as one."""
     finding, study = seen.finding, str(account.given.get("study", ""))
     if study:  # of single calls: what is seen in them, and of the law that is named like them
-        return study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
+        of_study = study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
+        return of_study or (study == "strides" and _strided(seen))
     if any(
         case.study == "arguments" and evidence is not None and evidence.strength > 0 for case, evidence in seen.parts
     ):
@@ -176,6 +177,12 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
         return account.design
 
     return holds_thinned(seen, design)
+
+
+def _strided(seen: Seen) -> bool:
+    """Whether all that is wrong lies in memory in uncommon ways, and the values are what is wrong."""
+    wrong = [case for case, evidence in seen.parts if evidence is not None and evidence.strength > 0]
+    return seen.finding.family in recorded.STRIDED and bool(wrong) and all(case.strides for case in wrong)
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:

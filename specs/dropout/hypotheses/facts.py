@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from keeprate.specs.dropout.compare import compare, same
+from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.inputs import ordinary
 from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import exactly, far_off
+from keeprate.specs.rounding import Floats, bounds
 from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable
 
 OF_ARGUMENTS = ("arguments", "probabilities")
@@ -62,7 +64,13 @@ def fact(clues: Clues, study: str) -> Account:
     except BackendError as error:
         raise Unreadable(str(error)) from error
     how = [_how(one, study, clues) for one in observations]
+    if study == "pullbacks":
+        how = [_of_other_pass(number, text, observations, clues) for number, text in enumerate(how)]
     wrong = {number for number, text in enumerate(how) if text}
+    if not any(not observations[number].x.size for number in wrong):  # where there is nothing, nothing can be wrong
+        some = [number for number, one in enumerate(observations) if one.x.size or one.raised is not None]
+        observations, how = tuple(observations[number] for number in some), [how[number] for number in some]
+        wrong = {number for number, text in enumerate(how) if text}
     ways = {how[number] for number in wrong}
     if len(ways) == 2:
         ways = {way.replace(OUTPUT, BOTH).replace(GRADIENT, BOTH) for way in ways}
@@ -79,7 +87,9 @@ def fact(clues: Clues, study: str) -> Account:
     wrong = {some.index(number) for number in wrong.intersection(some)}
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
     no_more = ("", *PLAIN) if way.endswith(WRONG) else ("",) if way.startswith("drops ") else ()  # than the law says
-    if where == "":  # of all calls: then what the study has in common
+    if way.endswith(" in evaluation") and where in PLAIN:
+        where = ""
+    elif where == "":  # of all calls: then what the study has in common
         where = next((words for name, words in OF_STUDIES.items() if name in study), "")
     if where is None or where in no_more:
         return Account(len(how), NEVER, NEVER)
@@ -118,7 +128,7 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     if study.startswith("dtype"):
         return ""
     if one.expected is not None and one.y.size and one.compared().broken:
-        return f"returns {of} {_value(one)}"
+        return f"returns {of} {_value(one, clues)}"
     if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
         return "doesn't write its result to the input, in place"
     if not contract.writes and study in ("evaluation", "endpoints", "strides") and not same(one.after, one.x).all():
@@ -126,11 +136,26 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     return ""
 
 
+def _of_other_pass(number: int, text: str, observations: Sequence[Observation], clues: Clues) -> str:
+    """What is wrong with one call: a gradient may have the mask of the other of two passes."""
+    one = observations[number]
+    if not text.endswith(WRONG) or _of(one) != GRADIENT or one.y is None:
+        return text
+    outputs = [before for before in observations[:number] if _of(before) == OUTPUT][-2:]
+    other = outputs["of the first of" in one.what.text].mask if len(outputs) == 2 else None
+    if other is None:
+        return text
+    slope = affine(USUAL)[0] if clues.contract.preserves_moments else 1 / (1 - USUAL)
+    low, high = bounds(one.x * other * slope, np.zeros(()), clues.case.dtype)
+    own = ((one.y >= low) & (one.y <= high)).all()
+    return "returns a gradient that has the other pass's mask" if own else text
+
+
 def _of(one: Observation) -> str:
     return GRADIENT if one.what.text.startswith(("gradient", "tangent")) else OUTPUT
 
 
-def _value(one: Observation) -> str:
+def _value(one: Observation, clues: Clues) -> str:
     """What is wrong in a word or two, of all wrong elements."""
     assert one.expected is not None and one.y is not None
     finite = np.isfinite(one.x)
@@ -146,15 +171,42 @@ def _value(one: Observation) -> str:
         return "of 0"
     if (y == 1).all() and (x != 1).any():
         return "of 1"
-    if (y == x).all() and "gradient" not in one.what.text:
+    back = "gradient" in one.what.text
+    if (y == x).all() and not back:
         return "that is its input"
-    return WRONG
+    return (_scaled(one, y, x, clues) if back and _evaluates(one) else "") or _moved(one, y) or WRONG
+
+
+def _scaled(one: Observation, y: Floats, x: Floats, clues: Clues) -> str:
+    """Words for what is wrong in evaluation because of a factor that belongs to training; empty if nothing is."""
+    p = _number(one.what.given.get("p", USUAL))
+    if not 0 < p < 1:
+        return ""
+    a = affine(p)[0]
+    factors = {"divided by 1 − p": 1 / (1 - p), "multiplied by 1 − p": 1 - p}
+    factors |= {"multiplied by alpha dropout's a": a} if clues.contract.preserves_moments else {}
+    for words, factor in factors.items():
+        low, high = bounds(x * factor, np.zeros_like(x), clues.case.dtype)
+        if ((y >= low) & (y <= high)).all():
+            return f"that is {words} in evaluation"
+    return ""
+
+
+def _moved(one: Observation, y: Floats) -> str:
+    """Words for elements each of which is right in another place; empty where they are not, or few tell."""
+    assert one.expected is not None
+    right = np.unique(one.expected.kept)
+    return "that belongs to another entry" if y.size >= LONG and y.all() and np.isin(y, right).all() else ""
+
+
+def _evaluates(one: Observation) -> bool:
+    return "evaluation" in one.what.text or one.what.given.get("mode") == "evaluation"
 
 
 def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     """What may tell a call from others, by the words for it."""
     text, given = one.what.text, one.what.given
-    yield "in evaluation", "evaluation" in text or given.get("mode") == "evaluation"
+    yield "in evaluation", _evaluates(one)
     yield "in training", "training" in text or given.get("mode") == "training"
     inner = 0 < _number(given.get("p", USUAL)) < 1 and ", then training" not in text  # whose own p is another
     yield "in training where 0 < p < 1", given.get("mode", "training" * ("training" in text)) == "training" and inner
@@ -174,6 +226,10 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     if "layout" in given:
         yield f"on inputs that lie in memory as {given['layout']}", gaps or given["layout"] == "remade"
     yield "on inputs that are not contiguous", gaps
+    if gaps:  # a backend may copy those before it sees them
+        kept = given["layout"] != "reversed"
+        yield "on inputs that are neither contiguous nor reversed", kept
+        yield "on inputs that only a copy makes flat", kept and not np.may_share_memory(one.x, one.x.reshape(-1))
     if "dtype" in given:
         integer = str(given["dtype"]).startswith(("int", "uint"))
         yield f"on inputs of {given['dtype']}", True

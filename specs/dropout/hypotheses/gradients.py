@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import scipy
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
@@ -17,6 +18,7 @@ from keeprate.specs.rounding import Floats, bounds
 from keeprate.specs.transforms import ROWS
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
+FAR = 8  # standard deviations that chance doesn't reach at any distance
 SHORT = 4  # elements past which nothing is said
 BACKWARD = frozenset({"gradient", "keep_rate", "data", "shape"})  # laws that look at passes
 
@@ -119,6 +121,7 @@ def own_mask(clues: Clues) -> Account:
     """Whether the gradient has a mask that is independent of the output's."""
     agree = looked = wrong = 0
     cells, q, strange = [], [], 0
+    related, permuted = False, True
     for one in clues.passes:
         whole = one.ct * _slope(clues, one.p)
         kept, dropped = _fits(one.g, whole, clues.case.dtype), one.g == 0
@@ -127,13 +130,41 @@ def own_mask(clues: Clues) -> Account:
         front = _front(clues, one.g)
         one_mask, other = one.kept[front], kept[front]
         agree = int(np.count_nonzero(one_mask == other))
+        related |= _related(one_mask.ravel(), other.ravel())
+        permuted &= np.count_nonzero(one_mask) == np.count_nonzero(other)  # in all passes, for it is by chance in some
         looked += one_mask.size
         cells.append((agree, one_mask.size - agree))
         q.append((one.p**2 + (1 - one.p) ** 2, 2 * one.p * (1 - one.p)))
-    log10_e = Tally(("alike", "unlike"), cells, np.array(q)).log10_e
+    each = 2 if related or permuted else 1  # entries that change places agree in pairs
+    log10_e = Tally(("alike", "unlike"), np.array(cells) // each, np.array(q)).log10_e
     total = np.sum(cells, axis=0)
     seen = f"its mask agrees with the output's in {total[0]:,} of {looked:,} entries, as two independent masks would"
-    return Account(looked, NEVER if strange else log10_e, NEVER if wrong else 0.0, seen)
+    what = "draws a mask of its own for the gradient"
+    if related or permuted:
+        seen += ", but follows from it: blocks, or entries at some distance, are alike too often"
+        what = "uses another mask for the gradient than for the output"
+    return Account(looked, NEVER if strange else log10_e, NEVER if wrong else 0.0, seen, {"what": what})
+
+
+def _related(one: Mask, other: Mask) -> bool:
+    """Whether two masks, which agree as two independent ones do, are moved, turned or permuted in blocks, of one draw.
+
+    Blocks then hold as many kept entries in both far too often, or one mask follows the other at some distance.
+    """
+    share, length = float(one.mean()), one.size
+    for size in (2, 4, 8, 16, 32, 64):
+        number = length // size
+        if number < SHORT:
+            break
+        kept = [mask[: number * size].reshape(number, size).sum(axis=1) for mask in (one, other)]
+        chances = scipy.stats.binom.pmf(np.arange(size + 1), size, share)
+        same = float((chances**2).sum())
+        if np.count_nonzero(kept[0] == kept[1]) > number * same + FAR * math.sqrt(number * same * (1 - same)):
+            return True
+    first, second = (mask - share for mask in (one, other))
+    spectra = [scipy.fft.rfft(part, 2 * length) for part in (first, second, second[::-1])]
+    far = FAR * math.sqrt(length) * share * (1 - share)
+    return any(bool((np.abs(scipy.fft.irfft(spectra[0].conj() * two, 2 * length)) > far).any()) for two in spectra[1:])
 
 
 def _front(clues: Clues, g: Floats) -> tuple[slice | int, ...]:
@@ -225,6 +256,6 @@ HYPOTHESES = (
     Hypothesis("of_first_row", "gradient", "{what}", of_first_row, BACKWARD),
     Hypothesis("of_before", "gradient", "{what}", of_before, BACKWARD),
     Hypothesis("zero_past", "gradient", "{what}", zero_past, BACKWARD),
-    Hypothesis("own_mask", "gradient", "draws a mask of its own for the gradient", own_mask, BACKWARD),
+    Hypothesis("own_mask", "gradient", "{what}", own_mask, BACKWARD),
     Hypothesis("read_off", "gradient", "takes the gradient's mask from which outputs are not 0", read_off, BACKWARD),
 )

@@ -176,7 +176,7 @@ HYPOTHESES = (
         Hypothesis(
             f"strided_{law}",
             "record",
-            f"{does} only on inputs that lie in memory as {{layouts}}",
+            f"{does} on inputs that lie in memory as {{layouts}}",
             None,
             frozenset({law}),
         )
