@@ -31,7 +31,7 @@ STUDIES = frozenset(
 )
 OF_STUDIES = {"evaluation_of_gradient": " in evaluation", "endpoints_of_gradient": " at p = 0 and at p = 1"}
 OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
-WRONG = "that is wrong"
+WRONG, MOVED = "that is wrong", "that belongs to another entry"
 SECOND = "on what was returned"  # in words for a call of two
 LONG = 8  # axes that are told by their length
 USUAL = 0.3  # the p of a call that names none
@@ -72,6 +72,8 @@ def fact(clues: Clues, study: str) -> Account:
         observations, how = tuple(observations[number] for number in some), [how[number] for number in some]
         wrong = {number for number, text in enumerate(how) if text}
     ways = {how[number] for number in wrong}
+    if len(ways) > 1:  # what belongs to another entry here is merely wrong there, where few elements tell
+        ways = {way.replace(MOVED, WRONG) for way in ways}
     if len(ways) == 2:
         ways = {way.replace(OUTPUT, BOTH).replace(GRADIENT, BOTH) for way in ways}
     if len(ways) != 1 or len(how) < 2:
@@ -196,7 +198,7 @@ def _moved(one: Observation, y: Floats) -> str:
     """Words for elements each of which is right in another place; empty where they are not, or few tell."""
     assert one.expected is not None
     right = np.unique(one.expected.kept)
-    return "that belongs to another entry" if y.size >= LONG and y.all() and np.isin(y, right).all() else ""
+    return MOVED if y.size >= LONG and y.all() and np.isin(y, right).all() else ""
 
 
 def _evaluates(one: Observation) -> bool:
