@@ -103,6 +103,8 @@ def backend_of(name: str, fn: Function, on: Any, takes: Takes, own: Mapping[str,
     lenders = imported() if on is None else {str(getattr(on, "__name__", on)): glue_of(on)}
     for framework, glue in lenders.items():
         lent = {**glue, **{key: value for key, value in own.items() if value is not None}}
+        if own.get("vjp") is not None:  # which stands for all gradients
+            lent.pop("linearize", None)
         try:
             x, out = _tried(attention, takes, lent)
         except Exception as error:  # noqa: BLE001 - it is of another framework, or wrong

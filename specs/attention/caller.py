@@ -100,10 +100,24 @@ class Caller:
         """Output and gradients of queries, keys and values, pass after pass."""
         x, function = self._together(inputs), self._function(p, True, together=True)
         for out, gradient in self._pairs(function, x, cotangent):
-            parts = self.place.parted(gradient)
-            if parts is None:
-                raise BackendError(f"vjp gave a gradient of shape {gradient.shape}")
-            yield [out, *parts]
+            yield [out, *self._parted(gradient)]
+
+    def linearized(self, inputs: Sequence[Floats], p: float) -> tuple[Floats, Callable[[Floats], list[Floats]]]:
+        """An output, and what gives the gradients of queries, keys and values for a cotangent, later and again."""
+        function = self._function(p, True, together=True)
+        made = offered("linearize", self._backend.linearize, function, self._together(inputs))
+        out, pullback = pair("linearize", "pullback", made)
+
+        def gradients(cotangent: Floats) -> list[Floats]:
+            return self._parted(self.values(offered("linearize", pullback, self._array(cotangent))))
+
+        return self.values(out), gradients
+
+    def _parted(self, gradient: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        parts = self.place.parted(gradient)
+        if parts is None:
+            raise BackendError(f"vjp gave a gradient of shape {gradient.shape}")
+        return parts
 
     def _pairs(
         self, function: Callable[..., Any], x: Any, cotangent: Floats

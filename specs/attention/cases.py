@@ -64,6 +64,6 @@ def planned(
         for law in names
     ]
     vjp = study in ("passes", "replayed", "endpoints_of_gradient")
-    needs = (*needs_of(context), *["vjp"] * vjp)
+    needs = (*needs_of(context), *["vjp"] * vjp, *["linearize"] * (study == "pullbacks"))
     judged = reference if context in ("eager", "grad") else None
     return Case(op, dtype, parameters, shape, context, study, drawn, judged, tuple(map(str, findings)), "", needs)

@@ -13,11 +13,15 @@ from keeprate.suite import Case
 WIDE = (2, 4, 32, 128)  # 32,768 entries: batch, heads, queries, keys
 SQUARE = (2, 3, 32, 32)
 SMALL = (1, 3, 5, 27)  # 405 entries, an odd number
-# Around tiles of 16, 64 and 128 queries or keys; one query, as in decoding; one key.
-TILES = ((1, 2, 127, 129), (1, 3, 129, 65), (2, 2, 63, 127), (3, 1, 1, 1000), (5, 7, 17, 15), (64, 8, 4, 1))
+# Around tiles of 16, 64 and 128 queries or keys; one key.
+TILES = ((1, 2, 127, 129), (1, 3, 129, 65), (2, 2, 63, 127), (5, 7, 17, 15), (64, 8, 4, 1))
+ONE = (3, 4, 1, 333)  # query, as in decoding
+KEY = (9, 8, 5, 1)  # one key
+ALONG = (16, 32, 64, 128, 333, 1332)  # keys of that, in tiles, and from head to head and sample to sample
 TILED = (1, 2, 161, 193)  # more than one tile of 128 queries or keys, and of 64
 HIDDEN = (1, 2, 161, 161)  # the same, for a causal mask
-TALL = (2, 2, 65, 17)  # more queries than keys
+LAST = 80  # queries of that: all see the keys before them, so that a tile of 64 is repeated at one lag
+TALL = (3, 5, 65, 17)  # more queries than keys
 LARGE = (2, 5, 512, 512)  # more than 2²¹ entries
 AXES = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 4096, "half")  # 128 on is the next query, 4,096 the next head, half a row
 POOLED = (
@@ -29,6 +33,7 @@ POOLED = (
 PASS = ("outcomes", *(f"gradient:{name}" for name in ("values", "queries", "keys")))
 # Heads of keys and values: as many as of queries, half as many, one.
 KINDS: tuple[Mapping[str, int], ...] = ({}, {"causal": 1}, {"kv": 2}, {"kv": 1})
+LINEARIZED = "linearize"  # the context in which passes go back later, and again
 CONTEXTS = ("compile", "vmap", "checkpoint", "compile+checkpoint", "compile+vmap")
 _planned = functools.partial(planned, "attention")
 
@@ -81,6 +86,7 @@ def _drawn(dtype: str, profile: str) -> Iterator[Case]:
         "outcomes",
         "keep_rate",
         "neighbours:1",
+        "neighbours:2016",
         "neighbours:half",
         "blocks:4",
         "calls:0",
@@ -89,7 +95,7 @@ def _drawn(dtype: str, profile: str) -> Iterator[Case]:
     )
     grouped = ("outcomes", "keep_rate", "neighbours:32", "neighbours:1024", "neighbours:2048", "blocks:4", "calls:0")
     yield _planned(
-        "masks", {"shape dtype": triangle}, dtype, 0.3, (1, 2, 63, 63), few // 4, few // 40, more={"causal": 1}
+        "masks", {"shape dtype": triangle}, dtype, 0.3, (2, 2, 63, 63), few // 4, few // 40, more={"causal": 1}
     )
     for heads in (2, 1):
         yield _planned(
@@ -104,7 +110,14 @@ def _drawn(dtype: str, profile: str) -> Iterator[Case]:
     yield _planned(
         "masks", {"dtype": ("outcomes",)}, dtype, 0.3, HIDDEN, 4 * prod(HIDDEN), prod(HIDDEN), more={"causal": 1}
     )
-    large = {"shape dtype": ("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half")}
+    more = {"causal": 1, "last": LAST}
+    yield _planned(
+        "masks", {"shape dtype": ("all_lags",)}, dtype, 0.3, HIDDEN, 20 * prod(HIDDEN), 2 * prod(HIDDEN), more=more
+    )
+    one: Laws = {"dtype": ("outcomes", "keep_rate"), "shape dtype": tuple(f"neighbours:{lag}" for lag in ALONG)}
+    yield _planned("masks", one, dtype, 0.3, ONE, max(16 * prod(ONE), 1 << 16), 2 * prod(ONE))
+    wraps = tuple(f"neighbours:{1 << bits}" for bits in (17, 18, 19, 20))  # of a counter that has too few bits
+    large = {"shape dtype": ("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half", *wraps)}
     if dtype == DTYPES[0]:
         yield _planned("masks", large, dtype, 0.3, LARGE, 2 * prod(LARGE), prod(LARGE))
     kinds = tuple(f"streams:{kind}" for kind in ("next", "next.row", "next.-row", "ahead", "behind"))
@@ -129,7 +142,9 @@ def _passes(dtype: str) -> Iterator[Case]:
     windows = 18 * prod(TILED)
     yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TILED, windows, windows, "grad")
     yield _planned("passes", {"dtype": PASS}, dtype, 0.3, HIDDEN, windows, windows, "grad", more={"causal": 1})
-    yield _planned("passes", {"dtype": PASS}, dtype, 0.3, TALL, 12 * prod(TALL), 6 * prod(TALL), "grad")
+    for shape in (TALL, ONE, KEY):
+        yield _planned("passes", {"dtype": PASS}, dtype, 0.3, shape, 12 * prod(shape), 6 * prod(shape), "grad")
+    yield _planned("pullbacks", {"dtype": PASS}, dtype, 0.3, SQUARE, often, often // 2, LINEARIZED)
     for more in KINDS:
         shape = (2, 4, 33, 33)
         laws = {"dtype": ("outcomes", "replayed")}

@@ -220,6 +220,33 @@ def passes(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     yield from sampled(case.draws, math.prod(place.mask_shape), read)
 
 
+def pullbacks(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
+    """Two passes forward, then both back, in either order, and the one that was first again."""
+    place, p = place_of(case), case.parameters["p"]
+    caller = Caller(backend, place, case.context)
+    turns = [*place.turns(caller.channels).items()]
+    repeats, number = Repeats(), 0
+
+    def read(calls: int) -> Seen:
+        nonlocal number
+        book = Book(place, p, calls // 2 * 2, repeats)
+        checks = {f"gradient:{name}": Check(0, 0) for name, _ in turns}
+        for _ in range(calls // 2):
+            name, (inputs, cotangent) = turns[number % len(turns)]
+            passes = [caller.linearized(inputs, p) for _ in range(2)]
+            masks = [book.enter(out, 1) for out, _ in passes]
+            order = (0, 1, 0) if number // len(turns) % 2 else (1, 0, 1)
+            number += 1
+            for which in order:
+                if (mask := masks[which]) is not None:
+                    (out, back), part = passes[which], place.parts.index(name)
+                    checks[f"gradient:{name}"] += _shown(place, p, name, back(cotangent)[part], mask, out)
+        return book.result(**checks)
+
+    caller.seed(seed)
+    yield from sampled(case.draws, math.prod(place.mask_shape), read)
+
+
 def _read(place: Where, out: npt.NDArray[Any], p: float, first: int) -> tuple[Mask, Mask, Floats] | None:
     """The mask in an output, where there is none, and what stands there; None for another shape."""
     if isinstance(place, Encoder):
@@ -257,16 +284,17 @@ def _words(text: str) -> Counterexample:
     return Counterexample({"first": text})
 
 
-def near(got: npt.NDArray[Any], true: Floats, theirs: Floats, dtype: str, what: str) -> Check:
+def near(got: npt.NDArray[Any], true: Floats, theirs: Floats, dtype: str, what: str, steps: int = 32) -> Check:
     """Whether all is as near the exact values as twice PyTorch's own rounding, or some steps of the dtype.
 
     Args:
         true: computed in float64.
         theirs: computed in the dtype.
+        steps: half of them.
     """
     if got.shape != true.shape:
         return failed(1, 1, _words(f"{what} has shape {got.shape}, not {true.shape}"))
-    room = max(2 * np.abs(theirs - true).max(), 32 * HALF[dtype] * np.abs(true).max())
+    room = max(2 * np.abs(theirs - true).max(), steps * HALF[dtype] * np.abs(true).max())
     with np.errstate(invalid="ignore"):
         off = ~(np.abs(got.astype(np.float64) - true) <= room)
     if not off.any():

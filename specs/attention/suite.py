@@ -31,7 +31,7 @@ class Attention(Suite):
     weights = WEIGHTS
     attributes = ("dtypes",)
     functions = ("seed", "asarray", "asnumpy", "dtype_of")
-    capabilities = ("vjp", "compile", "vmap", "checkpoint", "module")
+    capabilities = ("vjp", "linearize", "compile", "vmap", "checkpoint", "module")
     dtypes = DTYPES
     laws = LAWS
     hypotheses = every.HYPOTHESES
@@ -69,6 +69,7 @@ class Attention(Suite):
             "streams": sample.streams,
             "after_seeds": sample.after_seeds,
             "passes": sample.passes,
+            "pullbacks": sample.pullbacks,
             "gaps": sample.gaps,
             "processes": processes.processes,
             "between_processes": processes.between_processes,

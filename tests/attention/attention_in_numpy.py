@@ -155,10 +155,18 @@ class Plain:
     # Transforms
 
     def vjp(self, fn, x, cotangent):
+        out, pullback = self.linearize(fn, x)
+        return out, pullback(cotangent)
+
+    def linearize(self, fn, x):
         out = fn(x)
-        gradient = np.zeros(x.values.shape)
-        self.flow_back(out, cotangent.values, gradient)
-        return out, Array(rounded(gradient, x.dtype), x.dtype)
+
+        def pullback(cotangent):
+            gradient = np.zeros(x.values.shape)
+            self.flow_back(out, cotangent.values, gradient)
+            return Array(rounded(gradient, x.dtype), x.dtype)
+
+        return out, pullback
 
     def flow_back(self, out, ct, gradient):
         if isinstance(out, Stacked):

@@ -7,6 +7,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keeprate.harness.protocol.backend import load_backend
@@ -168,6 +169,74 @@ def test_gradients_are_judged_where_queries_and_keys_are_of_different_number(bac
     )
     broken = {finding.id for finding in verdict if finding.status == "broken"}
     assert broken == {f"attention/gradient:{name}/float32/-/-/grad" for name in ("values", "queries", "keys")}
+
+
+class OfTheLastCall(NUMPY.Plain):
+    """Its backward pass has the noise of the last call, not that of its own."""
+
+    def attended(self, q, k, v, noise, seen):
+        self.last = noise
+        return super().attended(q, k, v, noise, seen)
+
+    def for_gradient(self, noise, of):
+        return self.last if self.last.shape == noise.shape else noise
+
+
+class UnderACausalMask(NUMPY.Plain):
+    def attention(self, q, k, v, p, causal, train):
+        self.causal = causal
+        return super().attention(q, k, v, p, causal, train)
+
+    def mask(self, shape, p, q, k):
+        mask = super().mask(shape, p, q, k)
+        return self.shared(mask) if self.causal else mask
+
+
+class OneForTheBatch(UnderACausalMask):
+    def shared(self, mask):
+        return np.broadcast_to(mask[:1], mask.shape)
+
+
+class OneForATile(UnderACausalMask):
+    def shared(self, mask):
+        return mask[..., np.arange(mask.shape[-1]) % 64]
+
+
+class OneForHeadsInDecoding(NUMPY.Plain):
+    def mask(self, shape, p, q, k):
+        mask = super().mask(shape, p, q, k)
+        return np.broadcast_to(mask[:, :1], shape) if shape[2] == 1 else mask
+
+
+class CounterOfTwentyBits(NUMPY.Plain):
+    def mask(self, shape, p, q, k):
+        return np.resize(super().mask(shape, p, q, k).ravel()[: 1 << 20], shape)
+
+
+class NoMaximum(NUMPY.Plain):
+    """Float32 doesn't hold the exponentials of its scores."""
+
+    def softmax(self, scores, seen):
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = np.where(seen, np.exp(scores.astype(np.float32)), 0)
+            return weights / weights.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("backend", "finding"),
+    [
+        (OfTheLastCall, "gradient:values/float32/-/-/linearize"),
+        (OneForTheBatch, "neighbours:half/float32/-/2x2x63x63:causal1/eager"),
+        (OneForATile, "all_lags/float32/-/1x2x161x161:causal1last80/eager"),
+        (OneForHeadsInDecoding, "neighbours:333/float32/-/3x4x1x333/eager"),
+        (CounterOfTwentyBits, "neighbours:1048576/float32/-/2x5x512x512/eager"),
+        (NoMaximum, "evaluation/float32/-/-/eager"),
+    ],
+)
+def test_what_shows_in_one_place_alone_is_failed_there(backend, finding, fresh_seed):
+    wanted = f"attention/{finding}"
+    verdict = judged(backend(), lambda one: str(one) == wanted, dtypes=["float32"], seed=fresh_seed)
+    assert [one.id for one in verdict if one.status == "broken"] == [wanted]
 
 
 def test_there_are_mutants_enough_and_each_says_what_is_wrong():

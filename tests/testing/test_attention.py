@@ -120,7 +120,7 @@ def one_mask_for_all_queries(q, k, v, p, causal, train):
     ("kernel", "cause", "others"),
     [
         (backward_times_p, "multiplies the gradient by p, not by 1/(1 − p).", ("neighbours",)),
-        (one_mask_for_all_queries, "uses one mask for all queries of a head.", ("gradient", "outcomes")),
+        (one_mask_for_all_queries, "uses one mask for all queries of a head", ("gradient", "outcomes")),
     ],
 )
 def test_what_was_shipped_is_failed_and_repeated(kernel, cause, others, fresh_seed):

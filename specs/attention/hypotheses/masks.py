@@ -31,8 +31,8 @@ def shared_axis(clues: Clues, axis: str) -> Account:
     masks, number = _whole(clues), int(axis)
     if masks.shape[number + 1] < 2:
         raise Unreadable("no such axis")
-    if number == 1 and clues.place.shared > 1:
-        raise Unreadable("heads share keys: see what they share besides")
+    if number == 1 and clues.place.groups == 1 < clues.place.shared:
+        raise Unreadable("all heads share keys: see what they share besides")
     along = np.moveaxis(masks, number + 1, 1)
     first = np.broadcast_to(along[:, :1], along[:, 1:].shape)
     rows, size = along[0].reshape(along.shape[1], -1), along.shape[1]
@@ -58,6 +58,8 @@ def shared_groups(clues: Clues, heads: str) -> Account:
     queries, keys = clues.place.shape[2:]
     if clues.place.shared == 1 or (heads == "one") != (clues.place.groups == 1):
         raise Unreadable("no heads share keys so")
+    if clues.place.groups > 1 and (clues.masks == clues.masks[:, :, :1]).all():
+        raise Unreadable("all heads share one: see shared_axis")
     masks = clues.masks.reshape(-1, clues.place.shared, queries, keys)
     first = np.broadcast_to(masks[:, :1], masks[:, 1:].shape)
     rows = masks[0].reshape(clues.place.shared, -1)
