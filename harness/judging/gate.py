@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keeprate.harness.errors import NoVerdictError, UsageError
+from keeprate.harness.evidence.check import Check
 from keeprate.harness.judging.diagnosis import causes_of
 from keeprate.harness.judging.durations import by_study
 from keeprate.harness.judging.finding import Finding, Status, decide, ended, outcome, unjudged
@@ -104,9 +105,11 @@ def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]])
         if beside.cases:
             status, why = outcome(beside, results["reference"], request.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
+    evidence = finding.evidence
+    wrong = evidence.wrong / evidence.checked if isinstance(evidence, Check) and evidence.checked else 0.0
     finding = replace(
         finding,
-        known=given.known.reason(text),
+        known=given.known.reason(text, wrong),
         replay=request.replay(text, ended=ended(finding.status, finding.detail)),
     )
     known = given.known_of_reference.reason(text) if beside.cases else None

@@ -1,7 +1,8 @@
 """Known deviations: a text file, one pattern of finding ids a line, with the reason after `#`.
 
-`PATTERN if NAME # reason` counts only where the backend has that name, as it may on some machines alone. The list of a
-reference is used too: what is known of it takes no verdict away.
+`PATTERN if NAME # reason` counts only where the backend has that name, as it may on some machines alone.
+`PATTERN if NAME below 5% # reason` counts only while less than that of what an exact law looked at is wrong.
+The list of a reference is used too: what is known of it takes no verdict away.
 
 An adapter's own list lies beside it, under its name: `mine.known` beside `mine.py`. It is used unless a person names
 another, which then stands alone: `--known /dev/null` judges without any.
@@ -9,6 +10,8 @@ another, which then stands alone: `--known /dev/null` judges without any.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,15 +28,22 @@ from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.untrusted_text import clean
 
 UNASKED = ("not_offered", "not_implemented")
+LINE = re.compile(r"(\S+)(?:\s+if\s+([^\W\d]\w*)(?:\s+below\s+(\d+(?:\.\d+)?)%)?)?")
 LARGEST = 1 << 24  # bytes of a list: a hundred times every finding of every plan
 
 
 class Deviation(NamedTuple):
-    """A pattern (`fnmatch`, on the whole id), the reason, and a name that the backend must have; empty for none."""
+    """A pattern (`fnmatch`, on the whole id), the reason, a name that the backend must have, and how much may be wrong.
+
+    Args:
+        condition: empty for none.
+        below: a share of what an exact law looked at.
+    """
 
     pattern: str
     reason: str
     condition: str = ""
+    below: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -49,9 +59,14 @@ class Known:
     path: str = ""
     text: str = ""
 
-    def reason(self, finding: str) -> str | None:
-        """The reason given for `finding`, or None if no pattern matches it."""
-        return next((line.reason for line in self.lines if fnmatchcase(finding, line.pattern)), None)
+    def reason(self, finding: str, wrong: float = 0.0) -> str | None:
+        """The reason given for `finding`, or None if no pattern matches it.
+
+        Args:
+            wrong: the share of what it looked at.
+        """
+        found = (line.reason for line in self.lines if wrong < line.below and fnmatchcase(finding, line.pattern))
+        return next(found, None)
 
     @property
     def conditions(self) -> set[str]:
@@ -85,11 +100,14 @@ def read_known(path: str | Path) -> Known:
             continue
         if not reason:
             raise UsageError(f"known deviations {path}, line {number}: '{said}' has no reason after '#'")
-        pattern, *rest = said.split()
-        condition = rest[1] if len(rest) == 2 and rest[0] == "if" and rest[1].isidentifier() else ""
-        if rest and not condition:
-            raise UsageError(f"known deviations {path}, line {number}: '{said}' is neither PATTERN nor PATTERN if NAME")
-        lines.append(Deviation(pattern, reason, condition))
+        if (found := LINE.fullmatch(said)) is None:
+            raise UsageError(
+                f"known deviations {path}, line {number}: '{said}' is neither PATTERN nor PATTERN if NAME, "
+                "nor PATTERN if NAME below 5%"
+            )
+        pattern, condition, percent = found.groups()
+        below = float(percent) / 100 if percent else math.inf
+        lines.append(Deviation(pattern, reason, condition or "", below))
     return Known(tuple(lines), str(path), text)
 
 

@@ -44,6 +44,15 @@ def test_what_a_terminal_obeys_is_escaped_in_a_list(tmp_path):
     assert read_known(path).lines == (Deviation(r"toss/\x1b[2J*", r"bent \x1b]0;evil\x07 \u202e"),)
 
 
+def test_a_rare_deviation_excuses_no_more_than_it_says(tmp_path):
+    path = tmp_path / "known.txt"
+    path.write_text("toss/* if bent below 5%  # rare\n")
+    known = read_known(path)
+    assert known.lines == (Deviation("toss/*", "rare", "bent", 0.05),)
+    assert known.reason(BENT, 0.049) == "rare"
+    assert known.reason(BENT, 0.05) is None
+
+
 def test_case_matters_in_a_pattern():
     assert Known((Deviation("TOSS/*", "loud"),)).reason(BENT) is None
 
@@ -126,7 +135,7 @@ def test_what_is_written_is_read_again(tmp_path):
     findings = [(BENT, "broken when this list was written"), ("a/b:1/c/p1e-06/2x3:step2/d+e", "too # many")]
     path.write_text(known_text(findings))
     known = read_known(path)
-    assert known.lines == tuple((pattern, reason, "") for pattern, reason in findings)
+    assert known.lines == tuple(Deviation(pattern, reason) for pattern, reason in findings)
     assert [known.reason(id) for id, _ in findings] == [reason for _, reason in findings]
 
 

@@ -31,7 +31,7 @@ def shared_axis(clues: Clues, axis: str) -> Account:
     masks, number = _whole(clues), int(axis)
     if masks.shape[number + 1] < 2:
         raise Unreadable("no such axis")
-    if number == 1 and clues.place.groups == 1 < clues.place.shared:
+    if number == 1 and clues.place.shared > 1 and clues.place.groups == 1:
         raise Unreadable("all heads share keys: see what they share besides")
     along = np.moveaxis(masks, number + 1, 1)
     first = np.broadcast_to(along[:, :1], along[:, 1:].shape)
