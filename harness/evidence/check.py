@@ -40,6 +40,11 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
         return self.checked
 
     @property
+    def share(self) -> float:
+        """The part that is wrong."""
+        return self.wrong / max(1, self.checked)
+
+    @property
     def strength(self) -> float:
         """Elements that are wrong."""
         return float(self.wrong)
@@ -100,8 +105,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
 
     def rows(self, level: float) -> Rows:
         """How many are wrong, and the counterexample."""
-        share = 100 * self.wrong / max(1, self.checked)
-        wrong = "wrong", f"{self.wrong:,} of {self.checked:,} ({share:.3g} %)"
+        wrong = "wrong", f"{self.wrong:,} of {self.checked:,} ({100 * self.share:.3g} %)"
         return [wrong, *(self.first.words.items() if self.first else ())]
 
 

@@ -105,8 +105,7 @@ def judged(given: Given, text: str, results: Mapping[str, Mapping[str, Result]])
         if beside.cases:
             status, why = outcome(beside, results["reference"], request.alpha)
             failure = "" if status == "kept" else f"{text}: {status}, {why}"
-    evidence = finding.evidence
-    wrong = evidence.wrong / evidence.checked if isinstance(evidence, Check) and evidence.checked else 0.0
+    wrong = finding.evidence.share if isinstance(finding.evidence, Check) else 0.0
     finding = replace(
         finding,
         known=given.known.reason(text, wrong),
