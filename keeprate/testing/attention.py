@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keeprate.harness.errors import UsageError
 from keeprate.testing.asking import Told, dtype_names, notes_on_gradients, notes_on_seeds, number_of, settle
+from keeprate.testing.attention_calls import LAYOUTS
 from keeprate.testing.names import name_of, written
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
@@ -16,7 +17,6 @@ if TYPE_CHECKING:  # what judges is loaded when it is first asked
     from keeprate.harness.judging.verdict import Verdict
     from keeprate.testing.attention_kernel import Takes
 
-LAYOUTS = ("bhsd", "bshd")
 LEAST = 16  # channels of a head that a mask is read by
 Function = Callable[..., Any]
 

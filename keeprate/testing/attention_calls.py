@@ -14,6 +14,7 @@ from keeprate.testing.parameters import MODES, RATES, refuse_opposites
 
 HIDING = ("causal", "is_causal")
 PYTORCHS = "scaled_dot_product_attention"  # written in C, which doesn't say its parameters
+LAYOUTS = ("bhsd", "bshd")  # of arrays: batch, heads, sequence, channels
 ARGUMENTS = "q, k, v, p, causal, train"
 Function = Callable[..., Any]
 

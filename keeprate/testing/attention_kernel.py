@@ -15,11 +15,10 @@ from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.untrusted_text import briefly
 from keeprate.testing.arrays import Glue, framework_of, glue_of, imported
 from keeprate.testing.asking import RATE
-from keeprate.testing.attention_calls import ARGUMENTS, attention_of
+from keeprate.testing.attention_calls import ARGUMENTS, LAYOUTS, attention_of
 from keeprate.testing.kernel import kind, mixed, needed_device, several
 
 OPTIONAL = ("vjp", "compile", "vmap", "checkpoint")
-LAYOUTS = ("bhsd", "bshd")
 LENGTHS = ((5, 7), (32, 32))  # of queries and keys: unlike each other and the heads; or such as most kernels take
 CHANNELS = (16, 64, 128)  # of a head that may have any number: the first is tried first
 HEADS = 4  # the same

@@ -188,30 +188,44 @@ class Place:
             del turns["queries"]  # whose gradient no heads share
         return {name: turn for name, turn in turns.items() if self.start < self.shape[3 if name == "queries" else 2]}
 
-    def shown(self, name: str, gradient: npt.NDArray[Any], p: float, mask: Mask) -> tuple[Mask, Floats] | None:
-        """Where a gradient shows another mask than the output's, and what stands there; None for a wrong shape.
+    def part(self, name: str, size: int) -> tuple[slice, slice]:
+        """The queries and keys of the window: so many keys in the gradient of queries, queries in the others."""
+        window = slice(self.start, self.start + size)
+        return (slice(None), window) if name == "queries" else (window, slice(None))
 
-        Both are of the window alone: of its keys in the gradient of queries, of its queries in the others.
+    def weighed(self, name: str, gradient: npt.NDArray[Any]) -> Floats | None:
+        """(B, H', queries, keys) of the window, a gradient over weights; None for a wrong shape.
+
+        It is the noise, in the gradients of queries and keys less what the row gives to the cotangent.
         """
         batch, heads = self.shape[:2]
         if gradient.shape != (batch, heads if name == "queries" else self.groups, *gradient.shape[2:]):
             return None
-        shared, size = self.shared if name != "queries" else 1, gradient.shape[-1]
-        window = slice(self.start, self.start + size)
-        of_queries, of_keys = (slice(None), window) if name == "queries" else (window, slice(None))
+        of_queries, of_keys = self.part(name, gradient.shape[-1])
+        number, keys = self.seen[of_queries, of_keys].shape
         given = gradient.astype(np.float64)
-        across = given if name == "queries" else given.swapaxes(-1, -2)
-        weights, seen, whole = self.weights[of_queries], self.seen[of_queries, of_keys], mask[:, :, of_queries]
-        across = across[:, :, : seen.shape[0], : seen.shape[1]]
-        if across.shape[2:] != seen.shape:
+        across = (given if name == "queries" else given.swapaxes(-1, -2))[:, :, :number, :keys]
+        if across.shape[2:] != (number, keys):
             return None
+        noise: Floats = across / self.weights[of_queries]
+        return noise if name == "values" else noise * math.sqrt(gradient.shape[-1])
+
+    def shown(self, name: str, gradient: npt.NDArray[Any], p: float, mask: Mask) -> tuple[Mask, Floats] | None:
+        """Where a gradient shows another mask than the output's, and what stands there; None for a wrong shape.
+
+        Both are of the window alone.
+        """
+        noise = self.weighed(name, gradient)
+        if noise is None:
+            return None
+        batch, shared = self.shape[0], self.shared if name != "queries" else 1
+        of_queries, of_keys = self.part(name, gradient.shape[-1])
+        weights, seen, whole = self.weights[of_queries], self.seen[of_queries, of_keys], mask[:, :, of_queries]
         grouped = whole.reshape(batch, -1, shared, *whole.shape[2:])[:, :, self.lead :][:, :, : BITS[self.dtype]]
         number = grouped.shape[2]
         power = (2.0 ** np.arange(number))[:, None, None]
-        code = across * ((1 - p) / weights)
+        code = noise * (1 - p)
         if name != "values":
-            # A score's gradient is weight · (noise − what the row gives to the cotangent).
-            code *= math.sqrt(size)
             rows = grouped.sum(axis=-1, keepdims=True) * weights * power
             code += np.where(seen, rows.sum(axis=2), 0)
         numbers, off = self.whole(code, number, 1 << number)

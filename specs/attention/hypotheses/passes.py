@@ -15,9 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from keeprate.specs.attention.hypotheses.clues import RATES, Clues
-from keeprate.specs.attention.place import BITS, Mask, coded
+from keeprate.specs.attention.place import Mask
 from keeprate.specs.rounding import Floats
-from keeprate.suite import NotOffered
 
 
 class Back(NamedTuple):
@@ -122,37 +121,16 @@ class Window(NamedTuple):
 
 
 def windows(clues: Clues, name: str, p: float) -> list[Window]:
-    """All of the mask in one gradient, for heads of whatever number of channels."""
+    """All of the mask in one gradient, window by window; none where some call doesn't show it."""
     place, caller, found = clues.place, clues.caller(), []
-    queries, keys = place.shape[2:]
-    bits = BITS[place.dtype]
-    needed = 1 + -(-keys // bits)
-    try:
-        size = caller.channels(max(queries, keys, needed))
-    except NotOffered:
-        size = caller.channels(needed)
-    values = coded(keys, bits, size, 1)
-    values[:, 0] = 1
-    for start in range(0, keys if name == "queries" else queries, size):
-        first, other, cotangent = np.zeros((queries, size)), np.zeros((keys, size)), np.eye(1, size).repeat(queries, 0)
-        if name == "values":
-            cotangent = np.eye(queries, size, -start)
-        elif name == "queries":
-            other = np.eye(keys, size, -start)
-        else:
-            first = np.eye(queries, size, -start)
-        inputs = [place.queries_of(first), place.keys_of(other), place.keys_of(values)]
-        out, *gradients = next(caller.passes(inputs, p, np.array(place.queries_of(cotangent))))
-        read = place.read(out, p, 1)
-        if read is None or read[1].any():
-            break
-        given = gradients[place.parts.index(name)].astype(np.float64)
-        across = given if name == "queries" else given.swapaxes(-1, -2)
-        every, some = slice(None), slice(start, start + size)
-        part = (every, some) if name == "queries" else (some, every)
-        across = across[:, :, : len(range(*part[0].indices(queries))), : len(range(*part[1].indices(keys)))]
-        weights = place.weights[part[0]]
-        found.append(Window(read[0], across / weights * (1.0 if name == "values" else math.sqrt(size)), part))
-    else:
-        return found
-    return []
+    for window in place.windows(caller.channels):
+        turns = window.turns(caller.channels)
+        if name not in turns:  # it lies behind the last query or key
+            continue
+        inputs, cotangent = turns[name]
+        out, *gradients = next(caller.passes(inputs, p, cotangent))
+        read, shown = place.read(out, p, 1), window.weighed(name, gradients[place.parts.index(name)])
+        if read is None or read[1].any() or shown is None:
+            return []
+        found.append(Window(read[0], shown, window.part(name, inputs[0].shape[-1])))
+    return found

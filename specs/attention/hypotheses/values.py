@@ -9,7 +9,7 @@ import numpy as np
 from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import EVEN, Clues
 from keeprate.specs.rounding import Floats, representable
-from keeprate.suite import Account, Hypothesis, NotOffered, Unreadable
+from keeprate.suite import Account, Hypothesis, Unreadable
 
 SCALES: dict[str, tuple[str, Callable[[float], float]]] = {
     "none": ("doesn't scale what it keeps", lambda p: 1.0),
@@ -87,10 +87,7 @@ def leaks_from(clues: Clues) -> Account:
     """Whether queries see later keys in evaluation, from a query on that isn't the first."""
     keys = _causal(clues)
     caller, found = clues.caller(), []
-    try:
-        size = caller.channels(keys)
-    except NotOffered:
-        size = caller.channels(1)
+    size = caller.channels(1, wanted=keys)
     first, other = (np.zeros((number, size)) for number in clues.place.shape[2:])
     for start in range(0, keys, size):  # unit vectors of as many keys as there are channels
         values = np.eye(keys, size, -start)
