@@ -208,9 +208,9 @@ def test_a_list_of_known_deviations_belongs_to_an_adapter_and_names_its_findings
     ids = list(load_suite("dropout").promises("gate"))
     for path in lists:
         assert path.with_suffix(".py").exists()
-        for pattern, reason, _ in read_known(path).lines:
-            assert any(fnmatchcase(id, pattern) for id in ids), f"{path.name}: {pattern}"
-            assert re.search(r"keras\.layers|ONNX|paddle\.nn|mlx\.nn|MCG31|torch\.known", reason), reason
+        for line in read_known(path).lines:
+            assert any(fnmatchcase(id, line.pattern) for id in ids), f"{path.name}: {line.pattern}"
+            assert re.search(r"keras\.layers|ONNX|paddle\.nn|mlx\.nn|MCG31|torch\.known", line.reason), line.reason
 
 
 def test_jax_keeps_what_it_compiles_unless_a_person_has_said_where(tmp_path):
