@@ -37,7 +37,8 @@ class Place:
         shape: of the mask: batch, heads, queries, keys.
         groups: heads of keys and values, of which each serves as many heads of queries.
         causal: query i sees the keys up to i.
-        last: so many of the last queries are looked at, and of their keys those that all see; 0 for the whole mask.
+        filled: with `causal`, independent draws stand for the keys that aren't seen, so that entries that are one draw
+            stand equally far apart in all queries and heads.
         start: the first of the queries or keys at which gradients are read.
         lead: of heads that share keys, the first whose part in a gradient is read.
     """
@@ -55,7 +56,7 @@ class Place:
     dtype: str
     groups: int
     causal: bool = False
-    last: int = 0
+    filled: bool = False
     start: int = 0
     lead: int = 0
 
@@ -64,8 +65,8 @@ class Place:
         """Where a case looks."""
         batch, heads, queries, keys = case.shape
         groups = int(case.parameters.get("kv", heads))
-        causal, last = bool(case.parameters.get("causal", 0)), int(case.parameters.get("last", 0))
-        return cls((batch, heads, queries, keys), case.dtype, groups, causal, last)
+        causal, filled = (bool(case.parameters.get(name, 0)) for name in ("causal", "filled"))
+        return cls((batch, heads, queries, keys), case.dtype, groups, causal, filled)
 
     @property
     def shared(self) -> int:
@@ -87,15 +88,11 @@ class Place:
     @property
     def mask_shape(self) -> tuple[int, ...]:
         """Of the entries that show: all, or for each head those of the keys that are seen, one after another."""
-        if self.last:
-            return *self.shape[:2], self.last, self.shape[3] - self.last + 1
-        return (*self.shape[:2], int(self.seen.sum())) if self.causal else self.shape
+        return (*self.shape[:2], int(self.seen.sum())) if self.causal and not self.filled else self.shape
 
     def entries(self, mask: Mask) -> Mask:
         """`mask`, (batch, heads, queries, keys), as `mask_shape` has it."""
-        if self.last:
-            return mask[:, :, -self.last :, : 1 - self.last]
-        return mask[:, :, self.seen] if self.causal else mask
+        return mask[:, :, self.seen] if self.causal and not self.filled else mask
 
     def queries_of(self, rows: Floats) -> Floats:
         """(B, H, L, D) the same (L, D) for each head."""

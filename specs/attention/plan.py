@@ -20,7 +20,6 @@ KEY = (9, 8, 5, 1)  # one key
 ALONG = (16, 32, 64, 128, 333, 1332)  # keys of that, in tiles, and from head to head and sample to sample
 TILED = (1, 2, 161, 193)  # more than one tile of 128 queries or keys, and of 64
 HIDDEN = (1, 2, 161, 161)  # the same, for a causal mask
-LAST = 80  # queries of that: all see the keys before them, so that a tile of 64 is repeated at one lag
 TALL = (3, 5, 65, 17)  # more queries than keys
 LARGE = (2, 5, 512, 512)  # more than 2²¹ entries
 AXES = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 4096, "half")  # 128 on is the next query, 4,096 the next head, half a row
@@ -110,7 +109,7 @@ def _drawn(dtype: str, profile: str) -> Iterator[Case]:
     yield _planned(
         "masks", {"dtype": ("outcomes",)}, dtype, 0.3, HIDDEN, 4 * prod(HIDDEN), prod(HIDDEN), more={"causal": 1}
     )
-    more = {"causal": 1, "last": LAST}
+    more = {"causal": 1, "filled": 1}
     yield _planned(
         "masks", {"shape dtype": ("all_lags",)}, dtype, 0.3, HIDDEN, 20 * prod(HIDDEN), 2 * prod(HIDDEN), more=more
     )

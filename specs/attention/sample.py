@@ -15,7 +15,7 @@ from keeprate.specs.attention import levels, looks
 from keeprate.specs.attention.caller import Caller
 from keeprate.specs.attention.encoder import Encoder
 from keeprate.specs.attention.network import Network
-from keeprate.specs.attention.place import HALF, Mask
+from keeprate.specs.attention.place import HALF, Mask, Place
 from keeprate.specs.attention.places import Where, place_of
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import Repeats, Sample, sampled
@@ -44,7 +44,7 @@ class Seen(Sample):
 
 def masks(case: Case, backend: Any, seed: int) -> Iterator[Seen]:
     """Calls in training, over and over on one input."""
-    reader = Reader(case, backend)
+    reader = Reader(case, backend, seed)
     reader.caller.seed(seed)
     yield from sampled(case.draws, reader.entries, reader.read)
 
@@ -127,9 +127,13 @@ class Given:
 
 
 class Reader:
-    """Makes calls on one input, and reads the masks of their outputs."""
+    """Makes calls on one input, and reads the masks of their outputs.
 
-    def __init__(self, case: Case, backend: Any) -> None:
+    Args:
+        seed: of the draws that stand for keys that aren't seen.
+    """
+
+    def __init__(self, case: Case, backend: Any, seed: int = 0) -> None:
         self.place, self.p = place_of(case), case.parameters["p"]
         self.caller = Caller(backend, self.place, case.context)
         self.entries = math.prod(self.place.mask_shape)
@@ -137,6 +141,8 @@ class Reader:
         self.given = self._given.native
         self._outputs = self.caller.outputs(self.given, self.p)
         self._repeats = Repeats()
+        filled = isinstance(self.place, Place) and self.place.filled
+        self._hidden = np.random.default_rng(seed) if filled else None
 
     def after(self, seed: int, calls: int = 2) -> list[npt.NDArray[Any]]:
         """The first outputs after seeding."""
@@ -149,17 +155,23 @@ class Reader:
 
     def seen(self, outputs: Any, calls: int | None = None) -> Seen:
         """What some outputs show."""
-        book = Book(self.place, self.p, len(outputs) if calls is None else calls, self._repeats)
+        book = Book(self.place, self.p, len(outputs) if calls is None else calls, self._repeats, self._hidden)
         for out in outputs:
             book.enter(out)
         return book.result(purity=self._given.unwritten())
 
 
 class Book:
-    """Into which the masks of some calls are entered."""
+    """Into which the masks of some calls are entered.
 
-    def __init__(self, place: Where, p: float, calls: int, repeats: Repeats) -> None:
-        self._place, self._p, self._repeats = place, p, repeats
+    Args:
+        hidden: draws what stands for keys that aren't seen, in a place that is filled.
+    """
+
+    def __init__(
+        self, place: Where, p: float, calls: int, repeats: Repeats, hidden: np.random.Generator | None = None
+    ) -> None:
+        self._place, self._p, self._repeats, self._hidden = place, p, repeats, hidden
         self._bits, self._number = PackedMasks.empty(calls, place.mask_shape), 0
         self._outcomes, self._again, self._readable = Check(0, 0), Check(0, 0), True
 
@@ -175,10 +187,16 @@ class Book:
         if mask is None or self._outcomes.broken:
             self._readable = False
             return None
-        self._bits.put(self._number, self._place.entries(mask))
+        self._bits.put(self._number, self._entries(mask))
         self._again += self._repeats.look(self._bits, self._number)
         self._number += 1
         return mask
+
+    def _entries(self, mask: Mask) -> Mask:
+        if self._hidden is None:
+            return self._place.entries(mask)
+        assert isinstance(self._place, Place)
+        return np.where(self._place.seen, mask, self._hidden.random(mask.shape) >= self._p)
 
     def result(self, **checks: Check) -> Seen:
         """All of it."""

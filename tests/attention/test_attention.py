@@ -202,6 +202,17 @@ class OneForATile(UnderACausalMask):
         return mask[..., np.arange(mask.shape[-1]) % 64]
 
 
+class HeadsOverlap(UnderACausalMask):
+    """A head has as many numbers as half of its weights: its last queries have those of the next head's first."""
+
+    def mask(self, shape, p, q, k):
+        batch, heads, queries, keys = shape
+        of_each = queries * keys
+        step = of_each // 2 if self.causal else of_each
+        drawn = self.draw((batch * heads * of_each,), p)
+        return drawn[np.arange(batch * heads)[:, None] * step + np.arange(of_each)].reshape(shape)
+
+
 class OneForHeadsInDecoding(NUMPY.Plain):
     def mask(self, shape, p, q, k):
         mask = super().mask(shape, p, q, k)
@@ -227,7 +238,8 @@ class NoMaximum(NUMPY.Plain):
     [
         (OfTheLastCall, "gradient:values/float32/-/-/linearize"),
         (OneForTheBatch, "neighbours:half/float32/-/2x2x63x63:causal1/eager"),
-        (OneForATile, "all_lags/float32/-/1x2x161x161:causal1last80/eager"),
+        (OneForATile, "all_lags/float32/-/1x2x161x161:causal1filled1/eager"),
+        (HeadsOverlap, "all_lags/float32/-/1x2x161x161:causal1filled1/eager"),
         (OneForHeadsInDecoding, "neighbours:333/float32/-/3x4x1x333/eager"),
         (CounterOfTwentyBits, "neighbours:1048576/float32/-/2x5x512x512/eager"),
         (NoMaximum, "evaluation/float32/-/-/eager"),
