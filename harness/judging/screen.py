@@ -26,11 +26,13 @@ SHORT = 40  # characters of what names a group
 SHOWN = 3  # failures printed in full; the others are counted
 
 
-def verdict_text(verdict: Decision, *, failures: bool = True, listing: str = "", cause_last: bool = False) -> str:
+def verdict_text(
+    verdict: Decision, *, failures: bool = True, listing: str | None = "", cause_last: bool = False
+) -> str:
     """The verdict without colour, 80 columns wide; with its failures, unless they were printed before.
 
     Args:
-        listing: the line of Python that lists all failures, for whoever has no hold of the verdict.
+        listing: the line of Python that lists all failures, for whoever has no hold of the verdict; None if none does.
         cause_last: as in `show`.
     """
     out = io.StringIO()
@@ -45,7 +47,7 @@ def show(
     *,
     failures: bool = True,
     above: Iterable[str] = (),
-    listing: str = "",
+    listing: str | None = "",
     every: bool = False,
     cause_last: bool = False,
 ) -> None:
@@ -78,7 +80,7 @@ def show(
         console.print(escape(f"\n{last.rstrip()}"), highlight=False, soft_wrap=True)
 
 
-def failure_texts(verdict: Decision, listing: str = "", width: int = WIDTH) -> Iterator[str]:
+def failure_texts(verdict: Decision, listing: str | None = "", width: int = WIDTH) -> Iterator[str]:
     """A text for each of the first causes, for each of the first laws that failed without one, and one for the rest.
 
     What no cause explains comes first, where it is by far the most.
@@ -100,7 +102,9 @@ def failure_texts(verdict: Decision, listing: str = "", width: int = WIDTH) -> I
         yield "\n".join([what, *_briefly(rest, width)]) + "\n"
     left = sum(len(group) for _, group in families)
     told = left <= min(shown, len(families))
-    if not told and all(finding.passes == 1 for finding in verdict.failing):  # for nights there is a report in any case
+    if (
+        listing is not None and not told and all(finding.passes == 1 for finding in verdict.failing)
+    ):  # for nights there is a report in any case
         if listing:
             yield filled(f"To see all {len(verdict.failing):,}:", width) + f"\n  {listing}\n"
             return

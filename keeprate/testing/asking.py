@@ -26,12 +26,12 @@ class Told(NamedTuple):
 
     Args:
         notes: what may be the caller's doing, and how to say so.
-        listing: the line of Python that lists all that failed; empty where there is none.
+        listing: the line of Python that lists all that failed; None where there is none.
     """
 
     verdict: Verdict
     notes: Sequence[str] = ()
-    listing: str = ""
+    listing: str | None = None
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from keeprate.harness.errors import UsageError
 from keeprate.testing.asking import Told, dtype_names, notes_on_gradients, notes_on_seeds, number_of, settle
 from keeprate.testing.attention_calls import LAYOUTS
-from keeprate.testing.names import name_of, written
+from keeprate.testing.names import arguments, name_of
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
     from keeprate.harness.judging.request import Request
@@ -70,6 +71,8 @@ def assert_attention_dropout(
         NoVerdictError: fn couldn't be judged at all: its first call raised, or gave back no such array.
     """
     __tracebackhide__ = True
+    dtypes = dtype_names(dtypes)
+    options = _unusual(locals())
 
     def judge() -> Told:
         from keeprate.harness.judging.gate import answer_in_words
@@ -86,18 +89,25 @@ def assert_attention_dropout(
             head_dim=head_dim,
             causal=causal,
             grouped=grouped,
-            dtypes=dtype_names(dtypes),
+            dtypes=dtypes,
             profile=profile,
             alpha=alpha,
             seed=number_of(seed, repeat),
         )
         backend = backend_of(name_of(fn), fn, on, takes, own | {"seed": seed if callable(seed) else None})
-        again = f"assert_attention_dropout({written(fn)}, seed={request.seed}, …)"
+        again = f"assert_attention_dropout({arguments(fn, options, seed, request.seed)})"
         request = replace(request, known=Known(getattr(backend, "deviations", ())), again=again)
         verdict, _ = answer_in_words(request, InProcess(backend, request.suite, request.names))
         return Told(verdict, [*_notes(verdict, backend, takes, seeded=callable(seed))])
 
     settle(judge)
+
+
+def _unusual(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the assertion that aren't left as they are, but for seed and repeat."""
+    usual = {name: one.default for name, one in inspect.signature(assert_attention_dropout).parameters.items()}
+    usual["dtypes"] = dtype_names(usual["dtypes"])
+    return {name: given[name] for name in usual if given[name] != usual[name] and name not in ("fn", "seed", "repeat")}
 
 
 def _asked(own: Mapping[str, Any], *, heads: Any, kv_heads: Any, **options: Any) -> tuple[Takes, Request]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.testing.asking import Told, apart, dtype_names, notes_on_gradients, notes_on_seeds, number_of, settle
-from keeprate.testing.names import name_of, written
+from keeprate.testing.names import arguments, name_of
 
 if TYPE_CHECKING:  # what judges is loaded when it is first asked
     from keeprate.harness.judging.request import Request
@@ -215,10 +215,7 @@ def _asked(op: str, options: Mapping[str, Any], ranks: tuple[int, ...], seed: in
 def _again(fn: Function, like: Any, options: Mapping[str, Any], seed: int) -> str:
     """The arguments that repeat a run."""
     told = {name: value for name, value in options.items() if value is not None and name not in ("seed", "repeat")}
-    own = options.get("seed")
-    last = {"seed": own, "repeat": seed} if callable(own) else {"seed": seed}
-    words = [written(fn)] + ([] if like is None else [f"like={written(like)}"])
-    return ", ".join(words + [f"{key}={written(value)}" for key, value in (told | last).items()])
+    return arguments(fn, ({} if like is None else {"like": like}) | told, options.get("seed"), seed)
 
 
 def _notes(verdict: Verdict, backend: SimpleNamespace, op: str, *, seeded: bool, ranks: bool) -> Iterator[str]:

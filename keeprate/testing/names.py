@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +26,18 @@ def written(value: Any) -> str:
     if callable(value) or isinstance(value, ModuleType):
         return name_of(value).replace("the function", "lambda …")
     return repr(value)
+
+
+def arguments(fn: Callable[..., Any], options: Mapping[str, Any], seed: Any, number: int) -> str:
+    """The arguments that repeat a run, as they are written in a line of Python.
+
+    Args:
+        options: that were given, but for seed and repeat.
+        seed: as it was given.
+        number: what repeats the run.
+    """
+    last = {"seed": seed, "repeat": number} if callable(seed) else {"seed": number}
+    return ", ".join([written(fn), *(f"{name}={written(value)}" for name, value in {**options, **last}.items())])
 
 
 def operator(like: str | Callable[..., Any] | None, fn: Callable[..., Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention.place import Channels, Mask
+from keeprate.specs.attention.place import Channels, Mask, in_words
 from keeprate.specs.neighbours import turned
 from keeprate.specs.rounding import Floats
 from keeprate.suite import Case
@@ -201,3 +201,7 @@ class Encoder:
             return f"in row {index[0]}, column {index[1]}"
         sample, token, unit = index
         return f"at token {token} of sample {sample}, unit {unit}"
+
+    def found(self, what: str, code: float) -> str:
+        """What stands in an output or gradient, in words."""
+        return in_words(code, "entry" * (what == "output" and self.codes > 1))

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention.place import Channels, Mask
+from keeprate.specs.attention.place import Channels, Mask, in_words
 from keeprate.specs.rounding import Floats
 from keeprate.suite import Case
 
@@ -168,3 +168,7 @@ class Network:
         """A place in an output, in words."""
         step, sample, unit = index
         return f"at step {step} of sample {sample}, unit {unit}"
+
+    def found(self, what: str, code: float) -> str:
+        """What stands in an output or gradient, in words."""
+        return in_words(code, "")

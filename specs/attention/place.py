@@ -239,6 +239,11 @@ class Place:
         batch, head, query, place = index
         return f"at query {query} of head {head}, row {batch} of the batch, place {place}"
 
+    def found(self, what: str, code: float) -> str:
+        """What stands in an output or gradient, in words."""
+        of = "key" if what == "output" else "head" * (self.shared > 1 and "queries" not in what)
+        return in_words(code, of)
+
     def read(self, out: npt.NDArray[Any], p: float, first: int = 0) -> tuple[Mask, Mask, Floats] | None:
         """The mask in an output, (B, H, L, S), where in the output there is none, and what stands there.
 
@@ -256,6 +261,15 @@ class Place:
         if self.causal:  # a key that isn't seen is neither kept nor dropped
             off |= np.logical_or.reduceat(mask & ~self.seen, np.arange(0, self.shape[3], bits), axis=-1)
         return mask, off, code
+
+
+def in_words(code: float, of: str) -> str:
+    """What stands where one entry shows, or several of something as powers of 2."""
+    return (
+        f"{code:.4g}, where a sum of 1, 2, 4, … says which {of} is kept"
+        if of
+        else f"{code:.4g} times what a kept one is"
+    )
 
 
 def unpacked(numbers: npt.NDArray[np.uint8], bits: int) -> Mask:

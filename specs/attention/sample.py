@@ -294,7 +294,7 @@ def _compared(place: Where, off: Mask, code: Floats, what: str, first: Sequence[
     if not wrong:
         return Check(off.size, off.size)
     at = tuple(int(index) for index in np.argwhere(off)[0])
-    told = f"{what} {place.told(np.add(at, first).tolist())}: {code[at]:.4g} times what a kept one is"
+    told = f"{what} {place.told(np.add(at, first).tolist())}: {place.found(what, code[at])}"
     return Check(off.size, off.size - wrong, wrong, _words(told))
 
 

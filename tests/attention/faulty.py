@@ -178,7 +178,7 @@ class TilesRepeat(Plain):
     """Each tile of 64 keys has the first one's mask."""
 
     meant_for = ("neighbours:64",)
-    cause = "tiles:64"
+    cause = "tiles:keys"
 
     def draw(self, shape, p):
         mask = super().draw(shape, p)
@@ -189,7 +189,7 @@ class SmallTilesRepeat(Plain):
     """Each tile of 16 keys has the first one's mask, and so has each of 32 and of 64."""
 
     meant_for = ("neighbours:16",)
-    cause = "tiles:16"
+    cause = "tiles:keys"
 
     def draw(self, shape, p):
         mask = super().draw((*shape[:3], min(16, shape[3])), p)
@@ -200,7 +200,7 @@ class QueryTilesRepeat(Plain):
     """Each tile of 16 queries has the first one's mask."""
 
     meant_for = ("slices", "all_lags")
-    cause = "query_tiles:16"
+    cause = "tiles:queries"
 
     def draw(self, shape, p):
         mask = super().draw((*shape[:2], min(16, shape[2]), shape[3]), p)

@@ -86,6 +86,7 @@ def test_no_hypothesis_accuses_a_sound_backend(backend, context, fresh_seed):
     if context in ("eager", "grad"):
         large = [one for one in asked if one.name in every.IN_LARGE]
         places += [(every.LARGE, {}, large), (every.HIDDEN, {"causal": 1}, large)]
+        places += [(shape, {}, [one for one in asked if one.name == "shared_axis"]) for shape in every.LONE.values()]
     if context == "eager":
         places.append((every.SHAPE, {}, [one for one in asked if one.kind != "gradient"]))
     for shape, more, some in places:
@@ -95,80 +96,6 @@ def test_no_hypothesis_accuses_a_sound_backend(backend, context, fresh_seed):
             for parameter in every.PARAMETERS.get(one.name, [""]):
                 with contextlib.suppress(Unreadable):
                     assert not one(clues, str(parameter)).accepted, f"{one.name}:{parameter} at {shape}, {more}"
-
-
-class OneHeadShares(NUMPY.Plain):
-    def mask(self, shape, p, q, k):
-        drawn = self.draw((shape[0], 1 if k.shape[1] == 1 else shape[1], *shape[2:]), p)
-        return drawn.repeat(shape[1] // drawn.shape[1], axis=1)
-
-
-class TilesOfQueries(NUMPY.Plain):
-    def draw(self, shape, p):
-        return super().draw(shape, p)[:, :, [query % 64 for query in range(shape[2])]]
-
-
-class LaterKeysUnmasked(NUMPY.Plain):
-    def for_gradient(self, noise, of):
-        noise = noise.copy()
-        noise[..., 128:] = 1
-        return noise if of == "keys" else super().for_gradient(noise, of)
-
-
-class LeaksLater(NUMPY.Plain):
-    def seen(self, queries, keys, causal):
-        seen = super().seen(queries, keys, causal)
-        seen[64:, 65:] |= seen[64:, 64:-1]
-        return seen
-
-
-@pytest.mark.parametrize(
-    ("backend", "shape", "more", "context", "name", "says"),
-    [
-        (OneHeadShares, every.SQUARE, {"kv": 1}, "eager", "shared_groups:one", "all heads where keys have one head"),
-        (TilesOfQueries, every.LARGE, {}, "eager", "query_tiles:64", "the first 64 queries for every tile"),
-        (LaterKeysUnmasked, every.LARGE, {}, "grad", "begins:keys", "from key 128 on"),
-        (LeaksLater, every.HIDDEN, {"causal": 1}, "eager", "leaks_from", "queries from 64 on"),
-    ],
-)
-@pytest.mark.parametrize("channels", [None, 64])
-def test_what_shows_in_some_places_alone_is_named_there(
-    backend, shape, more, context, name, says, channels, fresh_seed
-):
-    family, _, parameter = name.partition(":")
-    (one,) = [one for one in every.asked_of("attention") if one.name == family]
-    judged = backend()
-    judged.head_dim = channels
-    account = one(Passes(every.case_of("float32", context, shape, more, [one]), judged, fresh_seed), parameter)
-    assert account.accepted, account
-    assert says in one.says.format_map(account.given)
-
-
-class AsManyKeysAsQueries(NUMPY.Plain):
-    """In its backward pass it masks as many keys as there are queries."""
-
-    def for_gradient(self, noise, of):
-        noise = noise.copy()
-        noise[..., noise.shape[2] :] = 1
-        return noise
-
-
-class AsManyQueriesAsKeys(NUMPY.Plain):
-    """In its backward pass it masks as many queries as there are keys."""
-
-    def for_gradient(self, noise, of):
-        noise = noise.copy()
-        noise[:, :, noise.shape[3] :] = 1
-        return noise
-
-
-@pytest.mark.parametrize("backend", [AsManyKeysAsQueries, AsManyQueriesAsKeys])
-def test_gradients_are_judged_where_queries_and_keys_are_of_different_number(backend, fresh_seed):
-    verdict = judged(
-        backend(), lambda one: one.family == "gradient" and one.context == "grad", dtypes=["float32"], seed=fresh_seed
-    )
-    broken = {finding.id for finding in verdict if finding.status == "broken"}
-    assert broken == {f"attention/gradient:{name}/float32/-/-/grad" for name in ("values", "queries", "keys")}
 
 
 class OfTheLastCall(NUMPY.Plain):
@@ -231,6 +158,107 @@ class NoMaximum(NUMPY.Plain):
         with np.errstate(over="ignore", invalid="ignore"):
             weights = np.where(seen, np.exp(scores.astype(np.float32)), 0)
             return weights / weights.sum(axis=-1, keepdims=True)
+
+
+class OneHeadShares(NUMPY.Plain):
+    def mask(self, shape, p, q, k):
+        drawn = self.draw((shape[0], 1 if k.shape[1] == 1 else shape[1], *shape[2:]), p)
+        return drawn.repeat(shape[1] // drawn.shape[1], axis=1)
+
+
+class TilesOfQueries(NUMPY.Plain):
+    def draw(self, shape, p):
+        return super().draw(shape, p)[:, :, [query % 64 for query in range(shape[2])]]
+
+
+class LaterKeysUnmasked(NUMPY.Plain):
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[..., 128:] = 1
+        return noise if of == "keys" else super().for_gradient(noise, of)
+
+
+class LastTileUnscaled(NUMPY.Plain):
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[:, :, 160:] = noise[:, :, 160:] != 0
+        return noise
+
+
+class OddTiles(NUMPY.Plain):
+    def draw(self, shape, p):
+        return super().draw(shape, p)[..., np.arange(shape[3]) % 97]
+
+
+class LeaksLater(NUMPY.Plain):
+    def seen(self, queries, keys, causal):
+        seen = super().seen(queries, keys, causal)
+        seen[64:, 65:] |= seen[64:, 64:-1]
+        return seen
+
+
+@pytest.mark.parametrize(
+    ("backend", "shape", "more", "context", "name", "says"),
+    [
+        (OneHeadShares, every.SQUARE, {"kv": 1}, "eager", "shared_groups:one", "all heads where keys have one head"),
+        (TilesOfQueries, every.LARGE, {}, "eager", "tiles:queries", "the first 64 queries for every tile"),
+        (OddTiles, every.LARGE, {}, "eager", "tiles:keys", "the first 97 keys for every tile"),
+        (
+            LastTileUnscaled,
+            every.LARGE,
+            {},
+            "grad",
+            "begins:queries",
+            "doesn't scale in its backward pass from query 160",
+        ),
+        (LaterKeysUnmasked, every.LARGE, {}, "grad", "begins:keys", "from key 128 on"),
+        (OneForATile, every.HIDDEN, {"causal": 1}, "eager", "tiles:keys", "every tile of as many, under a causal mask"),
+        (OneForTheBatch, every.SQUARE, {"causal": 1}, "eager", "shared_axis:0", "of a batch, under a causal mask"),
+        (OneForHeadsInDecoding, every.LONE["query"], {}, "eager", "shared_axis:1", "where there is one query"),
+        (CounterOfTwentyBits, every.HUGE, {}, "eager", "wraps", "repeat after 1,048,576 in a call"),
+        (NoMaximum, every.SHAPE, {}, "eager", "overflows", "NaN where scores are large"),
+        (OfTheLastCall, every.SQUARE, {}, "linearize", "later", "uses the last call's mask in its backward pass, when"),
+        (LeaksLater, every.HIDDEN, {"causal": 1}, "eager", "leaks_from", "queries from 64 on"),
+    ],
+)
+@pytest.mark.parametrize("channels", [None, 64])
+def test_what_shows_in_some_places_alone_is_named_there(
+    backend, shape, more, context, name, says, channels, fresh_seed
+):
+    family, _, parameter = name.partition(":")
+    (one,) = [one for one in every.asked_of("attention") if one.name == family]
+    judged = backend()
+    judged.head_dim = channels
+    account = one(Passes(every.case_of("float32", context, shape, more, [one]), judged, fresh_seed), parameter)
+    assert account.accepted, account
+    assert says in one.says.format_map(account.given)
+
+
+class AsManyKeysAsQueries(NUMPY.Plain):
+    """In its backward pass it masks as many keys as there are queries."""
+
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[..., noise.shape[2] :] = 1
+        return noise
+
+
+class AsManyQueriesAsKeys(NUMPY.Plain):
+    """In its backward pass it masks as many queries as there are keys."""
+
+    def for_gradient(self, noise, of):
+        noise = noise.copy()
+        noise[:, :, noise.shape[3] :] = 1
+        return noise
+
+
+@pytest.mark.parametrize("backend", [AsManyKeysAsQueries, AsManyQueriesAsKeys])
+def test_gradients_are_judged_where_queries_and_keys_are_of_different_number(backend, fresh_seed):
+    verdict = judged(
+        backend(), lambda one: one.family == "gradient" and one.context == "grad", dtypes=["float32"], seed=fresh_seed
+    )
+    broken = {finding.id for finding in verdict if finding.status == "broken"}
+    assert broken == {f"attention/gradient:{name}/float32/-/-/grad" for name in ("values", "queries", "keys")}
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,12 @@ def test_what_was_shipped_is_failed_and_repeated(kernel, cause, others, fresh_se
     text = " ".join(str(failed.value).split())
     assert f"BROKEN {kernel.__name__} {cause}" in text
     assert not any(f"attention/{other}" in text for other in others)
-    assert f"assert_attention_dropout({kernel.__name__}, seed={fresh_seed}, …)" in text
+    again = f"{kernel.__name__}, causal=False, grouped=False, profile='smoke', seed={fresh_seed}"
+    assert f"assert_attention_dropout({again})" in text
+    with pytest.raises(AssertionError) as again_failed:
+        eval(f"assert_attention_dropout({again})")  # noqa: S307 - what the message says, pasted
+    assert f"BROKEN {kernel.__name__} {cause}" in " ".join(str(again_failed.value).split())
+    assert "to_json" not in text  # nobody holds the verdict
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from keeprate.specs.accounts import names_of, readable
@@ -11,6 +12,7 @@ from keeprate.specs.attention.cases import needs_of
 from keeprate.specs.attention.encoder import ATTENDED, OPERATOR, OUTPUT
 from keeprate.specs.attention.hypotheses import amounts, calls, encoder, gradients, masks, recorded, recurrent, values
 from keeprate.specs.attention.network import OPERATORS
+from keeprate.specs.attention.plan import LINEARIZED
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.masks.rates import holds_thinned, rates
 from keeprate.specs.rounding import DTYPES
@@ -28,11 +30,13 @@ from keeprate.suite import (
 )
 
 SHAPE = (3, 4, 20, 16)  # as many keys as any head has channels, which show weights one by one
-LARGE = (2, 3, 160, 160)  # more than one tile of 128 queries or keys; read off codes, and in parts
+LARGE = (2, 3, 161, 177)  # more than one tile of 128 queries or keys; read off codes, and in parts
 SEQUENCE = (6, 8, 16)  # of recurrent layers
 TOKENS, TOKEN = (8, 4, 128), (1, 1, 128)  # of an encoder's layer
 SQUARE = (2, 4, 24, 24)  # where a backward pass may take queries for keys, a mask is causal, or all is one array
-HIDDEN = (1, 2, 160, 160)  # causal, in more than one tile
+HIDDEN = (1, 2, 161, 161)  # causal, in more than one tile
+HUGE = (1, 5, 512, 512)  # more than 2²⁰ entries
+LONE = {side: (4, 4, *sides) for side, sides in (("query", masks.ONE_QUERY), ("key", masks.ONE_KEY))}
 BESIDE: tuple[dict[str, int], ...] = ({}, {"kv": 2}, {"causal": 1}, {"kv": 1})
 WORDS = {
     "thread": "in fresh threads",
@@ -43,7 +47,7 @@ WORDS = {
 }
 OTHERS = (*OPERATORS, OPERATOR)  # than attention
 ELSEWHERE = ("process",)  # contexts in which a case can't look around
-IN_LARGE = ("tiles", "query_tiles", "effective", "begins", "leaks_from")  # hypotheses that are tested there alone
+IN_LARGE = ("tiles", "effective", "begins", "leaks_from", "wraps")  # hypotheses that are tested there alone
 
 
 HYPOTHESES = (
@@ -83,7 +87,7 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
             if case.context not in ELSEWHERE and evidence is not None and evidence.strength > 0:
                 beside = tuple((name, case.parameters[name]) for name in ("kv", "causal") if name in case.parameters)
                 places.setdefault((case.context, case.dtype), set()).add(case.parameters.get("site", beside))
-    families = {one.finding.family for one in seen}
+    families, kinds = {one.finding.family for one in seen}, _kinds(seen)
     asked = [one for one in asked_of(op) if (one.laws | one.diluted) & families]
     for context, dtype in sorted(places, key=lambda place: (place[0].count("+"), DTYPES.index(place[1]))):
         if dtype != min((other for where, other in places if where == context), key=DTYPES.index):
@@ -95,23 +99,57 @@ def _questions(op: str, seen: Sequence[Seen], can: Callable[[Case], bool]) -> It
         if op == OPERATOR:
             yield from filter(can, _of_encoder(dtype, context, places[context, dtype], some))
             continue
-        yield from filter(can, _of_attention(dtype, context, places[context, dtype], some))
+        yield from filter(can, _of_attention(dtype, context, places[context, dtype], some, kinds))
 
 
-def _of_attention(dtype: str, context: str, beside: set[Any], asked: Sequence[Hypothesis]) -> Iterator[Case]:
-    """A plain call, what is broken beside it, and where several calls of plain attention are no cost, larger ones."""
+def _kinds(seen: Sequence[Seen]) -> set[str]:
+    """Of which kinds the places are where masks depend, each finding's by its strongest part; "" is a plain one."""
+    kinds = set()
+    for one in seen:
+        parts = [(evidence.strength, case) for case, evidence in one.parts if evidence is not None]
+        if one.finding.family in DEPENDENCE and parts:
+            _, case = max(parts, key=lambda part: part[0])
+            kinds.add(_kind(case))
+    return kinds
+
+
+def _kind(case: Case) -> str:
+    if "causal" in case.parameters:
+        return "causal"
+    if prod(case.shape) > prod(LARGE):
+        return "huge"
+    return "key" if case.shape[-1] == 1 else "query" if case.shape[-2] == 1 else ""
+
+
+def _of_attention(
+    dtype: str, context: str, beside: set[Any], asked: Sequence[Hypothesis], kinds: set[str]
+) -> Iterator[Case]:
+    """A plain call, what is broken beside it, and where several calls of plain attention are no cost, larger ones.
+
+    Args:
+        kinds: of the places where masks depend.
+    """
+    if context == LINEARIZED:
+        yield case_of(dtype, context, SQUARE, {}, [one for one in asked if one.name == "later"])
+        return
     small = [one for one in asked if one.name not in IN_LARGE]
     plain = not transforms_in(context) and context != "fused"
     for more in BESIDE:
         if not more or tuple(more.items()) in beside:
             square = more or not plain or "gradient" in {one.kind for one in small}
-            yield case_of(dtype, context, SQUARE if square else SHAPE, more, small)
+            alone = [one for one in small if one.name != "shared_axis" or "causal" not in more or kinds == {"causal"}]
+            yield case_of(dtype, context, SQUARE if square else SHAPE, more, alone)
     if plain:
-        kinds = ("sharing", "repetition") if context != "grad" else ()
-        large = [one for one in asked if one.kind in kinds or one.name in IN_LARGE]
+        of_masks = ("sharing", "repetition") if context != "grad" else ()
+        large = [one for one in asked if one.kind in of_masks or one.name in IN_LARGE]
         hidden = [one for one in large if one.name == "leaks_from" and (("causal", 1),) in beside]
+        hidden += [one for one in large if one.name in ("shared_axis", "tiles") and kinds == {"causal"}]
         plain_ones = [one for one in large if one.name != "leaks_from"]
         yield from (case_of(dtype, context, LARGE, {}, plain_ones) for _ in plain_ones[:1])
+        sharing = [one for one in asked if one.name == "shared_axis"] * (kinds <= {*LONE})
+        yield from (case_of(dtype, context, LONE[kind], {}, sharing) for kind in sorted(kinds) if sharing)
+        wraps = [one for one in asked if one.name == "wraps"] * (kinds == {"huge"})
+        yield from (case_of(dtype, context, HUGE, {}, wraps) for _ in wraps)
         yield from (case_of(dtype, context, HIDDEN, {"causal": 1}, hidden) for _ in hidden[:1])
 
 
@@ -140,7 +178,7 @@ def case_of(
     back = "checkpoint" in context or context == "grad" or any(one.kind == "gradient" for one in asked)
     return Case(
         op, dtype, {**more}, shape, context, "clues", 1 << 20, None, tuple(map(str, ids)),
-        needs=(*needs_of(context), *["vjp"] * back),
+        needs=(*needs_of(context), *["vjp"] * back, *["linearize"] * (context == LINEARIZED)),
     )  # fmt: skip
 
 

@@ -11,11 +11,13 @@ from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import EVEN
 from keeprate.specs.attention.hypotheses.passes import Back, Passes, mask_of, shows, windows
 from keeprate.specs.attention.place import Mask
+from keeprate.specs.attention.plan import LINEARIZED
 from keeprate.specs.rounding import Floats
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 Noise = Callable[[Floats, float], Floats]
-WAYS = {"doesn't apply the mask": (1.0,), "uses another mask": (0.0, 2.0)}  # noise that is wrong, at p = 1/2
+# Noise at p = 1/2 where it is wrong: of what is to be kept, and of what is to be dropped.
+WAYS = {"doesn't scale": (1.0, 0.0), "doesn't apply the mask": (1.0, 1.0), "uses another mask": (0.0, 2.0)}
 BLOCK = 16  # queries and keys of the parts in each of which a mask that is another one shows
 
 
@@ -115,6 +117,34 @@ def drawn_again(clues: Passes) -> Account:
     return exact(bool(own) and against < ENOUGH, bool(own), looked_at, seen, where=_where(of), **of)
 
 
+def later(clues: Passes) -> Account:
+    """Whether a call's gradient is another's, or wrong when it is asked for again, once further calls are made."""
+    if clues.context != LINEARIZED:
+        raise Unreadable("gradients are asked for at once")
+    caller, place, wrong = clues.caller(), clues.place, dict[str, str]()
+    turns = place.turns(caller.channels)
+    for name, (inputs, cotangent) in turns.items():
+        (out, back), (last, _) = (caller.linearized(inputs, EVEN) for _ in range(2))
+        read = [place.read(one, EVEN, 1) for one in (out, last)]
+        masks = [one[0] for one in read if one is not None and not one[1].any()]
+        if len(masks) < len(read):
+            raise Unreadable("an output shows no mask")
+        first, again = (back(cotangent)[place.parts.index(name)] for _ in range(2))
+        if not _is_for(clues, name, first, masks[0]):
+            wrong[name] = "uses the last call's mask" if _is_for(clues, name, first, masks[1]) else ""
+        elif not _is_for(clues, name, again, masks[0]):
+            wrong[name] = "returns another gradient the second time"
+    ways, of = {*wrong.values()}, _of(wrong, turns)
+    says = f"{''.join(ways)} {_where(of)}, when a call goes back after another one was made"
+    seen = f"so it is for each of {len(wrong)} gradients"
+    return exact(len(ways) == 1 and "" not in ways, bool(wrong), len(turns), seen, what=says, **of)
+
+
+def _is_for(clues: Passes, name: str, gradient: Floats, mask: Mask) -> bool:
+    shown = clues.place.shown(name, gradient, EVEN, mask)
+    return shown is not None and not shown[0].any()
+
+
 def begins(clues: Passes, axis: str) -> Account:
     """Whether gradients, or some of them, are wrong from a query or key on, and right before it."""
     along, place = ("queries", "keys").index(axis), clues.place
@@ -147,7 +177,7 @@ def _ever(wrong: Mask, along: int, start: int) -> bool:
 
 def _wrong(clues: Passes, name: str) -> tuple[Mask, str]:
     """Where a gradient shows another mask than its output's, and in which way."""
-    wrong, ways, room = np.zeros(clues.place.shape, dtype=np.bool_), set(), 3 * clues.slack
+    wrong, ways, room = np.zeros(clues.place.shape, dtype=np.bool_), {*WAYS}, 3 * clues.slack
     for window in windows(clues, name, EVEN):
         noise = window.shown
         if name != "values":
@@ -156,16 +186,13 @@ def _wrong(clues: Passes, name: str) -> tuple[Mask, str]:
         forward = window.forward[(..., *window.part)]
         off = np.abs(noise - 2 * forward) > room
         wrong[(..., *window.part)] = off
-        for way, levels in WAYS.items():
-            if off.any() and (np.abs(noise[off][:, None] - levels) <= room).any(axis=1).all():
-                ways.add(way)
-                break
-        else:
-            if off.any():
-                raise Unreadable("the gradient shows no mask")
-    if len(ways) > 1:
-        raise Unreadable("the gradient is wrong in two ways")
-    return wrong, "".join(ways)
+        for of_kept in (True, False):
+            some = noise[off & (forward == of_kept)]
+            here = {way for way, levels in WAYS.items() if (np.abs(some - levels[not of_kept]) <= room).all()}
+            ways &= here if some.size else ways
+    if wrong.any() and not ways:
+        raise Unreadable("the gradient shows no mask, or is wrong in several ways")
+    return wrong, next((way for way in WAYS if way in ways), "")
 
 
 def _h(name: str, says: str, function: Callable[..., Account], *more: str) -> Hypothesis:
@@ -177,5 +204,6 @@ HYPOTHESES = (
     _h("unmasked", "{what}", unmasked, "endpoints"),
     _h("drawn_again", "draws another mask {where}", drawn_again),
     _h("begins", "{what}", begins),
+    _h("later", "{what}", later),
 )
 PARAMETERS = {"noise": tuple(NOISES), "begins": ("queries", "keys")}

@@ -11,8 +11,12 @@ from keeprate.specs.masks.every import COUNTED, DEPENDENCE
 from keeprate.specs.transforms import ROWS
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
-TILES = (128, 64, 32, 16, 8)
+TILED = ("queries", "keys")  # what tiles are of
+ONE_QUERY, ONE_KEY = (1, 64), (64, 1)  # queries and keys
+ALONE = {ONE_QUERY: ", where there is one query", ONE_KEY: ", where there is one key"}
+COUNTERS = range(8, 21)  # bits of a counter that begins again
 ROWS_OF_VALUES = {"all queries of a head": ", as if rows of v were dropped"}  # which is the same thing
+FIRST, LATER = slice(1), slice(1, None)  # calls
 FEW = 64  # pairs, at least: fewer agree by chance
 
 
@@ -28,16 +32,21 @@ def together(one: Mask, other: Mask, what: str, rows: Mask, design: float = 1.0,
 
 def shared_axis(clues: Clues, axis: str) -> Account:
     """Whether all entries along one axis are one draw."""
-    masks, number = _whole(clues), int(axis)
-    if masks.shape[number + 1] < 2:
+    masks, number = clues.masks, int(axis)
+    if clues.place.shape[number] < 2:
         raise Unreadable("no such axis")
     if number == 1 and clues.place.shared > 1 and clues.place.groups == 1:
         raise Unreadable("all heads share keys: see what they share besides")
+    if clues.place.causal and number < 2:
+        masks = masks[..., clues.place.seen]
+    elif clues.place.causal:
+        raise Unreadable("a causal mask hides a part")
     along = np.moveaxis(masks, number + 1, 1)
     first = np.broadcast_to(along[:, :1], along[:, 1:].shape)
     rows, size = along[0].reshape(along.shape[1], -1), along.shape[1]
     among = clues.place.axes[number]
     among += ROWS_OF_VALUES.get(among, "")
+    among += ALONE.get(clues.place.shape[2:], "") + _hidden(clues)
     return together(along[:, 1:], first, "entries one step apart", rows, size, among=among, axis=number)
 
 
@@ -75,27 +84,44 @@ def shared_keys(clues: Clues, size: str) -> Account:
     return together(groups[..., 1:], first, "they", masks[0, 0, 0], number, size=number)
 
 
-def tiles(clues: Clues, size: str) -> Account:
-    """Whether tiles of so many keys have one mask."""
-    return _tiles(clues, 3, "keys", int(size))
+def tiles(clues: Clues, of: str) -> Account:
+    """Whether tiles of keys, or of queries, have one mask: of the size at which the first call's entries come again."""
+    axis = TILED.index(of) + 2
+    masks, seen = np.moveaxis(clues.masks, axis + 1, -1), np.moveaxis(clues.place.seen, axis - 2, -1)
+    number = masks.shape[-1]
+
+    def apart(lag: int, calls: slice) -> tuple[Mask, Mask]:
+        both = seen[:, lag:] & seen[:, :-lag]
+        return masks[calls, ..., lag:][..., both], masks[calls, ..., :-lag][..., both]
+
+    size = next((lag for lag in range(1, number) if np.array_equal(*apart(lag, FIRST))), number)
+    if size == 1:
+        raise Unreadable("all along the axis is one draw: see shared_axis")
+    if size == number:
+        return Account(1, NEVER, 0.0)
+    last, width = masks[0, 0, 0, -1 if of == "keys" else 0], min(WIDTH, number - size)
+    rows = np.array([last[at : at + width] for at in (0, size)])
+    one, other = apart(size, LATER)
+    design, hidden = -(-number // size), _hidden(clues)
+    return together(one, other, f"{of} {size} apart", rows, design, size=size, axis=axis, of=of, hidden=hidden)
 
 
-def query_tiles(clues: Clues, size: str) -> Account:
-    """Whether tiles of so many queries have one mask."""
-    return _tiles(clues, 2, "queries", int(size))
+def _hidden(clues: Clues) -> str:
+    return ", under a causal mask" * clues.place.causal
 
 
-def _tiles(clues: Clues, axis: int, what: str, size: int) -> Account:
-    masks = _whole(clues)
-    along, number = np.moveaxis(masks, axis + 1, -1), masks.shape[axis + 1]
-    if number <= size:
-        raise Unreadable("there is one tile alone")
-    if any((along[0, 0, 0, :, lag:] == along[0, 0, 0, :, :-lag]).all() for lag in range(1, size)):
-        return Account(1, NEVER, 0.0)  # tiles are smaller
-    width = min(WIDTH, number - size)
-    rows = np.array([along[0, 0, 0, 0, at : at + width] for at in (0, size)])
-    seen = f"{what} {size} apart"
-    return together(along[..., size:], along[..., :-size], seen, rows, -(-number // size), size=size, axis=axis)
+def wraps(clues: Clues) -> Account:
+    """Whether entries of a call come again after a power of 2: the least after which the first call's do."""
+    if clues.place.causal:
+        raise Unreadable("a causal mask hides a part")
+    masks = clues.masks.reshape(len(clues.masks), -1)
+    sizes = (1 << bits for bits in COUNTERS if masks.shape[1] > 1 << bits)
+    size = next((size for size in sizes if (masks[0, size:] == masks[0, :-size]).all()), 0)
+    if not size:
+        return Account(1, NEVER, 0.0)
+    rows = np.array([masks[0, at : at + WIDTH] for at in (0, size)])
+    what = f"entries {size:,} apart"
+    return together(masks[1:, size:], masks[1:, :-size], what, rows, masks.shape[1] / size, size=f"{size:,}")
 
 
 def diagonals(clues: Clues) -> Account:
@@ -169,8 +195,8 @@ HYPOTHESES = (
     _h("shared_axis", "sharing", "uses one mask for {among}", shared_axis),
     _h("shared_groups", "sharing", "uses one mask for {among}", shared_groups),
     _h("shared_keys", "sharing", "draws once for each {size} neighbouring keys", shared_keys),
-    _h("tiles", "sharing", "uses the mask of the first {size} keys for every tile of as many", tiles),
-    _h("query_tiles", "sharing", "uses the mask of the first {size} queries for every tile of as many", query_tiles),
+    _h("tiles", "sharing", "uses the mask of the first {size} {of} for every tile of as many{hidden}", tiles),
+    _h("wraps", "sharing", "draws random numbers that repeat after {size} in a call", wraps),
     _h("diagonals", "sharing", "draws once for each sum of query and key", diagonals),
     _h("mapped_rows", "repetition", "uses one mask for all rows of a mapped call", mapped_rows),
     _h("merged", "repetition", "merges two calls on the same input into one", merged),
@@ -182,8 +208,7 @@ PARAMETERS = {
     "shared_axis": range(4),
     "shared_groups": ("several", "one"),
     "shared_keys": (8, 4, 2),
-    "tiles": TILES,
-    "query_tiles": TILES,
+    "tiles": TILED,
     "overlap": (2, 4, 8),
     "tail": (128, 64, 32, 16),
 }

@@ -120,6 +120,18 @@ def score_scale(clues: Clues, name: str) -> Account:
     return exact(bool(fits), not broken, out.size, "so it is for all weights in evaluation", what=says)
 
 
+def overflows(clues: Clues) -> Account:
+    """Whether large scores alone, in evaluation, give what is no number."""
+    caller, outs = clues.caller(), []
+    for of in (1.0, 1024.0):
+        queries, keys, values = clues.inputs(caller)
+        queries[..., 0], keys[..., 0] = of, 1
+        outs.append(next(clues.outputs(caller, (queries, keys, values), EVEN, False)))
+    some, large = (np.isfinite(out) for out in outs)
+    number = int(np.count_nonzero(~large))
+    return exact(bool(some.all()) and number > 0, number > 0, large.size, f"{number:,} weights of {large.size:,} are")
+
+
 def _softmax(scores: Floats, seen: object) -> Floats:
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True)) * seen
     weights: Floats = powers / powers.sum(axis=-1, keepdims=True)
@@ -178,6 +190,7 @@ HYPOTHESES = (
     _h("leaks_from", "lets queries from {start} on see later keys under a causal mask", leaks_from, "outcomes",
        "evaluation", "endpoints", "replayed"),
     _h("score_scale", "{what}", score_scale, "evaluation", "endpoints", "replayed"),
+    _h("overflows", "returns NaN where scores are large", overflows, "evaluation"),
     _h("depends_on_scores", "draws a mask that depends on queries and keys", depends_on_scores, "replayed"),
     _h("promotes", "returns {dtype}", promotes, "dtype"),
     _h("writes", "writes to its {what}", writes, "purity", "outcomes"),
