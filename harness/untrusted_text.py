@@ -17,6 +17,9 @@ LONG, SHORT = 2000, 200  # characters of an error, which may have lines, and of 
 _COMMAND = re.compile(r"^( *)(?=::)|(?<=#)(?=#\\*\[)", re.MULTILINE)
 # What Markdown takes for more than text, GitHub's tables, links and formulas included; underscores in a word are none.
 _MARKUP = re.compile(r"[\\`*\[\]<>&~|#@$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE)
+# Where C++ was, as PyTorch's messages say at their end, in lines of their own or in a text that is quoted.
+_FRAMES = re.compile(r"(?:\n|\\n)(?:Exception raised from |frame #\d+: |<omitting python)(?:(?!\n|\\n|'\)).)*")
+_QUOTED = re.compile(r"""\b(\w*(?:Error|Exception))\((['"])(.+?)\2\)""")
 _BLOCK = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+](?:\s|$)|[-=]+$)")  # what begins an item, or underlines a heading
 
 
@@ -95,10 +98,15 @@ def told(error: BaseException) -> str:
 def briefly(error: BaseException) -> str:
     """The class of an exception, and the last line of what it says: before that frameworks tell how they came there.
 
+    Where several lines quote another exception, that one is told: they are about it.
+
     Args:
         error: an exception that foreign code raised.
     """
-    return f"{class_of(error)}: {_lines(error)[-1][:LONG]}"
+    lines = _lines(error)
+    quoted = _QUOTED.search("\n".join(lines)) if len(lines) > 1 else None
+    said = f"{quoted[1]}: {quoted[3]}".removesuffix("\\n") if quoted else lines[-1]
+    return f"{class_of(error)}: {said}"
 
 
 def first_line(error: BaseException) -> str:
@@ -124,7 +132,7 @@ def class_of(error: BaseException) -> str:
 
 def _said(error: BaseException) -> str:
     try:
-        return clean(str(error))
+        return clean(_FRAMES.sub("", str(error)))
     except Exception as another:  # noqa: BLE001 - foreign code may raise anything
         return f"(its text can't be had: {class_of(another)})"
 

@@ -23,7 +23,15 @@ from keeprate.harness.commands.matrix import Row, text_of
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.request import ask
 from keeprate.harness.judging.screen import show, verdict_text
-from keeprate.harness.untrusted_text import clean, code_block, for_html, for_markdown, for_terminal, github_error
+from keeprate.harness.untrusted_text import (
+    briefly,
+    clean,
+    code_block,
+    for_html,
+    for_markdown,
+    for_terminal,
+    github_error,
+)
 from keeprate.harness.workers.pool import InProcess
 from keeprate.reports.pages import render
 
@@ -252,3 +260,25 @@ def test_what_is_printed_shows_markup_and_emoji_as_they_are(verdict):
     show(saying(verdict, text), console(stream))
     for shown in (verdict_text(saying(verdict, text)), stream.getvalue()):
         assert text in " ".join(shown.split())
+
+
+FRAMES = (
+    r"\nException raised from f at /c10/Impl.cpp:3 (most recent call first):\nframe #0: f() + 0x9 (0x7f in /libc10.so)"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("one line", "one line"),
+        ("where it was\n\nwhat it is\n", "what it is"),
+        (
+            f"call failed: got RuntimeError('no size{FRAMES}\\n')\n\nfrom user code:\n  f(x)\nSet VERBOSE=1",
+            "RuntimeError: no size",
+        ),
+        ("it is no ValueError('x')", "it is no ValueError('x')"),
+        (f"no size{FRAMES}".replace(r"\n", "\n"), "no size"),
+    ],
+)
+def test_of_a_long_message_what_is_wrong_is_told_and_not_how_the_framework_came_there(text, told):
+    assert briefly(OSError(text)).rstrip("\\n") == f"OSError: {told}"

@@ -46,16 +46,19 @@ SCALES: dict[str, Callable[[float, str], float]] = {
 
 
 def tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
-    """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right."""
-    wrong, against, looked = 0, 0.0, 0
+    """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right.
+
+    Where all is dropped, nothing tells what is kept: such outputs fit no prediction.
+    """
+    wrong, against, looked, kept_alone = 0, 0.0, 0, False
     at, right, example = [], [], ""
     for one in clues.outputs:
         kept, dropped = predict(one)
         zero = predict(one._replace(x=np.zeros_like(one.x)))[0]
-        fits = np.zeros(one.y.shape, bool)
-        for values in (kept, dropped):
-            low, high = bounds(values, zero, clues.case.dtype)
-            fits |= (one.y >= low) & (one.y <= high)
+        ends = [bounds(values, zero, clues.case.dtype) for values in (kept, dropped)]
+        as_kept, as_dropped = ((one.y >= low) & (one.y <= high) for low, high in ends)
+        fits = as_kept | as_dropped
+        kept_alone |= bool((as_kept > as_dropped).any() or np.array_equal(kept, dropped))
         looked += one.y.size
         if one.allowed.all():
             right += [one.p] if not fits.all() else []
@@ -71,6 +74,7 @@ def tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Accou
             example = f"at p = {one.p:g} input {one.x[place]:.6g} gave {digits[0]}, PyTorch {digits[1]}"
     where = f" at p = {', '.join(f'{p:g}' for p in at)}" if right else ""
     seen = f"all {looked:,} outputs are as this predicts: {example}"
+    against = against if kept_alone else NEVER
     return Account(looked, against, NEVER if wrong else 0.0, seen, {"at": where, "what": words})
 
 
