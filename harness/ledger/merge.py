@@ -90,8 +90,8 @@ class _Absorption:
                 shared one can be counted once.
         """
         for row in self._rows("SELECT * FROM subject"):
-            old = row.pop("id")
-            self._subjects[old] = self._target.subject(**row)
+            old, offer = row.pop("id"), row.pop("offer")
+            self._subjects[old] = self._target.shared_subject(offer, **row)
         before, theirs = _by_key(self._target), _by_key(self._source)
         for key, run in theirs.items():
             self._take_run(key, run, before)

@@ -286,6 +286,15 @@ class Ledger:
             offer = msgspec.structs.replace(offer, names=(*offer.names, *others), only={**only, **offer.only})
         return self.subject(msgspec.json.encode(offer).decode(), **who)
 
+    def shared_subject(self, offer: str, **who: str) -> int:
+        """The same for another ledger's: what it offers there or here it offers."""
+        row = self.db.row("subject", {"offer": offer}, **who)
+        (text,) = self.db.execute("SELECT offer FROM subject WHERE id = ?", (row,)).fetchone()
+        with suppress(msgspec.DecodeError, RecursionError):  # which whoever reads it is told of
+            mine, theirs = (msgspec.json.decode(one, type=Offer) for one in (text, offer))
+            offer = msgspec.json.encode(mine.joined(theirs)).decode()
+        return self.subject(offer, **who)
+
     def subject(self, offer: str, **who: str) -> int:
         """The row of a backend or a reference; entered if it is new. What it offers may have changed."""
         row = self.db.row("subject", {"offer": offer}, **who)

@@ -41,6 +41,23 @@ class Offer(msgspec.Struct, frozen=True):
         """Whether it has a dtype, or an optional name, for an operator."""
         return (name in self.names or name in self.dtypes) and op in self.only.get(name, (op,))
 
+    def joined(self, other: Offer) -> Offer:
+        """What either has: the same backend on another machine may lack something."""
+        dtypes, names = (
+            tuple(dict.fromkeys((*mine, *theirs)))
+            for mine, theirs in ((self.dtypes, other.dtypes), (self.names, other.names))
+        )
+        of_some = {
+            name: [one.only.get(name) for one in (self, other) if name in (*one.dtypes, *one.names)]
+            for name in {**self.only, **other.only}
+        }
+        only = {
+            name: tuple(dict.fromkeys(op for ops in each if ops for op in ops))
+            for name, each in of_some.items()
+            if all(ops is not None for ops in each)
+        }
+        return msgspec.structs.replace(self, dtypes=dtypes, names=names, only=only)
+
 
 def load_backend(name: str, suite: Suite, device: str | None = None, reference: Any = None) -> Any:
     """The backend of a name, checked for what a suite asks of it.

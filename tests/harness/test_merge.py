@@ -4,6 +4,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -68,6 +69,18 @@ def test_evidence_of_two_machines_adds(night, tmp_path):
     assert merge([a, b], tmp_path / "c.db") == 2
     assert thrown(tmp_path / "c.db") == ({"1": [75, 86]}, 2)
     assert thrown(a) == ({"1": [5, 6]}, 1)  # a source is left as it was
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_either_machine_offers_is_offered(night, tmp_path, monkeypatch, order):
+    a = night("a.db", 5, 6)
+    monkeypatch.setitem(globals(), "OFFER", structs.replace(OFFER, names=("toss",), dtypes=("float32", "float16")))
+    merge([a, night("b.db", 70, 80)][::order], tmp_path / "c.db")
+    with Ledger(tmp_path / "c.db") as ledger:
+        texts = ledger.db.execute("SELECT offer FROM subject").fetchall()
+    found = [msgspec.json.decode(text, type=Offer) for (text,) in texts]
+    assert len(found) == 2
+    assert all(set(one.names) == {"spin", "toss"} and set(one.dtypes) == {"float32", "float16"} for one in found)
 
 
 def test_versions_stay_apart(night, tmp_path):

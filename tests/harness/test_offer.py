@@ -6,7 +6,7 @@ import pytest
 
 import keeprate
 from keeprate.harness.judging.request import ask
-from keeprate.harness.protocol.backend import check, offer
+from keeprate.harness.protocol.backend import Offer, check, offer
 from keeprate.harness.protocol.suite import load_suite
 from keeprate.impl.backends import numpy as plain
 
@@ -50,3 +50,12 @@ def test_dtypes_that_are_none_are_refused(dtypes):
         keeprate.NoVerdictError, match=r"is not a list of some of float32, .*, nor one for each operator"
     ):
         check(backend(dtypes=dtypes), "mine", load_suite("dropout"))
+
+
+def test_of_two_offers_each_operator_has_what_either_gives_it():
+    some = Offer("mine", "1", "", ("float32",), ("dropout", "vjp"), {"vjp": ("dropout",), "float32": ("dropout",)})
+    more = Offer("mine", "1", "", ("float32",), ("dropout2d", "vjp"), {"vjp": ("dropout2d",)})
+    both = some.joined(more)
+    assert [both.has("vjp", op) for op in ("dropout", "dropout1d", "dropout2d")] == [True, False, True]
+    assert both.has("float32", "dropout1d")  # the second has it for all
+    assert both.has("dropout", "dropout") and both.has("dropout2d", "dropout2d")
