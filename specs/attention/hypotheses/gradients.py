@@ -108,10 +108,12 @@ def drawn_again(clues: Passes) -> Account:
             kept, neither = mask_of(clues, one)
             if neither.any():
                 raise Unreadable("the gradient shows no mask")
-            agree = (kept == (one.forward != 0))[..., clues.place.seen]
-            same, chance = int(np.count_nonzero(agree)), one.p**2 + (1 - one.p) ** 2
+            forward = (one.forward != 0)[..., clues.place.seen]
+            agree = kept[..., clues.place.seen] == forward
+            same, of_kept = int(np.count_nonzero(agree)), float(forward.mean())
+            chance = of_kept * (1 - one.p) + (1 - of_kept) * one.p
             tally = Tally(("alike", "unlike"), (same, agree.size - same), (chance, 1 - chance))
-            looked_at, alike, against = looked_at + agree.size, alike + same, max(against, tally.log10_e)
+            looked_at, alike, against = looked_at + agree.size, alike + same, against + tally.log10_e
     of = _of(own, every)
     seen = f"the masks of output and gradient agree in {alike:,} of {looked_at:,} entries, as independent ones would"
     return exact(bool(own) and against < ENOUGH, bool(own), looked_at, seen, where=_where(of), **of)
