@@ -172,7 +172,8 @@ def page(rows: dict[str, Any]) -> str:
         f"{INTRODUCTION} All of it took {seconds / 60:.0f} minutes of one core.",
         "",
         f"A mutant is judged again when it changes, not when the plan does: {of_today} of {len(rows)} rows are of the "
-        f"plan with which this page was made ({', '.join(today)}), the others of earlier ones. "
+        f"plan with which this page was made ({', '.join(today)})"
+        f"{', the others of earlier ones' * (of_today < len(rows))}. "
         "`make mutants ARGS=--again` judges all.",
         "",
         f"- **{len(rows) - len(missed)} of {len(rows)}** mutants fail at `gate`, **{len(quick)}** at `quick` "
