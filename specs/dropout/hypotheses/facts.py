@@ -32,6 +32,7 @@ STUDIES = frozenset(
 OF_STUDIES = {"evaluation_of_gradient": " in evaluation", "endpoints_of_gradient": " at p = 0 and at p = 1"}
 OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
 WRONG, MOVED = "that is wrong", "that belongs to another entry"
+IN_PLACES = " in some entries"
 SECOND = "on what was returned"  # in words for a call of two
 LONG = 8  # axes that are told by their length
 USUAL = 0.3  # the p of a call that names none
@@ -74,6 +75,7 @@ def fact(clues: Clues, study: str) -> Account:
     ways = {how[number] for number in wrong}
     if len(ways) > 1:  # what belongs to another entry here is merely wrong there, where few elements tell
         ways = {way.replace(MOVED, WRONG) for way in ways}
+        ways = {way + IN_PLACES * (way + IN_PLACES in ways) for way in ways}
     if len(ways) == 2:
         ways = {way.replace(OUTPUT, BOTH).replace(GRADIENT, BOTH) for way in ways}
     if len(ways) != 1 or len(how) < 2:
@@ -167,15 +169,16 @@ def _value(one: Observation, clues: Clues) -> str:
         there = one.y[~right & ~finite]
         where = "where the input is NaN" if np.isnan(one.x[~right & ~finite]).all() else "where the input is not finite"
         return f"of 0 {where}" if (there == 0).all() else f"that is wrong {where}"
-    if np.isnan(y).all():
-        return "of NaN"
-    if (y == 0).all():
-        return "of 0"
-    if (y == 1).all() and (x != 1).any():
-        return "of 1"
     back = "gradient" in one.what.text
+    part = IN_PLACES * bool((right & finite).any() and not back)  # the others are as they should be
+    if np.isnan(y).all():
+        return f"of NaN{part}"
+    if (y == 0).all():
+        return f"of 0{IN_PLACES * bool(part and one.y[right & finite].any())}"
+    if (y == 1).all() and (x != 1).any():
+        return f"of 1{part}"
     if (y == x).all() and not back:
-        return "that is its input"
+        return f"that is its input{IN_PLACES * bool(part and (one.y != one.x)[finite].any())}"
     return (_scaled(one, y, x, clues) if back and _evaluates(one) else "") or _moved(one, y) or WRONG
 
 
