@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from keeprate.specs.accounts import WIDTH, of_pairs, picture
+from keeprate.specs.accounts import WIDTH, of_pairs, picture, readable
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks import every
@@ -104,14 +104,15 @@ def alike(clues: Clues, pattern: str) -> Account:
     seen: dict[bytes, int] = {}
     first = np.array([seen.setdefault(mask.tobytes(), number) for number, mask in enumerate(masks)])
     number = np.arange(len(masks))
+    mapped = clues.caller().context.mapped  # then so many calls are rows of one
     again = np.flatnonzero(first != number)
     if not again.size:
         return Account(len(masks), NEVER, 0.0)
     match pattern:
         case "first":
-            fits = not first.any()
+            fits = not first.any() or (mapped and bool((first == number % ROWS).all()))
         case "rows":
-            fits = clues.caller().context.mapped and bool((first == number // ROWS * ROWS).all())
+            fits = mapped and bool((first == number // ROWS * ROWS).all())
         case "pairs":
             fits = bool((first == number // 2 * 2).all())
         case "later":
@@ -119,8 +120,11 @@ def alike(clues: Clues, pattern: str) -> Account:
     words = f"{again.size} of {len(masks)} calls have a mask that an earlier one had; none should"
     which = f"call {again[0] + 1} that of call {first[again[0]] + 1}"
     which += f", call {again[1] + 1} that of call {first[again[1]] + 1}" if again.size > 1 else ""
-    together = "rows of a mapped call" if "vmap" in clues.context else "calls of one compiled function"
-    given: dict[str, int | str] = {"which": which, "rows": together}
+    vmapped = "vmap" in clues.context
+    together = "rows of a mapped call" if vmapped else "calls inside one compiled function"
+    many = "masks of the first mapped call" if vmapped else "masks of a compiled function's first call"
+    of_first = many if mapped and first.any() else "mask of the first call"
+    given: dict[str, int | str] = {"which": which, "rows": together, "first": of_first}
     rows = masks[[first[again[0]], again[0]]]
     design = max(1.0, len(masks) / (len(masks) - again.size))
     return Account(len(masks), 0.0 if fits else NEVER, NEVER, words, dict(given), picture(rows), design)
@@ -165,7 +169,7 @@ def complements(clues: Clues) -> Account:
 
 
 def period(clues: Clues, of: str) -> Account:
-    """Whether the stream of draws repeats, within each call or over calls."""
+    """Whether the stream of draws repeats, within each call or over calls, on another shape too."""
     masks = varied(clues.masks).reshape(len(clues.masks), -1)
     streams = masks if of == "call" else masks.reshape(1, -1)
     if len(set(streams[0, :HEAD].tolist())) < 2:
@@ -179,11 +183,27 @@ def period(clues: Clues, of: str) -> Account:
     words = f"entries {length:,} apart: {unlike} of {pairs:,} pairs differ, 50 % should"
     rows = np.array([streams[0, :WIDTH], streams[0, length : length + WIDTH]]) if pairs >= WIDTH else streams[:0]
     design = streams.shape[1] / length
-    part = ", half of a call" if of == "call" and 2 * length == streams.shape[1] else ""
-    row = math.prod(clues.masks.shape[2:])
-    if not part and row > 1 and length % row == 0 and length // row in range(2, FEW):
-        part = f", {length // row} rows of the batch"
-    return Account(pairs, against, promise, words, {"length": f"{length:,}{part}"}, picture(rows), design)
+    after = _again_after(clues, of, length) if not against else ""
+    return Account(pairs, 0.0 if after else NEVER, promise, words, {"length": after}, picture(rows), design)
+
+
+def _again_after(clues: Clues, of: str, length: int) -> str:
+    """Words for what a period is on another shape too, where rows and calls have other lengths; empty if it is none."""
+    front, *rest = clues.shape
+    front += 5 + (front + 5) % 2  # so that it can be halved
+    shape = (front, rest[0] + 3, *rest[1:]) if rest and clues.masks.ndim > 2 else (front, *rest)
+    masks = clues.of_channels(readable(clues.drawn)(clues.caller(), len(clues.masks), shape))
+    row, other_row = (math.prod(some.shape[2:]) for some in (clues.masks, masks))
+    streams = masks.reshape(len(masks) if of == "call" else 1, -1)
+    size = streams.shape[1]
+    ways = [(length, f"{length:,}")]
+    if of == "call" and 2 * length == clues.masks[0].size and size % 2 == 0:
+        ways.append((size // 2, "half of a call"))
+    if row > 1 and length % row == 0:
+        number = length // row
+        ways.append((number * other_row, "a row of the batch" if number == 1 else f"{number} rows of the batch"))
+    held = (words for step, words in ways if step <= size - FEW and (streams[:, step:] == streams[:, :-step]).all())
+    return next(held, "")
 
 
 def copied_tail(clues: Clues, block: str) -> Account:
@@ -294,7 +314,7 @@ HYPOTHESES = (
     _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
     _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows),
     _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
-    _h("alike_first", "repetition", "uses the mask of the first call for all later ones", lambda c: alike(c, "first")),
+    _h("alike_first", "repetition", "uses the {first} for all later ones", lambda c: alike(c, "first")),
     _h("alike_rows", "sharing", "uses one mask for all {rows}", lambda c: alike(c, "rows")),
     _h("alike_pairs", "repetition", "uses each mask for two calls in a row", lambda c: alike(c, "pairs")),
     _h("copied_tail", "repetition", "copies the entries past the last whole block of {block} from the first ones",

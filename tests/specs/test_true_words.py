@@ -1,0 +1,158 @@
+"""Faults that resemble others, or show so only at some size or p: what is said of each is true of all its calls."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keeprate.harness.protocol.engine import Job, run
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.hypotheses import every
+from keeprate.specs.dropout.hypotheses.clues import standard
+
+plain = find(str(Path(__file__).parents[1] / "mutants" / "plain.py"), group="", kind="module")
+Plain, rounded = plain.Plain, plain.rounded
+SUITE = load_suite("dropout")
+BY_NAME = {one.name: one for one in SUITE.hypotheses}
+
+
+def sentences(made, op, context, names, study="clues", dtype="float32", seed=0):
+    """What is said of a backend by those of some hypotheses that are accepted."""
+    shape = () if names[0].startswith("fact") else standard(CONTRACTS[op])
+    case = every._case(op, dtype, context, study, shape, names)
+    result = run(SUITE, made(), Job("backend", case, seed, dict.fromkeys(case.findings)))
+    assert not result.error
+    accepted = ((text.split("/")[1], one) for text, one in result.evidence.items() if one.accepted)
+    return [BY_NAME[name.partition(":")[0]].says.format_map(one.given) for name, one in accepted]
+
+
+class MappedAlike(Plain):
+    """A mapped call draws from where the first one did, and leaves the state as it was."""
+
+    first = None
+
+    def seed(self, value):
+        super().seed(value)
+        self.first = None
+
+    def vmap(self, fn):
+        def mapped(x):
+            before = self.random
+            self.random = self.generator(self.key)
+            try:
+                return super(MappedAlike, self).vmap(fn)(x)
+            finally:
+                self.random = before
+
+        return mapped
+
+    def generator(self, seed):
+        self.key = seed
+        return super().generator(seed)
+
+
+class CompiledAlike(Plain):
+    """A compiled function draws from where it did when it was first called."""
+
+    def compile(self, fn):
+        states = []
+
+        def call(*arguments):
+            states.append(self.snapshot())
+            self.restore(states[0])
+            return fn(*arguments)
+
+        return call
+
+
+class RepeatsAfterRows(Plain):
+    """A batch has four rows of draws, which are taken in turn."""
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        return np.resize(mask[:4], shape) if len(shape) > 1 else mask
+
+
+class RepeatsAfterHalf(Plain):
+    """The second half of a call of an even size has the draws of the first."""
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        numbers[size - size // 2 :] = numbers[: size // 2]
+        return numbers
+
+
+class RepeatsAtOneSize(Plain):
+    """Calls of one size, and of no other, repeat after a thousand draws."""
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        return np.resize(numbers[:1000], size) if size == 23 * 41 * 19 else numbers
+
+
+def has_gaps(x):
+    """Whether each second element of a row is left out."""
+    return x.ndim > 0 and x.strides[-1] == 2 * x.itemsize
+
+
+class FirstHalf(Plain):
+    """A view with gaps is written up to half of its elements alone."""
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        if has_gaps(x.values):
+            flat = np.arange(values.size).reshape(values.shape)
+            values = np.where(flat < values.size // 2, values, x.values)
+        return values, noise
+
+
+class NotAtAll(Plain):
+    """A view with gaps is not written to."""
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        return (x.values if has_gaps(x.values) else values), noise
+
+
+REPEATED = ("alike_first", "alike_rows", "alike_pairs", "period:call", "period:calls")
+
+
+@pytest.mark.parametrize(
+    ("made", "context", "said"),
+    [
+        (MappedAlike, "vmap", "uses the masks of the first mapped call for all later ones"),
+        (CompiledAlike, "compile", "uses the mask of the first call for all later ones"),
+        (RepeatsAfterRows, "eager", "draws random numbers that repeat after 4 rows of the batch"),
+        (RepeatsAtOneSize, "eager", None),
+        (Plain, "eager", None),
+        (Plain, "vmap", None),
+        (Plain, "compile", None),
+    ],
+)
+def test_a_period_is_named_where_it_is_one_at_another_size_too(made, context, said, fresh_seed):
+    """Calls of one size that are all the same repeat after a call, and random numbers need not repeat at all."""
+    assert sentences(made, "dropout", context, REPEATED, seed=fresh_seed) == ([said] if said else [])
+
+
+def test_half_of_a_call_is_no_period_of_numbers(fresh_seed):
+    names = ("period:call", "period:calls")
+    case = every._case("dropout", "float32", "eager", "clues", (64, 256), names)
+    result = run(SUITE, RepeatsAfterHalf(), Job("backend", case, fresh_seed, dict.fromkeys(case.findings)))
+    accepted = {text.split("/")[1]: one.given["length"] for text, one in result.evidence.items() if one.accepted}
+    assert accepted == {"period:call": "half of a call"}
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (FirstHalf, "returns an output that is its input in some entries"),
+        (NotAtAll, "returns an output that is its input in training"),
+        (Plain, ""),
+    ],
+)
+def test_an_output_is_said_to_be_its_input_where_all_of_it_is(made, said, fresh_seed):
+    found = sentences(made, "dropout", "eager", ("fact:strides",), "clues_of_strides", seed=fresh_seed)
+    assert len(found) == bool(said)
+    assert all(one.startswith(said) for one in found), found
