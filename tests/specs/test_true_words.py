@@ -156,3 +156,41 @@ def test_an_output_is_said_to_be_its_input_where_all_of_it_is(made, said, fresh_
     found = sentences(made, "dropout", "eager", ("fact:strides",), "clues_of_strides", seed=fresh_seed)
     assert len(found) == bool(said)
     assert all(one.startswith(said) for one in found), found
+
+
+class OfBytes(Plain):
+    """Bytes are kept that are at most (1 − p)·255, rounded down."""
+
+    def draw(self, shape, p):
+        return self.random.integers(0, 256, shape, dtype=np.int32) <= int((1 - p) * 255)
+
+
+class OfHundreds(Plain):
+    """p is a number of percent."""
+
+    def draw(self, shape, p):
+        return super().draw(shape, round(p * 100 + 0.3) / 100)
+
+
+class OffByAThousandth(Plain):
+    """One entry in a thousand is dropped more."""
+
+    def draw(self, shape, p):
+        return super().draw(shape, min(1, p + 0.001))
+
+
+class OfABrainFloat(Plain):
+    """1 − p is rounded to bfloat16, which has steps of 1/256 near 1 alone."""
+
+    def draw(self, shape, p):
+        return super().draw(shape, 1 - float(rounded(1 - p, "bfloat16")))
+
+
+@pytest.mark.parametrize("op", ["dropout", "dropout2d"])
+@pytest.mark.parametrize(
+    ("made", "steps"), [(OfBytes, 256), (OfHundreds, 100), (OffByAThousandth, 0), (OfABrainFloat, 0), (Plain, 0)]
+)
+def test_a_rate_is_a_multiple_where_it_is_at_every_p(made, steps, op, fresh_seed):
+    """That eight rates are multiples by chance, of any of five steps, has a probability below 10⁻³."""
+    said = [f"keeps with a probability that is a multiple of 1/{steps}"] if steps else []
+    assert sentences(made, op, "eager", ("stepped",), seed=fresh_seed) == said

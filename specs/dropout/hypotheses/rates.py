@@ -1,15 +1,60 @@
-"""Hypotheses about how often an entry is kept, tested on the evidence that there is: nothing more is drawn."""
+"""Hypotheses about how often an entry is kept, tested on the evidence that there is; on fresh draws where it says how.
+
+Of a rate that is a multiple of 1/256 by a rule that no formula has, more is drawn at p that tell multiples apart.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
+
+from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses import masks
+from keeprate.specs.dropout.hypotheses.clues import MOST, Clues
+from keeprate.specs.dropout.inputs import many_thousands
+from keeprate.specs.masks.rate import KEPT
 from keeprate.specs.masks.rates import rates
-from keeprate.suite import NEVER, Account, Check, Hypothesis, Seen, Told
+from keeprate.suite import ENOUGH, NEVER, Account, Check, Hypothesis, Seen, Tally, Told, Unreadable
 
 SELDOM = 0.05  # of the elements
 LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
+STEPS = (16, 100, 128, 255, 256)
+BETWEEN = (0.003, 0.994, 0.006, 0.9865, 0.0135, 0.373, 0.457, 0.551)  # p that are no multiples
+WIDE, CHANCE = 3, 1e-4  # standard deviations that fit; with what probability any rates are multiples
+
+
+def stepped(clues: Clues) -> Account:
+    """Whether entries are kept with probabilities that are multiples of one step, at each p."""
+    if clues.contract.granularity == "row":
+        raise Unreadable("a call has few rows")
+    shape, kept, promise = many_thousands(clues.contract), [], 0.0
+    number = MOST // math.prod(shape[:2])
+    for p in BETWEEN:
+        drawn = clues.of_channels(readable(clues.drawn)(clues.caller(), number, shape, p))
+        kept.append(int(np.count_nonzero(drawn)))
+        draws = drawn.size
+        promise = max(promise, _off(kept[-1], draws, 1 - p))
+        if promise < ENOUGH and len(kept) == 2:
+            return Account(2 * draws, NEVER, promise)  # nothing is off where a step shows most
+    for steps in STEPS:
+        multiples = [round(count / draws * steps) for count in kept]
+        inner = [one / steps for one in multiples if 0 < one < steps]
+        chance = math.prod(min(1.0, 2 * WIDE * steps * math.sqrt(q * (1 - q) / draws)) for q in inner)
+        off = max(_off(count, draws, one / steps) for count, one in zip(kept, multiples, strict=True))
+        if off < ENOUGH and chance < CHANCE:
+            some = ", ".join(f"{one}/{steps} at p = {p:g}" for p, one in zip(BETWEEN[:3], multiples, strict=False))
+            seen = f"at each of {len(BETWEEN)} p it kept a multiple, as {some}, in {draws:,} draws"
+            return Account(len(kept) * draws, off, promise, seen, {"steps": steps})
+    return Account(len(kept) * draws, NEVER, promise)
+
+
+def _off(kept: int, draws: int, q: float) -> float:
+    """Log10 e against one probability of keeping."""
+    if not 0 < q < 1:
+        return 0.0 if kept == q * draws else NEVER
+    return Tally(KEPT, (kept, draws - kept), (q, 1 - q)).log10_e
 
 
 def accounts(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:
@@ -36,4 +81,5 @@ def _seldom(seen: Iterable[Seen]) -> Iterator[Told]:
 HYPOTHESES = (
     Hypothesis("seldom", "rate", "{what}", None, frozenset({"endpoints"})),
     Hypothesis("rate", "rate", "{what}", None, LAWS),
+    Hypothesis("stepped", "rate", "keeps with a probability that is a multiple of 1/{steps}", stepped, masks.COUNTED),
 )
