@@ -27,7 +27,7 @@ from keeprate.specs.dropout.hypotheses import (
 from keeprate.specs.dropout.hypotheses.clues import standard
 from keeprate.specs.masks.rates import holds_thinned
 from keeprate.specs.rounding import DTYPES
-from keeprate.suite import ANY, Account, Case, Evidence, Finding, FindingId, Hypothesis, Seen, Told, shape_text
+from keeprate.suite import ANY, Account, Case, Check, Evidence, Finding, FindingId, Hypothesis, Seen, Told, shape_text
 
 HYPOTHESES = tuple(
     one
@@ -162,6 +162,8 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
         return False  # no gradient was asked for there
     if finding.family in hypothesis.laws:
         return True
+    if finding.family == "gradient" and hypothesis.name in modes.OF_EVALUATION:
+        return _first_in_evaluation(seen)
     if finding.family not in hypothesis.diluted:
         return False
     axis = account.given.get("axis")
@@ -177,6 +179,12 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
         return account.design
 
     return holds_thinned(seen, design)
+
+
+def _first_in_evaluation(seen: Seen) -> bool:
+    """Whether the first that is wrong, in each study, is a call in evaluation."""
+    wrong = [check for _, check in seen.parts if isinstance(check, Check) and check.wrong]
+    return bool(wrong) and all(check.first and "in evaluation" in check.first.words.get("call", "") for check in wrong)
 
 
 def _strided(seen: Seen) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from keeprate.specs.accounts import readable
+from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
 from keeprate.specs.dropout.inputs import EVEN, filled
@@ -31,6 +32,10 @@ def evaluation(clues: Clues, name: str) -> Account:
                 fits = (y >= low) & (y <= high)
             case "bfloat16" | "float16" | "float32":
                 fits = (y == representable(x, name)) & (name != clues.case.dtype)
+            case "affine":
+                a, b = affine(p)
+                low, high = bounds(a * x + b, np.array(b), clues.case.dtype)
+                fits = (y >= low) & (y <= high) & clues.contract.preserves_moments
             case "divides":
                 low, high = bounds(x / (1 - p), np.zeros_like(x), clues.case.dtype)
                 fits = (y >= low) & (y <= high)
@@ -98,6 +103,13 @@ HYPOTHESES = (
     Hypothesis(
         "evaluation_divides", "mode", "divides by 1 − p in evaluation", lambda c: evaluation(c, "divides"), EVALUATED
     ),
+    Hypothesis(
+        "evaluation_affine",
+        "mode",
+        "applies alpha dropout's scale and shift, a·x + b, in evaluation",
+        lambda c: evaluation(c, "affine"),
+        EVALUATED,
+    ),
     Hypothesis("mode_of_first", "mode", "stays in the mode of its first call", lambda c: _mode(c, "ddd", "---"), MODES),
     Hypothesis(
         "mode_evaluation",
@@ -125,3 +137,4 @@ HYPOTHESES = (
         EVALUATED,
     ),
 )
+OF_EVALUATION = frozenset(one.name for one in HYPOTHESES if one.name.startswith("evaluation"))
