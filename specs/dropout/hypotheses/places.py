@@ -17,7 +17,17 @@ from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 SOME = 1 / 64  # of the entries, which another fault doesn't make alike
 BLOCKS = (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
-FRONTS = (7, 9), (10, 11), (5, 5), (7, 7), (8, 3), (31, 33), (13, 15)  # of other shapes; these have all remainders of 4
+FRONTS = (
+    (7, 9),
+    (10, 11),
+    (5, 5),
+    (7, 7),
+    (8, 3),
+    (31, 33),
+    (13, 15),
+    (3, 2),
+)  # of other shapes; these have all remainders of 4
+ENOUGH_SIZES = 4  # from a block's on, for its remainder to be named
 ROW_LENGTHS = (2, 5, 7, 8, 12, 18, 31, 67)
 CERTAIN = 40  # calls from which on no place is kept, or dropped, in all of them by chance
 
@@ -49,8 +59,8 @@ def fixed_run(clues: Clues, value: str) -> Account:
     alike = -float(np.log10(share).sum()) * (end - start)  # calls may share their ends in pairs
     promise = max(0.0, alike - math.log10(flat.shape[1]) - ENOUGH)
     if end == flat.shape[1]:
-        sizes = list(_sizes(clues, clues.shape))
-        where = _last((end, end - start), [_run_at_end(clues, shape, value) for shape in sizes], "a call")
+        others_at_end = [_run_at_end(clues, shape, value) for shape in sizes(clues, clues.shape)]
+        where = last_words((end, end - start), others_at_end, "a call")
     else:
         where = f"entries {start:,} to {end - 1:,} of each call" if end - start > 1 else f"entry {start:,} of each call"
     never = "dropped" if value == "kept" else "kept"
@@ -65,7 +75,7 @@ def _always(clues: Clues, run: slice, value: str) -> bool:
     return bool(found.all() if value == "kept" else not found.any())
 
 
-def _sizes(clues: Clues, shape: tuple[int, ...], of: str = "a call") -> Iterator[tuple[int, ...]]:
+def sizes(clues: Clues, shape: tuple[int, ...], of: str = "a call") -> Iterator[tuple[int, ...]]:
     """Other shapes, by which it is told how many entries at the end depend on their number."""
     if of == "each row":
         yield from ((*shape[:-1], length) for length in ROW_LENGTHS)
@@ -75,12 +85,17 @@ def _sizes(clues: Clues, shape: tuple[int, ...], of: str = "a call") -> Iterator
     yield max(2, shape[0] * 7 // 8), *shape[1:]
 
 
-def _last(found: tuple[int, int], others: Sequence[tuple[int, int | None]], of: str) -> str:
+def last_words(found: tuple[int, int], others: Sequence[tuple[int, int | None]], of: str) -> str:
     """Words for how many entries at the end it is, by their number in calls, or rows, of several lengths."""
     (size, number), counts = found, [found, *others]
     blocks = [block for block in BLOCKS if all(last == length % block for length, last in counts)]
     if len(blocks) == 1:
         return f"the last n % {blocks[0]:,} of the n entries of {of}"
+    long = {block: [one for one in counts if one[0] >= block] for block in BLOCKS}  # less may be done otherwise
+    blocks = [block for block, some in long.items() if len(some) >= ENOUGH_SIZES]
+    blocks = [block for block in blocks if all(last == length % block for length, last in long[block])]
+    if len(blocks) == 1:
+        return f"the last n % {blocks[0]:,} of the n entries of {of} where n ≥ {blocks[0]:,}"
     if all(last == number for _, last in counts):
         return f"the last {number:,} entries of {of}" if number > 1 else f"the last entry of {of}"
     first = size - number
@@ -223,8 +238,8 @@ def as_it_is(clues: Clues) -> Account:
         first = int(np.argmax(places.any(axis=0)))
         if 0 < first < length and places[:, first:].all() and same.reshape(-1, length)[:, first:].all():
             seen = f"the last {length - first:,} of {length:,} outputs of {of} equal their inputs, at each p"
-            others = [_untouched(clues, shape, of) for shape in _sizes(clues, looked[0].y.shape, of)]
-            return Account(wrong.size, 0.0, NEVER, seen, {"where": _last((length, length - first), others, of)})
+            others = [_untouched(clues, shape, of) for shape in sizes(clues, looked[0].y.shape, of)]
+            return Account(wrong.size, 0.0, NEVER, seen, {"where": last_words((length, length - first), others, of)})
     return Account(wrong.size, NEVER, NEVER if wrong.any() else 0.0)
 
 
