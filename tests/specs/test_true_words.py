@@ -194,3 +194,162 @@ def test_a_rate_is_a_multiple_where_it_is_at_every_p(made, steps, op, fresh_seed
     """That eight rates are multiples by chance, of any of five steps, has a probability below 10⁻³."""
     said = [f"keeps with a probability that is a multiple of 1/{steps}"] if steps else []
     assert sentences(made, op, "eager", ("stepped",), seed=fresh_seed) == said
+
+
+class TiledBackward(Plain):
+    """The backward pass draws the mask again in blocks of 512, and the forward pass in larger ones."""
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        other = mask.copy()
+        other.reshape(-1)[512:] = self.generator(int(mask[..., :9].sum())).random(max(0, mask.size - 512)) >= p
+        return values, np.broadcast_to(other, noise.shape) * rounded(self.scale(p, x.dtype), x.dtype)
+
+
+class TailOfBackward(Plain):
+    """What is left over after the last whole vector of eight has another mask in the backward pass."""
+
+    def scaled(self, x, mask, p):
+        values, noise = super().scaled(x, mask, p)
+        tail = mask.size // 8 * 8
+        other = mask.copy()
+        other.reshape(-1)[tail:] = self.generator(int(mask.sum())).random(mask.size - tail) >= p
+        return values, np.broadcast_to(other, noise.shape) * rounded(self.scale(p, x.dtype), x.dtype)
+
+
+class EachSecondBlock(Plain):
+    """Each second block of 512 has another mask in the backward pass."""
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        drawn = self.generator(int(mask.sum())).random(mask.shape) >= p
+        second = (np.arange(mask.size) // 512 % 2 > 0).reshape(mask.shape)
+        return values, np.where(second, drawn, mask) * rounded(self.scale(p, x.dtype), x.dtype)
+
+
+class Redrawn(Plain):
+    """The backward pass draws a mask of its own."""
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, self.draw(mask.shape, p) * rounded(self.scale(p, x.dtype), x.dtype)
+
+
+@pytest.mark.parametrize("op", ["dropout", "feature_dropout"])
+@pytest.mark.parametrize(
+    ("made", "where"),
+    [
+        (TiledBackward, "all entries of a call past the first 512"),
+        (TailOfBackward, "the last n % 8 of the n entries of a call"),
+        (EachSecondBlock, "the last 431 of 943 entries of a call"),
+        (Redrawn, ""),
+        (Plain, ""),
+    ],
+)
+def test_a_gradient_has_the_outputs_mask_up_to_an_entry(made, where, op, fresh_seed):
+    named = where and not (made is EachSecondBlock and op == "dropout")  # which has more blocks at its usual shape
+    said = [f"gives {where} another mask in the gradient than in the output"] if named else []
+    assert sentences(made, op, "grad", ("other_past",), "clues_of_gradient", seed=fresh_seed) == said
+
+
+class ShiftedBackward(Plain):
+    """The derivative of a·x + b has the b as well."""
+
+    def gradient(self, out, cotangent):
+        _, b, _ = self.affine(self.p, out.dtype)
+        return plain.Array(rounded(cotangent.values * out.slope + b * (0 < self.p < 1), out.dtype), out.dtype)
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        self.p = float(p) if train else 0.0
+        return super().apply(x, p, train, inplace, shape_of_mask, formula)
+
+
+class ShiftedWhereKept(ShiftedBackward):
+    """The same of what is kept."""
+
+    def gradient(self, out, cotangent):
+        whole = super().gradient(out, cotangent).values
+        return plain.Array(np.where(out.slope == 0, 0, whole), out.dtype)
+
+
+class HalfShifted(ShiftedBackward):
+    """Half of the shift is added."""
+
+    def affine(self, p, dtype):
+        a, b, d = super().affine(p, dtype)
+        return (a, b / 2, d) if self.back else (a, b, d)
+
+    back = False
+
+    def gradient(self, out, cotangent):
+        self.back = True
+        try:
+            return super().gradient(out, cotangent)
+        finally:
+            self.back = False
+
+
+@pytest.mark.parametrize("op", ["alpha_dropout", "feature_alpha_dropout"])
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (ShiftedBackward, "adds alpha dropout's shift b to the gradient"),
+        (ShiftedWhereKept, "adds alpha dropout's shift b to the gradient of what is kept"),
+        (HalfShifted, ""),
+        (Redrawn, ""),
+        (Plain, ""),
+    ],
+)
+def test_a_shift_is_found_in_the_gradient_where_all_of_it_is_there(made, said, op, fresh_seed):
+    names = ("slope:shifted", "slope:shifted_kept", "slope:unmasked")
+    found = sentences(made, op, "grad", names, "clues_of_gradient", seed=fresh_seed)
+    assert found == ([said] if said else [])
+
+
+class AffineInEvaluation(Plain):
+    """Evaluation has a·x + b."""
+
+    def evaluated(self, x, p):
+        a, b, _ = self.affine(p, x.dtype) if p < 1 else (1, 0, 0)
+        return plain.Array(rounded(rounded(x.values * rounded(a, x.dtype), x.dtype) + b, x.dtype), x.dtype, a)
+
+
+class ScaledInEvaluation(Plain):
+    """Evaluation has a·x."""
+
+    def evaluated(self, x, p):
+        a, *_ = self.affine(p, x.dtype) if p < 1 else (1, 0, 0)
+        return plain.Array(rounded(x.values * rounded(a, x.dtype), x.dtype), x.dtype, a)
+
+
+@pytest.mark.parametrize(
+    ("made", "op", "said"),
+    [
+        (AffineInEvaluation, "alpha_dropout", "applies alpha dropout's scale and shift, a·x + b, in evaluation"),
+        (
+            AffineInEvaluation,
+            "feature_alpha_dropout",
+            "applies alpha dropout's scale and shift, a·x + b, in evaluation",
+        ),
+        (AffineInEvaluation, "dropout", ""),
+        (ScaledInEvaluation, "alpha_dropout", ""),
+        (Plain, "alpha_dropout", ""),
+    ],
+)
+def test_evaluation_that_is_affine_is_named_of_alpha_dropout_alone(made, op, said, fresh_seed):
+    assert sentences(made, op, "eager", ("evaluation_affine",), seed=fresh_seed) == ([said] if said else [])
+
+
+class WholeBlocksAlone(Plain):
+    """The grid has n // 128 blocks, and at least one: what is behind them is dropped."""
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        if mask.size >= 128:
+            mask.reshape(-1)[mask.size // 128 * 128 :] = False
+        return mask
+
+
+def test_a_remainder_is_said_to_be_lost_where_it_is(fresh_seed):
+    where = "the last n % 128 of the n entries of a call where n ≥ 128"
+    assert sentences(WholeBlocksAlone, "dropout", "eager", ("dropped_run",), seed=fresh_seed) == [f"drops {where}"]

@@ -13,6 +13,7 @@ import numpy as np
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import same
+from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import EVEN, cotangent, filled, indices, probes, thousand
 from keeprate.specs.dropout.outcome import Mask, Outcomes
@@ -199,18 +200,20 @@ class Clues:
     @MadeOnce
     def passes(self) -> tuple[Pass, ...]:
         """Passes forward and back at several p, three at each."""
-        return tuple(self._passes(self.caller()))
+        shape = self.shape if prod(self.shape) <= MOST else standard(self.contract)
+        large, mapped = prod(shape) > SMALL * 4, Context(self.context).mapped
+        rates = RATES[1:2] if large else RATES
+        return tuple(self.passes_on(shape, rates, 1 if large and not mapped else 3))  # of which a mapped call makes all
 
     @readable
-    def _passes(self, caller: Caller) -> list[Pass]:
-        shape = self.shape if prod(self.shape) <= MOST else standard(self.contract)
+    def passes_on(self, shape: tuple[int, ...], rates: tuple[float, ...], number: int) -> list[Pass]:
+        """So many passes on this shape at each of these p."""
         x, ct = filled(self.contract, self.case.dtype, shape), cotangent(shape, self.case.dtype, seed=2)
-        found = []
+        caller, found = self.caller(), []
         given, native_ct = caller.native(x), caller.native(ct)
-        large = prod(shape) > SMALL * 4
-        for p in RATES[1:2] if large else RATES:
+        for p in rates:
             expected = self.expected(p, shape)
-            for _ in range(1 if large and not caller.context.mapped else 3):  # of which a mapped call makes all
+            for _ in range(number):
                 given = caller.native(x) if caller.writes else given
                 out, slope = _derived(caller, given, p, native_ct)
                 y, g = caller.values(out), caller.values(slope)

@@ -11,14 +11,16 @@ import scipy
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.hypotheses.alpha import affine
-from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Pass
-from keeprate.specs.dropout.inputs import cotangent, filled
+from keeprate.specs.dropout.hypotheses.clues import RATES, SMALL, Clues, Pass, standard
+from keeprate.specs.dropout.hypotheses.places import last_words, sizes
+from keeprate.specs.dropout.inputs import EVEN, cotangent, filled
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.rounding import Floats, bounds
 from keeprate.specs.transforms import ROWS
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 FAR = 8  # standard deviations that chance doesn't reach at any distance
+MANY = 42  # passes, in which two masks of an entry are alike by chance with probability 2⁻⁴²
 SHORT = 4  # elements past which nothing is said
 BACKWARD = frozenset({"gradient", "keep_rate", "data", "shape"})  # laws that look at passes
 
@@ -50,6 +52,14 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
         "scales alpha dropout's gradient by 1/(1 − p), as dropout's",
         lambda c, one: one.ct * one.kept / (1 - one.p),
     ),
+    "shifted": (
+        "adds alpha dropout's shift b to the gradient",
+        lambda c, one: one.ct * one.kept * _slope(c, one.p) + affine(one.p)[1],
+    ),
+    "shifted_kept": (
+        "adds alpha dropout's shift b to the gradient of what is kept",
+        lambda c, one: one.kept * (one.ct * _slope(c, one.p) + affine(one.p)[1]),
+    ),
     "inverse": (
         "masks the gradient with what the output dropped",
         lambda c, one: one.ct * ~one.kept * _slope(c, one.p),
@@ -59,10 +69,11 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
         lambda c, one: one.ct * np.flip(one.kept) * _slope(c, one.p),
     ),
 }  # fmt: skip
+SHIFTED = {"shifted", "shifted_kept"}  # of alpha dropout alone
 
 
-def _fits(g: Floats, predicted: Floats, dtype: str) -> Mask:
-    low, high = bounds(predicted, np.zeros(()), dtype)
+def _fits(g: Floats, predicted: Floats, dtype: str, at_zero: float = 0.0) -> Mask:
+    low, high = bounds(predicted, np.array(at_zero), dtype)
     fits: Mask = (g >= low) & (g <= high)
     return fits
 
@@ -77,17 +88,23 @@ def _right(clues: Clues, one: Pass) -> Mask:
 def slope(clues: Clues, name: str) -> Account:
     """Whether the gradient is this of the cotangent and the output's mask."""
     words, predict = GRADIENTS[name]
-    return _compared(clues, words, ((one, predict(clues, one)) for one in clues.passes))
+    if name in SHIFTED and not clues.contract.preserves_moments:
+        raise Unreadable("it has no shift")
+    return _compared(clues, words, ((one, predict(clues, one)) for one in clues.passes), shifted=name in SHIFTED)
 
 
-def _compared(clues: Clues, words: str, predicted: Iterable[tuple[Pass, Floats]]) -> Account:
-    """The gradient of each pass beside what is predicted of it, until it is known to be otherwise."""
+def _compared(clues: Clues, words: str, predicted: Iterable[tuple[Pass, Floats]], *, shifted: bool = False) -> Account:
+    """The gradient of each pass beside what is predicted of it, until it is known to be otherwise.
+
+    Args:
+        shifted: whether alpha dropout's shift is added in it, and rounded with it.
+    """
     wrong = looked = 0
     against = False
     for one, values in predicted:
         looked += one.g.size
         wrong += int(np.count_nonzero(~_right(clues, one)))
-        against = against or not _fits(one.g, values, clues.case.dtype).all()
+        against = against or not _fits(one.g, values, clues.case.dtype, affine(one.p)[1] if shifted else 0.0).all()
         if wrong and against:
             break
     return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
@@ -217,6 +234,29 @@ def zero_past(clues: Clues) -> Account:
     raise Unreadable("it is not zero from some place on")
 
 
+def other_past(clues: Clues) -> Account:
+    """Whether the gradient has the output's mask up to an entry, and another from there on."""
+    shape = clues.shape if math.prod(clues.shape) <= SMALL else standard(clues.contract)
+    size, number = _other_at_end(clues, shape)
+    if not number or number == size:
+        return Account(size * MANY, NEVER, NEVER if number else 0.0)
+    others = [*sizes(clues, shape), (4 * shape[0], *shape[1:])]
+    where = last_words((size, number), [_other_at_end(clues, other) for other in others], "a call")
+    seen = f"in {MANY} passes the first {size - number:,} entries had the output's mask, and none of {number:,} others"
+    return Account(size * MANY, 0.0, NEVER, seen, {"where": where})
+
+
+def _other_at_end(clues: Clues, shape: tuple[int, ...]) -> tuple[int, int | None]:
+    """How many entries a pass has, and how many at its end have another mask in the gradient; None if others have."""
+    masks = [(one.kept, _fits(one.g, one.ct * _slope(clues, one.p), clues.case.dtype), one.g == 0)
+             for one in clues.passes_on(shape, (EVEN,), MANY)]  # fmt: skip
+    if not all((kept | dropped).all() for _, kept, dropped in masks):
+        raise Unreadable("it is no mask and scale")
+    unlike = np.array([(mine != its)[_front(clues, its)].ravel() for mine, its, _ in masks]).any(axis=0)
+    last = int(unlike[::-1].argmin()) if not unlike.all() else unlike.size
+    return unlike.size, last if unlike.sum() == last else None
+
+
 def at_zeros(clues: Clues) -> Iterator[tuple[Pass, Mask]]:
     """Passes on inputs with zeros, and where these are."""
     shape = (40, 30) if not clues.contract.by_channel else (40, 30, *(1,) * (max(clues.contract.ranks) - 2))
@@ -257,5 +297,8 @@ HYPOTHESES = (
     Hypothesis("of_before", "gradient", "{what}", of_before, BACKWARD),
     Hypothesis("zero_past", "gradient", "{what}", zero_past, BACKWARD),
     Hypothesis("own_mask", "gradient", "{what}", own_mask, BACKWARD),
+    Hypothesis(
+        "other_past", "gradient", "gives {where} another mask in the gradient than in the output", other_past, BACKWARD
+    ),
     Hypothesis("read_off", "gradient", "takes the gradient's mask from which outputs are not 0", read_off, BACKWARD),
 )
