@@ -99,35 +99,48 @@ def shared_groups(clues: Clues, size: str) -> Account:
 
 
 def alike(clues: Clues, pattern: str) -> Account:
-    """Whether masks of calls come again, in a pattern."""
+    """Whether masks of calls come again, in a pattern; at another p than 1/2 too."""
     masks = varied(clues.many)
-    seen: dict[bytes, int] = {}
-    first = np.array([seen.setdefault(mask.tobytes(), number) for number, mask in enumerate(masks)])
+    first = _firsts(masks)
     number = np.arange(len(masks))
     mapped = clues.caller().context.mapped  # then so many calls are rows of one
     again = np.flatnonzero(first != number)
     if not again.size:
         return Account(len(masks), NEVER, 0.0)
-    match pattern:
-        case "first":
-            fits = not first.any() or (mapped and bool((first == number % ROWS).all()))
-        case "rows":
-            fits = mapped and bool((first == number // ROWS * ROWS).all())
-        case "pairs":
-            fits = bool((first == number // 2 * 2).all())
-        case "later":
-            fits = True
+
+    def fits(first: npt.NDArray[np.intp]) -> bool:
+        match pattern:
+            case "first":
+                return not first.any() or (mapped and bool((first == number % ROWS).all()))
+            case "rows":
+                return mapped and bool((first == number // ROWS * ROWS).all())
+            case "pairs":
+                return bool((first == number // 2 * 2).all())
+        return bool(np.count_nonzero(first != number) > again.size / 2)
+
+    so = fits(first)
+    too = so and fits(_firsts(clues.many_kept))  # else masks are one, or opposites, where half is kept alone
     words = f"{again.size} of {len(masks)} calls have a mask that an earlier one had; none should"
     which = f"call {again[0] + 1} that of call {first[again[0]] + 1}"
     which += f", call {again[1] + 1} that of call {first[again[1]] + 1}" if again.size > 1 else ""
+    what = f"reuses masks of earlier calls: {which}"
+    if not too:
+        what = "makes masks of calls that depend on one another: at p = 0.5 some come again"
+        so &= pattern == "later"
     vmapped = "vmap" in clues.context
     together = "rows of a mapped call" if vmapped else "calls inside one compiled function"
     many = "masks of the first mapped call" if vmapped else "masks of a compiled function's first call"
     of_first = many if mapped and first.any() else "mask of the first call"
-    given: dict[str, int | str] = {"which": which, "rows": together, "first": of_first}
+    given: dict[str, int | str] = {"what": what, "rows": together, "first": of_first}
     rows = masks[[first[again[0]], again[0]]]
     design = max(1.0, len(masks) / (len(masks) - again.size))
-    return Account(len(masks), 0.0 if fits else NEVER, NEVER, words, dict(given), picture(rows), design)
+    return Account(len(masks), 0.0 if so else NEVER, NEVER, words, dict(given), picture(rows), design)
+
+
+def _firsts(masks: Mask) -> npt.NDArray[np.intp]:
+    """For each mask which is the first that is the same."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(mask.tobytes(), number) for number, mask in enumerate(masks)])
 
 
 def moved(clues: Clues) -> Account:
@@ -322,7 +335,7 @@ HYPOTHESES = (
     _h("period", "repetition", "draws random numbers that repeat after {length}", period),
     _h("moved", "repetition", "makes each mask by shifting the one before by {far}", moved),
     _h("complements", "repetition", "makes every second mask the complement of the one before", complements),
-    _h("alike_later", "repetition", "reuses masks of earlier calls: {which}", lambda c: alike(c, "later")),
+    _h("alike_later", "repetition", "{what}", lambda c: alike(c, "later")),
     Hypothesis("by_element", "sharing", "draws a mask for each element, where channels are dropped whole",
                lambda c: by_element(c, "all"), WHERE_TORN),
     Hypothesis("by_axis", "sharing", "draws a mask that varies along {along}, within channels{channels}",
