@@ -83,7 +83,7 @@ def line(clues: Clues) -> Account:
     found = [one for one in read if one is not None]
     if len(found) < len(read) or not wrong:
         return Account(looked, NEVER, NEVER if wrong else 0.0)
-    words = _of_one_limit(found) or _of_each(found)
+    words = _of_one_limit(found) or _of_one_p(found) or _of_each(found)
     seen = f"{wrong:,} of {looked:,} outputs are wrong; at each p all kept ones lie on one line, and dropped are one"
     return Account(looked, 0.0, NEVER, seen, {"what": words})
 
@@ -118,6 +118,17 @@ def _of_one_limit(found: Sequence[Numbers]) -> str:
             and _fits(found, "d", lambda n, limit=limit: n.b - n.a * limit)  # type: ignore[misc]
         ):
             return f"takes {limit:.5g}, {name}, for alpha dropout's constant 1.7581"
+    return ""
+
+
+def _of_one_p(found: Sequence[Numbers]) -> str:
+    """Words for numbers that are those of one p, at every p; empty if they are not."""
+    p = float(f"{found[0].b / (found[0].a * LIMIT):.3g}") if found[0].a else 0.0
+    if not 0 < p < 1:
+        return ""
+    a, b = affine(p)
+    if _fits(found, "a", lambda n: a) and _fits(found, "b", lambda n: b) and _fits(found, "d", lambda n: b - a * LIMIT):
+        return f"takes alpha dropout's scale and shift of p = {p:g} at other p too"
     return ""
 
 
