@@ -112,13 +112,12 @@ class Clues:
             return nearer
         return ~expected.is_dropped(y)
 
-    def expected(self, p: float, shape: tuple[int, ...]) -> Outcomes:
-        """Both outcomes of an input of probe values."""
+    def expected(self, p: float, shape: tuple[int, ...], dtype: str = "") -> Outcomes:
+        """Both outcomes of an input of probe values, computed in the case's dtype or another."""
         from keeprate.specs.dropout import reference  # here, for a plan and a verdict need no PyTorch
 
-        return reference.table(self.contract, self.case.dtype, p, probes(self.contract, self.case.dtype)).take(
-            indices(shape)
-        )
+        values = probes(self.contract, self.case.dtype)
+        return reference.table(self.contract, dtype or self.case.dtype, p, values).take(indices(shape))
 
     def drawn(self, caller: Caller, number: int, shape: tuple[int, ...], p: float = EVEN) -> Mask:
         """(calls, …) which elements are kept in so many calls."""
@@ -161,6 +160,12 @@ class Clues:
     def many(self) -> Mask:
         """(160, entries) masks of 1,024 entries of calls one after another: more than a pool of 128 has."""
         masks = readable(self.drawn)(self.caller(), POOL, thousand(self.contract))
+        return masks.reshape(POOL, -1)
+
+    @MadeOnce
+    def many_kept(self) -> Mask:
+        """The same where seven in ten entries are kept: masks that are one at 1/2 alone are not one here."""
+        masks = readable(self.drawn)(self.caller(), POOL, thousand(self.contract), RATES[1])
         return masks.reshape(POOL, -1)
 
     @MadeOnce

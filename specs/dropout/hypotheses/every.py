@@ -67,6 +67,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "by_count": ("call", "row"),
     "earlier_p": earlier.WORDS,
     "slope": gradients.GRADIENTS,
+    "computed": values.NARROW,
     **seeds.PARAMETERS,
 }
 OF_A_SHAPE = {"sharing", "repetition", "number", "gradient", "unchanged"}  # kinds, and one, that may be of one shape

@@ -149,6 +149,20 @@ def narrow(clues: Clues, dtype: str) -> Account:
     return first if first.accepted else tested(clues, of_result, f"rounds its result to {dtype}")
 
 
+def computed(clues: Clues, dtype: str) -> Account:
+    """Whether outputs are a narrower dtype's: numbers of it, and what PyTorch computes in it, to its rounding."""
+    if NARROW.index(dtype) >= (*NARROW, "float64").index(clues.case.dtype) or clues.case.dtype == "float16":
+        raise Unreadable("not narrower")
+    looked = wrong = against = 0
+    for one in clues.outputs:
+        expected = clues.expected(one.p, one.y.shape, dtype)
+        looked += one.y.size
+        wrong += int(np.count_nonzero(~one.allowed))
+        against += int(np.count_nonzero(~(expected.allows(one.y) & (one.y == representable(one.y, dtype)))))
+    seen = f"{wrong:,} of {looked:,} outputs are off by more than rounding allows; all are {dtype}'s, and right in it"
+    return Account(looked, NEVER if against else 0.0, NEVER if wrong else 0.0, seen, {"dtype": dtype})
+
+
 def by_count(clues: Clues, of: str) -> Account:
     """Whether each call, or each row, divides by the part that it happens to keep."""
     if clues.contract.preserves_moments or (clues.contract.by_channel and of == "row"):
@@ -277,6 +291,7 @@ HYPOTHESES = (
     Hypothesis("unchanged", "value", "{what}{at}", unchanged, VALUES | OF_MASKS | {"arguments", "endpoints", "state"}),
     Hypothesis("scale", "value", "{what}{at}", scale, VALUES),
     Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | {"evaluation"}),
+    Hypothesis("computed", "value", "computes in {dtype}, not in its input's dtype,", computed, VALUES),
     Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES),
     Hypothesis("of_other_input", "value", "{what}{at}", of_other_input, VALUES | OF_MASKS),
     Hypothesis("filled", "value", "sets dropped entries to {value}, not to 0{also}", filled, VALUES | OF_MASKS),
