@@ -214,7 +214,7 @@ class GradientInTheOrderOfMemory(Plain):
     """The gradient of a strided input is in the order of its memory. N1."""
 
     meant_for = "gradient"
-    cause = "strided_gradient"
+    cause = ("strided_array", "strided_gradient")
     ops = ("dropout",)
 
     def vjp(self, fn, x, cotangent):
@@ -229,7 +229,7 @@ class FirstOfTheCotangent(Plain):
     """Of a cotangent with stride 0, as a sum has, the first element alone is read. N2."""
 
     meant_for = "gradient"
-    cause = "strided_gradient"
+    cause = ("strided_array", "strided_gradient")
     ops = ("dropout",)
 
     def gradient(self, out, cotangent):

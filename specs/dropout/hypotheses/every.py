@@ -18,6 +18,7 @@ from keeprate.specs.dropout.hypotheses import (
     gradients,
     masks,
     modes,
+    memory,
     places,
     rates,
     recorded,
@@ -41,6 +42,7 @@ HYPOTHESES = tuple(
         alpha_line,
         gradients,
         modes,
+        memory,
         rates,
         seeds,
         facts,
@@ -158,6 +160,9 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     if any(
         case.study == "arguments" and evidence is not None and evidence.strength > 0 for case, evidence in seen.parts
     ):
+    if "layouts" in account.given:  # what is wrong in other ways there follows, and elsewhere doesn't
+        layouts = str(account.given["layouts"]).split(" or ")
+        return finding.family in hypothesis.laws and _strided(seen, layouts)
         return False  # what is to be refused, and isn't, follows from nothing else
     if hypothesis.kind == "gradient" and not any({*BACKWARD} & {*case.needs} for case, _ in seen.parts):
         return False  # no gradient was asked for there
@@ -188,10 +193,10 @@ def _first_in_evaluation(seen: Seen) -> bool:
     return bool(wrong) and all(check.first and "in evaluation" in check.first.words.get("call", "") for check in wrong)
 
 
-def _strided(seen: Seen) -> bool:
-    """Whether all that is wrong lies in memory in uncommon ways, and the values are what is wrong."""
+def _strided(seen: Seen, layouts: Sequence[str] = memory.LAYOUTS) -> bool:
+    """Whether all that is wrong lies in memory in one of these ways, and the values are what is wrong."""
     wrong = [case for case, evidence in seen.parts if evidence is not None and evidence.strength > 0]
-    return seen.finding.family in recorded.STRIDED and bool(wrong) and all(case.strides for case in wrong)
+    return seen.finding.family in recorded.STRIDED and bool(wrong) and all(case.strides in layouts for case in wrong)
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
