@@ -353,3 +353,204 @@ class WholeBlocksAlone(Plain):
 def test_a_remainder_is_said_to_be_lost_where_it_is(fresh_seed):
     where = "the last n % 128 of the n entries of a call where n ≥ 128"
     assert sentences(WholeBlocksAlone, "dropout", "eager", ("dropped_run",), seed=fresh_seed) == [f"drops {where}"]
+
+
+class DefaultAtZero(Plain):
+    """p = 0 is taken for no p."""
+
+    def all_kept(self, x):
+        values, slope = self.default(x, 0.5)
+        return plain.Array(values, x.dtype, slope)
+
+    def default(self, x, p):
+        formula, shape = self.asked
+        return formula(x, self.mask(x, shape, p), p)
+
+    def apply(self, x, p, train, inplace, shape_of_mask, formula):
+        self.asked = formula, shape_of_mask(x)
+        return super().apply(x, p, train, inplace, shape_of_mask, formula)
+
+
+class FifthAtZero(DefaultAtZero):
+    """p = 0 is taken for another default."""
+
+    def default(self, x, p):
+        return super().default(x, 0.2)
+
+
+class HalfAtZero(DefaultAtZero):
+    """Half is dropped at p = 0, and nothing is scaled."""
+
+    def scale(self, p, dtype):
+        return super().scale(p, dtype) if p != 0.5 else 1.0
+
+
+@pytest.mark.parametrize(
+    ("made", "op", "p"),
+    [
+        (DefaultAtZero, "dropout", "0.5"),
+        (DefaultAtZero, "alpha_dropout", "0.5"),
+        (DefaultAtZero, "dropout2d", "0.5"),
+        (FifthAtZero, "dropout", "0.2"),
+        (HalfAtZero, "dropout", ""),
+        (Plain, "dropout", ""),
+    ],
+)
+def test_what_is_done_at_zero_is_named_where_it_is_pytorchs_at_another_p(made, op, p, fresh_seed):
+    said = [f"drops at p = 0, as at p = {p}"] if p else []
+    assert sentences(made, op, "eager", ("at_zero",), seed=fresh_seed) == said
+
+
+class ThroughFloat32(Plain):
+    """float64 is cast to float32, and computed there."""
+
+    def through(self, formula, x, mask, p):
+        dtype = "float32" if x.dtype == "float64" else x.dtype
+        values, slope = formula(plain.Array(rounded(x.values, dtype), dtype), mask, p)
+        return values.astype(x.values.dtype), slope
+
+    def scaled(self, x, mask, p):
+        return self.through(super().scaled, x, mask, p)
+
+    def mapped(self, x, mask, p):
+        return self.through(super().mapped, x, mask, p)
+
+
+class OffByAMillionth(Plain):
+    """Values are off by about what float32 rounds, and of float64."""
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        return values * (1 + 1e-7), slope
+
+
+class SmallScale(ThroughFloat32):
+    """float32 is computed with a scale that is off."""
+
+    def scale(self, p, dtype):
+        return super().scale(p, dtype) * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("made", "op", "named"),
+    [
+        (ThroughFloat32, "dropout", True),
+        (ThroughFloat32, "feature_alpha_dropout", True),
+        (OffByAMillionth, "dropout", False),
+        (SmallScale, "dropout", False),
+        (Plain, "dropout", False),
+    ],
+)
+def test_a_narrower_dtype_is_named_where_outputs_are_what_is_right_in_it(made, op, named, fresh_seed):
+    names = ("computed:bfloat16", "computed:float16", "computed:float32")
+    said = ["computes in float32, not in its input's dtype,"] if named else []
+    assert sentences(made, op, "eager", names, dtype="float64", seed=fresh_seed) == said
+
+
+class ConstantsOfTheFirst(Plain):
+    """Alpha dropout's constants are computed once."""
+
+    of = 0.5
+
+    def affine(self, p, dtype):
+        return super().affine(self.of, dtype)
+
+
+class ConstantsOfAnother(ConstantsOfTheFirst):
+    """The same of a p that no call has."""
+
+    of = 0.125
+
+
+class SquaredConstants(Plain):
+    """The constants are those of p²."""
+
+    def affine(self, p, dtype):
+        return super().affine(p * p, dtype)
+
+
+@pytest.mark.parametrize(
+    ("made", "p"), [(ConstantsOfTheFirst, "0.5"), (ConstantsOfAnother, "0.125"), (SquaredConstants, ""), (Plain, "")]
+)
+def test_constants_are_anothers_where_they_are_at_every_p(made, p, fresh_seed):
+    found = sentences(made, "alpha_dropout", "eager", ("alpha_line",), seed=fresh_seed)
+    said = f"takes alpha dropout's scale and shift of p = {p} at other p too"
+    assert found == [said] if p else said[:40] not in "".join(found)
+
+
+class InMemoryOrder(Plain):
+    """The backward pass reads the cotangent in the order of its memory."""
+
+    def gradient(self, out, cotangent):
+        flat = cotangent.values.ravel(order="K").reshape(cotangent.values.shape)
+        return plain.Array(rounded(flat * out.slope, out.dtype), out.dtype)
+
+
+class OfTheInputsOrder(Plain):
+    """The backward pass has the slopes in the order of the input's memory."""
+
+    def vjp(self, fn, x, cotangent):
+        out = fn(x)
+        order = np.argsort(np.arange(x.values.size).reshape(x.values.shape).ravel(order="F"))
+        turned = x.values.ndim > 1 and not x.values.flags.c_contiguous and x.values.flags.f_contiguous
+        slope = out.slope.ravel()[order].reshape(out.slope.shape) if turned else out.slope
+        return out, plain.Array(rounded(cotangent.values * slope, out.dtype), out.dtype)
+
+
+class WhereBothAre(Plain):
+    """The order is lost where input and cotangent both lie otherwise."""
+
+    def vjp(self, fn, x, cotangent):
+        out, given = fn(x), cotangent.values
+        if not (x.values.flags.c_contiguous or given.flags.c_contiguous):
+            given = np.flip(given)
+        return out, plain.Array(rounded(given * out.slope, out.dtype), out.dtype)
+
+
+@pytest.mark.parametrize(
+    ("made", "where"),
+    [
+        (InMemoryOrder, "where the cotangent lies in memory as transposed"),
+        (OfTheInputsOrder, "where the input lies in memory as transposed"),
+        (WhereBothAre, ""),
+        (Redrawn, ""),
+        (Plain, ""),
+    ],
+)
+def test_of_two_arrays_that_one_is_named_which_must_lie_so(made, where, fresh_seed):
+    found = sentences(made, "dropout", "grad", ("strided_array",), "clues_of_gradient", seed=fresh_seed)
+    assert found == ([f"returns wrong gradients {where}"] if where else [])
+
+
+class XoredLate(Plain):
+    """A call's number is xored onto hashes of places, so that masks of two calls follow from one another."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.hashes = self.random.integers(0, 1 << 32, 1 << 20, dtype=np.uint64)
+
+    def uniform(self, size):
+        mine = self.random.integers(0, 1 << 32, dtype=np.uint64)
+        return (np.resize(self.hashes, size) ^ mine) / 2.0**32
+
+
+class FromAFew(Plain):
+    """Each mask is one of forty."""
+
+    def uniform(self, size):
+        return self.generator(int(self.random.integers(40))).random(size)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (XoredLate, "makes masks of calls that depend on one another: at p = 0.5 some come again"),
+        (FromAFew, "reuses masks of earlier calls: call"),
+        (Plain, ""),
+    ],
+)
+def test_masks_are_reused_where_they_come_again_at_another_p_too(made, said, fresh_seed):
+    """That two of 160 masks are the same by chance has a probability below 10⁻³⁰⁰, of forty that few are below 10⁻⁹."""
+    found = sentences(made, "dropout", "eager", ("alike_first", "alike_pairs", "alike_later"), seed=fresh_seed)
+    assert len(found) == bool(said)
+    assert all(one.startswith(said) for one in found), found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 
@@ -17,8 +18,8 @@ from keeprate.specs.dropout.hypotheses import (
     facts,
     gradients,
     masks,
-    modes,
     memory,
+    modes,
     places,
     rates,
     recorded,
@@ -41,8 +42,8 @@ HYPOTHESES = tuple(
         alpha,
         alpha_line,
         gradients,
-        modes,
         memory,
+        modes,
         rates,
         seeds,
         facts,
@@ -66,10 +67,10 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "alpha": alpha.ALPHAS,
     "of_other_input": values.INPUTS,
     "narrow": values.NARROW,
+    "computed": values.NARROW,
     "by_count": ("call", "row"),
     "earlier_p": earlier.WORDS,
     "slope": gradients.GRADIENTS,
-    "computed": values.NARROW,
     **seeds.PARAMETERS,
 }
 OF_A_SHAPE = {"sharing", "repetition", "number", "gradient", "unchanged"}  # kinds, and one, that may be of one shape
@@ -85,6 +86,8 @@ WORDS = {
     "jvp": "in forward-mode differentiation",
     "process": "in several processes",
 }
+OF_ONE_WAY = {**dict.fromkeys(modes.OF_EVALUATION, "in evaluation"), "at_zero": r"at p = 0\b(?!\.)"}  # of calling
+OF_CALLS = {"gradient", "seeding", "inplace"}  # laws that it explains where the first wrong call is such a one
 Place = tuple[str, str, str]  # operator, dtype and context
 
 
@@ -157,19 +160,19 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     if study:  # of single calls: what is seen in them, and of the law that is named like them
         of_study = study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
         return of_study or (study == "strides" and _strided(seen))
-    if any(
-        case.study == "arguments" and evidence is not None and evidence.strength > 0 for case, evidence in seen.parts
-    ):
     if "layouts" in account.given:  # what is wrong in other ways there follows, and elsewhere doesn't
         layouts = str(account.given["layouts"]).split(" or ")
         return finding.family in hypothesis.laws and _strided(seen, layouts)
+    if any(
+        case.study == "arguments" and evidence is not None and evidence.strength > 0 for case, evidence in seen.parts
+    ):
         return False  # what is to be refused, and isn't, follows from nothing else
     if hypothesis.kind == "gradient" and not any({*BACKWARD} & {*case.needs} for case, _ in seen.parts):
         return False  # no gradient was asked for there
     if finding.family in hypothesis.laws:
         return True
-    if finding.family == "gradient" and hypothesis.name in modes.OF_EVALUATION:
-        return _first_in_evaluation(seen)
+    if finding.family in OF_CALLS and hypothesis.name in OF_ONE_WAY:
+        return _first_wrong(seen, OF_ONE_WAY[hypothesis.name])
     if finding.family not in hypothesis.diluted:
         return False
     axis = account.given.get("axis")
@@ -187,10 +190,10 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     return holds_thinned(seen, design)
 
 
-def _first_in_evaluation(seen: Seen) -> bool:
-    """Whether the first that is wrong, in each study, is a call in evaluation."""
+def _first_wrong(seen: Seen, words: str) -> bool:
+    """Whether the first call that is wrong, in each study, has these words."""
     wrong = [check for _, check in seen.parts if isinstance(check, Check) and check.wrong]
-    return bool(wrong) and all(check.first and "in evaluation" in check.first.words.get("call", "") for check in wrong)
+    return bool(wrong) and all(check.first and re.search(words, check.first.words.get("call", "")) for check in wrong)
 
 
 def _strided(seen: Seen, layouts: Sequence[str] = memory.LAYOUTS) -> bool:

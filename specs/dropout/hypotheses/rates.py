@@ -13,11 +13,13 @@ import numpy as np
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses import masks
 from keeprate.specs.dropout.hypotheses.clues import MOST, Clues
-from keeprate.specs.dropout.inputs import many_thousands
+from keeprate.specs.dropout.inputs import filled, many_thousands
 from keeprate.specs.masks.rate import KEPT
 from keeprate.specs.masks.rates import rates
+from keeprate.specs.rounding import Floats
 from keeprate.suite import ENOUGH, NEVER, Account, Check, Hypothesis, Seen, Tally, Told, Unreadable
 
+DEFAULT = 0.5  # p of which most frameworks say that it is usual
 SELDOM = 0.05  # of the elements
 LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
 STEPS = (16, 100, 128, 255, 256)
@@ -48,6 +50,35 @@ def stepped(clues: Clues) -> Account:
             seen = f"at each of {len(BETWEEN)} p it kept a multiple, as {some}, in {draws:,} draws"
             return Account(len(kept) * draws, off, promise, seen, {"steps": steps})
     return Account(len(kept) * draws, NEVER, promise)
+
+
+def at_zero(clues: Clues) -> Account:
+    """Whether a call at p = 0 is one at another p: by a rate of two digits, and by what it makes of its input."""
+    if clues.contract.granularity == "row":
+        raise Unreadable("a call has few rows")
+    shape = many_thousands(clues.contract)
+    x, first, second = _at_zero(clues, shape)
+    wrong = int(np.count_nonzero(first != x))
+    p = DEFAULT if clues.contract.preserves_moments else float(f"{(first == 0).mean():.2g}")
+    if not wrong or not 0 < p < 1:
+        return Account(first.size, NEVER, NEVER if wrong else 0.0)
+    expected = clues.expected(p, shape)
+    kept = clues.of_channels(~expected.is_dropped(second)[np.newaxis])
+    off = _off(int(np.count_nonzero(kept)), kept.size, 1 - p)
+    if not expected.allows(np.stack([first, second])).all():
+        off = NEVER
+    seen = f"{wrong:,} of {x.size:,} outputs at p = 0 are not the input; all are PyTorch's at p = {p:g}"
+    return Account(kept.size, off, NEVER, seen, {"p": f"{p:g}"})
+
+
+@readable
+def _at_zero(clues: Clues, shape: tuple[int, ...]) -> tuple[Floats, Floats, Floats]:
+    """An input, and what two calls in training at p = 0 make of it."""
+    caller, x = clues.caller(), filled(clues.contract, clues.case.dtype, shape)
+    first, second = (caller.values(clues.output(caller, caller.native(x), 0.0)) for _ in range(2))
+    if not x.shape == first.shape == second.shape:
+        raise Unreadable("an output of another shape")
+    return x, first, second
 
 
 def _off(kept: int, draws: int, q: float) -> float:
@@ -81,5 +112,6 @@ def _seldom(seen: Iterable[Seen]) -> Iterator[Told]:
 HYPOTHESES = (
     Hypothesis("seldom", "rate", "{what}", None, frozenset({"endpoints"})),
     Hypothesis("rate", "rate", "{what}", None, LAWS),
+    Hypothesis("at_zero", "rate", "drops at p = 0, as at p = {p}", at_zero, frozenset({"endpoints"})),
     Hypothesis("stepped", "rate", "keeps with a probability that is a multiple of 1/{steps}", stepped, masks.COUNTED),
 )
