@@ -184,7 +184,7 @@ def _related(one: Mask, other: Mask) -> bool:
     return any(bool((np.abs(scipy.fft.irfft(spectra[0].conj() * two, 2 * length)) > far).any()) for two in spectra[1:])
 
 
-def _front(clues: Clues, g: Floats) -> tuple[slice | int, ...]:
+def _front(clues: Clues, g: Floats | Mask) -> tuple[slice | int, ...]:
     rank = len(clues.contract.mask_shape(g.shape))
     return (slice(None),) * rank + (0,) * (g.ndim - rank)
 
@@ -252,7 +252,10 @@ def _other_at_end(clues: Clues, shape: tuple[int, ...]) -> tuple[int, int | None
              for one in clues.passes_on(shape, (EVEN,), MANY)]  # fmt: skip
     if not all((kept | dropped).all() for _, kept, dropped in masks):
         raise Unreadable("it is no mask and scale")
-    unlike = np.array([(mine != its)[_front(clues, its)].ravel() for mine, its, _ in masks]).any(axis=0)
+    fronts = _front(clues, masks[0][0])
+    unlike = np.zeros(clues.contract.mask_shape(shape), bool).ravel()
+    for mine, its, _ in masks:
+        unlike |= (np.asarray(mine) != np.asarray(its))[fronts].ravel()
     last = int(unlike[::-1].argmin()) if not unlike.all() else unlike.size
     return unlike.size, last if unlike.sum() == last else None
 
