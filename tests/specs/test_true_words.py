@@ -554,3 +554,45 @@ def test_masks_are_reused_where_they_come_again_at_another_p_too(made, said, fre
     found = sentences(made, "dropout", "eager", ("alike_first", "alike_pairs", "alike_later"), seed=fresh_seed)
     assert len(found) == bool(said)
     assert all(one.startswith(said) for one in found), found
+
+
+class RowPlusColumn(Plain):
+    """The counter of an entry is its row plus its column."""
+
+    def draw(self, shape, p):
+        columns = shape[-1] if shape else 1
+        size = int(np.prod(shape))
+        numbers = self.uniform(size + columns)
+        place = np.arange(size)
+        return (numbers[place // columns + place % columns] >= p).reshape(shape)
+
+
+class SamplesInPairs(Plain):
+    """A mask is drawn for each second sample, and is the next one's too."""
+
+    def draw(self, shape, p):
+        return np.repeat(super().draw((-(-shape[0] // 2), *shape[1:]), p), 2, axis=0)[: shape[0]] if shape else True
+
+
+class EighteenBefore(Plain):
+    """Each fourth entry has the draw of the one 18 before, however long a row is."""
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        numbers[18::36] = numbers[: max(0, size - 18) : 36]
+        return numbers
+
+
+@pytest.mark.parametrize(
+    ("made", "op", "far"),
+    [
+        (RowPlusColumn, "dropout", "the draw of the next one in the row before"),
+        (SamplesInPairs, "dropout2d", "the draw of the same channel in the sample before"),
+        (EighteenBefore, "dropout", "the draw of the one 18 before"),
+        (Plain, "dropout", ""),
+    ],
+)
+def test_a_step_is_a_row_where_it_is_one_on_another_shape_too(made, op, far, fresh_seed):
+    found = sentences(made, op, "eager", ("twins:call",), seed=fresh_seed)
+    assert len(found) == bool(far)
+    assert all(one.endswith(far) for one in found), found

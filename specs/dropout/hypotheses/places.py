@@ -10,7 +10,7 @@ import numpy as np
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses.clues import CALLS, MOST, RATES, Clues, standard
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, varied
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, SHORT, varied
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
@@ -179,13 +179,33 @@ def twins(clues: Clues, of: str) -> Account:
     if len(found) < SOME * size and not len(found) > len(steps) == 1:  # a few agree where calls depend on each other
         return Account(flat.size, NEVER, 0.0)
     which, other = next(iter(found.items()))
-    step = abs(next(iter(steps)))
-    far = f"the one {step:,} before" if len(steps) == 1 and of == "call" else "another"
+    far = "another"
+    if len(steps) == 1 and of == "call":
+        (step,) = steps
+        far = _rows_before(clues, step) or f"the one {step:,} before"
     place = "" if of == "call" else " in the call before"
     does = "the opposite of the draw" if opposite else "the draw"
     seen = f"entry {which:,} has {does} of entry {other:,}{place}, in each of {len(flat):,} calls"
     what = f"{len(found):,} of {size:,} entries of a call {does} of {far}{place}"
     return Account(flat.size, 0.0, max(0.0, promise), seen, {"what": what}, (), size / max(1, size - len(found)))
+
+
+def _rows_before(clues: Clues, step: int) -> str:
+    """Words for a step that is a row, or one more or less, on another shape too; empty if it is none."""
+    shape, lengths = clues.shape, clues.contract.mask_shape(clues.shape)
+    long = prod(shape) * CERTAIN > 4 * MOST
+    if len(lengths) < 2 or abs(step - lengths[-1]) > 1 or lengths[-1] < SHORT or long:
+        return ""
+    longer = (*shape[: len(lengths) - 1], lengths[-1] + 3, *shape[len(lengths) :])
+    masks = clues.of_channels(readable(clues.drawn)(clues.caller(), CERTAIN, longer))
+    found, _ = _copies(masks.reshape(CERTAIN, -1), np.zeros((CERTAIN, 0), bool))
+    if {one - two for one, two in found.items()} != {step + 3}:
+        return ""
+    if clues.contract.by_channel:
+        channel = {-1: "next channel", 0: "same channel", 1: "channel before it"}[step - lengths[-1]]
+        return f"the {channel} in the sample before"
+    place = {-1: "the next one", 0: "the same place", 1: "the one before it"}[step - lengths[-1]]
+    return f"{place} in the row before"
 
 
 def _copies(masks: Mask, before: Mask) -> tuple[dict[int, int], bool]:
