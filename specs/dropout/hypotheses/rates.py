@@ -31,24 +31,25 @@ def stepped(clues: Clues) -> Account:
     """Whether entries are kept with probabilities that are multiples of one step, at each p."""
     if clues.contract.granularity == "row":
         raise Unreadable("a call has few rows")
-    shape, kept, promise = many_thousands(clues.contract), [], 0.0
-    number = MOST // math.prod(shape[:2])
+    shape, kept, promise, left = many_thousands(clues.contract), list[float](), 0.0, list(STEPS)
+    number, draws = MOST // math.prod(shape[:2]), 0
     for p in BETWEEN:
         drawn = clues.of_channels(readable(clues.drawn)(clues.caller(), number, shape, p))
-        kept.append(int(np.count_nonzero(drawn)))
-        draws = drawn.size
-        promise = max(promise, _off(kept[-1], draws, 1 - p))
-        if promise < ENOUGH and len(kept) == 2:
-            return Account(2 * draws, NEVER, promise)  # nothing is off where a step shows most
-    for steps in STEPS:
-        multiples = [round(count / draws * steps) for count in kept]
-        inner = [one / steps for one in multiples if 0 < one < steps]
+        count, draws = int(np.count_nonzero(drawn)), drawn.size
+        kept.append(count / draws)
+        promise = max(promise, _off(count, draws, 1 - p))
+        left = [steps for steps in left if _off(count, draws, round(kept[-1] * steps) / steps) < ENOUGH]
+        if not left or (promise < ENOUGH and len(kept) == 2):  # nothing is off where a step shows most
+            return Account(len(kept) * draws, NEVER, promise)
+    for steps in left:
+        inner = [q for share in kept if 0 < (q := round(share * steps) / steps) < 1]
         chance = math.prod(min(1.0, 2 * WIDE * steps * math.sqrt(q * (1 - q) / draws)) for q in inner)
-        off = max(_off(count, draws, one / steps) for count, one in zip(kept, multiples, strict=True))
-        if off < ENOUGH and chance < CHANCE:
-            some = ", ".join(f"{one}/{steps} at p = {p:g}" for p, one in zip(BETWEEN[:3], multiples, strict=False))
+        if chance < CHANCE:
+            some = ", ".join(
+                f"{round(q * steps)}/{steps} at p = {p:g}" for p, q in zip(BETWEEN[:3], kept, strict=False)
+            )
             seen = f"at each of {len(BETWEEN)} p it kept a multiple, as {some}, in {draws:,} draws"
-            return Account(len(kept) * draws, off, promise, seen, {"steps": steps})
+            return Account(len(kept) * draws, 0.0, promise, seen, {"steps": steps})
     return Account(len(kept) * draws, NEVER, promise)
 
 
