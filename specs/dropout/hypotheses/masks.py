@@ -128,7 +128,7 @@ def alike(clues: Clues, pattern: str) -> Account:
         what = "makes masks of calls that depend on one another: at p = 0.5 some come again"
         so &= pattern == "later"
     vmapped = "vmap" in clues.context
-    together = "rows of a mapped call" if vmapped else "calls inside one compiled function"
+    together = "rows of a mapped call" if vmapped else "dropouts inside one function,"
     many = "masks of the first mapped call" if vmapped else "masks of a compiled function's first call"
     of_first = many if mapped and first.any() else "mask of the first call"
     given: dict[str, int | str] = {"what": what, "rows": together, "first": of_first}

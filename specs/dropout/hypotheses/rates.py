@@ -114,5 +114,5 @@ HYPOTHESES = (
     Hypothesis("seldom", "rate", "{what}", None, frozenset({"endpoints"})),
     Hypothesis("rate", "rate", "{what}", None, LAWS),
     Hypothesis("at_zero", "rate", "drops at p = 0, as at p = {p}", at_zero, frozenset({"endpoints"})),
-    Hypothesis("stepped", "rate", "keeps with a probability that is a multiple of 1/{steps}", stepped, masks.COUNTED),
+    Hypothesis("stepped", "rate", "keeps with a probability that is a multiple of 1/{steps}", stepped, LAWS),
 )
