@@ -152,7 +152,7 @@ def accounts_of(found: Sequence[Rate]) -> Iterator[tuple[str, Account]]:
         digits = float(f"{off:.1g}") if abs(off) > 1e-4 else off
         given = f"drops with probability p {'+' if digits > 0 else '−'} {abs(digits):g}"
         yield "rate:offset", _account(found, lambda p: min(1.0, max(0.0, 1 - p - digits)), promise, given)
-        factor = sum(w * one.kept / one.draws / (1 - one.p) for w, one in zip(weights, fit, strict=True)) / sum(weights)
+        factor = sum(one.kept for one in fit) / sum(one.draws * (1 - one.p) for one in fit)  # few are kept near p = 1
         digits = float(f"{factor:.2g}")
         words = f"keeps with probability {digits:g}·(1 − p)"
         yield "rate:factor", _account(found, lambda p: digits * (1 - p) if digits <= 1 else 1 - p, promise, words)
