@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from keeprate.specs.accounts import readable
-from keeprate.specs.dropout.hypotheses.clues import CALLS, MOST, RATES, Clues, standard
+from keeprate.specs.dropout.hypotheses.clues import CALLS, MANY, MOST, RATES, Clues, standard
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, SHORT, varied
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import Mask
@@ -193,12 +193,12 @@ def twins(clues: Clues, of: str) -> Account:
 def _rows_before(clues: Clues, step: int) -> str:
     """Words for a step that is a row, or one more or less, on another shape too; empty if it is none."""
     shape, lengths = clues.shape, clues.contract.mask_shape(clues.shape)
-    long = prod(shape) * CERTAIN > 4 * MOST
+    long = prod(shape) * MANY > 4 * MOST
     if len(lengths) < 2 or abs(step - lengths[-1]) > 1 or lengths[-1] < SHORT or long:
         return ""
     longer = (*shape[: len(lengths) - 1], lengths[-1] + 3, *shape[len(lengths) :])
-    masks = clues.of_channels(readable(clues.drawn)(clues.caller(), CERTAIN, longer))
-    found, _ = _copies(masks.reshape(CERTAIN, -1), np.zeros((CERTAIN, 0), bool))
+    masks = clues.of_channels(readable(clues.drawn)(clues.caller(), MANY, longer))
+    found, _ = _copies(masks.reshape(MANY, -1), np.zeros((MANY, 0), bool))
     if {one - two for one, two in found.items()} != {step + 3}:
         return ""
     if clues.contract.by_channel:
