@@ -191,7 +191,7 @@ class OfABrainFloat(Plain):
     ("made", "steps"), [(OfBytes, 256), (OfHundreds, 100), (OffByAThousandth, 0), (OfABrainFloat, 0), (Plain, 0)]
 )
 def test_a_rate_is_a_multiple_where_it_is_at_every_p(made, steps, op, fresh_seed):
-    """That eight rates are multiples by chance, of any of five steps, has a probability below 10⁻³."""
+    """That ten rates are multiples by chance, of any of five steps, has a probability below 10⁻³."""
     said = [f"keeps with a probability that is a multiple of 1/{steps}"] if steps else []
     assert sentences(made, op, "eager", ("stepped",), seed=fresh_seed) == said
 

@@ -23,7 +23,7 @@ DEFAULT = 0.5  # p of which most frameworks say that it is usual
 SELDOM = 0.05  # of the elements
 LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
 STEPS = (16, 100, 128, 255, 256)
-BETWEEN = (0.003, 0.994, 0.006, 0.9865, 0.0135, 0.373, 0.457, 0.551)  # p that are no multiples
+BETWEEN = (0.003, 0.994, 0.006, 0.9865, 0.0135, 0.373, 0.457, 0.551, 0.481, 0.523)  # p that are no multiples
 WIDE, CHANCE = 3, 1e-4  # standard deviations that fit; with what probability any rates are multiples
 
 
@@ -41,7 +41,10 @@ def stepped(clues: Clues) -> Account:
         left = [steps for steps in left if _off(count, draws, round(kept[-1] * steps) / steps) < ENOUGH]
         if not left or (promise < ENOUGH and len(kept) == 2):  # nothing is off where a step shows most
             return Account(len(kept) * draws, NEVER, promise)
-    for steps in left:
+    left = [steps for steps in left if _off_together(kept, draws, steps) < ENOUGH]
+    if any(steps % left[0] for steps in left):  # of which it can't be told
+        return Account(len(kept) * draws, NEVER, promise)
+    for steps in left[:1]:
         inner = [q for share in kept if 0 < (q := round(share * steps) / steps) < 1]
         chance = math.prod(min(1.0, 2 * WIDE * steps * math.sqrt(q * (1 - q) / draws)) for q in inner)
         if chance < CHANCE:
@@ -51,6 +54,14 @@ def stepped(clues: Clues) -> Account:
             seen = f"at each of {len(BETWEEN)} p it kept a multiple, as {some}, in {draws:,} draws"
             return Account(len(kept) * draws, 0.0, promise, seen, {"steps": steps})
     return Account(len(kept) * draws, NEVER, promise)
+
+
+def _off_together(kept: Sequence[float], draws: int, steps: int) -> float:
+    """Log10 e against multiples of one step, of all rates that are neither 0 nor 1."""
+    fitted = [(round(share * draws), round(share * steps) / steps) for share in kept]
+    counts = [(count, draws - count) for count, q in fitted if 0 < q < 1]
+    probabilities = np.array([(q, 1 - q) for _, q in fitted if 0 < q < 1])
+    return Tally(KEPT, counts, probabilities).log10_e if counts else NEVER
 
 
 def at_zero(clues: Clues) -> Account:
