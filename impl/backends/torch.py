@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from keeprate.impl.backends import _torch_encoder, _torch_on, _torch_recurrent
+from keeprate.impl.backends import _torch_encoder, _torch_gradients, _torch_on, _torch_recurrent
 from keeprate.impl.backends._torch_attention import Attention
 
 name, version, device = "torch", torch.__version__, "cpu"
@@ -31,6 +31,7 @@ variational_dropout = F.dropout1d  # one mask for all steps of a sequence (N, C,
 alpha_dropout, feature_alpha_dropout = F.alpha_dropout, F.feature_alpha_dropout
 lstm_dropout, gru_dropout = _torch_recurrent.lstm_dropout, _torch_recurrent.gru_dropout
 encoder_layer = _torch_encoder.encoder_layer
+vjp, linearize = _torch_gradients.vjp, _torch_gradients.linearize
 dropout_, feature_dropout_ = torch.dropout_, torch.feature_dropout_
 alpha_dropout_, feature_alpha_dropout_ = torch.alpha_dropout_, torch.feature_alpha_dropout_
 
@@ -91,22 +92,6 @@ def asnumpy(x: Tensor) -> NDArray[np.floating]:
 def dtype_of(x: Tensor) -> str:
     """Return the name of x's dtype."""
     return str(x.dtype).removeprefix("torch.")
-
-
-def vjp(fn: Callable[[Tensor], Tensor], x: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
-    """Return fn(x) and the gradient at x; fn gets a copy that is not a leaf, since it may work in place."""
-    leaf = x.detach().requires_grad_()
-    out = fn(leaf.clone())
-    # The cotangent as a factor: as an argument it makes PyTorch import its symbolic shapes, half a second.
-    (grad,) = torch.autograd.grad((out * cotangent).sum(), leaf)
-    return out, grad
-
-
-def linearize(fn: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return fn(x), and a function from cotangents to gradients at x."""
-    leaf = x.detach().requires_grad_()
-    out = fn(leaf.clone())
-    return out, lambda cotangent: torch.autograd.grad((out * cotangent).sum(), leaf, retain_graph=True)[0]
 
 
 def jvp(fn: Callable[[Tensor], Tensor], x: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:

@@ -108,9 +108,11 @@ def no_mask(call: Call) -> Counterexample:
     return _told(call, "an output of another shape than its input", gave="another shape")
 
 
-def torn(at: tuple[int, ...]) -> Counterexample:
+def torn(at: tuple[int, ...], call: Call | None = None) -> Counterexample:
     """A channel, by its index, that has no one mask."""
-    return _told(Call(), f"channel {at} is kept in one place and dropped in another", gave="a torn channel", at=at)
+    return _told(
+        call or Call(), f"channel {at} is kept in one place and dropped in another", gave="a torn channel", at=at
+    )
 
 
 def _told_apart(y: float, *others: float) -> list[str]:

@@ -20,8 +20,9 @@ from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare, same
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
+from keeprate.specs.dropout.given import Given
 from keeprate.specs.dropout.inputs import PROBES, SPECIAL, cotangent, indices, laid_out, probes, with_specials
-from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
+from keeprate.specs.dropout.outcome import Mask, Outcomes
 from keeprate.specs.dropout.pair import Array, Pair, pair
 from keeprate.specs.masks.packed_masks import PackedMasks
 from keeprate.specs.masks.sample import CHUNK, Repeats, Sample
@@ -44,7 +45,7 @@ class Gradients(Sample):
     Args:
         outcomes: whether each output is PyTorch's for its mask.
         gradient: whether each gradient is PyTorch's for the mask of its own output.
-        purity: whether the input is still what it was.
+        purity: whether input and cotangent are still what they were.
         values: the input values, and ±0, ±inf and NaN after them.
         by_value: for each of them how many entries were kept, and how many there were; where the output can't tell, by
             the gradient. None where no law asks for it.
@@ -151,6 +152,7 @@ def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], l
 
 
 _again = functools.lru_cache(maxsize=16)(_setting)  # other contexts ask for the same
+COTANGENT = "the cotangent"  # in counterexamples
 HELD = 1 << 18  # elements of an input, at most, whose setting is held for them: it takes 40 bytes an element
 
 
@@ -168,11 +170,11 @@ class _Passes:
         self._fronts = caller.fronts(self._x.ndim)
         self._mask_shape = self._contract.mask_shape(self._x.shape)
         self._front = setting.table.take(ORDINARY)
-        strided = bool(case.strides)
-        self._native, self._native_ct = (caller.native(one, strided=strided) for one in (self._x, self._ct))
+        self._input, self._cotangent = (
+            Given(caller, name, x, strided=bool(case.strides)) for name, x in (("", self._x), (COTANGENT, self._ct))
+        )
         self._pairs: dict[tuple[str, np.dtype[Any]], Pair] = {}
         self._proven = not np.equal(*setting.slopes).any()  # that the outcomes say what replays say
-        self._pure: tuple[Any, ...] = ()  # shape and bytes of the input while it was what it should be
         self._right = passed(self._x.size)
         self._repeats = Repeats()
         self._by_value = case.asks("data")
@@ -192,22 +194,12 @@ class _Passes:
         made: list[Made] = []
         for _ in range(number):
             try:
-                out, gradient = self._caller.vjp(self._native, self._p, True, self._native_ct)
-                made.append((self._caller.raw(out).copy(), self._caller.raw(gradient).copy(), self._purity()))
+                out, gradient = self._caller.vjp(self._input.native, self._p, True, self._cotangent.native)
+                unwritten = self._input.unwritten() + self._cotangent.unwritten()
+                made.append((self._caller.raw(out).copy(), self._caller.raw(gradient).copy(), unwritten))
             except BackendError as error:
                 return made, error
         return made, None
-
-    def _purity(self) -> Check:
-        """Whether the input is what it was; its bytes tell, once they were seen to be right."""
-        now = self._caller.raw(self._native)
-        seen = now.shape, now.tobytes()
-        if seen == self._pure:
-            return self._right
-        check = compare(self._caller.from_layout(now).astype(np.float64), self._x, exactly(self._x))
-        if not check.broken:
-            self._pure = seen
-        return check
 
     def _told(self, made: Sequence[Made]) -> Sequence[Seen | None]:
         """What the outcomes say of each pass; None where anything departs from them by more than rounding."""

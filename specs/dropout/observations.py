@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
+
+from keeprate.specs.dropout import counterexamples
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import compare
 from keeprate.specs.dropout.contracts import Contract
@@ -64,6 +67,21 @@ class Observation:
             return passed()
         return compare(self.y, self.x, self.expected, self.what)
 
+    def whole(self, contract: Contract) -> Check:
+        """Whether each channel was kept or dropped whole; nothing is checked where that can't be told."""
+        size = len(contract.mask_shape(self.x.shape))
+        if self.y is None or self.expected is None or self.y.shape != self.x.shape or size in (0, self.y.ndim):
+            return Check(0, 0)
+        if self.expected.kept is self.expected.dropped:
+            return Check(0, 0)
+        kept, dropped = self.expected.is_kept(self.y), self.expected.is_dropped(self.y)
+        within = tuple(range(size, self.y.ndim))
+        torn = (kept & ~dropped).any(axis=within) & (dropped & ~kept).any(axis=within)
+        if not torn.any():
+            return passed(torn.size)
+        at = tuple(int(index) for index in np.argwhere(torn)[0])
+        return failed(torn.size, int(torn.sum()), counterexamples.torn(at, self.what))
+
 
 @dataclass(frozen=True, eq=False)
 class Calls:
@@ -82,9 +100,10 @@ class Calls:
 
     @property
     def outcomes(self) -> Check:
-        """Whether each element is one of PyTorch's two."""
-        equal = Check(self.equal, self.equal, remark=self.remark)
-        return sum((observation.compared() for observation in self.observations), equal)
+        """Whether each element is one of PyTorch's two, and each channel is kept or dropped whole."""
+        check = Check(self.equal, self.equal, remark=self.remark)
+        check = sum((one.compared() for one in self.observations), check)
+        return sum((one.whole(self.contract) for one in self.observations), check)
 
     @property
     def gradient(self) -> Check:

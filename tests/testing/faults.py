@@ -217,3 +217,26 @@ def drops_all_channels_of_a_sample(x, p, train):
 @breaks("outcomes", "does ordinary dropout in place of alpha dropout", like="alpha_dropout")
 def is_dropout_and_not_alpha_dropout(x, p, train):
     return with_mask(x, p, train)
+
+
+@breaks("shape", "tears channels on inputs whose first axis has length 1", like="dropout2d")
+def takes_a_batch_of_one_for_none(x, p, train):
+    front = 3 if x.shape[0] == 1 else 2
+    return with_mask(x, p, train, lambda x, p: kept(x, p, (*x.shape[:front], *[1] * (x.dim() - front))))
+
+
+class _Written(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, p):
+        ctx.factor = kept(x, p).to(x.dtype) * scale(x, p)
+        return x * ctx.factor
+
+    @staticmethod
+    def backward(ctx, ct):
+        return ct.mul_(ctx.factor), None
+
+
+@breaks("purity", "writes to the cotangent that its backward pass is given")
+def writes_the_gradient_over_the_cotangent(x, p, train):
+    checked(x, p)
+    return _Written.apply(x, p) if train and 0 < p < 1 else with_mask(x, p, train)

@@ -144,6 +144,18 @@ class Clues:
         """(calls, …) the same as masks of the operator's own shape."""
         return self.of_channels(self.elements)
 
+    @MadeOnce
+    def of_values(self) -> bool:
+        """Whether other values in the same shape have another mask, where the same values have one mask."""
+        from keeprate.specs.dropout import reference  # here, for a plan and a verdict need no PyTorch
+
+        caller, x, masks = self.caller(), filled(self.contract, self.case.dtype, thousand(self.contract)), []
+        for values in (x, -x[::-1], x):
+            allowed = reference.outcomes(self.contract, self.case.dtype, EVEN, values)
+            y = caller.values(readable(self.output)(caller, caller.native(values), EVEN))
+            masks.append(self.kept(y, allowed))
+        return np.array_equal(masks[0], masks[2]) and not np.array_equal(masks[0], masks[1])
+
     def of_channels(self, elements: Mask) -> Mask:
         """Masks of elements, one entry a channel."""
         rank = len(self.contract.mask_shape(elements.shape[1:]))

@@ -50,14 +50,15 @@ def lane(clues: Clues, width: str) -> Account:
     counts = np.stack([kept, len(test) - kept], axis=1)
     promise = Tally(("kept", "dropped"), counts, (mean, 1 - mean)).log10_e
     predicted = np.full(number, np.delete(share, place).mean())
-    predicted[place] = share[place]
+    predicted[place] = np.clip(share[place], 1 / (4 * len(test)), 1 - 1 / (4 * len(test)))
     against = Tally(("kept", "dropped"), counts, np.stack([predicted, 1 - predicted], axis=1)).log10_e
-    often = "more often" if share[place] < mean else "less often"
+    often = "drops entry {} of each {} " + ("more" if share[place] < mean else "less") + " often than the others"
+    often = {0.0: "always drops entry {} of each {}", 1.0: "never drops entry {} of each {}"}.get(share[place], often)
     words = (
         f"{kept[place] / len(test):.2%} are kept there and {np.delete(kept, place).mean() / len(test):.2%} elsewhere"
     )
     text = f"{words}, at p = 0.5"
-    return Account(test.size, against, promise, text, {"place": place + 1, "width": number, "often": often})
+    return Account(test.size, against, promise, text, {"what": often.format(place + 1, number)})
 
 
 def drifts(clues: Clues) -> Account:
@@ -95,8 +96,8 @@ HYPOTHESES = (
     Hypothesis(
         "lane",
         "number",
-        "drops entry {place} of each {width} {often} than the others",
+        "{what}",
         lane,
-        COUNTED | {"blocks", "runs"},
+        COUNTED | {"blocks", "runs", "slices"},
     ),
 )

@@ -20,6 +20,7 @@ from keeprate.specs.dropout.hypotheses import (
     masks,
     memory,
     modes,
+    overwritten,
     places,
     rates,
     recorded,
@@ -34,6 +35,7 @@ from keeprate.suite import ANY, Account, Case, Check, Evidence, Finding, Finding
 HYPOTHESES = tuple(
     one
     for part in (
+        overwritten,
         masks,
         places,
         counts,

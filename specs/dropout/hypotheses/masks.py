@@ -131,7 +131,12 @@ def alike(clues: Clues, pattern: str) -> Account:
     together = "rows of a mapped call" if vmapped else "dropouts inside one function,"
     many = "masks of the first mapped call" if vmapped else "masks of a compiled function's first call"
     of_first = many if mapped and first.any() else "mask of the first call"
-    given: dict[str, int | str] = {"what": what, "rows": together, "first": of_first}
+    one = "draws one mask for the same values in every call" if so and clues.of_values else ""
+    given: dict[str, int | str] = {
+        "what": what,
+        "rows": together,
+        "all": one or f"uses the {of_first} for all later ones",
+    }
     rows = masks[[first[again[0]], again[0]]]
     design = max(1.0, len(masks) / (len(masks) - again.size))
     return Account(len(masks), 0.0 if so else NEVER, NEVER, words, dict(given), picture(rows), design)
@@ -327,7 +332,7 @@ HYPOTHESES = (
     _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
     _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows),
     _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
-    _h("alike_first", "repetition", "uses the {first} for all later ones", lambda c: alike(c, "first")),
+    _h("alike_first", "repetition", "{all}", lambda c: alike(c, "first")),
     _h("alike_rows", "sharing", "uses one mask for all {rows}", lambda c: alike(c, "rows")),
     _h("alike_pairs", "repetition", "uses each mask for two calls in a row", lambda c: alike(c, "pairs")),
     _h("copied_tail", "repetition", "copies the entries past the last whole block of {block} from the first ones",

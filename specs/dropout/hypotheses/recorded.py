@@ -83,9 +83,13 @@ RECORDS = (
        "no_mask_twice", "after_seeds"),
     _r("shape_lost", "returns an output whose shape is not its input's", "outcomes", "masks|unmapped", "",
        "another shape"),
+    _r("torn_alone", "tears channels on inputs whose first axis has length 1", "shape", "shape",
+       "training on shape 1x", "a torn channel"),
     _r("writes", "writes to its input", "purity", "masks|unmapped",
        follow="outcomes no_mask_twice no_stretch_twice strides moments"),
-    _r("writes_backward", "writes to its input while it computes a gradient", "purity", "gradients"),
+    _r("writes_backward", "writes to its input while it computes a gradient", "purity", "gradients", "$"),
+    _r("writes_cotangent", "writes to the cotangent that its backward pass is given", "purity", "gradients",
+       "the cotangent"),
     _r("drawn_again", "draws stretches of a thousand entries that it has drawn before", "no_stretch_twice",
        "masks|unmapped|sizes|gradients", vague=True),
 )  # fmt: skip
@@ -109,11 +113,12 @@ def accounts(seen: Iterable[Seen], broken: frozenset[str]) -> Iterator[Told]:
     failed = [one for one in every if one.finding.id in broken]
     outputs = [one for one in failed if one.finding.family == "outcomes"]
     wrong = {(case.op, case.dtype) for one in outputs for case, _ in one.parts if case.study != "concurrency"}
+    late = {one.finding.op for one in failed if one.finding.family == "reading_order"}  # read after others were made
     far_off = {case.op for one in every if one.finding.family == "first_positions" for case, e in one.parts if _rare(e)}
     for one in failed:
         law = one.finding.family
         for case, evidence in one.parts:
-            misread = (case.op, case.dtype) in wrong
+            misread = (case.op, case.dtype) in wrong or (case.op in late and law != "reading_order")
             if misread and (law in OF_MASKS or case.study == "concurrency"):
                 continue
             if law != "no_mask_twice" or case.op not in far_off:
