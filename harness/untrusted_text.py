@@ -17,7 +17,7 @@ LONG, SHORT = 2000, 200  # characters of an error, which may have lines, and of 
 _COMMAND = re.compile(r"^( *)(?=::)|(?<=#)(?=#\\*\[)", re.MULTILINE)
 # What Markdown takes for more than text, GitHub's tables, links and formulas included; underscores in a word are none.
 _MARKUP = re.compile(r"[\\`*\[\]<>&~|#@$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE)
-# Where C++ was, as PyTorch's messages say at their end, in lines of their own or in a text that is quoted.
+# Where C++ was, as some messages say at their end, in lines of their own or in a text that is quoted.
 _FRAMES = re.compile(r"(?:\n|\\n)(?:Exception raised from |frame #\d+: |<omitting python)(?:(?!\n|\\n|'\)).)*")
 _QUOTED = re.compile(r"""\b(\w*(?:Error|Exception))\((['"])(.+?)\2\)""")
 _BLOCK = re.compile(r"^(\d+)(?=[.)](?:\s|$))|^(?=[-+](?:\s|$)|[-=]+$)")  # what begins an item, or underlines a heading
