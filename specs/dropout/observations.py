@@ -100,10 +100,14 @@ class Calls:
 
     @property
     def outcomes(self) -> Check:
-        """Whether each element is one of PyTorch's two, and each channel is kept or dropped whole."""
-        check = Check(self.equal, self.equal, remark=self.remark)
-        check = sum((one.compared() for one in self.observations), check)
-        return sum((one.whole(self.contract) for one in self.observations), check)
+        """Whether each element is one of PyTorch's two."""
+        equal = Check(self.equal, self.equal, remark=self.remark)
+        return sum((one.compared() for one in self.observations), equal)
+
+    @property
+    def whole(self) -> Check:
+        """Whether each channel is kept or dropped whole."""
+        return sum((one.whole(self.contract) for one in self.observations), Check(0, 0))
 
     @property
     def gradient(self) -> Check:

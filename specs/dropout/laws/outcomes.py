@@ -65,8 +65,8 @@ def strides(sample: Calls) -> Check:
     source="torch.nn.Dropout1d, Dropout2d, Dropout3d: shapes; torch.nn.Dropout: input can be of any shape",
 )
 def shape(sample: Calls) -> Check:
-    """Compares shape and elements on ranks 0 to 5, axes of length 1 and empty arrays."""
-    return sample.outcomes
+    """Compares shape, elements and whole channels on ranks 0 to 5, axes of length 1, one sample and empty arrays."""
+    return sample.outcomes + sample.whole
 
 
 @law(
