@@ -277,10 +277,7 @@ class Ledger:
 
     def _asked(self, offer: Offer, names: Collection[str], **who: str) -> int:
         """The row of somebody who was asked for `names`; others, of which another profile's run has asked, stay."""
-        known = self.db.row("subject", {"offer": msgspec.json.encode(offer).decode()}, **who)
-        (text,) = self.db.execute("SELECT offer FROM subject WHERE id = ?", (known,)).fetchone()
-        with suppress(msgspec.DecodeError, RecursionError):  # which whoever reads it is told of
-            before = msgspec.json.decode(text, type=Offer)
+        if (before := self._offered(msgspec.json.encode(offer).decode(), **who)) is not None:
             others = [name for name in before.names if name not in {*names, *offer.names}]
             only = {name: ops for name, ops in before.only.items() if name in others}
             offer = msgspec.structs.replace(offer, names=(*offer.names, *others), only={**only, **offer.only})
@@ -288,12 +285,19 @@ class Ledger:
 
     def shared_subject(self, offer: str, **who: str) -> int:
         """The same for another ledger's: what it offers there or here it offers."""
+        before = self._offered(offer, **who)
+        with suppress(msgspec.DecodeError, RecursionError):  # which whoever reads it is told of
+            theirs = msgspec.json.decode(offer, type=Offer)
+            offer = offer if before is None else msgspec.json.encode(before.joined(theirs)).decode()
+        return self.subject(offer, **who)
+
+    def _offered(self, offer: str, **who: str) -> Offer | None:
+        """What somebody offered until now, `offer` if new; None if that can't be read, as whoever reads it is told."""
         row = self.db.row("subject", {"offer": offer}, **who)
         (text,) = self.db.execute("SELECT offer FROM subject WHERE id = ?", (row,)).fetchone()
-        with suppress(msgspec.DecodeError, RecursionError):  # which whoever reads it is told of
-            mine, theirs = (msgspec.json.decode(one, type=Offer) for one in (text, offer))
-            offer = msgspec.json.encode(mine.joined(theirs)).decode()
-        return self.subject(offer, **who)
+        with suppress(msgspec.DecodeError, RecursionError):
+            return msgspec.json.decode(text, type=Offer)
+        return None
 
     def subject(self, offer: str, **who: str) -> int:
         """The row of a backend or a reference; entered if it is new. What it offers may have changed."""
