@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ def main() -> NoReturn:
     A fault of ours keeps its whole traceback, and is no verdict.
     """
     open_streams()
+    if not faulthandler.is_enabled():
+        faulthandler.enable(2)  # or a crash of a library in this process would leave nothing but a number
     interrupts.listen()
     try:
         try:

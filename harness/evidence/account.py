@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from keeprate.harness.decoding import converted
 from keeprate.harness.evidence.counterexample import Finite, Value
 from keeprate.harness.evidence.kinds import Count, Evidence, Rows, evidence_kind
 
@@ -94,7 +95,7 @@ class Account(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Account:
         """The inverse of `to_json`; raises ValueError for what is none."""
-        return msgspec.convert(data, cls)
+        return converted(data, cls)
 
     @property
     def where(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from keeprate.harness.decoding import converted
 from keeprate.harness.evidence.counterexample import Counterexample
 from keeprate.harness.evidence.kinds import Count, Evidence, Rows, evidence_kind
 from keeprate.harness.untrusted_text import clean
@@ -88,7 +89,7 @@ class Check(Evidence, msgspec.Struct, frozen=True, forbid_unknown_fields=True, t
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Check:
         """The inverse of `to_json`; raises ValueError for what is none."""
-        return msgspec.convert(data, cls)
+        return converted(data, cls)
 
     @property
     def where(self) -> str:

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from keeprate.harness.decoding import converted
 from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
 from keeprate.harness.evidence.likelihood import Array, invert, log_mean
 
@@ -262,7 +263,7 @@ class Moments(Statistic):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Moments:
         """What `to_json` wrote, or anyone else. Raises ValueError if it isn't that, or counts what can't be."""
-        return cls(*msgspec.structs.astuple(msgspec.convert(data, _Fields)))
+        return cls(*msgspec.structs.astuple(converted(data, _Fields)))
 
     @property
     def _draws(self) -> Array:

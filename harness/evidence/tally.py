@@ -32,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
+from keeprate.harness.decoding import converted
 from keeprate.harness.evidence.chi_square import pearson
 from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
 from keeprate.harness.evidence.likelihood import (
@@ -317,7 +318,7 @@ class Tally(Statistic):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Tally:
         """What `to_json` wrote, or anyone else. Raises ValueError if it isn't a tally, or counts what can't be."""
-        return cls(*msgspec.structs.astuple(msgspec.convert(data, _Fields)))
+        return cls(*msgspec.structs.astuple(converted(data, _Fields)))
 
     @property
     def _draws(self) -> Array:

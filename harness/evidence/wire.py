@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from keeprate.harness.decoding import one_at_a_time
 from keeprate.harness.evidence import account, check, moments, tally  # noqa: F401 - the kinds that every process knows
 from keeprate.harness.evidence.kinds import KINDS, Evidence
 
@@ -19,7 +20,8 @@ def of_json(data: Any) -> Evidence:
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f"no kind of evidence is called {name!r}: is its suite loaded?")
-    return kind.from_json(data)
+    with one_at_a_time:
+        return kind.from_json(data)
 
 
 def decoded(kind: type, data: Any) -> Evidence:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from keeprate.harness.decoding import parsed
 from keeprate.harness.evidence.kinds import KINDS, Evidence
 from keeprate.harness.evidence.wire import of_json
 
@@ -108,7 +109,7 @@ def _object(text: str | bytes) -> dict[str, Any]:
         ValueError: it is none.
     """
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        return parsed(text, dict[str, Any])
     except RecursionError as error:
         raise ValueError(f"not JSON: {error}") from None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from keeprate.harness.decoding import parsed
 from keeprate.harness.errors import UsageError
 from keeprate.harness.judging.known import known_beside
 from keeprate.harness.judging.request import Given, Request, ask
@@ -188,7 +189,7 @@ def _offer(ledger: Ledger, text: str) -> Offer:
         UsageError: it is something else.
     """
     try:
-        return msgspec.json.decode(text, type=Offer)
+        return parsed(text, Offer)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"{ledger.path}: the record of what a backend offers can't be read: {error}") from None
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from keeprate.harness.decoding import parsed
 from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import check_writable
@@ -287,7 +288,7 @@ class Ledger:
         """The same for another ledger's: what it offers there or here it offers."""
         before = self._offered(offer, **who)
         with suppress(msgspec.DecodeError, RecursionError):  # which whoever reads it is told of
-            theirs = msgspec.json.decode(offer, type=Offer)
+            theirs = parsed(offer, Offer)
             offer = offer if before is None else msgspec.json.encode(before.joined(theirs)).decode()
         return self.subject(offer, **who)
 
@@ -296,7 +297,7 @@ class Ledger:
         row = self.db.row("subject", {"offer": offer}, **who)
         (text,) = self.db.execute("SELECT offer FROM subject WHERE id = ?", (row,)).fetchone()
         with suppress(msgspec.DecodeError, RecursionError):
-            return msgspec.json.decode(text, type=Offer)
+            return parsed(text, Offer)
         return None
 
     def subject(self, offer: str, **who: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from keeprate.harness.decoding import converted
 from keeprate.harness.errors import BackendError, NotOffered, Unreadable
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.evidence.wire import decoded
@@ -87,7 +88,7 @@ class Result(msgspec.Struct, frozen=True):
         Raises:
             ValueError: it is no result.
         """
-        return msgspec.convert(data, cls, dec_hook=decoded)
+        return converted(data, cls, decoded)
 
 
 def run(suite: Suite, backend: Any, job: Job) -> Result:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 import psutil
 
+from keeprate.harness.decoding import converted
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
@@ -94,7 +95,7 @@ class Child:
             raise (UsageError if answer["code"] == UsageError.exit_code else NoVerdictError)(answer["refused"])
         _pass_on(answer)
         try:
-            offers = msgspec.convert((answer["offer"], answer["reference"]), tuple[Offer, Offer | None])
+            offers = converted((answer["offer"], answer["reference"]), tuple[Offer, Offer | None])
         except (LookupError, msgspec.ValidationError):
             raise self._death(NO_ANSWER) from None
         self.serves = self._greeted = True
@@ -139,7 +140,7 @@ class Child:
     def _converted(self, answer: Any, type: type[Answer]) -> Answer:
         """The answer as a `type`; a backend that has written to the pipe may have put anything in its place."""
         try:
-            return msgspec.convert(answer, type)
+            return converted(answer, type)
         except msgspec.ValidationError:
             raise self._death(NO_ANSWER) from None
 
@@ -156,7 +157,7 @@ class Child:
             raise self._death(f"keeprate itself failed in this case: {last}")
         try:
             result = result_of(answer, job)
-            self.lost, held = msgspec.convert((answer["lost"], answer["held"]), tuple[str, int])
+            self.lost, held = converted((answer["lost"], answer["held"]), tuple[str, int])
         except (ValueError, LookupError):  # which a ValidationError is too
             raise self._death(NO_ANSWER) from None
         if held > self._limits.memory:

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from keeprate.harness.decoding import converted
 from keeprate.harness.errors import KeeprateError, NoVerdictError
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.engine import Job, Result, picture, run
@@ -159,9 +160,9 @@ def answer_all(prepared: Prepared | None) -> None:
             elif "in_order" in message:
                 answer = {"in_order": loaded.calls(message["in_order"])}
             elif "picture" in message:
-                answer = {"picture": msgspec.to_builtins(loaded.picture(msgspec.convert(message["picture"], Job)))}
+                answer = {"picture": msgspec.to_builtins(loaded.picture(converted(message["picture"], Job)))}
             else:
-                result = loaded.run(msgspec.convert(message, Job)).to_json()
+                result = loaded.run(converted(message, Job)).to_json()
                 answer = {"result": result, "lost": loaded.lost(), "held": loaded.held()}
         except KeeprateError as error:
             answer = {"refused": str(error), "code": error.exit_code}
