@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
-from keeprate.harness.decoding import converted
 from keeprate.harness.evidence.counterexample import Finite, Value
+from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.evidence.kinds import Count, Evidence, Rows, evidence_kind
 
 ENOUGH = 3.0  # log10 e from which on a hypothesis, or a promise, is given up

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from keeprate.harness.decoding import converted
 from keeprate.harness.evidence.counterexample import Counterexample
+from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.evidence.kinds import Count, Evidence, Rows, evidence_kind
 from keeprate.harness.untrusted_text import clean
 

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from keeprate.harness.decoding import converted
+from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
 from keeprate.harness.evidence.likelihood import Array, invert, log_mean
 

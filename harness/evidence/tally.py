@@ -32,8 +32,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy
 
-from keeprate.harness.decoding import converted
 from keeprate.harness.evidence.chi_square import pearson
+from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.evidence.kinds import Count, Interval, Statistic, evidence_kind, group_labels
 from keeprate.harness.evidence.likelihood import (
     CELL_PRIOR,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keeprate.harness.decoding import one_at_a_time
 from keeprate.harness.evidence import account, check, moments, tally  # noqa: F401 - the kinds that every process knows
+from keeprate.harness.evidence.decoding import one_at_a_time
 from keeprate.harness.evidence.kinds import KINDS, Evidence
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from keeprate.harness.decoding import parsed
+from keeprate.harness.evidence.decoding import parsed
 from keeprate.harness.evidence.kinds import KINDS, Evidence
 from keeprate.harness.evidence.wire import of_json
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from keeprate.harness.decoding import parsed
 from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.decoding import parsed
 from keeprate.harness.judging.known import known_beside
 from keeprate.harness.judging.request import Given, Request, ask
 from keeprate.harness.judging.verdict import Verdict

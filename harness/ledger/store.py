@@ -22,8 +22,8 @@ from typing import Any
 
 import msgspec
 
-from keeprate.harness.decoding import parsed
 from keeprate.harness.errors import UsageError
+from keeprate.harness.evidence.decoding import parsed
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import check_writable
 from keeprate.harness.judging.request import Request

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from keeprate.harness.decoding import converted
 from keeprate.harness.errors import BackendError, NotOffered, Unreadable
+from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.evidence.wire import decoded
 from keeprate.harness.protocol.case import Case, FindingId

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 import psutil
 
-from keeprate.harness.decoding import converted
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
+from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.suite import AdapterCheck, Picture

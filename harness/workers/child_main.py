@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from keeprate.harness.decoding import converted
 from keeprate.harness.errors import KeeprateError, NoVerdictError
+from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.protocol.backend import load_backend, offer
 from keeprate.harness.protocol.engine import Job, Result, picture, run
 from keeprate.harness.protocol.orders import in_order

@@ -12,7 +12,7 @@ ROUND = """
     from typing import Annotated, Optional
 
     import msgspec
-    from keeprate.harness.decoding import converted, parsed
+    from keeprate.harness.evidence.decoding import converted, parsed
 
     faulthandler.enable()
     sys.setswitchinterval(1e-6)
