@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from keeprate.harness.workers.launch import SINGLE_THREADED
 from keeprate.harness.workers.limits import counted
 from keeprate.harness.workers.resources import USUAL
 
@@ -19,6 +20,7 @@ SLOWER = {
     f"test_{name}.py"
     for name in ("frameworks", "hypotheses", "not_offered", "plan", "recorded", "rows", "training", "two_faults")
 }
+os.environ.update(SINGLE_THREADED)  # whose threads would wait for one another in each of pytest-xdist's workers
 MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
 
