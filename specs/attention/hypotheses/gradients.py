@@ -172,7 +172,8 @@ def begins(clues: Passes, axis: str) -> Account:
 def _ever(wrong: Mask, along: int, start: int) -> bool:
     """Whether something is wrong in each part from `start` on."""
     part = np.asarray(np.moveaxis(wrong, 2 + along, 2)[:, :, start:].any(axis=(0, 1)))
-    rows, columns = (np.arange(0, number, BLOCK) for number in part.shape)
+    # What is left at an end belongs to the part before it: a few entries may all be right by chance.
+    rows, columns = (np.arange(0, max(number - BLOCK, 0) + 1, BLOCK) for number in part.shape)
     blocks = np.logical_or.reduceat(np.logical_or.reduceat(part, rows, axis=0), columns, axis=1)
     return bool(blocks.all())
 
@@ -181,11 +182,12 @@ def _wrong(clues: Passes, name: str) -> tuple[Mask, str]:
     """Where a gradient shows another mask than its output's, and in which way."""
     wrong, ways, room = np.zeros(clues.place.shape, dtype=np.bool_), {*WAYS}, 3 * clues.slack
     for window in windows(clues, name, EVEN):
-        noise = window.shown
+        noise, forward = window.shown, window.forward[(..., *window.part)]
         if name != "values":
             noise = noise - noise.min(axis=-1, keepdims=True)
-            noise = np.where((noise <= room).all(axis=-1, keepdims=True), 1.0, noise)  # all keys alike: no mask
-        forward = window.forward[(..., *window.part)]
+            alike = (noise <= room).all(axis=-1, keepdims=True)  # no mask, or a few keys are all kept or all dropped
+            told = np.where(forward.min(axis=-1, keepdims=True) == forward.max(axis=-1, keepdims=True), 2 * forward, 1)
+            noise = np.where(alike, told, noise)
         off = np.abs(noise - 2 * forward) > room
         wrong[(..., *window.part)] = off
         for of_kept in (True, False):
