@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keeprate.harness.judging.early import answer_early
 from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.verdict import Verdict
@@ -89,13 +90,14 @@ def asked_of(mutant: type, op: str, profile: str) -> Request:
     )
 
 
-def judged(mutant: type, request: Request) -> Verdict:
-    """The verdict over it."""
+def judged(mutant: type, request: Request, *, early: bool = False) -> Verdict:
+    """The verdict over it, or that at the first promise which breaks."""
     if request.backend:
         with open_runner(request, Resources(workers=1)) as runner:
             return answer(request, runner)
     # In this process, as an object: a child of its own would take longer than the judging.
-    return answer(request, InProcess(mutant(), request.suite, request.names))
+    runner = InProcess(mutant(), request.suite, request.names)
+    return answer_early(request, runner)[0] if early else answer(request, runner)
 
 
 def faithful() -> dict[str, Any]:

@@ -40,7 +40,7 @@ def broken_laws(mutant, op):
     suite = copy(request.suite)
     suite.hypotheses = ()  # the laws are tried here; looking for the cause takes as long as they do
     request = replace(request, suite=suite)
-    verdict = mutation.judged(mutant, request)
+    verdict = mutation.judged(mutant, request, early=not where)  # elsewhere all that it breaks is looked at
     print(f"seed = {verdict.seed}")
     failed = [finding for finding in verdict if finding.status == "broken"]
     assert bool(failed) == (verdict.verdict == "broken"), f"{op}: {verdict.verdict}"

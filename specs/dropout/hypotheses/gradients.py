@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
@@ -137,8 +138,8 @@ def clipped(clues: Clues) -> Account:
 def own_mask(clues: Clues) -> Account:
     """Whether the gradient has a mask that is independent of the output's."""
     agree = looked = wrong = 0
-    cells, q, strange = [], [], 0
-    related, permuted = False, True
+    cells, q, strange, masks = [], [], 0, []
+    permuted = True
     for one in clues.passes:
         whole = one.ct * _slope(clues, one.p)
         kept, dropped = _fits(one.g, whole, clues.case.dtype), one.g == 0
@@ -147,11 +148,13 @@ def own_mask(clues: Clues) -> Account:
         front = _front(clues, one.g)
         one_mask, other = one.kept[front], kept[front]
         agree = int(np.count_nonzero(one_mask == other))
-        related |= _related(one_mask.ravel(), other.ravel())
+        masks.append((one_mask.ravel(), other.ravel()))
         permuted &= np.count_nonzero(one_mask) == np.count_nonzero(other)  # in all passes, for it is by chance in some
         looked += one_mask.size
         cells.append((agree, one_mask.size - agree))
         q.append((one.p**2 + (1 - one.p) ** 2, 2 * one.p * (1 - one.p)))
+    # Looked for last: it takes longer than all else.
+    related = bool(wrong) and not strange and any(itertools.starmap(_related, masks))
     each = 2 if related or permuted else 1  # entries that change places agree in pairs
     log10_e = Tally(("alike", "unlike"), np.array(cells) // each, np.array(q)).log10_e
     total = np.sum(cells, axis=0)
