@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from keeprate.harness.errors import BackendError, NotOffered, Unreadable
+from keeprate.harness.protocol.hypothesis import Hypothesis
 from keeprate.harness.workers.launch import SINGLE_THREADED
 from keeprate.harness.workers.limits import counted
 from keeprate.harness.workers.resources import USUAL
@@ -88,6 +90,26 @@ def signals_as_they_were():
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def no_hypothesis_fails(monkeypatch):
+    """A run goes on without a hypothesis that raises; none of ours may."""
+    faults, ask = [], Hypothesis.__call__
+
+    def asked(hypothesis, *arguments):
+        try:
+            return ask(hypothesis, *arguments)
+        except (BackendError, NotOffered, Unreadable):
+            raise
+        except Exception as fault:
+            if hypothesis.function.__module__.startswith("keeprate."):
+                faults.append((hypothesis.name, fault))
+            raise
+
+    monkeypatch.setattr(Hypothesis, "__call__", asked)
+    yield
+    assert not faults
 
 
 @pytest.fixture(scope="module")

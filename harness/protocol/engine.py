@@ -15,6 +15,7 @@ from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.evidence.wire import decoded
 from keeprate.harness.protocol.case import Case, FindingId
+from keeprate.harness.protocol.hypothesis import Hypothesis
 from keeprate.harness.protocol.suite import Picture, Suite
 
 GIVEN_UP = "given up"  # the kind of error of a case that was not run, after too many others had ended their workers
@@ -117,6 +118,12 @@ def run(suite: Suite, backend: Any, job: Job) -> Result:
                         unreadable[text] = str(reason)
                     except NotOffered as reason:
                         not_offered[text] = str(reason)
+                    except BackendError:
+                        raise
+                    except Exception as fault:
+                        if not isinstance(law, Hypothesis):
+                            raise
+                        unreadable[text] = f"keeprate itself failed: {type(fault).__name__}"  # others may hold
                     else:
                         evidence[text] = evidence[text] + found if text in evidence else found
         except BackendError as raised:

@@ -94,6 +94,18 @@ def test_the_hypothesis_that_fits_is_named_and_the_other_is_not(judged):
     assert set(cause.explains) == {f"toss/fair/float32/p{p}/-/eager" for p in (0.5, 0.25)}
 
 
+def test_a_hypothesis_that_raises_costs_no_other_its_say(judged, monkeypatch):
+    def divides(sample, by):
+        if by == "0.2":
+            raise ZeroDivisionError
+        return bent(sample, by)
+
+    (first, *others) = Diagnosed.hypotheses
+    monkeypatch.setattr(Diagnosed, "hypotheses", (replace(first, function=divides), *others))
+    (cause,) = judged(COINS.Bent()).causes
+    assert cause.id == "bent:0.05"
+
+
 def test_a_cause_reaches_what_it_would_explain_in_another_run(judged):
     class OnceBent(COINS.Fair):
         def toss(self, number, chance):
