@@ -102,7 +102,7 @@ def no_hypothesis_fails(monkeypatch):
             return ask(hypothesis, *arguments)
         except (BackendError, NotOffered, Unreadable):
             raise
-        except Exception as fault:
+        except Exception as fault:  # whatever it is: the run goes on, and the test fails at its end
             if hypothesis.function.__module__.startswith("keeprate."):
                 faults.append((hypothesis.name, fault))
             raise

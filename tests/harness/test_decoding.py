@@ -9,7 +9,7 @@ import pytest
 # Each round makes types of its own, whose annotations are strings, as ours are.
 ROUND = """
     import faulthandler, sys, threading
-    from typing import Annotated, Optional
+    from typing import Optional
 
     import msgspec
     from keeprate.harness.evidence.decoding import converted, parsed
