@@ -4,8 +4,9 @@
 
 A mutant's `cause` is the hypothesis that is true of it, with its parameter, or several; none where no hypothesis is.
 The first cause that a verdict names is right if it is among them, and wrong otherwise: also where a mutant has none.
-Judged are the promises of the laws that each mutant is meant for, `--whole` all of its operator, in the profile that
-promises to fail it unless another is given. A seed for one verdict is printed with what it says.
+Judged are the promises of the laws that each mutant is meant for, `--whole` or where none of them breaks all of its
+operator, in the profile that promises to fail it unless another is given. A seed for one verdict is printed with what
+it says.
 
 With `--commands` the real commands are run for each mutant as well: `gate -x`, for the seconds to its cause, start
 included; and `replay --snippet` of its first finding, for whether the script shows it.
@@ -45,6 +46,8 @@ def main() -> None:
             continue
         started = time.process_time()
         verdict = mutation.judged(mutant, asked(mutant, arguments.profile, whole=arguments.whole))
+        if not verdict.failing:  # another law, which wasn't asked for, ended the cases
+            verdict = mutation.judged(mutant, asked(mutant, arguments.profile, whole=True))
         answer = answer_of(verdict, true_of(mutant))
         counts[answer] += 1
         said = verdict.causes[0].sentence if verdict.causes else ""

@@ -28,8 +28,7 @@ class Job(msgspec.Struct, frozen=True):
         role: whom it judges, `reference` or `backend`.
         case: where to look; for the reference with the reference's draws.
         seed: the run's seed.
-        thresholds: for each finding of the case, log10 of the e-value from which on it is broken; None for those that
-            rest on several cases, or on no e-value.
+        thresholds: for each finding of the case, log10 of the e-value that ends the case; None for those that never do.
         passes: how often the plan's draws are drawn.
     """
 
@@ -166,5 +165,5 @@ def decided(evidence: Mapping[str, Evidence], job: Job) -> str:
 
 
 def _unseen(evidence: Mapping[str, Evidence]) -> list[str]:
-    """Exact findings of which nothing was compared so far: to the end of a case, that would break them."""
-    return [text for text, item in evidence.items() if item.is_exact and not item.n]
+    """Findings of which nothing was seen so far: of the whole case, that would break an exact one, and keep another."""
+    return [text for text, item in evidence.items() if not item.n]

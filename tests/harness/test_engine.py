@@ -88,21 +88,23 @@ def test_a_coin_on_its_edge_is_one_fault_and_not_two(judged):
     assert set(status.values()) == {"unreadable"}
 
 
+@pytest.mark.parametrize("nothing", [Check(0, 0), Tally(("heads", "tails"), (0, 0), (0.5, 0.5), departure="rate")])
 @pytest.mark.parametrize(("samples", "unseen"), [(2, "unreadable"), (1, "evidence")])
-def test_what_would_have_been_seen_later_is_not_judged_where_another_law_ends_the_case(samples, unseen):
-    """One that compares nothing in all of a case is broken; here the case went no further."""
+def test_what_would_have_been_seen_later_is_not_judged_where_another_law_ends_the_case(samples, unseen, nothing):
+    """Of all of a case, what compares nothing is broken and what counts nothing is kept; here it went no further."""
     words = {"promise": "Well.", "catches": ("a fault",), "blind_to": ("others",), "source": "a coin"}
+    bent = Tally(("heads", "tails"), (1000, 0), (0.5, 0.5), departure="rate")
 
     class Two(Suite):
         name = "two"
-        laws = (Law("first", function=failed, **words), Law("later", function=lambda number: Check(0, 0), **words))
+        laws = (Law("first", function=lambda number: bent, **words), Law("later", function=lambda _: nothing, **words))
 
         def sample(self, case, backend, seed):
             yield from range(1, samples + 1)
 
     ids = tuple(f"toss/{law.name}/float32/-/-/eager" for law in Two.laws)
     case = Case("toss", "float32", {}, (), "eager", "throws", samples, samples, ids)
-    result = run(Two(), None, Job("backend", case, 0, dict.fromkeys(ids)))
+    result = run(Two(), None, Job("backend", case, 0, dict.fromkeys(ids, 9.0)))
     assert ids[0] in result.evidence
     assert ids[1] in getattr(result, unseen)
     if unseen == "unreadable":

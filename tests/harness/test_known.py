@@ -130,6 +130,20 @@ def test_a_known_deviation_of_the_reference_is_named_and_takes_no_verdict_away(k
     assert judged("Fair", thumbs=False).code == 3
 
 
+def test_what_is_known_to_deviate_ends_no_case(gate, tmp_path, verdict):
+    """The laws beside it look at as many draws as where nothing deviates."""
+
+    def throws(kind, *more):
+        gate(kind, "--json", "v.json", *more)
+        findings = verdict(tmp_path / "v.json")["findings"]
+        return {one["id"]: one["n"] for one in findings if one["op"] == "toss" and one["n"]}
+
+    (tmp_path / "bent.known").write_text("toss/fair/*  # bent\n")
+    known = throws("Bent", "--known", "bent.known")
+    assert known == throws("Fair")
+    assert all(number < known[text] for text, number in throws("Bent").items())
+
+
 def test_what_is_written_is_read_again(tmp_path):
     path = tmp_path / "known.txt"
     findings = [(BENT, "broken when this list was written"), ("a/b:1/c/p1e-06/2x3:step2/d+e", "too # many")]
