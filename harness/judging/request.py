@@ -173,19 +173,16 @@ class Given:
         """What is to be run for `findings`, all that were chosen unless given.
 
         The reference's jobs come first, and of each side the longest. Every law looks at a case, chosen or not, so that
-        a finding is the same alone and in the full run. What is known to deviate ends no case: other laws look at all
-        of it.
+        a finding is the same alone and in the full run. No known deviation ends a case.
         """
         wanted = [self.promises[text] for text in (self.promises if findings is None else findings)]
         cases = {case.id: case for promise in wanted for case in promise.cases}
         beside = filter(self.request.judges_reference, cases.values())
         references = [case.replace(draws=case.reference_draws) for case in beside]
+        sides = ("reference", references, self.known_of_reference), ("backend", cases.values(), self.known)
         return [
             Job(role, case, self.request.seed, {text: self._threshold(text, known) for text in case.findings})
-            for role, side, known in (
-                ("reference", references, self.known_of_reference),
-                ("backend", cases.values(), self.known),
-            )
+            for role, side, known in sides
             for case in sorted(side, key=lambda case: -case.draws)
         ]
 

@@ -23,12 +23,18 @@ class Along(torch.autograd.Function):
 
 
 def _along(out: Tensor, cotangent: Tensor) -> Tensor:
+    if not out.requires_grad:
+        raise RuntimeError("the output is detached from its input: no gradient can be asked for")
     number: Tensor = Along.apply(out, cotangent)  # type: ignore[no-untyped-call]
     return number
 
 
 def vjp(fn: Callable[[Tensor], Tensor], x: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
-    """Return fn(x) and the gradient at x; fn gets a copy that is not a leaf, since it may work in place."""
+    """Return fn(x) and the gradient at x; fn gets a copy that is not a leaf, since it may work in place.
+
+    Raises:
+        RuntimeError: the output is detached.
+    """
     leaf = x.detach().requires_grad_()
     out = fn(leaf.clone())
     (grad,) = torch.autograd.grad(_along(out, cotangent), leaf)
@@ -36,7 +42,7 @@ def vjp(fn: Callable[[Tensor], Tensor], x: Tensor, cotangent: Tensor) -> tuple[T
 
 
 def linearize(fn: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return fn(x), and a function from cotangents to gradients at x."""
+    """Return fn(x), and a function from cotangents to gradients at x, which raises as `vjp` does."""
     leaf = x.detach().requires_grad_()
     out = fn(leaf.clone())
     return out, lambda cotangent: torch.autograd.grad(_along(out, cotangent), leaf, retain_graph=True)[0]

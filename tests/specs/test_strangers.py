@@ -1,6 +1,7 @@
 """Faults as strangers write them: each is named, and nothing else is."""
 
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,30 @@ class RoundedConstants(Plain):
         return a, limit * a * p, -limit
 
 
+class PercentOfP(Plain):
+    """The layer keeps p as a whole percentage, cut off."""
+
+    def apply(self, x, p, train, *more):
+        return super().apply(x, int(100 * p) / 100 if 0 < p < 1 else p, train, *more)
+
+
+class ShiftRegister(Plain):
+    """Each number is the one before, moved on by a bit: at p = 1/2 first bits decide, and those are independent."""
+
+    def uniform(self, size):
+        bits = self.random.integers(1 << 62, size=-(-size // 32))[:, None] >> np.arange(32)
+        return ((bits & (1 << 30) - 1) / (1 << 30)).reshape(-1)[:size]
+
+
+class TrainsInMainThread(Plain):
+    """Whether it trains is a flag of the thread, off in a new one."""
+
+    flag = threading.main_thread()
+
+    def apply(self, x, p, train, *more):
+        return super().apply(x, p, train and threading.current_thread() is self.flag, *more)
+
+
 CASES = (
     (TailUnwritten, "dropped_run", "the last n % 4 of the n entries of a call"),
     (TailCopied, "as_it_is", "the last n % 8 of the n entries of a call"),
@@ -275,6 +300,10 @@ OTHERS = (
     (ShiftOfKeep, "alpha_dropout", ("alpha:other_shift", "alpha:exchanged", "alpha:no_shift", "limit"), 0),
     (Plain, "dropout", ("drifts", "filled", "of_other_input:size", "one_scale"), 0),
     (RoundedConstants, "alpha_dropout", ("limit", "alpha:exchanged", "alpha:plain"), 0),
+    (PercentOfP, "dropout", ("rounded:down", "rounded:off", "rounded:up", "scale:none", "one_scale"), 0),
+    (PercentOfP, "feature_alpha_dropout", ("rounded:down", "rounded:off", "rounded:up", "alpha:plain"), 0),
+    (ScaleOfRoundedP, "dropout", ("one_scale", "rounded:off", "rounded:down", "rounded:up"), 0),
+    (ShiftRegister, "dropout", ("correlated:call", "correlated:calls", "moved", "period:call", "twins:call"), 0),
 )
 
 NONE = {(Plain, 0), (SignLost, 1), (Identity, 0)}  # of which no hypothesis that is asked is true
@@ -299,6 +328,13 @@ def test_of_a_fault_in_some_places_what_is_true_is_accepted_and_no_other(made, t
     assert next(iter(accepted), "") == true
     assert accepted.keys() <= {true, "kept_run", "kept_column"}  # what is left as it is is kept as well
     assert not true or words in accepted[true].given.values()
+
+
+def test_what_is_off_in_a_fresh_thread_is_no_fault_of_the_scale(fresh_seed):
+    """The first call after a seed is made in the main thread, so that some outputs drop."""
+    names = ("unchanged", "scale:none", "by_count:call")
+    case = every._case("dropout", "float32", "thread", "clues", standard(CONTRACTS["dropout"]), names)
+    assert list(accepted_of(TrainsInMainThread, case, fresh_seed)) == ["unchanged"]
 
 
 @pytest.mark.parametrize(("made", "op", "names", "backward"), OTHERS, ids=[made.__name__ for made, *_ in OTHERS])

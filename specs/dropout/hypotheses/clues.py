@@ -145,6 +145,11 @@ class Clues:
         return self.of_channels(self.elements)
 
     @MadeOnce
+    def masks_kept(self) -> Mask:
+        """The same of as many further calls, where seven in ten entries are kept."""
+        return self.fresh(len(self.masks), RATES[1])
+
+    @MadeOnce
     def of_values(self) -> bool:
         """Whether other values in the same shape have another mask, where the same values have one mask."""
         from keeprate.specs.dropout import reference  # here, for a plan and a verdict need no PyTorch
@@ -197,6 +202,8 @@ class Clues:
     def outputs_on(self, shape: tuple[int, ...], rates: tuple[float, ...]) -> list[Output]:
         """A call on this shape at each of these p."""
         caller, x = self.caller(), filled(self.contract, self.case.dtype, shape)
+        if self.context == "thread":  # the first call is made in this one
+            self.output(caller, caller.native(x), EVEN)
         found = []
         for p in rates:
             y = caller.values(self.output(caller, caller.native(x), p))

@@ -14,6 +14,7 @@ from keeprate.specs.dropout.hypotheses import (
     alpha,
     alpha_line,
     counts,
+    dependence,
     earlier,
     facts,
     gradients,
@@ -37,6 +38,7 @@ HYPOTHESES = tuple(
     for part in (
         overwritten,
         masks,
+        dependence,
         places,
         counts,
         earlier,
@@ -65,6 +67,7 @@ PARAMETERS: dict[str, Iterable[object]] = {
     "by_sign": ("negative", "positive"),
     "correlated": ("call", "calls"),
     "evaluation_rounds": values.NARROW,
+    "rounded": rates.ROUNDED,
     "scale": values.SCALES,
     "alpha": alpha.ALPHAS,
     "of_other_input": values.INPUTS,

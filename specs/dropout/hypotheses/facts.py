@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
@@ -20,7 +21,7 @@ from keeprate.specs.dropout.inputs import ordinary
 from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import exactly, far_off
 from keeprate.specs.rounding import Floats, bounds
-from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable
+from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable, briefly
 
 OF_ARGUMENTS = ("arguments", "probabilities")
 STUDIES = frozenset(
@@ -44,6 +45,7 @@ PLAIN = (
     " where 0 < p < 1",
     " in training where 0 < p < 1",
 )  # which a mask is drawn in
+MESSAGE = 160  # characters of what an exception says
 NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
 LAWS = frozenset(
     {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "arguments", "outcomes", "purity", "modes"}
@@ -98,6 +100,8 @@ def fact(clues: Clues, study: str) -> Account:
     if where is None or where in no_more:
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
+    if raised := observations[min(wrong)].raised:
+        seen += f"; {_said(raised)}"
     return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}", "study": study})
 
 
@@ -138,6 +142,11 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     if not contract.writes and study in ("evaluation", "endpoints", "strides") and not same(one.after, one.x).all():
         return "writes to its input"
     return ""
+
+
+def _said(raised: BackendError) -> str:
+    """What the exception behind it says, in a few words."""
+    return textwrap.shorten(briefly(raised.__cause__ or raised), MESSAGE, placeholder=" …")
 
 
 def _of_other_pass(number: int, text: str, observations: Sequence[Observation], clues: Clues) -> str:

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 
 from keeprate.specs.accounts import WIDTH, of_pairs, picture, readable
 from keeprate.specs.dropout.hypotheses.clues import Clues
@@ -271,60 +270,8 @@ def _unlike_neighbours(elements: Mask, axis: int) -> int:
     return int(np.count_nonzero(np.diff(elements.view(np.int8), axis=axis)))
 
 
-def correlated(clues: Clues, of: str) -> Account:
-    """Whether entries some way apart, in one call or in two in a row, agree more often: the lag that looks worst."""
-    flat = varied(clues.masks).reshape(len(clues.masks), -1).astype(np.float32)
-    mean = float(flat.mean())
-    flat -= mean
-    if len({mask.tobytes() for mask in flat}) < max(8, len(flat)):
-        raise Unreadable("too few calls that are apart")
-    fit, test = flat[: len(flat) // 2], flat[len(flat) // 2 :]
-    refuse_own_rates((test > 0).mean(axis=0), len(test), mean)
-    lag, strength = _worst(fit, of)
-    one, other = _lagged(test, lag, of)
-    agree = int(np.count_nonzero((one > 0) == (other > 0)))
-    apart = mean**2 + (1 - mean) ** 2  # of independent entries
-    promise = Tally(("alike", "unlike"), (agree, one.size - agree), (apart, 1 - apart)).log10_e
-    if abs(agree / one.size - apart) < LEAST:
-        raise Unreadable("too little to be named")
-    fitted = min(max(apart + strength / 2, 0.01), 0.99)
-    against = Tally(("alike", "unlike"), (agree, one.size - agree), (fitted, 1 - fitted)).log10_e
-    words = f"{agree / one.size:.2%} of {one.size:,} pairs are kept or dropped together, {apart:.0%} should"
-    far = (
-        f"{abs(lag):,} apart"
-        if of == "call"
-        else f"of two calls in a row, {abs(lag):,} apart"
-        if lag
-        else "of two calls in a row"
-    )
-    return Account(one.size, against, promise, words, {"far": far})
-
-
-def _worst(flat: npt.NDArray[np.float32], of: str) -> tuple[int, float]:
-    size = 2 * flat.shape[1]
-    spectra = scipy.fft.rfft(flat, n=size, axis=1)
-    products = np.abs(spectra) ** 2 if of == "call" else spectra[1:] * np.conj(spectra[:-1])
-    sums = scipy.fft.irfft(products.sum(axis=0), n=size)
-    lags = np.arange(size)
-    lags[size // 2 :] -= size
-    number = np.maximum(1, (flat.shape[1] - np.abs(lags))) * len(products)
-    score = sums / np.sqrt(number)
-    score[np.abs(lags) > flat.shape[1] - FEW] = 0
-    if of == "call":
-        score[lags <= 0] = 0
-    at = int(np.argmax(np.abs(score)))
-    return int(lags[at]), float(4 * sums[at] / number[at])
-
-
-def _lagged(
-    flat: npt.NDArray[np.float32], lag: int, of: str
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    one, other = (flat, flat) if of == "call" else (flat[:-1], flat[1:])
-    return (one[:, : flat.shape[1] - lag], other[:, lag:]) if lag >= 0 else (one[:, -lag:], other[:, :lag])
-
-
-def _h(name: str, kind: str, says: str, function: object, *more: str, vague: bool = False) -> Hypothesis:
-    return Hypothesis(name, kind, says, function, DEPENDENCE | {*more}, COUNTED, vague)  # type: ignore[arg-type]
+def _h(name: str, kind: str, says: str, function: object, *more: str) -> Hypothesis:
+    return Hypothesis(name, kind, says, function, DEPENDENCE | {*more}, COUNTED)  # type: ignore[arg-type]
 
 
 HYPOTHESES = (
@@ -345,5 +292,4 @@ HYPOTHESES = (
                lambda c: by_element(c, "all"), WHERE_TORN),
     Hypothesis("by_axis", "sharing", "draws a mask that varies along {along}, within channels{channels}",
                lambda c: by_element(c, "some"), WHERE_TORN),
-    _h("correlated", "repetition", "makes entries {far} depend on one another", correlated, vague=True),
 )  # fmt: skip

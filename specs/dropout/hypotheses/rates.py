@@ -6,13 +6,14 @@ Of a rate that is a multiple of 1/256 by a rule that no formula has, more is dra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses import masks
-from keeprate.specs.dropout.hypotheses.clues import MOST, Clues
+from keeprate.specs.dropout.hypotheses.clues import MOST, Clues, Output
+from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.inputs import filled, many_thousands
 from keeprate.specs.masks.rate import KEPT
 from keeprate.specs.masks.rates import rates
@@ -24,6 +25,30 @@ SELDOM = 0.05  # of the elements
 LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
 STEPS = (16, 100, 128, 255, 256)
 BETWEEN = (0.003, 0.994, 0.006, 0.9865, 0.0135, 0.373, 0.457, 0.551, 0.481, 0.523)  # p that are no multiples
+ROUNDED: dict[str, Callable[[float], float]] = {"off": round, "down": math.floor, "up": math.ceil}
+PARTS = (
+    2,
+    4,
+    5,
+    8,
+    10,
+    16,
+    20,
+    32,
+    50,
+    64,
+    100,
+    127,
+    128,
+    200,
+    255,
+    256,
+    1000,
+    1023,
+    1024,
+    10_000,
+)  # of which p is many
+UNEVEN = (0.4567891, 0.1234567, 0.8712345)  # p that are no multiple of any of them
 WIDE, CHANCE = 3, 1e-4  # standard deviations that fit; with what probability any rates are multiples
 
 
@@ -62,6 +87,35 @@ def _off_together(kept: Sequence[float], draws: int, steps: int) -> float:
     counts = [(count, draws - count) for count, q in fitted if 0 < q < 1]
     probabilities = np.array([(q, 1 - q) for _, q in fitted if 0 < q < 1])
     return Tally(KEPT, counts, probabilities).log10_e if counts else NEVER
+
+
+def rounded(clues: Clues, way: str) -> Account:
+    """Whether each call is one at a multiple of a step near its p, by how often it keeps and by what it makes."""
+    if clues.contract.granularity == "row":
+        raise Unreadable("a call has few rows")
+    outputs = clues.outputs_on(many_thousands(clues.contract), UNEVEN)
+    wrong = sum(int(np.count_nonzero(~one.allowed)) for one in outputs)
+    looked = sum(one.y.size for one in outputs)
+    if not wrong:
+        return Account(looked, NEVER, 0.0)
+    for parts in PARTS:
+        taken = [ROUNDED[way](p * parts) / parts for p in UNEVEN]
+        against = max(_off_at(clues, one, p) for one, p in zip(outputs, taken, strict=True))
+        if against < ENOUGH:
+            some = ", ".join(f"{p:.6g} for {one.p:g}" for one, p in zip(outputs, taken, strict=True))
+            step = f"{1 / parts:g}" if parts % 10 == 0 else f"1/{parts}"
+            seen = f"{wrong:,} of {looked:,} outputs are not PyTorch's; all are, with p = {some}"
+            return Account(looked, against, NEVER, seen, {"way": way, "step": step})
+    return Account(looked, NEVER, NEVER)
+
+
+def _off_at(clues: Clues, one: Output, p: float) -> float:
+    """Log10 e against a call at p in place of its own."""
+    expected = clues.expected(p, one.y.shape)
+    if not expected.allows(one.y).all():
+        return NEVER
+    kept = clues.of_channels(~expected.is_dropped(one.y)[np.newaxis])
+    return _off(int(np.count_nonzero(kept)), kept.size, 1 - p)
 
 
 def at_zero(clues: Clues) -> Account:
@@ -125,5 +179,6 @@ HYPOTHESES = (
     Hypothesis("seldom", "rate", "{what}", None, frozenset({"endpoints"})),
     Hypothesis("rate", "rate", "{what}", None, LAWS),
     Hypothesis("at_zero", "rate", "drops at p = 0, as at p = {p}", at_zero, frozenset({"endpoints"})),
+    Hypothesis("rounded", "rate", "rounds p {way} to a multiple of {step}", rounded, LAWS | VALUES),
     Hypothesis("stepped", "rate", "keeps with a probability that is a multiple of 1/{steps}", stepped, LAWS),
 )

@@ -45,6 +45,9 @@ SCALES: dict[str, Callable[[float, str], float]] = {
 }
 
 
+PLAIN = ("none", "by_p", "twice", "by_keep")  # formulas that are far off at every p
+
+
 def tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
     """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right.
 
@@ -88,8 +91,10 @@ def digits_of(one: float, other: float) -> tuple[str, str]:
 
 
 def _drops(clues: Clues) -> None:
-    """Refuses outputs none of which is dropped: any scale, or part that is kept, would fit them."""
-    if not any((one.y == 0).any() for one in clues.outputs if one.p in RATES):
+    """Refuses wrong outputs none of which is dropped: any scale, or part that is kept, would fit them."""
+    outputs = [one for one in clues.outputs if one.p in RATES]
+    wrong = [one for one in outputs if not one.allowed.all()]
+    if not any(((one.y == 0) & (one.x != 0)).any() for one in wrong or outputs):
         raise Unreadable("nothing is dropped")
 
 
@@ -105,6 +110,8 @@ def scale(clues: Clues, name: str) -> Account:
     if clues.contract.preserves_moments:
         raise Unreadable("it is no scale alone")
     _drops(clues)
+    if name in PLAIN and all(one.allowed.all() for one in clues.outputs if one.p in RATES):
+        raise Unreadable("at p as they are used, the scale is right")
     eps = f"1/(1 − p + 1e-{name.removeprefix('guarded')})" if name.startswith("guarded") else ""
     dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "of_")) else ""
     words = {
