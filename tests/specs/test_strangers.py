@@ -255,6 +255,19 @@ class ShiftRegister(Plain):
         return ((bits & (1 << 30) - 1) / (1 << 30)).reshape(-1)[:size]
 
 
+class Rolled(Plain):
+    """Random numbers are drawn once for a size; each call takes them from another place on, round and round."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.tables = {}
+
+    def uniform(self, size):
+        if size not in self.tables:
+            self.tables[size] = super().uniform(size)
+        return np.roll(self.tables[size], self.random.integers(max(1, size)))
+
+
 class TrainsInMainThread(Plain):
     """Whether it trains is a flag of the thread, off in a new one."""
 
@@ -303,6 +316,7 @@ OTHERS = (
     (PercentOfP, "dropout", ("rounded:down", "rounded:off", "rounded:up", "scale:none", "one_scale"), 0),
     (PercentOfP, "feature_alpha_dropout", ("rounded:down", "rounded:off", "rounded:up", "alpha:plain"), 0),
     (ScaleOfRoundedP, "dropout", ("one_scale", "rounded:off", "rounded:down", "rounded:up"), 0),
+    (Rolled, "dropout", ("rotated", "moved", "alike_first", "alike_pairs", "twins:calls", "period:calls"), 0),
     (ShiftRegister, "dropout", ("correlated:call", "correlated:calls", "moved", "period:call", "twins:call"), 0),
 )
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 
 from keeprate.specs.accounts import WIDTH, of_pairs, picture, readable
 from keeprate.specs.dropout.hypotheses.clues import Clues
@@ -147,6 +148,25 @@ def _firsts(masks: Mask) -> npt.NDArray[np.intp]:
     return np.array([seen.setdefault(mask.tobytes(), number) for number, mask in enumerate(masks)])
 
 
+def rotated(clues: Clues) -> Account:
+    """Whether each later call is the first, with its entries moved on by some number and the last ones put first."""
+    flat = varied(clues.masks).reshape(len(clues.masks), -1)
+    if flat.shape[1] <= 2 * HEAD:
+        raise Unreadable("too few entries")
+    spectra = scipy.fft.rfft(2 * flat.astype(np.float32) - 1, axis=1)
+    steps = scipy.fft.irfft(spectra[1:] * spectra[:1].conj(), n=flat.shape[1]).argmax(axis=1)
+    if not steps.any():
+        raise Unreadable("no call is moved")
+    unlike = sum(
+        int(np.count_nonzero(mask != np.roll(flat[0], step))) for mask, step in zip(flat[1:], steps, strict=True)
+    )
+    against, promise = of_pairs(unlike, flat[1:].size)
+    some = ", ".join(f"call {number} by {step:,}" for number, step in enumerate(steps[:3], 2))
+    words = f"of {len(flat)} calls each is the first, rotated: {some}; {unlike} of {flat[1:].size:,} entries differ"
+    rows = np.array([flat[0][:WIDTH], np.roll(flat[1], -steps[0])[:WIDTH]])
+    return Account(flat.size, against, promise, words, {}, picture(rows), len(flat))
+
+
 def moved(clues: Clues) -> Account:
     """Whether each call is the one before, moved."""
     flat = varied(clues.masks).reshape(len(clues.masks), -1)
@@ -279,6 +299,7 @@ HYPOTHESES = (
     _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
     _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows),
     _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
+    _h("rotated", "repetition", "rotates the mask of the first call for each later one", rotated),
     _h("alike_first", "repetition", "{all}", lambda c: alike(c, "first")),
     _h("alike_rows", "sharing", "uses one mask for all {rows}", lambda c: alike(c, "rows")),
     _h("alike_pairs", "repetition", "uses each mask for two calls in a row", lambda c: alike(c, "pairs")),
