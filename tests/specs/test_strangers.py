@@ -313,7 +313,7 @@ OTHERS = (
     (ShiftOfKeep, "alpha_dropout", ("alpha:other_shift", "alpha:exchanged", "alpha:no_shift", "limit"), 0),
     (Plain, "dropout", ("drifts", "filled", "of_other_input:size", "one_scale"), 0),
     (RoundedConstants, "alpha_dropout", ("limit", "alpha:exchanged", "alpha:plain"), 0),
-    (PercentOfP, "dropout", ("rounded:down", "rounded:off", "rounded:up", "scale:none", "one_scale"), 0),
+    (PercentOfP, "dropout", ("rounded:down", "rounded:off", "rounded:up", "one_scale"), 0),
     (PercentOfP, "feature_alpha_dropout", ("rounded:down", "rounded:off", "rounded:up", "alpha:plain"), 0),
     (ScaleOfRoundedP, "dropout", ("one_scale", "rounded:off", "rounded:down", "rounded:up"), 0),
     (Rolled, "dropout", ("rotated", "moved", "alike_first", "alike_pairs", "twins:calls", "period:calls"), 0),

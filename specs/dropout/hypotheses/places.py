@@ -178,6 +178,8 @@ def twins(clues: Clues, of: str) -> Account:
     size = flat.shape[1]
     if len(found) < SOME * size and not len(found) > len(steps) == 1:  # a few agree where calls depend on each other
         return Account(flat.size, NEVER, 0.0)
+    if not _elsewhere(clues, found, of, opposite):
+        return Account(flat.size, NEVER, 0.0)
     which, other = next(iter(found.items()))
     far = "another"
     if len(steps) == 1 and of == "call":
@@ -188,6 +190,15 @@ def twins(clues: Clues, of: str) -> Account:
     seen = f"entry {which:,} has {does} of entry {other:,}{place}, in each of {len(flat):,} calls"
     what = f"{len(found):,} of {size:,} entries of a call {does} of {far}{place}"
     return Account(flat.size, 0.0, max(0.0, promise), seen, {"what": what}, (), size / max(1, size - len(found)))
+
+
+def _elsewhere(clues: Clues, found: dict[int, int], of: str, opposite: bool) -> bool:
+    """Whether they have one draw where seven in ten are kept, too: there opposites are never dropped together."""
+    flat = clues.fresh(MANY, RATES[1]).reshape(MANY, -1)
+    mine, other = flat[:, list(found)], flat[:, list(found.values())]
+    if of == "calls":
+        mine, other = mine[1:], other[:-1]
+    return bool((mine | other).all() if opposite else (mine == other).all())
 
 
 def _rows_before(clues: Clues, step: int) -> str:

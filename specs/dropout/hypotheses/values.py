@@ -45,9 +45,6 @@ SCALES: dict[str, Callable[[float, str], float]] = {
 }
 
 
-PLAIN = ("none", "by_p", "twice", "by_keep")  # formulas that are far off at every p
-
-
 def tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
     """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right.
 
@@ -110,8 +107,6 @@ def scale(clues: Clues, name: str) -> Account:
     if clues.contract.preserves_moments:
         raise Unreadable("it is no scale alone")
     _drops(clues)
-    if name in PLAIN and all(one.allowed.all() for one in clues.outputs if one.p in RATES):
-        raise Unreadable("at p as they are used, the scale is right")
     eps = f"1/(1 − p + 1e-{name.removeprefix('guarded')})" if name.startswith("guarded") else ""
     dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "of_")) else ""
     words = {
