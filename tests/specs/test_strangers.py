@@ -15,7 +15,8 @@ from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses import every, places
 from keeprate.specs.dropout.hypotheses.clues import standard
 
-plain = find(str(Path(__file__).parents[1] / "mutants" / "plain.py"), group="", kind="module")
+MUTANTS = Path(__file__).parents[1] / "mutants"
+plain = find(str(MUTANTS / "plain.py"), group="", kind="module")
 Plain, rounded, LIMIT = plain.Plain, plain.rounded, plain.LIMIT
 SUITE = load_suite("dropout")
 
@@ -342,6 +343,13 @@ def test_of_a_fault_in_some_places_what_is_true_is_accepted_and_no_other(made, t
     assert next(iter(accepted), "") == true
     assert accepted.keys() <= {true, "kept_run", "kept_column"}  # what is left as it is is kept as well
     assert not true or words in accepted[true].given.values()
+
+
+def test_entries_that_agree_at_one_p_alone_have_no_draw_in_common(fresh_seed):
+    """RANDU's do at p = 1/2: calls of 2¹⁶ entries are so many steps of its lattice apart."""
+    randu = find(str(MUTANTS / "correlated.py"), group="", kind="module").Randu
+    case = every._case("dropout", "float32", "eager", "clues", (64, 1024), ["twins:call"])
+    assert not accepted_of(randu, case, fresh_seed)
 
 
 def test_what_is_off_in_a_fresh_thread_is_no_fault_of_the_scale(fresh_seed):
