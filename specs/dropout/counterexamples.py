@@ -115,6 +115,11 @@ def torn(at: tuple[int, ...], call: Call | None = None) -> Counterexample:
     )
 
 
+def shared(axis: int, call: Call) -> Counterexample:
+    """A mask that is one along an axis."""
+    return _told(call, f"all along axis {axis} have one mask", gave="a mask shared along an axis", at=(axis,))
+
+
 def _told_apart(y: float, *others: float) -> list[str]:
     """Numbers with eight digits, or as many as tell the first from the others."""
     for digits in range(8, 18):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Check, NotOffered, failed, passed
 
+CERTAIN = 12.0  # digits of the improbability of slices that agree by chance
 Relation = Literal["", "same", "other"]
 
 
@@ -82,6 +84,19 @@ class Observation:
         at = tuple(int(index) for index in np.argwhere(torn)[0])
         return failed(torn.size, int(torn.sum()), counterexamples.torn(at, self.what))
 
+    def apart(self) -> Check:
+        """Whether the mask differs along each axis; nothing is checked where it may be one by chance."""
+        if self.mask is None or not self.mask.size or self.expected is None:
+            return Check(0, 0)
+        check, share = Check(0, 0), self.mask.mean()
+        digits = -math.log10(share**2 + (1 - share) ** 2)  # of one pair that agrees by chance
+        for axis in range(self.mask.ndim):
+            slices = np.moveaxis(self.mask, axis, 0)
+            if slices[1:].size * digits >= CERTAIN:
+                shared = bool((slices == slices[:1]).all())
+                check += failed(1, 1, counterexamples.shared(axis, self.what)) if shared else passed()
+        return check
+
 
 @dataclass(frozen=True, eq=False)
 class Calls:
@@ -108,6 +123,13 @@ class Calls:
     def whole(self) -> Check:
         """Whether each channel is kept or dropped whole."""
         return sum((one.whole(self.contract) for one in self.observations), Check(0, 0))
+
+    @property
+    def apart(self) -> Check:
+        """Whether no mask is shared along an axis, by operators that drop entries."""
+        if self.contract.by_channel:
+            return Check(0, 0)
+        return sum((one.apart() for one in self.observations), Check(0, 0))
 
     @property
     def gradient(self) -> Check:

@@ -18,6 +18,7 @@ from keeprate.specs.dropout.hypotheses.clues import standard
 MUTANTS = Path(__file__).parents[1] / "mutants"
 plain = find(str(MUTANTS / "plain.py"), group="", kind="module")
 Plain, rounded, LIMIT = plain.Plain, plain.rounded, plain.LIMIT
+mutation = find(str(MUTANTS.parent / "mutation.py"), group="", kind="module")
 SUITE = load_suite("dropout")
 
 
@@ -269,6 +270,62 @@ class Rolled(Plain):
         return np.roll(self.tables[size], self.random.integers(max(1, size)))
 
 
+class Unwritten(Plain):
+    """Kept entries alone are written, into memory that holds what was last made of its size."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.memory = {}
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        before = self.memory.get(x.values.shape, np.zeros_like(values))
+        self.memory[x.values.shape] = np.where(np.broadcast_to(mask, values.shape), values, before)
+        return self.memory[x.values.shape], slope
+
+
+class LongRuns(Plain):
+    """Numbers of neighbours differ by 0.0004: entries are dropped in runs of hundreds."""
+
+    def uniform(self, size):
+        return (self.random.random() + np.arange(size) * 0.0004) % 1
+
+
+class EvaluationRewinds(Plain):
+    """A call in evaluation puts the generator back to its seed."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.started = self.snapshot()
+
+    def evaluated(self, x, p):
+        self.restore(self.started)
+        return x
+
+
+class GradientDividedAgain(Plain):
+    """The backward pass divides by 1 − p once more, and rounds once more."""
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        return values, rounded(rounded(slope / (1 - p), x.dtype), x.dtype)
+
+
+class RoundsP(Plain):
+    """The kernel is given p as a float16."""
+
+    def scale(self, p, dtype):
+        return 1 / (1 - float(np.float16(p)))
+
+
+class HeadsShare(Plain):
+    """An input of rank 4 is taken for attention, with one mask for all heads."""
+
+    def entries(self, x):
+        shape = super().entries(x)
+        return (shape[0], 1, *shape[2:]) if len(shape) == 4 else shape
+
+
 class TrainsInMainThread(Plain):
     """Whether it trains is a flag of the thread, off in a new one."""
 
@@ -318,10 +375,20 @@ OTHERS = (
     (PercentOfP, "feature_alpha_dropout", ("rounded:down", "rounded:off", "rounded:up", "alpha:plain"), 0),
     (ScaleOfRoundedP, "dropout", ("one_scale", "rounded:off", "rounded:down", "rounded:up"), 0),
     (Rolled, "dropout", ("rotated", "moved", "alike_first", "alike_pairs", "twins:calls", "period:calls"), 0),
+    (GradientDividedAgain, "dropout", ("slope:twice", "slope:unscaled", "slope:over_p", "own_mask"), 1),
+    (RoundsP, "dropout", ("scale:p_float16", "scale:of_float16", "scale:rounded_float16", "scale:p_bfloat16"), 0),
+    (Unwritten, "dropout", ("mode_never", "unchanged", "filled"), 0),
+    (LongRuns, "dropout", ("alike_later", "alike_first", "copied_tail:32", "copied_tail:16"), 0),
     (ShiftRegister, "dropout", ("correlated:call", "correlated:calls", "moved", "period:call", "twins:call"), 0),
 )
 
-NONE = {(Plain, 0), (SignLost, 1), (Identity, 0)}  # of which no hypothesis that is asked is true
+NONE = {
+    (Plain, 0),
+    (Unwritten, 0),
+    (LongRuns, 0),
+    (SignLost, 1),
+    (Identity, 0),
+}  # of which no hypothesis that is asked is true
 
 
 def accepted_of(made, case, seed):
@@ -350,6 +417,18 @@ def test_entries_that_agree_at_one_p_alone_have_no_draw_in_common(fresh_seed):
     randu = find(str(MUTANTS / "correlated.py"), group="", kind="module").Randu
     case = every._case("dropout", "float32", "eager", "clues", (64, 1024), ["twins:call"])
     assert not accepted_of(randu, case, fresh_seed)
+
+
+@pytest.mark.parametrize(
+    ("made", "law", "cause"), [(EvaluationRewinds, "modes", "evaluation_rewinds"), (HeadsShare, "shape", "rank_shared")]
+)
+def test_an_exact_law_tells_what_shows_in_one_call_alone(made, law, cause):
+    """Masks are right while nobody evaluates, and on all other ranks."""
+    request = mutation.asked_of(made, "dropout", "quick")
+    asked = {text: one for text, one in request.promises.items() if one.id.family == law}
+    verdict = mutation.judged(made, request.among(asked))
+    assert [one.id for one in verdict.causes] == [cause]
+    assert len(verdict.causes[0].explains) == len(verdict.failing) == len(asked)
 
 
 def test_what_is_off_in_a_fresh_thread_is_no_fault_of_the_scale(fresh_seed):

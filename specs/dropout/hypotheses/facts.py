@@ -220,6 +220,7 @@ def _evaluates(one: Observation) -> bool:
 def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     """What may tell a call from others, by the words for it."""
     text, given = one.what.text, one.what.given
+    yield "on empty inputs", not one.x.size  # first, for of some studies no other call has a p between 0 and 1
     yield "in evaluation", _evaluates(one)
     yield "in training", "training" in text or given.get("mode") == "training"
     inner = 0 < _number(given.get("p", USUAL)) < 1 and ", then training" not in text  # whose own p is another
@@ -228,7 +229,6 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     yield from _features_of_passes(text)
     again = "{shape}, after" in text
     yield "on another shape than a function's first", again and one.x.shape != ordinary(clues.contract)
-    yield "on empty inputs", not one.x.size
     yield "on scalars", one.x.ndim == 0
     for rank in range(1, 6):
         yield f"on inputs of rank {rank}", one.x.ndim == rank

@@ -73,9 +73,10 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
 SHIFTED = {"shifted", "shifted_kept"}  # of alpha dropout alone
 
 
-def _fits(g: Floats, predicted: Floats, dtype: str, at_zero: float = 0.0) -> Mask:
+def _fits(g: Floats, predicted: Floats, dtype: str, at_zero: float = 0.0, roundings: int = 1) -> Mask:
     low, high = bounds(predicted, np.array(at_zero), dtype)
-    fits: Mask = (g >= low) & (g <= high)
+    more = (roundings - 1) * (high - low) / 2
+    fits: Mask = (g >= low - more) & (g <= high + more)
     return fits
 
 
@@ -91,21 +92,26 @@ def slope(clues: Clues, name: str) -> Account:
     words, predict = GRADIENTS[name]
     if name in SHIFTED and not clues.contract.preserves_moments:
         raise Unreadable("it has no shift")
-    return _compared(clues, words, ((one, predict(clues, one)) for one in clues.passes), shifted=name in SHIFTED)
+    predicted = ((one, predict(clues, one)) for one in clues.passes)
+    return _compared(clues, words, predicted, shifted=name in SHIFTED, roundings=1 + (name == "twice"))
 
 
-def _compared(clues: Clues, words: str, predicted: Iterable[tuple[Pass, Floats]], *, shifted: bool = False) -> Account:
+def _compared(
+    clues: Clues, words: str, predicted: Iterable[tuple[Pass, Floats]], *, shifted: bool = False, roundings: int = 1
+) -> Account:
     """The gradient of each pass beside what is predicted of it, until it is known to be otherwise.
 
     Args:
         shifted: whether alpha dropout's shift is added in it, and rounded with it.
+        roundings: how often what is predicted is scaled, and rounded each time.
     """
     wrong = looked = 0
     against = False
     for one, values in predicted:
         looked += one.g.size
         wrong += int(np.count_nonzero(~_right(clues, one)))
-        against = against or not _fits(one.g, values, clues.case.dtype, affine(one.p)[1] if shifted else 0.0).all()
+        at_zero = affine(one.p)[1] if shifted else 0.0
+        against = against or not _fits(one.g, values, clues.case.dtype, at_zero, roundings).all()
         if wrong and against:
             break
     return _of_gradient(words, looked, wrong, NEVER if against else 0.0)

@@ -9,7 +9,9 @@ import numpy.typing as npt
 import scipy
 
 from keeprate.specs.accounts import WIDTH, of_pairs, picture, readable
+from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.inputs import thousand
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks import every
 from keeprate.specs.transforms import ROWS
@@ -17,12 +19,14 @@ from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 LEAST = 0.02  # of pairs that are alike beside the half, from which on a lag is named
 SHORT = 8  # entries that are left over, at least
+SHARE = 0.05  # that is kept, or dropped, at least
 FEW = 30  # draws that must be left, or masks agree by chance
 HEAD = 96  # entries by which a place in a stream is known again
 COUNTED = every.COUNTED | {"data", "moments"}
 DEPENDENCE = every.DEPENDENCE | {"seeding", "concurrency", "arguments"}
 # Where channels are torn, what is read as their mask is something else.
 WHERE_TORN = COUNTED | DEPENDENCE | {"constancy", "shape", "strides", "gradient", "outcomes"}
+UNMOVED = "draws one mask until something else draws, for it doesn't move its random state on,"
 AXES = {0: "the rows of a batch (axis 0)"}
 
 
@@ -36,8 +40,7 @@ def _together(along: Mask, what: str, rows: Mask, **given: int | str) -> Account
 
 def varied(masks: Mask) -> Mask:
     """The same masks, if they tell anything."""
-    share = masks.mean()
-    if not 0.05 < share < 0.95:
+    if not SHARE < masks.mean() < 1 - SHARE:
         raise Unreadable("nearly all is kept, or dropped")
     return masks
 
@@ -101,6 +104,8 @@ def shared_groups(clues: Clues, size: str) -> Account:
 def alike(clues: Clues, pattern: str) -> Account:
     """Whether masks of calls come again, in a pattern; at another p than 1/2 too."""
     masks = varied(clues.many)
+    if ((masks.mean(axis=1) < SHARE) | (masks.mean(axis=1) > 1 - SHARE)).any():
+        raise Unreadable("calls in which nearly all is kept, or dropped, agree by chance")
     first = _firsts(masks)
     number = np.arange(len(masks))
     mapped = clues.caller().context.mapped  # then so many calls are rows of one
@@ -135,11 +140,21 @@ def alike(clues: Clues, pattern: str) -> Account:
     given: dict[str, int | str] = {
         "what": what,
         "rows": together,
-        "all": one or f"uses the {of_first} for all later ones",
+        "all": one or (UNMOVED if so and _waits(clues) else f"uses the {of_first} for all later ones"),
     }
     rows = masks[[first[again[0]], again[0]]]
     design = max(1.0, len(masks) / (len(masks) - again.size))
     return Account(len(masks), 0.0 if so else NEVER, NEVER, words, dict(given), picture(rows), design)
+
+
+def _waits(clues: Clues) -> bool:
+    """Whether a plain call in between makes another mask of the same call after it."""
+    if clues.context == "eager":
+        return False
+    caller, shape = clues.caller(), thousand(clues.contract)
+    plain = Caller(clues.backend, clues.contract, clues.case.dtype)
+    before, _, after = (readable(clues.drawn)(each, 1, shape) for each in (caller, plain, caller))
+    return not np.array_equal(before, after)
 
 
 def _firsts(masks: Mask) -> npt.NDArray[np.intp]:
@@ -250,6 +265,8 @@ def copied_tail(clues: Clues, block: str) -> Account:
     if not start or flat.shape[1] - start < SHORT:
         raise Unreadable("nothing is left over, or too little")
     tail, head = flat[:, start:], flat[:, : flat.shape[1] - start]
+    if (tail == tail[:, :1]).all(axis=1).mean() > 0.5:
+        raise Unreadable("what is left over is all kept, or dropped")
     unlike = int(np.count_nonzero(tail != head))
     against, promise = of_pairs(unlike, tail.size)
     words = f"the last {tail.shape[1]:,} entries and the first: {unlike} of {tail.size:,} pairs differ, 50 % should"
@@ -300,15 +317,15 @@ HYPOTHESES = (
     _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows),
     _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
     _h("rotated", "repetition", "rotates the mask of the first call for each later one", rotated),
-    _h("alike_first", "repetition", "{all}", lambda c: alike(c, "first")),
+    _h("alike_first", "repetition", "{all}", lambda c: alike(c, "first"), "modes"),
     _h("alike_rows", "sharing", "uses one mask for all {rows}", lambda c: alike(c, "rows")),
-    _h("alike_pairs", "repetition", "uses each mask for two calls in a row", lambda c: alike(c, "pairs")),
+    _h("alike_pairs", "repetition", "uses each mask for two calls in a row", lambda c: alike(c, "pairs"), "modes"),
     _h("copied_tail", "repetition", "copies the entries past the last whole block of {block} from the first ones",
        copied_tail),
     _h("period", "repetition", "draws random numbers that repeat after {length}", period),
     _h("moved", "repetition", "makes each mask by shifting the one before by {far}", moved),
     _h("complements", "repetition", "makes every second mask the complement of the one before", complements),
-    _h("alike_later", "repetition", "{what}", lambda c: alike(c, "later")),
+    _h("alike_later", "repetition", "{what}", lambda c: alike(c, "later"), "modes"),
     Hypothesis("by_element", "sharing", "draws a mask for each element, where channels are dropped whole",
                lambda c: by_element(c, "all"), WHERE_TORN),
     Hypothesis("by_axis", "sharing", "draws a mask that varies along {along}, within channels{channels}",

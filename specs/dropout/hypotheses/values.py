@@ -41,6 +41,7 @@ SCALES: dict[str, Callable[[float, str], float]] = {
     "integer": lambda p, _: float(int(1 / (1 - p))),
     **{f"guarded{n}": lambda p, _, n=n: 1 / (1 - p + 10.0**-n) for n in range(2, 13)},  # type: ignore[misc]
     **{f"rounded_{d}": lambda p, _, d=d: _narrow(1 / (1 - p), d) for d in NARROW},  # type: ignore[misc]
+    **{f"p_{d}": lambda p, _, d=d: 1 / (1 - _narrow(p, d)) for d in NARROW},  # type: ignore[misc]
     **{f"of_{d}": lambda p, _, d=d: 1 / _narrow(1 - _narrow(p, d), d) for d in NARROW},  # type: ignore[misc]
 }
 
@@ -108,7 +109,7 @@ def scale(clues: Clues, name: str) -> Account:
         raise Unreadable("it is no scale alone")
     _drops(clues)
     eps = f"1/(1 − p + 1e-{name.removeprefix('guarded')})" if name.startswith("guarded") else ""
-    dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "of_")) else ""
+    dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "p_", "of_")) else ""
     words = {
         "none": "doesn't scale kept entries by 1/(1 − p)",
         "by_p": "scales kept entries by 1/p, not by 1/(1 − p)",
@@ -117,6 +118,7 @@ def scale(clues: Clues, name: str) -> Account:
         "by_keep": "multiplies kept entries by 1 − p, and doesn't divide by it",
         eps: f"scales kept entries by {eps}, not by 1/(1 − p)",
         f"rounded_{dtype}": f"rounds the scale 1/(1 − p) to {dtype}",
+        f"p_{dtype}": f"rounds p to {dtype} before it scales by 1/(1 − p)",
         f"of_{dtype}": f"rounds 1 − p to {dtype} before it divides by it",
     }[eps or name]
     if name == "by_p" and _keeps_with_p(clues):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from keeprate.specs.dropout.counterexamples import raised, rarely_kept, taken, wrong_mask
@@ -93,18 +94,20 @@ def inplace(sample: Calls) -> Check:
 
 
 @law(
-    promise="Each call follows the mode of that moment: training drops, evaluation is the identity, in any order.",
+    promise="Each call follows the mode of that moment: training drops anew, evaluation is the identity, in any order.",
     catches=(
         "a layer that was compiled in training and drops in evaluation",
         "a layer that never drops again",
         "a mode that is read only once",
+        "a generator that evaluation puts back",
     ),
     blind_to=("the gradient",),
     source="torch.nn.Module.train, eval: the mode of a module decides each call; torch.compile follows it",
 )
 def modes(sample: Calls) -> Check:
     """Switches one function, or one layer, from training to evaluation and back, and the other way round."""
-    return sample.outcomes
+    training = [one for one in sample.observations if one.expected and one.expected.kept is not one.expected.dropped]
+    return _none_twice(training, sample.outcomes)
 
 
 @law(
@@ -115,9 +118,13 @@ def modes(sample: Calls) -> Check:
 )
 def concurrency(sample: Calls) -> Check:
     """Four threads call together, eight times each."""
-    check = sample.outcomes
+    return _none_twice(sample.observations, sample.outcomes)
+
+
+def _none_twice(observations: Iterable[Observation], check: Check) -> Check:
+    """The check, and whether each call has a mask that none before it had."""
     masks: set[bytes] = set()
-    for observation in sample.observations:
+    for observation in observations:
         if observation.mask is not None:
             mask = observation.mask
             had = "a mask that another call had" if comes_again(mask, mask) else "as good as all, or nothing, kept"

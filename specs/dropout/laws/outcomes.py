@@ -55,18 +55,19 @@ def strides(sample: Calls) -> Check:
 
 
 @law(
-    promise="Every rank that PyTorch takes is taken, empty arrays too, and the shape is kept.",
+    promise="Every rank that PyTorch takes is taken alike, empty arrays too, and the shape is kept.",
     catches=(
         "an unbatched input read as a batched one",
         "a lost axis of length 1",
         "an arithmetic trap on empty arrays",
+        "a mask that one rank shares along an axis",
     ),
     blind_to=("sizes at which kernels change path",),
     source="torch.nn.Dropout1d, Dropout2d, Dropout3d: shapes; torch.nn.Dropout: input can be of any shape",
 )
 def shape(sample: Calls) -> Check:
     """Compares shape, elements and whole channels on ranks 0 to 5, axes of length 1, one sample and empty arrays."""
-    return sample.outcomes + sample.whole
+    return sample.outcomes + sample.whole + sample.apart
 
 
 @law(
