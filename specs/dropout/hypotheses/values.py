@@ -41,8 +41,8 @@ SCALES: dict[str, Callable[[float, str], float]] = {
     "integer": lambda p, _: float(int(1 / (1 - p))),
     **{f"guarded{n}": lambda p, _, n=n: 1 / (1 - p + 10.0**-n) for n in range(2, 13)},  # type: ignore[misc]
     **{f"rounded_{d}": lambda p, _, d=d: _narrow(1 / (1 - p), d) for d in NARROW},  # type: ignore[misc]
-    **{f"p_{d}": lambda p, _, d=d: 1 / (1 - _narrow(p, d)) for d in NARROW},  # type: ignore[misc]
     **{f"of_{d}": lambda p, _, d=d: 1 / _narrow(1 - _narrow(p, d), d) for d in NARROW},  # type: ignore[misc]
+    **{f"p_{d}": lambda p, _, d=d: 1 / (1 - _narrow(p, d)) for d in NARROW},  # type: ignore[misc]
 }
 
 
