@@ -45,8 +45,9 @@ def main() -> None:
         if arguments.mutants and not name.startswith(tuple(arguments.mutants)):
             continue
         started = time.process_time()
-        verdict = mutation.judged(mutant, asked(mutant, arguments.profile, whole=arguments.whole))
-        if not (verdict.failing or mutation.is_of_all(mutant)):  # another law, not asked for, ended the cases
+        whole = arguments.whole or mutation.is_of_all(mutant)
+        verdict = mutation.judged(mutant, asked(mutant, arguments.profile, whole=whole))
+        if not (verdict.failing or whole):  # another law, not asked for, ended the cases
             verdict = mutation.judged(mutant, asked(mutant, arguments.profile, whole=True))
         answer = answer_of(verdict, true_of(mutant))
         counts[answer] += 1
