@@ -74,7 +74,7 @@ class Observation:
         size = len(contract.mask_shape(self.x.shape))
         if self.y is None or self.expected is None or self.y.shape != self.x.shape or size in (0, self.y.ndim):
             return Check(0, 0)
-        if self.expected.kept is self.expected.dropped:
+        if self.expected.are_one:
             return Check(0, 0)
         kept, dropped = self.expected.is_kept(self.y), self.expected.is_dropped(self.y)
         within = tuple(range(size, self.y.ndim))

@@ -32,6 +32,11 @@ class Outcomes:
     dropped_low: Floats
     dropped_high: Floats
 
+    @property
+    def are_one(self) -> bool:
+        """Whether the input has one outcome alone, as in evaluation (see `exactly`)."""
+        return self.kept is self.dropped
+
     def allows(self, y: Floats) -> Mask:
         """Where `y` is one of the two outcomes, to rounding."""
         return self.is_kept(y) | self.is_dropped(y)

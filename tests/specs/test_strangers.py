@@ -382,13 +382,8 @@ OTHERS = (
     (ShiftRegister, "dropout", ("correlated:call", "correlated:calls", "moved", "period:call", "twins:call"), 0),
 )
 
-NONE = {
-    (Plain, 0),
-    (Unwritten, 0),
-    (LongRuns, 0),
-    (SignLost, 1),
-    (Identity, 0),
-}  # of which no hypothesis that is asked is true
+# Of which no hypothesis that is asked is true.
+NONE = {(Plain, 0), (Unwritten, 0), (LongRuns, 0), (SignLost, 1), (Identity, 0)}
 
 
 def accepted_of(made, case, seed):

@@ -17,14 +17,16 @@ def correlated(clues: Clues, of: str) -> Account:
 
     Where half is kept a draw's first bit decides, so that draws with other bits in common show at another p alone.
     """
-    for masks, at in ((clues.masks, ""), (clues.masks_kept, f" at p = {RATES[1]:g}")):
-        account = _correlated(masks, of, at)
-        if account is not None:
-            return account
-    raise Unreadable("too little to be named")
+    account = _correlated(clues.masks, of, "")
+    if account is None:
+        account = _correlated(clues.masks_kept, of, f" at p = {RATES[1]:g}")
+    if account is None:
+        raise Unreadable("too little to be named")
+    return account
 
 
 def _correlated(masks: Mask, of: str, at: str) -> Account | None:
+    """The same of these masks; None where they agree too little more to be named."""
     flat = varied(masks).reshape(len(masks), -1).astype(np.float32)
     mean = float(flat.mean())
     flat -= mean

@@ -104,7 +104,8 @@ def shared_groups(clues: Clues, size: str) -> Account:
 def alike(clues: Clues, pattern: str) -> Account:
     """Whether masks of calls come again, in a pattern; at another p than 1/2 too."""
     masks = varied(clues.many)
-    if ((masks.mean(axis=1) < SHARE) | (masks.mean(axis=1) > 1 - SHARE)).any():
+    shares = masks.mean(axis=1)
+    if shares.min() < SHARE or shares.max() > 1 - SHARE:
         raise Unreadable("calls in which nearly all is kept, or dropped, agree by chance")
     first = _firsts(masks)
     number = np.arange(len(masks))
@@ -136,12 +137,12 @@ def alike(clues: Clues, pattern: str) -> Account:
     together = "rows of a mapped call" if vmapped else "dropouts inside one function,"
     many = "masks of the first mapped call" if vmapped else "masks of a compiled function's first call"
     of_first = many if mapped and first.any() else "mask of the first call"
-    one = "draws one mask for the same values in every call" if so and clues.of_values else ""
-    given: dict[str, int | str] = {
-        "what": what,
-        "rows": together,
-        "all": one or (UNMOVED if so and _waits(clues) else f"uses the {of_first} for all later ones"),
-    }
+    words_of_first = f"uses the {of_first} for all later ones"
+    if so and clues.of_values:
+        words_of_first = "draws one mask for the same values in every call"
+    elif so and pattern == "first" and _waits(clues):
+        words_of_first = UNMOVED
+    given: dict[str, int | str] = {"what": what, "rows": together, "all": words_of_first}
     rows = masks[[first[again[0]], again[0]]]
     design = max(1.0, len(masks) / (len(masks) - again.size))
     return Account(len(masks), 0.0 if so else NEVER, NEVER, words, dict(given), picture(rows), design)

@@ -178,7 +178,7 @@ def twins(clues: Clues, of: str) -> Account:
     size = flat.shape[1]
     if len(found) < SOME * size and not len(found) > len(steps) == 1:  # a few agree where calls depend on each other
         return Account(flat.size, NEVER, 0.0)
-    if not _elsewhere(clues, found, of, opposite):
+    if not _elsewhere(clues, len(flat), found, of, opposite):
         return Account(flat.size, NEVER, 0.0)
     which, other = next(iter(found.items()))
     far = "another"
@@ -192,9 +192,9 @@ def twins(clues: Clues, of: str) -> Account:
     return Account(flat.size, 0.0, max(0.0, promise), seen, {"what": what}, (), size / max(1, size - len(found)))
 
 
-def _elsewhere(clues: Clues, found: dict[int, int], of: str, opposite: bool) -> bool:
+def _elsewhere(clues: Clues, calls: int, found: dict[int, int], of: str, opposite: bool) -> bool:
     """Whether they have one draw where seven in ten are kept, too: there opposites are never dropped together."""
-    flat = clues.fresh(MANY, RATES[1]).reshape(MANY, -1)
+    flat = clues.fresh(calls, RATES[1]).reshape(calls, -1)
     mine, other = flat[:, list(found)], flat[:, list(found.values())]
     if of == "calls":
         mine, other = mine[1:], other[:-1]

@@ -26,28 +26,8 @@ LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is
 STEPS = (16, 100, 128, 255, 256)
 BETWEEN = (0.003, 0.994, 0.006, 0.9865, 0.0135, 0.373, 0.457, 0.551, 0.481, 0.523)  # p that are no multiples
 ROUNDED: dict[str, Callable[[float], float]] = {"off": round, "down": math.floor, "up": math.ceil}
-PARTS = (
-    2,
-    4,
-    5,
-    8,
-    10,
-    16,
-    20,
-    32,
-    50,
-    64,
-    100,
-    127,
-    128,
-    200,
-    255,
-    256,
-    1000,
-    1023,
-    1024,
-    10_000,
-)  # of which p is many
+# Parts of 1 to whose multiples p may be rounded.
+PARTS = (2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 127, 128, 200, 255, 256, 1000, 1023, 1024, 10_000)
 UNEVEN = (0.4567891, 0.1234567, 0.8712345)  # p that are no multiple of any of them
 WIDE, CHANCE = 3, 1e-4  # standard deviations that fit; with what probability any rates are multiples
 

@@ -106,7 +106,7 @@ def inplace(sample: Calls) -> Check:
 )
 def modes(sample: Calls) -> Check:
     """Switches one function, or one layer, from training to evaluation and back, and the other way round."""
-    training = [one for one in sample.observations if one.expected and one.expected.kept is not one.expected.dropped]
+    training = [one for one in sample.observations if one.expected and not one.expected.are_one]
     return _none_twice(training, sample.outcomes)
 
 
