@@ -25,7 +25,7 @@ from keeprate.harness.workers.monitor import LimitError, line_of
 from keeprate.harness.workers.process_tree import end_all
 
 NO_ANSWER = "the worker process sent a malformed reply"  # the backend has written to its pipe
-THREADS = 1000  # that a process may gather: a machine often has room for 32,768, a container for fewer
+THREADS = 200  # that a process may gather: beside a thousand a small call of MLX takes twice the time
 Answer = TypeVar("Answer")
 OFTEN = 16  # cases between two looks at how many it has, which take a tenth of a millisecond
 
@@ -65,6 +65,7 @@ class Child:
         self._unread = bytearray()
         self._greeted = False  # the answer to the setup has come
         self._answers = 0
+        self._began_with = 0  # threads, at the first look at how many it has; 0 before
         self._mark = secrets.token_hex(8)
         self._killed = False
         self._asking = threading.RLock()
@@ -171,8 +172,11 @@ class Child:
     def _renew(self) -> None:
         """Ends a process that has gathered threads, as with a framework that keeps one for each that has called it."""
         with contextlib.suppress(psutil.Error):  # it has ended by itself, which the next request finds out
-            if (process := self._process) and psutil.Process(process.pid).num_threads() > THREADS:
-                self.end()
+            if process := self._process:
+                threads = psutil.Process(process.pid).num_threads()
+                self._began_with = self._began_with or threads  # a framework may have a pool as wide as the machine
+                if threads - self._began_with > THREADS:
+                    self.end()
 
     def _load_again(self) -> None:
         """Sees to it that the backend is loaded; whether it can be at all was found out before."""
@@ -242,6 +246,7 @@ class Child:
         """Ends the process, if there is one, and what it has started; the next request starts another."""
         with self._asking:
             process, self._process, self._greeted = self._process, None, False
+            self._began_with = 0
             if process is None:
                 return
             assert process.stdin and process.stdout

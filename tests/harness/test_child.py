@@ -127,7 +127,7 @@ def test_a_process_that_gathers_threads_is_replaced_by_another(tmp_path, monkeyp
     assert [result.error for result in results] == [""] * len(todo)
     seen = [tuple(map(int, line.split())) for line in Path("gathered").read_text(encoding="utf-8").splitlines()]
     assert len(seen) == len(todo) == 80
-    assert len({process for process, _ in seen}) == 4  # each had 20 cases, and the last one what was left
+    assert len({process for process, _ in seen}) == 3  # each had 28 cases, and the last one what was left
     assert max(threads for _, threads in seen) < 30
 
 
