@@ -20,6 +20,8 @@ from keeprate.harness.workers.process_tree import MARK
 
 # The workers themselves use the cores; and no result may depend on how many there are.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# Arrays of a few megabytes come and go with every call: the C library of Linux gives each back, page by page.
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 27), "MALLOC_TRIM_THRESHOLD_": str(1 << 28)}
 
 
 def spawned(
@@ -36,7 +38,7 @@ def spawned(
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a backend may print without end
-        env={**os.environ, **SINGLE_THREADED, MARK: mark},
+        env={**KEEPS_MEMORY, **os.environ, **SINGLE_THREADED, MARK: mark},
         pass_fds=[lifeline],
         start_new_session=True,  # a group of its own: what it starts ends with it, and Ctrl-C is ours
     )
