@@ -18,8 +18,9 @@ from keeprate.specs.dropout.compare import identical
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
 from keeprate.specs.dropout.inputs import EVEN, MODES, SHAPES, filled, laid_out, ordinary, thousand, with_specials
-from keeprate.specs.dropout.observations import Calls, Observation, observe, offered
+from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
+from keeprate.specs.foreign import Seen
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case
 
@@ -181,17 +182,28 @@ def _in_mode(call: Callable[[Any, bool], Any], train: bool) -> Callable[[Any], A
 
 
 def concurrency(caller: Caller) -> Iterator[Observation]:
-    """Calls in threads that run at the same time."""
+    """Calls in threads that run at the same time; then in fresh threads after seeds."""
     x = filled(caller.contract, caller.dtype, thousand(caller.contract))
     expected = _masked(caller, EVEN, x)
+
+    def observed(what: Call, seen: Seen | BackendError, relation: Relation = "") -> Observation:
+        if isinstance(seen, BackendError):
+            return Observation(what, x, None, seen, "", x, expected, relation)
+        return Observation(what, x, caller.values(seen), None, seen.dtype, x, expected, relation)
+
     inputs = [[caller.native(x) for _ in range(CALLS)] for _ in range(THREADS)]
     for number, seen in enumerate(caller.at_once(inputs, EVEN)):
         place = {"call": number % CALLS + 1, "thread": number // CALLS + 1, "threads": THREADS}
-        what = call("call {call} in thread {thread} of {threads} at once", **place)
-        if isinstance(seen, BackendError):
-            yield Observation(what, x, None, seen, "", x, expected)
-        else:
-            yield Observation(what, x, caller.values(seen), None, seen.dtype, x, expected)
+        yield observed(call("call {call} in thread {thread} of {threads} at once", **place), seen)
+    after: tuple[tuple[Relation, str, int], ...] = (
+        ("", "after seed 1", 1),
+        ("same", "seed 1 again", 1),
+        ("other", "seed 2", 2),
+    )
+    for relation, words, seed in after:
+        caller.seed(seed)
+        (seen,) = caller.at_once([[caller.native(x)]], EVEN)
+        yield observed(call(f"{words}, in a fresh thread"), seen, relation)
 
 
 OF_VALUES = evaluation, endpoints, specials, strides, shape, inplace, dtype

@@ -538,6 +538,45 @@ class ThreadsTakeOver(Plain):
         return mask.reshape(shape)
 
 
+OWN = threading.local()
+
+
+class ThreadsSeededApart(Plain):
+    """A thread draws from a generator of its own, which the system seeds, so no seed reaches it. O4."""
+
+    meant_for = "concurrency"
+    cause = "thread_unlike"
+    ops = ("dropout", "dropout2d")
+    where = "thread"
+
+    def uniform(self, size):
+        if threading.current_thread() is threading.main_thread():
+            return super().uniform(size)
+        if not hasattr(OWN, "random"):
+            OWN.random = self.generator(None)
+        return OWN.random.random(size)
+
+
+class ThreadsSeededByNumber(Plain):
+    """A thread draws from a generator of its own, seeded by the thread's number, so no seed reaches it. B3."""
+
+    meant_for = "concurrency"
+    cause = "thread_alike"
+    ops = ("dropout", "alpha_dropout")
+    where = "thread"
+
+    def seed(self, value):
+        super().seed(value)
+        self.lock, self.number = threading.Lock(), 0
+
+    def uniform(self, size):
+        if threading.current_thread() is threading.main_thread():
+            return super().uniform(size)
+        with self.lock:
+            self.number += 1
+            return self.generator(self.number).random(size)
+
+
 class NoLock(Plain):
     """The generator's state is read, and later written, without a lock. B8."""
 

@@ -91,8 +91,17 @@ WORDS = {
     "jvp": "in forward-mode differentiation",
     "process": "in several processes",
 }
-OF_ONE_WAY = {**dict.fromkeys(modes.OF_EVALUATION, "in evaluation"), "at_zero": r"at p = 0\b(?!\.)"}  # of calling
-OF_CALLS = {"gradient", "seeding", "inplace"}  # laws that it explains where the first wrong call is such a one
+OF_ONE_WAY = {  # of calling
+    **dict.fromkeys(modes.OF_EVALUATION, "in evaluation"),
+    "at_zero": r"at p = 0\b(?!\.)",
+    **dict.fromkeys(("seed_ignored", "seed_one", "not_renewed"), "in a fresh thread"),
+}
+OF_CALLS = {
+    "gradient",
+    "seeding",
+    "inplace",
+    "concurrency",
+}  # laws that it explains where the first wrong call is such a one
 Place = tuple[str, str, str]  # operator, dtype and context
 
 

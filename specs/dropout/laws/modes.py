@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keeprate.specs.dropout.counterexamples import raised, rarely_kept, taken, wrong_mask
 from keeprate.specs.dropout.laws.outcomes import written
+from keeprate.specs.dropout.laws.streams import related
 from keeprate.specs.dropout.outcome import comes_again, far_off
 from keeprate.suite import Check, Unreadable, failed, law, passed
 
@@ -111,14 +113,21 @@ def modes(sample: Calls) -> Check:
 
 
 @law(
-    promise="Threads that call at the same time get correct outputs, and no mask twice.",
-    catches=("a generator without a lock", "masks handed to two threads", "buffers that threads share"),
+    promise="Threads that call at the same time get correct outputs, and no mask twice; a seed holds in all threads.",
+    catches=(
+        "a generator without a lock",
+        "masks handed to two threads",
+        "buffers that threads share",
+        "a thread whose generator the system seeds, whatever the caller's seed",
+    ),
     blind_to=("how masks of different threads are related: see `streams`",),
     source="torch.nn.functional.dropout may be called from any thread; its generator is guarded by a lock",
 )
 def concurrency(sample: Calls) -> Check:
-    """Four threads call together, eight times each."""
-    return _none_twice(sample.observations, sample.outcomes)
+    """Four threads call together, eight times each; then fresh ones, one after a seed, again and after another seed."""
+    at_once = [one for one in sample.observations if "threads" in one.what.given]
+    seeded = sample.observations[len(at_once) :]
+    return _none_twice(at_once, sample.outcomes) + related(replace(sample, observations=seeded))
 
 
 def _none_twice(observations: Iterable[Observation], check: Check) -> Check:

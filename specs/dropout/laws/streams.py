@@ -43,10 +43,10 @@ def seeding(sample: Calls) -> Check:
     The masks after seeds 0, 1, 2³² − 1, 2³², 2⁴⁸ and 2⁶³ − 1 are half kept, and no two of them are the same. Where
     high bits of a seed don't count, as in PyTorch, that is remarked and nothing is broken.
     """
-    return _related(sample)
+    return related(sample)
 
 
-def _related(sample: Calls) -> Check:
+def related(sample: Calls) -> Check:
     """Whether each mask is the same as the one that it is compared with, or another one."""
     check = Check(0, 0, remark=sample.remark)
     reference: Observation | None = None
@@ -105,7 +105,7 @@ def state(sample: Calls) -> Check:
     Masks have 1,024 entries. Where the backend says that it can be forked, those of two forked processes and of their
     parent are compared.
     """
-    return _related(sample)
+    return related(sample)
 
 
 def _of_seed(what: Call, seed: int, mask: Mask, masks: dict[int, Mask]) -> Check:
