@@ -299,16 +299,16 @@ class Caller:
         """The gradient alone."""
         return self.vjp(x, p, train, cotangent)[1]
 
-    def switch(self, p: float) -> Callable[[Any, bool], Any]:
+    def switch(self, p: float, within: Callable[[Any], Any] | None = None) -> Callable[[Any, bool], Any]:
         """The operator as a function of a native array and the mode, transformed once for both modes.
 
-        A layer is transformed as it is, and switched from outside.
+        A layer is transformed as it is, or in the container that `within` puts it in, and switched from outside.
         """
         operator = getattr(self._backend, self.contract.name)
         if not self.context.layered:
             function = self._transformed(lambda x, train: operator(x, p, train))
             return lambda x, train: offered(self._what, function, x, train)
-        layer = self._layer(p)
+        layer = self._layer(p) if within is None else within(self._layer(p))
         called = self._transformed(layer)
 
         def switched(x: Any, train: bool) -> Any:

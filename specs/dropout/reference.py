@@ -11,6 +11,7 @@ import functools
 import operator
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.outcome import Mask, Outcomes
 from keeprate.specs.given_mask import GivenMask, gradients, tensor, values
 from keeprate.specs.rounding import Floats, bounds
+from keeprate.suite import NotOffered
 
 
 def function(contract: Contract) -> Callable[[torch.Tensor, float, bool], torch.Tensor]:
@@ -97,6 +99,17 @@ def table(contract: Contract, dtype: str, p: float, probes: tuple[float, ...]) -
 def without_mask(contract: Contract, dtype: str, p: float, x: Floats, *, train: bool) -> Floats:
     """PyTorch's output where it draws no mask: in evaluation, or in training at p = 0 and p = 1."""
     return replay(contract, dtype, p, x, 1.0, train=train)[0]
+
+
+def contained(layer: Any) -> Any:
+    """PyTorch's container with `layer` alone in it.
+
+    Raises:
+        NotOffered: it is no layer of PyTorch's.
+    """
+    if not isinstance(layer, torch.nn.Module):
+        raise NotOffered("no layer of PyTorch's")
+    return torch.nn.Sequential(layer)
 
 
 def refuses(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], train: bool) -> bool:

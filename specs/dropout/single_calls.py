@@ -6,6 +6,7 @@ observation too, so that one refusal hides nothing else.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from keeprate.specs.dropout.observations import Calls, Observation, Relation, ob
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
 from keeprate.specs.foreign import Seen
 from keeprate.specs.rounding import Floats
-from keeprate.suite import BackendError, Case
+from keeprate.suite import BackendError, Case, NotOffered
 
 RATES = (0.1, 0.3, 0.9)
 THREADS, CALLS = 4, 8  # that run at the same time, and how often each calls
@@ -165,16 +166,25 @@ def specials(caller: Caller) -> Iterator[Observation]:
 
 
 def modes(caller: Caller) -> Iterator[Observation]:
-    """One function, or one layer, in training and in evaluation by turns, from either on."""
+    """One function, or layer, in training and in evaluation by turns, from either on; then a layer in a container."""
+    for first in (True, False):
+        yield from _by_turns(caller, caller.switch(EVEN), first)
+    if caller.context.name == "module":
+        with contextlib.suppress(NotOffered):  # not every framework has containers that switch what is in them
+            yield from _by_turns(caller, caller.switch(EVEN, reference.contained), True, "in a container, ")
+
+
+def _by_turns(
+    caller: Caller, switched: Callable[[Any, bool], Any], first: bool, where: str = ""
+) -> Iterator[Observation]:
     x = filled(caller.contract, caller.dtype, thousand(caller.contract))
     kept_or_dropped = _masked(caller, EVEN, x)
-    for first in (True, False):
-        switched = caller.switch(EVEN)
-        for number, train in enumerate((first, not first, first)):
-            before = {"before": mode(not train)} if number else {}
-            what = call("{mode} after {before}" if number else "{mode} at first", mode=mode(train), **before)
-            expected = kept_or_dropped if train else exactly(x)
-            yield observe(caller, what, x, expected, _in_mode(switched, train))
+    for number, train in enumerate((first, not first, first)):
+        before = {"before": mode(not train)} if number else {}
+        words = "{mode} after {before}" if number else "{mode} at first"
+        expected = kept_or_dropped if train else exactly(x)
+        what = call(where + words, mode=mode(train), **before)
+        yield observe(caller, what, x, expected, _in_mode(switched, train))
 
 
 def _in_mode(call: Callable[[Any, bool], Any], train: bool) -> Callable[[Any], Any]:

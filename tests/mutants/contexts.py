@@ -8,6 +8,7 @@ import threading
 import time
 
 import numpy as np
+import torch
 from faithful import Stateful
 from plain import Array, Layer, Plain, Recomputed
 from weak import pool
@@ -415,6 +416,37 @@ class NeverDropsAgain(Plain):
 
         layer.train = train
         return layer
+
+
+class LayerWithASwitch(Plain):
+    """A layer has a switch of its own that its own eval() turns off, and its container's eval() doesn't. I1."""
+
+    meant_for = "modes"
+    cause = "container_mode"
+    ops = ("dropout2d", "alpha_dropout")
+    where = "module"
+
+    def module(self, op, p):
+        return Switch(getattr(self, op), p)
+
+
+class Switch(torch.nn.Module):
+    """A layer of PyTorch's around an operator of another framework."""
+
+    def __init__(self, operator, p):
+        super().__init__()
+        self.operator, self.p, self.on = operator, p, True
+
+    def train(self, mode=True):
+        self.on |= mode
+        return super().train(mode)
+
+    def eval(self):
+        self.on = False
+        return super().eval()
+
+    def forward(self, x):
+        return self.operator(x, self.p, self.on)
 
 
 class LayerKeepsP(Plain):

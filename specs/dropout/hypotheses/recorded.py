@@ -74,6 +74,8 @@ RECORDS = (
        "seed 2, in a fresh thread", SAME),
     _r("evaluation_rewinds", "draws a mask again after a call in evaluation", "modes", "modes",
        "training after evaluation", HAD),
+    _r("container_mode", "doesn't follow the mode of its container", "modes", "modes", "in a container, evaluation",
+       "value"),
     _r("large_unlike", "draws different masks after the same seed in calls of 131,072 entries, but not of 1,024",
        "seeding", "seeding", "seed 1 (again|once more), on 131,072", OTHER),
     _r("empty_resets", "goes back to the start of its seed in a call on an empty input", "seeding", "seeding",

@@ -102,12 +102,16 @@ def inplace(sample: Calls) -> Check:
         "a layer that never drops again",
         "a mode that is read only once",
         "a generator that evaluation puts back",
+        "a layer that its container doesn't switch",
     ),
     blind_to=("the gradient",),
     source="torch.nn.Module.train, eval: the mode of a module decides each call; torch.compile follows it",
 )
 def modes(sample: Calls) -> Check:
-    """Switches one function, or one layer, from training to evaluation and back, and the other way round."""
+    """Switches one function, or one layer, from training to evaluation and back, and the other way round.
+
+    A layer of PyTorch's is switched as a part of `torch.nn.Sequential` too, which calls its `train`.
+    """
     training = [one for one in sample.observations if one.expected and not one.expected.are_one]
     return _none_twice(training, sample.outcomes)
 
