@@ -165,12 +165,13 @@ def observe(
     expected: Outcomes | None,
     call: Callable[[Any], Any],
     *,
+    native: Any = None,
     strided: bool = False,
     relation: Relation = "",
     seed: int | None = None,
 ) -> Observation:
-    """What `call` does with an array of `x`; an exception is an observation too."""
-    native = caller.native(x, strided=strided)
+    """What `call` does with `native`, or with a fresh array, of `x`; an exception is an observation too."""
+    native = caller.native(x, strided=strided) if native is None else native
     try:
         out = call(native)
         y, dtype, refusal = caller.values(out), caller.dtype_of(out), None

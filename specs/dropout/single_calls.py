@@ -21,7 +21,7 @@ from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
 from keeprate.specs.dropout.inputs import EVEN, MODES, SHAPES, filled, laid_out, ordinary, thousand, with_specials
 from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
-from keeprate.specs.foreign import Seen
+from keeprate.specs.foreign import Seen, foreign
 from keeprate.specs.rounding import Floats
 from keeprate.suite import BackendError, Case, NotOffered
 
@@ -151,10 +151,33 @@ def inplace(caller: Caller) -> Iterator[Observation]:
     for train in (True, False):
         what = call("in place, {mode}, then training at p = {p} on what was returned", mode=mode(train), p=1)
         yield observe(caller, what, x, expected, partial(_twice, written, train))
+    for train in (True, False):
+        expected = _masked(caller, 0.3, x) if train else exactly(x)
+        what = call("in place, {mode} at p = {p} on the second half of an array", mode=mode(train), p=0.3)
+        yield from _on_a_slice(caller, what, x, expected, partial(written, p=0.3, train=train))
 
 
 def _twice(call: Callable[..., Any], train: bool, native: Any) -> Any:
     return call(call(native, p=0.3, train=train), p=1.0, train=True)
+
+
+def _on_a_slice(
+    caller: Caller, what: Call, x: Floats, expected: Outcomes, call: Callable[[Any], Any]
+) -> Iterator[Observation]:
+    """A call on the second half of an array, and what the first half is after it; nothing where none can be sliced."""
+    first = x[::-1]
+    whole = caller.native(np.concatenate([first, x]))
+    try:
+        half = foreign("a slice", lambda: whole[len(x) :])
+        if not np.array_equal(caller.values(half), x):
+            return
+    except BackendError:
+        return
+    seen = observe(caller, what, x, expected, call, native=half)
+    yield seen
+    if not seen.compared().broken:  # else that is enough
+        rest = caller.values(whole)[: len(x)]
+        yield Observation(what.then(": the first half"), first, rest, None, seen.dtype, rest, exactly(first))
 
 
 def specials(caller: Caller) -> Iterator[Observation]:

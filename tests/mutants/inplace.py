@@ -175,6 +175,34 @@ class WritesToACopyWhereStrided(Plain):
         return super().written(x, values, slope) if x.values.flags.c_contiguous else Array(values, x.dtype, slope)
 
 
+class OffsetLost(Plain):
+    """A slice is written to from the start of the memory that it is of. No row: nobody has reported it yet."""
+
+    meant_for = "inplace"
+    cause = "fact"
+    ops = ("dropout_", "feature_dropout")
+
+    def written(self, x, values, slope):
+        if not isinstance(whole := x.values.base, np.ndarray) or not x.values.flags.c_contiguous:
+            return super().written(x, values, slope)
+        whole.reshape(-1)[: values.size] = values.reshape(-1)
+        return x
+
+
+class WritesBeforeItsSlice(Plain):
+    """Zeros the element before the slice that it writes to. No row: nobody has reported it yet."""
+
+    meant_for = "inplace"
+    cause = "fact"
+    ops = ("dropout_",)
+
+    def written(self, x, values, slope):
+        if isinstance(whole := x.values.base, np.ndarray) and whole.size > values.size and whole.flags.c_contiguous:
+            flat = whole.reshape(-1)
+            flat[(x.values.ctypes.data - flat.ctypes.data) // flat.itemsize - 1] = 0
+        return super().written(x, values, slope)
+
+
 class ReturnsACopyOfIt(Plain):
     """What is written to the input is returned as a copy: what is written to it later is lost. L1."""
 

@@ -24,6 +24,10 @@ class Array:
     def shape(self):
         return self.values.shape
 
+    def __getitem__(self, index):
+        """A view of the same memory."""
+        return Array(self.values[index], self.dtype)
+
 
 def rounded(values, dtype):
     """The nearest numbers of `dtype`, halves to even."""

@@ -135,6 +135,8 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
         return f"returns {of} of {one.dtype}, not of its input's dtype"
     if study.startswith("dtype"):
         return ""
+    if one.what.text.endswith(": the first half") and one.compared().broken:
+        return "writes to memory"
     if one.expected is not None and one.y.size and one.compared().broken:
         return f"returns {of} {_value(one, clues)}"
     if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
@@ -236,6 +238,8 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield f"on inputs with an axis of {length:,}", True
     yield "on axes of length 1", one.x.ndim > 0 and 1 in one.x.shape
     yield "on inputs with NaN or infinities", bool((~np.isfinite(one.x)).any())
+    yield "on a slice of an array", text.endswith("half of an array")
+    yield "before the slice that it is given", text.endswith(": the first half")
     gaps = "layout" in given and not one.x.flags.c_contiguous  # a transposed vector has none
     if "layout" in given:
         yield f"on inputs that lie in memory as {given['layout']}", gaps or given["layout"] == "remade"

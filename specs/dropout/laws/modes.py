@@ -86,12 +86,19 @@ def _rate(observation: Observation, p: float) -> Check:
 
 @law(
     promise="The in-place form writes its result to the array that it is given.",
-    catches=("a copy returned in place of a write", "a result that differs from what was written"),
-    blind_to=("other views of the same memory",),
+    catches=(
+        "a copy returned in place of a write",
+        "a result that differs from what was written",
+        "a write that goes to the start of the memory that a slice is of",
+    ),
+    blind_to=("other views of the same memory, but for the array that a slice is of",),
     source="torch.nn.functional.dropout, inplace=True: the operation is done in place",
 )
 def inplace(sample: Calls) -> Check:
-    """Compares the input after the call with what was returned: in training, in evaluation, at p = 0 and p = 1."""
+    """Compares the input after the call with what was returned: in training, in evaluation, at p = 0 and p = 1.
+
+    Where arrays can be sliced, it calls on the second half of one too, and looks at the first half after that.
+    """
     return sample.outcomes + written(sample)
 
 
