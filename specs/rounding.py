@@ -28,6 +28,11 @@ def ulp(values: Floats, dtype: str) -> Floats:
     return steps
 
 
+def least_normal(dtype: str) -> float:
+    """The smallest positive number of `dtype` that has all its bits; those below it are subnormal."""
+    return 2.0 ** _FORMATS[dtype][1]
+
+
 def holds(numpy: np.dtype[Any], dtype: str) -> bool:
     """True if a floating-point dtype of NumPy's has all numbers of `dtype`."""
     bits, least, largest = _FORMATS[dtype]

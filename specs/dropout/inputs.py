@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy
 
 from keeprate.specs.dropout.contracts import Contract
-from keeprate.specs.rounding import Floats, representable
+from keeprate.specs.rounding import Floats, least_normal, representable
 
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[Any])
 
@@ -92,6 +92,12 @@ def with_specials(x: AnyArray, every: int, specials: Sequence[float] = SPECIAL) 
     places = copy.reshape(-1)[every - 1 :: every]
     places[:] = np.resize(specials, places.shape)
     return copy
+
+
+def subnormal(dtype: str, shape: tuple[int, ...]) -> Floats:
+    """Subnormal numbers of both signs, which are so also when they are doubled or scaled at a usual p."""
+    sixteenths = np.array([2.0, 3.0, 4.0, 5.0, -2.0, -3.0, -4.0, -5.0])
+    return np.resize(sixteenths / 16 * least_normal(dtype), shape)
 
 
 def cotangent(shape: tuple[int, ...], dtype: str, seed: int) -> Floats:

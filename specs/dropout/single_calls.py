@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,17 @@ from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import identical
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.counterexamples import Call, call, mode, plain
-from keeprate.specs.dropout.inputs import EVEN, MODES, SHAPES, filled, laid_out, ordinary, thousand, with_specials
+from keeprate.specs.dropout.inputs import (
+    EVEN,
+    MODES,
+    SHAPES,
+    filled,
+    laid_out,
+    ordinary,
+    subnormal,
+    thousand,
+    with_specials,
+)
 from keeprate.specs.dropout.observations import Calls, Observation, Relation, observe, offered
 from keeprate.specs.dropout.outcome import Outcomes, exactly, with_selected
 from keeprate.specs.foreign import Seen, foreign
@@ -181,11 +192,37 @@ def _on_a_slice(
 
 
 def specials(caller: Caller) -> Iterator[Observation]:
-    """Calls in training on zeros, infinities and NaN, without a gradient."""
+    """Calls in training on zeros, infinities and NaN, without a gradient; then on subnormal numbers."""
     _, x = _inputs(caller)
     for p in RATES:
         what = call("training at p = {p} on zeros, infinities and NaN", p=p)
         yield observe(caller, what, x, _masked(caller, p, x), partial(caller.call, p=p))
+    if not caller.contract.preserves_moments:  # of whose outputs they are too small a part
+        yield from _subnormal(caller, 0.3)
+
+
+def _subnormal(caller: Caller, p: float) -> Iterator[Observation]:
+    """A call on ordinary numbers and one on subnormal ones, unless PyTorch or the framework's own product flushes them.
+
+    If all of these come out as 0, and ordinary ones don't, that is no mask.
+    """
+    shape = thousand(caller.contract)
+    x, small = filled(caller.contract, caller.dtype, shape), subnormal(caller.dtype, shape)
+    expected, native = _masked(caller, p, small), caller.native(small)
+    try:
+        doubled = caller.values(foreign("a product", lambda: native * 2))
+    except BackendError:
+        return
+    if not np.array_equal(doubled, 2 * small) or not expected.kept.all():
+        return
+    what, function = call("training at p = {p}", p=p), partial(caller.call, p=p)
+    usual = observe(caller, what, x, _masked(caller, p, x), function)
+    yield usual
+    seen = observe(caller, what.then(" on subnormal numbers"), small, expected, function, native=native)
+    kept, kept_of_small = usual.mask, seen.mask
+    if kept is not None and kept.any() and kept_of_small is not None and not kept_of_small.any():
+        seen = replace(seen, expected=exactly(expected.kept))
+    yield seen
 
 
 def modes(caller: Caller) -> Iterator[Observation]:

@@ -28,6 +28,12 @@ class Array:
         """A view of the same memory."""
         return Array(self.values[index], self.dtype)
 
+    def __mul__(self, number):
+        """Times a number; an array is multiplied with no other."""
+        return (
+            Array(rounded(self.values * number, self.dtype), self.dtype) if isinstance(number, int) else NotImplemented
+        )
+
 
 def rounded(values, dtype):
     """The nearest numbers of `dtype`, halves to even."""

@@ -20,7 +20,7 @@ from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.inputs import ordinary
 from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import exactly, far_off
-from keeprate.specs.rounding import Floats, bounds
+from keeprate.specs.rounding import Floats, bounds, least_normal
 from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable, briefly
 
 OF_ARGUMENTS = ("arguments", "probabilities")
@@ -229,6 +229,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     yield "in training where 0 < p < 1", given.get("mode", "training" * ("training" in text)) == "training" and inner
     yield "where nothing should be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
     yield from _features_of_passes(text)
+    yield "on subnormal inputs", 0 < np.abs(one.x).max(initial=0.0) < least_normal(clues.case.dtype)
     again = "{shape}, after" in text
     yield "on another shape than a function's first", again and one.x.shape != ordinary(clues.contract)
     yield "on scalars", one.x.ndim == 0

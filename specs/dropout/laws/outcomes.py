@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the samples need PyTorch, the laws themselves do not
         "1/p in place of 1/(1 − p)",
         "alpha dropout's constants with p and 1 − p exchanged",
         "constants to a few digits",
+        "subnormal inputs that are flushed to zero, where the framework's own product keeps them",
     ),
     blind_to=("how often an element is dropped: see `keep_rate`",),
     source="torch.nn.functional.dropout: outputs are the input scaled by 1/(1 − p), or zero",
