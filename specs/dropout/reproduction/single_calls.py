@@ -16,6 +16,7 @@ from keeprate.specs.dropout.reproduction.masks import (
     SHAPE,
     WIDE,
     P,
+    in_a_thread,
     kept,
     native,
     operator,
@@ -100,6 +101,15 @@ def inplace(backend: Any) -> None:
         x = native(backend, np.ones(SHAPE))
         y = operator(backend, x, P, train)
         print(f"train = {train}: the input is what was returned: {(read(backend, x) == read(backend, y)).all()} (True)")
+    whole = native(backend, np.ones((2 * SHAPE[0], *SHAPE[1:])))
+    try:
+        half = whole[SHAPE[0] :]
+    except Exception:  # noqa: BLE001
+        return  # such arrays can't be sliced
+    y = read(backend, operator(backend, half, P))
+    print(f"the second half of an array is what was returned: {(read(backend, half) == y).all()} (True)")
+    print(f"of 1 it became {np.unique(y)[:6].tolist()} (of PyTorch: {KEPT:.9g} and {DROPPED:.9g})")
+    print(f"of 1 the first half became {np.unique(read(backend, whole)[: SHAPE[0]])[:6].tolist()} ([1.0])")
 
 
 def purity(backend: Any) -> None:
@@ -145,6 +155,12 @@ def concurrency(backend: Any) -> None:
     different = len({mask.tobytes() for mask in kept(y)})
     print(f"{different} different masks in {len(y)} calls of four threads ({len(y)})")
     print(f"outputs: {np.unique(y)[:6].tolist()} (of PyTorch: {KEPT:.9g} and {DROPPED:.9g})")
+    fresh = []
+    for seed in (1, 1, 2):
+        backend.seed(seed)
+        fresh.append(kept(np.array([in_a_thread(backend, function, 1.0)])).tobytes())
+    print(f"in a fresh thread seed 1 gave one mask each time: {fresh[0] == fresh[1]} (True)")
+    print(f"seed 2 gave another mask there: {fresh[2] != fresh[0]} (True)")
 
 
 SWITCH = by_argument  # how the mode is changed
