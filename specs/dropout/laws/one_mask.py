@@ -40,7 +40,7 @@ def constancy(sample: Masks) -> Check:
         "a backward pass that scales by p or not at all",
         "a mask that is kept only for the last of several passes, or for one gradient",
     ),
-    blind_to=("how often an entry is kept",),
+    blind_to=("how often an entry is kept", "second derivatives, which few kernels have"),
     source="torch.nn.functional.dropout: the derivative of the operator for its own mask",
 )
 def gradient(sample: Gradients | Calls) -> Check:
