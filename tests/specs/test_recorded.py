@@ -68,6 +68,10 @@ def told(*some, broken=None):
         ("seeding", "between_processes", "seed 2 in another process", "the same mask as"),
         ("inplace", "inplace", "in place, training at p = 0.3", "value"),
         ("concurrency", "concurrency", "call 1 in thread 1 of 4 at once", "an exception"),
+        ("concurrency", "concurrency", "after seed 1, in a fresh thread", "value"),
+        ("concurrency", "concurrency", "seed 1 again, in a fresh thread", "an exception"),
+        ("modes", "modes", "in a container, evaluation after training", "an exception"),
+        ("modes", "modes", "in a container, training at first", "value"),
     ],
 )
 def test_another_wrong_call_says_nothing_of_it(law, study, call, gave):
