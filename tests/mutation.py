@@ -2,8 +2,9 @@
 
 import hashlib
 import inspect
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from keeprate.harness.judging.early import answer_early
 from keeprate.harness.judging.gate import answer, open_runner
 from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.verdict import Verdict
+from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.workers.pool import InProcess
 from keeprate.harness.workers.resources import Resources
@@ -90,13 +92,30 @@ def asked_of(mutant: type, op: str, profile: str) -> Request:
     )
 
 
+class Sent(InProcess):
+    """In this process, with results that are what comes of them on a wire."""
+
+    def map(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """Runs `jobs` one after another."""
+        return map(sent, super().map(jobs))
+
+    def aside(self, jobs: Iterable[Job]) -> Iterator[Result]:
+        """The same of jobs that may cost no verdict."""
+        return map(sent, super().aside(jobs))
+
+
+def sent(result: Result) -> Result:
+    """A result, encoded and decoded again."""
+    return Result.from_json(json.loads(json.dumps(result.to_json())))
+
+
 def judged(mutant: type, request: Request, *, early: bool = False) -> Verdict:
     """The verdict over it, or that at the first promise which breaks."""
     if request.backend:
         with open_runner(request, Resources(workers=1)) as runner:
             return answer(request, runner)
     # In this process, as an object: a child of its own would take longer than the judging.
-    runner = InProcess(mutant(), request.suite, request.names)
+    runner = Sent(mutant(), request.suite, request.names)
     return answer_early(request, runner)[0] if early else answer(request, runner)
 
 

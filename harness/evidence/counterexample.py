@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-Whole = Annotated[int, Meta(ge=-(10**18), le=10**18)]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what was given may be the largest seed
 Index = Annotated[int, Meta(ge=0, le=10**18)]
 Finite = Annotated[float, Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 Value = Whole | Finite | str | tuple[Index, ...]  # NaN and infinities as text, which JSON lacks; a shape as a tuple
