@@ -27,8 +27,6 @@ TABLE = [(1.0, 1 / 0.7, 0.0)]  # inputs, and what PyTorch makes of them
 LAG = 1
 WIDTH = 64  # of a window
 SHIFT = 0
-STEP = 1  # from seed to seed
-ORDER = (0, 0)  # which call after each of the two
 
 
 def operator(backend: Any, x: Any, p: float, train: bool = True) -> Any:
@@ -235,57 +233,11 @@ def reading_order(backend: Any) -> None:
     pairs(seen[0::2], seen[1::2])
 
 
-def after(backend: Any, seed: int, number: int) -> Any:
-    """The first masks after a seed."""
-    backend.seed(seed)
-    return masks(backend, number)
-
-
-def streams(backend: Any) -> None:
-    first, second = after(backend, SEED, 2)[ORDER[0]], after(backend, SEED + STEP, 2)[ORDER[1]]
-    agree, by_chance = (first == second).mean(), P**2 + (1 - P) ** 2
-    print(f"masks after seeds s = {SEED} and s + {STEP} agree in {agree:.5f} of entries ({by_chance:.5f})")
-
-
-def threads(backend: Any) -> None:
-    seen = masks(backend, CALLS)
-    different = len({mask.tobytes() for mask in seen})
-    print(f"{different:,} different masks in {CALLS:,} fresh threads ({CALLS:,})")
-    pairs(seen[0::2], seen[1::2])
-
-
-def first_positions(backend: Any) -> None:
-    seeds = np.random.default_rng(SEED).integers(2**31, size=CALLS).tolist()
-    seen = np.array([after(backend, seed, 1)[0, :64] for seed in seeds]).mean(axis=0)
-    worst, error = abs(seen - (1 - P)).argmax(), (P * (1 - P) / CALLS) ** 0.5
-    print(f"entry {worst} is kept after {seen[worst]:.4f} of the seeds ({1 - P:.4f}, give or take {error:.4f})")
-
-
 def data(backend: Any) -> None:
     for value in (0.125, 1.0, 16.0, -0.125, -1.0, -16.0):
         seen = abs(outputs(backend, value, max(1, CALLS // 4)) - DROPPED) > 1e-6
         error = (P * (1 - P) / seen.size) ** 0.5
         print(f"inputs of {value} were kept in {seen.mean():.5f} ({1 - P:.5f}, give or take {error:.5f})")
-
-
-def seeding(backend: Any) -> None:
-    first = after(backend, SEED, 1)
-    print("the same seed gives the same mask:", (first == after(backend, SEED, 1)).all(), "(True)")
-    print("another seed gives the same mask:", (first == after(backend, SEED + 1, 1)).all(), "(False)")
-    backend.seed(SEED)
-    operator(backend, native(backend, np.ones(SHAPE)), P, False)
-    print("a call in evaluation between changes nothing:", (masks(backend, 1) == first).all(), "(True)")
-
-
-def state(backend: Any) -> None:
-    if not hasattr(backend, "get_state"):
-        print("a random state can't be had (get_state, set_state)")
-        return
-    function = FUNCTION(backend)
-    saved = backend.get_state()
-    first = CALL(backend, function, 1.0)
-    backend.set_state(saved)
-    print("a state that is put back gives the same mask:", (CALL(backend, function, 1.0) == first).all(), "(True)")
 
 
 def constancy(backend: Any) -> None:
@@ -302,16 +254,26 @@ def outcomes(backend: Any) -> None:
 
 
 def gradient(backend: Any) -> None:
-    function, wrong, size = FUNCTION(backend), 0, 0
-    slopes: set[float] = set()
-    for _ in range(CALLS):
-        ones = native(backend, np.ones(SHAPE)), native(backend, np.ones(SHAPE))
-        out, slope = (read(backend, part) for part in backend.vjp(function, *ones))
-        slopes.update(np.unique(slope).tolist())
-        promised = np.where(abs(out - KEPT) < abs(out - DROPPED), SLOPE_KEPT, SLOPE_DROPPED)
-        wrong, size = wrong + int((abs(slope - promised) > 1e-2).sum()), size + out.size
-    print(f"{wrong:,} of {size:,} gradients belong to another mask than the output (0)")
-    print(f"the gradient of a 1 is one of {sorted(slopes)[:6]} ({SLOPE_KEPT:.9g} and {SLOPE_DROPPED:.9g})")
+    function, ones = FUNCTION(backend), np.ones(SHAPE)
+    passes = [backend.vjp(function, native(backend, ones), native(backend, ones)) for _ in range(CALLS)]
+    y, slopes = (np.array([read(backend, one[part]) for one in passes]) for part in (0, 1))
+    other_masks(y, slopes, "gradients")
+    print(f"the gradient of a 1 is one of {np.unique(slopes)[:6].tolist()} ({SLOPE_KEPT:.9g} and {SLOPE_DROPPED:.9g})")
+    if hasattr(backend, "linearize"):
+        passes = [backend.linearize(function, native(backend, ones)) for _ in range(2)]
+        later = [read(backend, pullback(native(backend, ones))) for _, pullback in passes]
+        other_masks(
+            np.array([read(backend, out) for out, _ in passes]),
+            np.array(later),
+            "gradients of two passes, asked for later,",
+        )
+
+
+def other_masks(y: Any, slopes: Any, what: str) -> None:
+    """Shows how many gradients have another mask than their output."""
+    promised = np.where(abs(y - KEPT) < abs(y - DROPPED), SLOPE_KEPT, SLOPE_DROPPED)
+    wrong = int((abs(slopes - promised) > 1e-2).sum())
+    print(f"{wrong:,} of {y.size:,} {what} belong to another mask than the output (0)")
 
 
 def moments(backend: Any) -> None:

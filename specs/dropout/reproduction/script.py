@@ -18,18 +18,25 @@ import numpy as np
 from keeprate.specs.dropout import reference
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
-from keeprate.specs.dropout.reproduction import masks, single_calls
+from keeprate.specs.dropout.reproduction import masks, seeds, single_calls
 from keeprate.suite import Case, UsageError
 
+MODULES = masks, seeds, single_calls
 FUNCTIONS = {
     name: function
-    for module in (masks, single_calls)
+    for module in MODULES
     for name, function in vars(module).items()
     if inspect.isfunction(function) and name == function.__name__
 }
 # Those that show a law.
 SHOWN = {name: one for name, one in FUNCTIONS.items() if one.__annotations__ == {"backend": Any, "return": None}}
-IMPORTS = (  # of the two modules, which a script has as far as it needs them
+OTHERS = {  # studies that show a law by a function of another name
+    ("bounds", "seeding"): "some_seeds",
+    ("after_seeds", "no_mask_twice"): "masks_after_seeds",
+    ("masks", "streams:thread"): "threads",
+}
+AFTER_SEEDS = "first_positions", "masks_after_seeds"
+IMPORTS = (  # of these modules, which a script has as far as it needs them
     "import threading",
     "from concurrent.futures import ThreadPoolExecutor",
     "from typing import Any",
@@ -48,12 +55,12 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     Raises:
         UsageError: a script can't show this law in this place.
     """
-    name = "threads" if law == "streams:thread" else law.partition(":")[0]
+    name = OTHERS.get((case.study, law)) or law.partition(":")[0]
     if name not in SHOWN or case.context == "process":
         raise UsageError(f"no script can show {law} in the context {case.context}: it takes several processes")
     if case.context == "fused":
         raise UsageError(f"no script can show {law} in the context fused: see keeprate.specs.neighbours")
-    if case.study in ("mixed", "sizes") or (case.study == "after_seeds" and name != "first_positions"):
+    if case.study in ("mixed", "sizes") or (case.study == "after_seeds" and name not in AFTER_SEEDS):
         raise UsageError(f"no script can show {law} where calls differ in more than their masks")
     # Inside the function: the adapter above it may have imported something else as `np`.
     copied = indent(_copied(name, constants(case, law, seed)), "    ")
@@ -82,7 +89,7 @@ def _source(function: Callable[..., Any]) -> str:
 
 def _assigned(name: str, value: Any) -> str:
     """An assignment, with the comment that the module has behind its own."""
-    text = inspect.getsource(masks) + inspect.getsource(single_calls)
+    text = "".join(map(inspect.getsource, MODULES))
     said = re.search(rf"^{name}\b.*?(  #.*)?$", text, re.MULTILINE)
     return f"{name} = {getattr(value, '__name__', repr(value))}{said[1] or '' if said else ''}"
 

@@ -85,9 +85,13 @@ def arguments(backend: Any) -> None:
 
 def dtype(backend: Any) -> None:
     for train in (True, False):
-        for p in (0.0, 0.3, 1.0):
+        for p in (0.0, 0.3, 1 - 1e-5, 1.0):
             y = operator(backend, native(backend, np.ones(SHAPE)), p, train)
             print(f"train = {train}, p = {p}: {backend.dtype_of(y)} ({DTYPE})")
+    if hasattr(backend, "vjp"):
+        parts = backend.vjp(FUNCTION(backend), native(backend, np.ones(SHAPE)), native(backend, np.ones(SHAPE)))
+        for what, part in zip(("output", "gradient"), parts, strict=True):
+            print(f"of a pass forward and back the {what}: {backend.dtype_of(part)} ({DTYPE})")
 
 
 def shape(backend: Any) -> None:
