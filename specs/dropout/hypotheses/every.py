@@ -19,6 +19,7 @@ from keeprate.specs.dropout.hypotheses import (
     ends,
     facts,
     gradients,
+    groups,
     masks,
     memory,
     modes,
@@ -39,6 +40,7 @@ HYPOTHESES = tuple(
     for part in (
         overwritten,
         masks,
+        groups,
         dependence,
         ends,
         places,

@@ -30,8 +30,15 @@ UNMOVED = "draws one mask until something else draws, for it doesn't move its ra
 AXES = {0: "the rows of a batch (axis 0)"}
 
 
-def _together(along: Mask, what: str, rows: Mask, **given: int | str) -> Account:
-    """Whether all entries along the second axis are one draw: each is compared with the first there."""
+def together(along: Mask, what: str, rows: Mask, **given: int | str) -> Account:
+    """Whether all entries along the second axis are one draw: each is compared with the first there.
+
+    Args:
+        along: (calls, entries, …) masks.
+        what: words for two of these entries.
+        rows: those that a picture shows.
+        given: values for the sentence.
+    """
     unlike, pairs, design = int(np.count_nonzero(along[:, 1:] != along[:, :1])), along[:, 1:].size, along.shape[1]
     against, promise = of_pairs(unlike, pairs)
     seen = f"{what} are always kept or dropped together: {unlike:,} of {pairs:,} pairs differ, 50 % should"
@@ -63,9 +70,9 @@ def shared_rows(clues: Clues, of: str) -> Account:
         raise Unreadable("there is one axis alone, or it is of channels")
     rows = masks.reshape(len(masks), -1, masks.shape[-1])
     if of == "rows":
-        return _together(rows, "entries of two rows", rows[0], among="all rows along the last axis", axis=of)
+        return together(rows, "entries of two rows", rows[0], among="all rows along the last axis", axis=of)
     among = "all entries of a row along the last axis"
-    return _together(rows.swapaxes(1, 2), "entries of a row", rows[0], among=among, axis=of)
+    return together(rows.swapaxes(1, 2), "entries of a row", rows[0], among=among, axis=of)
 
 
 def shared_axis(clues: Clues, axis: str) -> Account:
@@ -80,7 +87,7 @@ def shared_axis(clues: Clues, axis: str) -> Account:
         name = "the channels of a sample" if channels else "the samples of a batch"
     else:
         name = AXES.get(number, f"all entries along axis {number}")
-    return _together(along, "entries one step apart along it", rows, among=name, axis=number)
+    return together(along, "entries one step apart along it", rows, among=name, axis=number)
 
 
 def shared_call(clues: Clues) -> Account:
@@ -88,17 +95,7 @@ def shared_call(clues: Clues) -> Account:
     masks = clues.many
     if len(set(masks[:, 0].tolist())) < 2:
         raise Unreadable("nearly all is kept, or dropped")
-    return _together(masks, "the entries of a call", masks)
-
-
-def shared_groups(clues: Clues, size: str) -> Account:
-    """Whether each so many neighbours are one draw."""
-    masks, number = varied(clues.masks), int(size)
-    flat = masks.reshape(len(masks), -1)
-    groups = flat[:, : flat.shape[1] // number * number].reshape(len(masks), -1, number)
-    if groups.shape[0] * groups.shape[1] < FEW:
-        raise Unreadable("too few groups")
-    return _together(groups.swapaxes(1, 2), "they", flat[:1], size=number)
+    return together(masks, "the entries of a call", masks)
 
 
 def alike(clues: Clues, pattern: str) -> Account:
@@ -316,7 +313,6 @@ HYPOTHESES = (
     _h("shared_call", "sharing", "draws once for all entries of a call", shared_call),
     _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
     _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows),
-    _h("shared_groups", "sharing", "uses each draw for {size} neighbours", shared_groups),
     _h("rotated", "repetition", "rotates the mask of the first call for each later one", rotated),
     _h("alike_first", "repetition", "{all}", lambda c: alike(c, "first"), "modes"),
     _h("alike_rows", "sharing", "uses one mask for all {rows}", lambda c: alike(c, "rows")),

@@ -1,0 +1,86 @@
+"""Faults that are told by their name: what is said of each is true, and is not said of the faults nearest to it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keeprate.harness.protocol.engine import Job, run
+from keeprate.harness.protocol.lookup import find
+from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.accounts import names_of
+from keeprate.specs.dropout.contracts import CONTRACTS
+from keeprate.specs.dropout.hypotheses import every
+from keeprate.specs.dropout.hypotheses.clues import standard
+
+MUTANTS = Path(__file__).parents[1] / "mutants"
+plain = find(str(MUTANTS / "plain.py"), group="", kind="module")
+Plain, LIMIT = plain.Plain, plain.LIMIT
+SUITE = load_suite("dropout")
+BY_NAME = {one.name: one for one in SUITE.hypotheses}
+
+
+def said_of(made, op, context, names, seed):
+    """What those of some hypotheses say that are accepted; a name without its parameter is asked with all of them."""
+    study = "clues"
+    asked = [text for name in names for text in ([name] if ":" in name else names_of(BY_NAME[name], every.PARAMETERS))]
+    case = every._case(op, "float32", context, study, standard(CONTRACTS[op]), asked)
+    result = run(SUITE, made(), Job("backend", case, seed, dict.fromkeys(case.findings)))
+    assert not result.error
+    accepted = [(text.split("/")[1], one) for text, one in result.evidence.items() if one.accepted]
+    return [BY_NAME[name.partition(":")[0]].says.format_map(one.given) for name, one in accepted]
+
+
+def in_groups(number, axis):
+    """A backend that draws once for so many neighbours along an axis, counted anew in each."""
+
+    def draw(self, shape, p):
+        if len(shape) <= axis:
+            return Plain.draw(self, shape, p)
+        wide = list(shape)
+        wide[axis] = -(-wide[axis] // number)
+        return np.repeat(Plain.draw(self, tuple(wide), p), number, axis=axis).take(range(shape[axis]), axis=axis)
+
+    return type("InGroups", (Plain,), {"draw": draw})
+
+
+class InGroupsOfACall(Plain):
+    """A number is drawn for each four of a call, whatever its shape."""
+
+    def uniform(self, size):
+        return np.repeat(super().uniform(-(-size // 4)), 4)[:size]
+
+
+class OneForTheAxis(Plain):
+    """One mask for all channels of a sample."""
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw((shape[0], 1, *shape[2:]), p), shape)
+
+
+class LanesShare(Plain):
+    """Of each eight entries the second four have the draws of the first."""
+
+    def uniform(self, size):
+        half = super().uniform(-(-size // 8) * 4).reshape(-1, 4)
+        return np.concatenate([half, half], axis=1).reshape(-1)[:size]
+
+
+GROUPS = (
+    (in_groups(4, 1), "dropout2d", "uses each draw for 4 neighbouring channels of each sample"),
+    (in_groups(2, 0), "feature_dropout", "uses each draw for 2 neighbouring samples of a batch"),
+    (in_groups(8, 0), "dropout", "uses each draw for 8 neighbouring rows of a batch (axis 0)"),
+    (in_groups(3, 2), "dropout", "uses each draw for 3 neighbours in each row"),
+    (in_groups(2, 1), "dropout", "uses each draw for 2 neighbours along axis 1"),
+    (in_groups(2, 0), "embedding_dropout", "uses each draw for 2 neighbouring rows"),
+    (InGroupsOfACall, "dropout", "uses each draw for 4 neighbours"),
+    (OneForTheAxis, "dropout2d", ""),
+    (LanesShare, "dropout", ""),
+    (Plain, "dropout2d", ""),
+)
+
+
+@pytest.mark.parametrize(("made", "op", "said"), GROUPS, ids=[f"{op}-{said or 'none'}" for _, op, said in GROUPS])
+def test_neighbours_that_share_a_draw_are_told_by_what_they_are(made, op, said, fresh_seed):
+    """Two of a few hundred agree in all of 12 calls by chance with a probability below 10⁻⁹."""
+    assert said_of(made, op, "eager", ["shared_groups"], fresh_seed)[:1] == ([said] if said else [])
