@@ -84,3 +84,34 @@ GROUPS = (
 def test_neighbours_that_share_a_draw_are_told_by_what_they_are(made, op, said, fresh_seed):
     """Two of a few hundred agree in all of 12 calls by chance with a probability below 10⁻⁹."""
     assert said_of(made, op, "eager", ["shared_groups"], fresh_seed)[:1] == ([said] if said else [])
+
+
+class ElementsInMemory(Plain):
+    """Numbers are drawn for the elements that an input has in memory."""
+
+    def mask(self, x, shape, p):
+        steps = zip(shape, x.values.strides, strict=True)
+        return np.broadcast_to(self.draw(tuple(length if step else 1 for length, step in steps), p), shape)
+
+
+class CopiesExpanded(Plain):
+    """Expanded inputs are copied, and half of them is dropped whatever p is."""
+
+    def mask(self, x, shape, p):
+        return self.draw(shape, 0.5 if 0 in x.values.strides else p)
+
+
+EXPANDED = "uses one draw for all elements of an expanded input that are one in memory (stride 0)"
+OF_EXPANDED = (
+    (ElementsInMemory, "dropout", [EXPANDED]),
+    (ElementsInMemory, "dropout2d", [EXPANDED]),
+    (OneForTheAxis, "dropout2d", []),
+    (in_groups(2, 0), "dropout", []),
+    (CopiesExpanded, "dropout", []),
+    (Plain, "dropout", []),
+)
+
+
+@pytest.mark.parametrize(("made", "op", "said"), OF_EXPANDED, ids=lambda one: getattr(one, "__name__", ""))
+def test_an_expanded_input_is_told_where_a_copy_of_it_has_masks_of_its_own(made, op, said, fresh_seed):
+    assert said_of(made, op, "eager", ["one_in_memory"], fresh_seed) == said

@@ -17,6 +17,7 @@ from keeprate.specs.dropout.hypotheses import (
     dependence,
     earlier,
     ends,
+    expanded,
     facts,
     gradients,
     groups,
@@ -43,6 +44,7 @@ HYPOTHESES = tuple(
         groups,
         dependence,
         ends,
+        expanded,
         places,
         counts,
         earlier,
@@ -177,7 +179,7 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     finding, study = seen.finding, str(account.given.get("study", ""))
     if study:  # of single calls: what is seen in them, and of the law that is named like them
         of_study = study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
-        return of_study or (study == "strides" and _strided(seen))
+        return of_study or (study == "strides" and finding.family in recorded.STRIDED and _strided(seen))
     if "layouts" in account.given:  # what is wrong in other ways there follows, and elsewhere doesn't
         layouts = str(account.given["layouts"]).split(" or ")
         return finding.family in hypothesis.laws and _strided(seen, layouts)
@@ -215,9 +217,9 @@ def _first_wrong(seen: Seen, words: str) -> bool:
 
 
 def _strided(seen: Seen, layouts: Sequence[str] = memory.LAYOUTS) -> bool:
-    """Whether all that is wrong lies in memory in one of these ways, and the values are what is wrong."""
+    """Whether all that is wrong lies in memory in one of these ways."""
     wrong = [case for case, evidence in seen.parts if evidence is not None and evidence.strength > 0]
-    return seen.finding.family in recorded.STRIDED and bool(wrong) and all(case.strides in layouts for case in wrong)
+    return bool(wrong) and all(case.strides in layouts for case in wrong)
 
 
 def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
