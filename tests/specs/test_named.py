@@ -115,3 +115,64 @@ OF_EXPANDED = (
 @pytest.mark.parametrize(("made", "op", "said"), OF_EXPANDED, ids=lambda one: getattr(one, "__name__", ""))
 def test_an_expanded_input_is_told_where_a_copy_of_it_has_masks_of_its_own(made, op, said, fresh_seed):
     assert said_of(made, op, "eager", ["one_in_memory"], fresh_seed) == said
+
+
+class Unwritten(Plain):
+    """Kept entries alone are written, into memory that holds what was last made of its size."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.memory = {}
+
+    def written_over(self, x, mask, made):
+        values, slope = made
+        before = self.memory.get(x.values.shape, np.zeros_like(values))
+        self.memory[x.values.shape] = np.where(np.broadcast_to(mask, values.shape), values, before)
+        return self.memory[x.values.shape], slope
+
+    def scaled(self, x, mask, p):
+        return self.written_over(x, mask, super().scaled(x, mask, p))
+
+    def mapped(self, x, mask, p):
+        return self.written_over(x, mask, super().mapped(x, mask, p))
+
+
+class OutputsOfBefore(Plain):
+    """Each second call returns what the one before of its shape did."""
+
+    def seed(self, value):
+        super().seed(value)
+        self.memory = {}
+
+    def scaled(self, x, mask, p):
+        made = super().scaled(x, mask, p)
+        before = self.memory.pop(x.values.shape, None)
+        if before is None:
+            self.memory[x.values.shape] = made[0]
+        return (made[0] if before is None else before), made[1]
+
+
+class DroppedReturned(Plain):
+    """A dropped entry is its input."""
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        return np.where(mask, values, x.values), slope
+
+
+UNWRITTEN = "doesn't write dropped entries: they hold what was in memory before"
+OF_UNWRITTEN = (
+    (Unwritten, "dropout", [UNWRITTEN]),
+    (Unwritten, "dropout2d", [UNWRITTEN]),
+    (Unwritten, "alpha_dropout", [UNWRITTEN]),
+    (OutputsOfBefore, "dropout", []),
+    (DroppedReturned, "dropout", []),
+    (Plain, "dropout", []),
+    (Plain, "feature_alpha_dropout", []),
+)
+
+
+@pytest.mark.parametrize(("made", "op", "said"), OF_UNWRITTEN, ids=lambda one: getattr(one, "__name__", ""))
+def test_entries_that_are_not_written_are_told_by_what_they_hold(made, op, said, fresh_seed):
+    """At no p is more kept than should be, or another number of entries dropped."""
+    assert said_of(made, op, "eager", ["unwritten", "mode_never", "constant_p", "unchanged"], fresh_seed) == said

@@ -16,6 +16,7 @@ WORDS = {
     "first": "keeps the p of its first call on each shape",
     "before": "uses the p of the call before",
 }
+NEAR = 2.0**-6  # of a factor: more than any dtype rounds
 LAWS = VALUES | OF_MASKS | {"endpoints", "state"}
 
 
@@ -59,6 +60,8 @@ def constant(clues: Clues) -> Account:
     masks, wrong = [], False
     for calls in clues.in_order:
         for one in calls:
+            if not (clues.contract.preserves_moments or _scaled(one)):
+                raise Unreadable("what is not dropped is no multiple of the input")
             mask = clues.of_channels(clues.kept(one.y, one.expected)[np.newaxis])
             masks.append(mask)
             wrong |= far_off(mask, one.p)
@@ -69,6 +72,13 @@ def constant(clues: Clues) -> Account:
     seen = f"on two new shapes, at three p each, it dropped {', '.join(f'{1 - mask.mean():.3f}' for mask in masks)}"
     looked = sum(mask.size for mask in masks)
     return Account(looked, 0.0 if fits else NEVER, NEVER if wrong else 0.0, seen, {"rate": f"{rate:g}"})
+
+
+def _scaled(one: Output) -> bool:
+    """Whether what is not 0 is its input times one number, to rounding."""
+    kept = one.y != 0
+    factors = one.y[kept] / one.x[kept]
+    return bool((np.abs(factors / np.median(factors) - 1) < NEAR).all()) if kept.any() else True
 
 
 HYPOTHESES = (

@@ -29,6 +29,7 @@ from keeprate.specs.dropout.hypotheses import (
     rates,
     recorded,
     seeds,
+    unwritten,
     values,
 )
 from keeprate.specs.dropout.hypotheses.clues import standard
@@ -40,6 +41,7 @@ HYPOTHESES = tuple(
     one
     for part in (
         overwritten,
+        unwritten,
         masks,
         groups,
         dependence,
