@@ -1,5 +1,6 @@
 """Faults that are told by their name: what is said of each is true, and is not said of the faults nearest to it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,11 @@ BY_NAME = {one.name: one for one in SUITE.hypotheses}
 
 def said_of(made, op, context, names, seed):
     """What those of some hypotheses say that are accepted; a name without its parameter is asked with all of them."""
-    study = "clues"
+    study, shape = "clues", standard(CONTRACTS[op])
+    if names[0].startswith("fact:"):
+        study, shape = names[0].replace("fact:", "clues_of_"), ()
     asked = [text for name in names for text in ([name] if ":" in name else names_of(BY_NAME[name], every.PARAMETERS))]
-    case = every._case(op, "float32", context, study, standard(CONTRACTS[op]), asked)
+    case = every._case(op, "float32", context, study, shape, asked)
     result = run(SUITE, made(), Job("backend", case, seed, dict.fromkeys(case.findings)))
     assert not result.error
     accepted = [(text.split("/")[1], one) for text, one in result.evidence.items() if one.accepted]
@@ -176,3 +179,26 @@ OF_UNWRITTEN = (
 def test_entries_that_are_not_written_are_told_by_what_they_hold(made, op, said, fresh_seed):
     """At no p is more kept than should be, or another number of entries dropped."""
     assert said_of(made, op, "eager", ["unwritten", "mode_never", "constant_p", "unchanged"], fresh_seed) == said
+
+
+class AlphaPrimeAtOne(Plain):
+    """At p = 1 all is what a dropped entry is before scale and shift."""
+
+    def all_dropped(self, x):
+        return x.values * 0 - LIMIT, np.zeros_like(x.values)
+
+
+class DoubledAtOne(Plain):
+    """At p = 1 a result is twice its input."""
+
+    def all_dropped(self, x):
+        return x.values * 2, np.zeros_like(x.values)
+
+
+def test_a_value_that_is_wrong_in_single_calls_is_told_beside_the_right_one(fresh_seed):
+    """One value for all elements, or an example."""
+    of_one = said_of(AlphaPrimeAtOne, "alpha_dropout", "eager", ["fact:endpoints"], fresh_seed)
+    assert of_one == ["returns an output of −1.758, not of 0, at p = 1"]
+    (of_many,) = said_of(DoubledAtOne, "dropout2d", "eager", ["fact:endpoints"], fresh_seed)
+    assert re.fullmatch(r"returns an output that is wrong \(input \S+ gave \S+, PyTorch 0\) at p = 1", of_many)
+    assert said_of(Plain, "alpha_dropout", "eager", ["fact:endpoints"], fresh_seed) == []

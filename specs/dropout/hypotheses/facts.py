@@ -17,10 +17,23 @@ import numpy as np
 from keeprate.specs.dropout.compare import compare, same
 from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.hypotheses.wrong_values import (
+    GRADIENT,
+    IN_PLACES,
+    MOVED,
+    OUTPUT,
+    USUAL,
+    WRONG,
+    evaluates,
+    number_of,
+    of,
+    said,
+    with_values,
+)
 from keeprate.specs.dropout.inputs import ordinary
 from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import exactly, far_off
-from keeprate.specs.rounding import Floats, bounds, least_normal
+from keeprate.specs.rounding import bounds, least_normal
 from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable, briefly
 
 OF_ARGUMENTS = ("arguments", "probabilities")
@@ -31,12 +44,9 @@ STUDIES = frozenset(
     | {f"wide_{name}_of_gradient" for name in ("masks", "evaluation", "endpoints")}
 )
 OF_STUDIES = {"evaluation_of_gradient": " in evaluation", "endpoints_of_gradient": " at p = 0 and at p = 1"}
-OUTPUT, GRADIENT, BOTH = "an output", "a gradient", "an output and a gradient"
-WRONG, MOVED = "that is wrong", "that belongs to another entry"
-IN_PLACES = " in some entries"
+BOTH = "an output and a gradient"
 SECOND = "on what was returned"  # in words for a call of two
 LONG = 8  # axes that are told by their length
-USUAL = 0.3  # the p of a call that names none
 IN_ORDER = (("first", "first"), ("second", "second"), ("second", "third"), ("first", "fourth"))  # of `pullbacks`
 PLAIN = (
     " in evaluation",
@@ -85,7 +95,7 @@ def fact(clues: Clues, study: str) -> Account:
     (way,) = ways
     some = [*range(len(observations))]
     if GRADIENT in way and OUTPUT not in way:  # outputs needn't be told from gradients
-        some = [number for number in some if _of(observations[number]) == GRADIENT]
+        some = [number for number in some if of(observations[number]) == GRADIENT]
     alone = [number for number in some if SECOND not in observations[number].what.text]
     if wrong.intersection(alone):  # what the first of two calls does wrong shows in the second
         some = alone
@@ -101,14 +111,15 @@ def fact(clues: Clues, study: str) -> Account:
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
     if raised := observations[min(wrong)].raised:
-        seen += f"; {_said(raised)}"
+        seen += f"; {_exception(raised)}"
+    way = with_values(way, [observations[number] for number in sorted(wrong)])
     return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}", "study": study})
 
 
 def _how(one: Observation, study: str, clues: Clues) -> str:
     """What is wrong with one call, in words; empty if nothing is."""
     contract, dtype = clues.contract, clues.case.dtype
-    of = _of(one)
+    what = of(one)
     if isinstance(one.raised, NotOffered):
         return ""
     if one.expected is None and study == "arguments":
@@ -130,15 +141,15 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     if study == "arguments":
         return ""
     if one.y.shape != one.x.shape:
-        return f"returns {of} whose shape is not its input's"
+        return f"returns {what} whose shape is not its input's"
     if study.partition("_")[0] in ("dtype", "probabilities") and one.dtype != dtype:
-        return f"returns {of} of {one.dtype}, not of its input's dtype"
+        return f"returns {what} of {one.dtype}, not of its input's dtype"
     if study.startswith("dtype"):
         return ""
     if one.what.text.endswith(": the first half") and one.compared().broken:
         return "writes to memory"
     if one.expected is not None and one.y.size and one.compared().broken:
-        return f"returns {of} {_value(one, clues)}"
+        return f"returns {what} {said(one, clues)}"
     if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
         return "doesn't write its result to the input, in place"
     if not contract.writes and study in ("evaluation", "endpoints", "strides") and not same(one.after, one.x).all():
@@ -146,7 +157,7 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     return ""
 
 
-def _said(raised: BackendError) -> str:
+def _exception(raised: BackendError) -> str:
     """What the exception behind it says, in a few words."""
     return textwrap.shorten(briefly(raised.__cause__ or raised), MESSAGE, placeholder=" …")
 
@@ -154,9 +165,9 @@ def _said(raised: BackendError) -> str:
 def _of_other_pass(number: int, text: str, observations: Sequence[Observation], clues: Clues) -> str:
     """What is wrong with one call: a gradient may have the mask of the other of two passes."""
     one = observations[number]
-    if not text.endswith(WRONG) or _of(one) != GRADIENT or one.y is None:
+    if not text.endswith(WRONG) or of(one) != GRADIENT or one.y is None:
         return text
-    outputs = [before for before in observations[:number] if _of(before) == OUTPUT][-2:]
+    outputs = [before for before in observations[:number] if of(before) == OUTPUT][-2:]
     other = outputs["of the first of" in one.what.text].mask if len(outputs) == 2 else None
     if other is None:
         return text
@@ -166,66 +177,13 @@ def _of_other_pass(number: int, text: str, observations: Sequence[Observation], 
     return "returns a gradient that has the other pass's mask" if own else text
 
 
-def _of(one: Observation) -> str:
-    return GRADIENT if one.what.text.startswith(("gradient", "tangent")) else OUTPUT
-
-
-def _value(one: Observation, clues: Clues) -> str:
-    """What is wrong in a word or two, of all wrong elements."""
-    assert one.expected is not None and one.y is not None
-    finite = np.isfinite(one.x)
-    right = same(one.y, one.expected.kept) | same(one.y, one.expected.dropped) | one.expected.allows(one.y)
-    y, x = one.y[~right & finite], one.x[~right & finite]
-    if not y.size:
-        there = one.y[~right & ~finite]
-        where = "where the input is NaN" if np.isnan(one.x[~right & ~finite]).all() else "where the input is not finite"
-        return f"of 0 {where}" if (there == 0).all() else f"that is wrong {where}"
-    back = "gradient" in one.what.text
-    part = IN_PLACES * bool((right & finite).any() and not back)  # the others are as they should be
-    if np.isnan(y).all():
-        return f"of NaN{part}"
-    if (y == 0).all():
-        return f"of 0{IN_PLACES * bool(part and one.y[right & finite].any())}"
-    if (y == 1).all() and (x != 1).any():
-        return f"of 1{part}"
-    if (y == x).all() and not back:
-        return f"that is its input{IN_PLACES * bool(part and (one.y != one.x)[finite].any())}"
-    return (_scaled(one, y, x, clues) if back and _evaluates(one) else "") or _moved(one, y) or WRONG
-
-
-def _scaled(one: Observation, y: Floats, x: Floats, clues: Clues) -> str:
-    """Words for what is wrong in evaluation because of a factor that belongs to training; empty if nothing is."""
-    p = _number(one.what.given.get("p", USUAL))
-    if not 0 < p < 1:
-        return ""
-    a = affine(p)[0]
-    factors = {"divided by 1 − p": 1 / (1 - p), "multiplied by 1 − p": 1 - p}
-    factors |= {"multiplied by alpha dropout's a": a} if clues.contract.preserves_moments else {}
-    for words, factor in factors.items():
-        low, high = bounds(x * factor, np.zeros_like(x), clues.case.dtype)
-        if ((y >= low) & (y <= high)).all():
-            return f"that is {words} in evaluation"
-    return ""
-
-
-def _moved(one: Observation, y: Floats) -> str:
-    """Words for elements each of which is right in another place; empty where they are not, or few tell."""
-    assert one.expected is not None
-    right = np.unique(one.expected.kept)
-    return MOVED if y.size >= LONG and y.all() and np.isin(y, right).all() else ""
-
-
-def _evaluates(one: Observation) -> bool:
-    return "evaluation" in one.what.text or one.what.given.get("mode") == "evaluation"
-
-
 def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     """What may tell a call from others, by the words for it."""
     text, given = one.what.text, one.what.given
     yield "on empty inputs", not one.x.size  # first, for of some studies no other call has a p between 0 and 1
-    yield "in evaluation", _evaluates(one)
+    yield "in evaluation", evaluates(one)
     yield "in training", "training" in text or given.get("mode") == "training"
-    inner = 0 < _number(given.get("p", USUAL)) < 1 and ", then training" not in text  # whose own p is another
+    inner = 0 < number_of(given.get("p", USUAL)) < 1 and ", then training" not in text  # whose own p is another
     yield "in training where 0 < p < 1", given.get("mode", "training" * ("training" in text)) == "training" and inner
     yield "where nothing should be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
     yield from _features_of_passes(text)
@@ -261,7 +219,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield f"where p is a {kind}", True
     yield "where p is a NumPy scalar", "type" in given
     if (p := given.get("p", USUAL)) is not None:
-        number = _number(p)
+        number = number_of(p)
         yield "where p is NaN", math.isnan(number)
         yield "where p is outside 0 to 1", number < 0 or number > 1
         yield "where p is above 1", number > 1
@@ -275,10 +233,6 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield "where p > 0", number > 0
         yield "where p is so near 1 that the scale overflows", 0.9999 < number < 1
         yield "where p is a Python integer", isinstance(p, int)
-
-
-def _number(p: Any) -> float:
-    return math.nan if p is None else float(p)
 
 
 def _features_of_passes(text: str) -> Iterator[tuple[str, bool]]:
