@@ -1,5 +1,6 @@
 """Faults that are told by their name: what is said of each is true, and is not said of the faults nearest to it."""
 
+import math
 import re
 from pathlib import Path
 
@@ -202,3 +203,86 @@ def test_a_value_that_is_wrong_in_single_calls_is_told_beside_the_right_one(fres
     (of_many,) = said_of(DoubledAtOne, "dropout2d", "eager", ["fact:endpoints"], fresh_seed)
     assert re.fullmatch(r"returns an output that is wrong \(input \S+ gave \S+, PyTorch 0\) at p = 1", of_many)
     assert said_of(Plain, "alpha_dropout", "eager", ["fact:endpoints"], fresh_seed) == []
+
+
+class FittedToInput(Plain):
+    """Scale and shift keep the mean and variance of the input that is given."""
+
+    def moments(self, x):
+        return x.values.mean(dtype=np.float64), x.values.var(dtype=np.float64)
+
+    def mapped(self, x, mask, p):
+        if not x.values.size:
+            return super().mapped(x, mask, p)
+        self.mean, self.variance = self.moments(x)
+        return super().mapped(x, mask, p)
+
+    def affine(self, p, dtype):
+        mean, variance = self.mean, self.variance
+        a = math.sqrt(variance / ((1 - p) * (p * (LIMIT + mean) ** 2 + variance)))
+        return a, mean - a * ((1 - p) * mean - p * LIMIT), -LIMIT
+
+
+class FittedToItsMean(FittedToInput):
+    """They keep the mean alone."""
+
+    def moments(self, x):
+        return x.values.mean(dtype=np.float64), 1.0
+
+
+class ScaledByLargest(FittedToInput):
+    """The scale is divided by the largest input."""
+
+    def moments(self, x):
+        return np.abs(x.values).max(), None
+
+    def affine(self, p, dtype):
+        a, b, d = Plain.affine(self, p, dtype)
+        return a / self.mean, b, d
+
+
+class InvertedAsWell(Plain):
+    """Kept entries are divided by 1 − p, and then scaled and shifted."""
+
+    def mapped(self, x, mask, p):
+        divided = plain.Array(np.where(mask, plain.rounded(x.values / (1 - p), x.dtype), x.values), x.dtype)
+        values, slope = super().mapped(divided, mask, p)
+        return values, slope / (1 - p)
+
+
+class ConstantsOfTwoDigits(Plain):
+    """Alpha dropout's constant is rounded."""
+
+    def affine(self, p, dtype):
+        a = 1 / math.sqrt((1.76**2 * p + 1) * (1 - p))
+        return a, 1.76 * a * p, -1.76
+
+
+ON_TOP = "scales what it keeps by 1/(1 − p) on top of alpha dropout's a"
+OF_ALPHA = (
+    (FittedToInput, "computes alpha dropout's scale and shift for the mean and variance of each input"),
+    (FittedToItsMean, "computes alpha dropout's scale and shift for the mean of each input"),
+    (ScaledByLargest, "changes alpha dropout's scale a and dropped value with its input"),
+    (InvertedAsWell, ON_TOP),
+    (ConstantsOfTwoDigits, "takes 1.76 for alpha dropout's constant 1.7580993"),
+    (Plain, ""),
+)
+
+
+@pytest.mark.parametrize("op", ["alpha_dropout", "feature_alpha_dropout"])
+@pytest.mark.parametrize(("made", "said"), OF_ALPHA, ids=lambda one: getattr(one, "__name__", ""))
+def test_numbers_of_alpha_dropout_are_told_by_what_they_follow(made, said, op, fresh_seed):
+    found = said_of(made, op, "eager", ["limit", "alpha_of_input", "alpha_line"], fresh_seed)
+    assert (found[0].partition(", not")[0].partition(":")[0] if found else "") == said
+    assert all("with its input" not in one and "each input" not in one for one in found[1:])
+
+
+def test_what_follows_the_input_is_the_same_for_the_same_values(fresh_seed):
+    """Numbers that are drawn anew for each call are not of the input."""
+
+    class Drawn(Plain):
+        def affine(self, p, dtype):
+            a, b, d = super().affine(p, dtype)
+            return a * (1 + self.random.random()), b, d
+
+    assert said_of(Drawn, "alpha_dropout", "eager", ["alpha_of_input"], fresh_seed) == []

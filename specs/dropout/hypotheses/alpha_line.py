@@ -38,6 +38,8 @@ SLOPES: dict[str, Formula] = {
     "exchanges p and 1 − p in alpha dropout's scale a": lambda n: affine(1 - n.p)[0],
     "leaves alpha dropout's scale a out": lambda n: 1.0,
     "scales by 1/(1 − p), as dropout does, not by alpha dropout's a": lambda n: 1 / (1 - n.p),
+    "scales what it keeps by 1/(1 − p) on top of alpha dropout's a": lambda n: affine(n.p)[0] / (1 - n.p),
+    "scales what it keeps by 1 − p on top of alpha dropout's a": lambda n: affine(n.p)[0] * (1 - n.p),
     "divides by alpha dropout's scale a": lambda n: 1 / affine(n.p)[0],
     "takes no root in alpha dropout's scale a": lambda n: affine(n.p)[0] ** 2,
     "leaves 1 − p out of alpha dropout's scale a": lambda n: (1 + n.p * LIMIT**2) ** -0.5,
@@ -77,7 +79,7 @@ def line(clues: Clues) -> Account:
     if not clues.contract.preserves_moments:
         raise Unreadable("it is no alpha dropout")
     outputs = [one for one in clues.outputs if one.p >= RATES[0]]
-    read = [_numbers(one, clues.case.dtype) for one in outputs]
+    read = [numbers_of(one, clues.case.dtype) for one in outputs]
     wrong = sum(int(np.count_nonzero(~one.allowed)) for one in outputs)
     looked = sum(one.y.size for one in outputs)
     found = [one for one in read if one is not None]
@@ -88,8 +90,12 @@ def line(clues: Clues) -> Account:
     return Account(looked, 0.0, NEVER, seen, {"what": words})
 
 
-def _numbers(one: Output, dtype: str) -> Numbers | None:
-    """The three numbers at one p; None where outputs are not of one line and one value."""
+def numbers_of(one: Output, dtype: str) -> Numbers | None:
+    """The three numbers at one p; None where outputs are not of one line and one value.
+
+    Raises:
+        Unreadable: too little is kept, or dropped.
+    """
     x, y = one.x.ravel(), one.y.ravel()
     if not np.isfinite(y).all():
         return None
@@ -101,7 +107,9 @@ def _numbers(one: Output, dtype: str) -> Numbers | None:
     kept = y != d
     if counts.max() < DISTINCT or np.unique(x[kept]).size < DISTINCT:
         raise Unreadable("too little is dropped, or kept, to tell one from the other")
-    a, b = (float(number) for number in np.polyfit(x[kept], y[kept], 1))
+    a, b = np.polyfit(x[kept], y[kept], 1)
+    low, high = bounds(a * x[kept] + b, np.array(b), dtype)
+    a, b = (float(number) for number in np.polyfit(x[kept], y[kept], 1, w=1 / (high - low)))  # as exact as each is
     low, high = bounds(a * x[kept] + b, np.array(b), dtype)
     if (np.abs(y[kept] - a * x[kept] - b) > high - low).any():  # twice what rounding does: the line is rounded too
         return None

@@ -12,6 +12,7 @@ from keeprate.specs.dropout.contexts import Context, plainness
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.hypotheses import (
     alpha,
+    alpha_inputs,
     alpha_line,
     counts,
     dependence,
@@ -52,6 +53,7 @@ HYPOTHESES = tuple(
         earlier,
         values,
         alpha,
+        alpha_inputs,
         alpha_line,
         gradients,
         memory,
