@@ -286,3 +286,51 @@ def test_what_follows_the_input_is_the_same_for_the_same_values(fresh_seed):
             return a * (1 + self.random.random()), b, d
 
     assert said_of(Drawn, "alpha_dropout", "eager", ["alpha_of_input"], fresh_seed) == []
+
+
+def of_rows(again):
+    """A backend whose mapped calls draw for row r from a state that `again` tells of r and the call."""
+
+    class OfRows(Plain):
+        calls = 0
+
+        def vmap(self, fn):
+            def mapped(x):
+                started, rows = self.snapshot(), []
+                self.calls += 1
+                calls, key = self.calls, int(self.random.integers(1 << 60))
+                for number, values in enumerate(x.values):
+                    self.random = self.generator([key, again(number, calls)])
+                    rows.append(fn(plain.Array(values, x.dtype)))
+                self.restore(started)
+                self.random.random()
+                self.calls = calls
+                slopes = [np.broadcast_to(row.slope, row.values.shape) for row in rows]
+                return plain.Array(np.stack([row.values for row in rows]), rows[0].dtype, np.stack(slopes))
+
+            return mapped
+
+    return OfRows
+
+
+MAPPED = (
+    (of_rows(lambda row, call: row % 2), ["gives rows i and i + 2 of one mapped call the same mask"]),
+    (of_rows(lambda row, call: row // 2), ["uses each mask for 2 rows of a mapped call in a row"]),
+    (of_rows(lambda row, call: row % 3), ["gives rows i and i + 3 of one mapped call the same mask"]),
+    (of_rows(lambda row, call: 0), []),
+    (of_rows(lambda row, call: row), []),
+    (of_rows(lambda row, call: row % 2 if call % 2 else row), []),
+    (Plain, []),
+)
+
+
+@pytest.mark.parametrize(("made", "said"), MAPPED)
+@pytest.mark.parametrize("op", ["dropout", "dropout2d"])
+def test_rows_of_a_mapped_call_that_share_a_mask_are_told_by_their_distance(made, op, said, fresh_seed):
+    assert said_of(made, op, "vmap", ["rows_alike"], fresh_seed) == said
+
+
+def test_masks_that_come_again_in_mapped_calls_are_told_as_those_of_rows(fresh_seed):
+    made = of_rows(lambda row, call: row % 2 if call % 2 else row)
+    (said,) = said_of(made, "dropout", "vmap", ["alike_later"], fresh_seed)
+    assert said.startswith("reuses masks of earlier rows: row 3 of mapped call 1 that of row 1 of mapped call 1,")

@@ -22,6 +22,7 @@ from keeprate.specs.dropout.hypotheses import (
     facts,
     gradients,
     groups,
+    mapped,
     masks,
     memory,
     modes,
@@ -43,6 +44,7 @@ HYPOTHESES = tuple(
     for part in (
         overwritten,
         unwritten,
+        mapped,
         masks,
         groups,
         dependence,

@@ -104,7 +104,7 @@ def alike(clues: Clues, pattern: str) -> Account:
     shares = masks.mean(axis=1)
     if shares.min() < SHARE or shares.max() > 1 - SHARE:
         raise Unreadable("calls in which nearly all is kept, or dropped, agree by chance")
-    first = _firsts(masks)
+    first = firsts(masks)
     number = np.arange(len(masks))
     mapped = clues.caller().context.mapped  # then so many calls are rows of one
     again = np.flatnonzero(first != number)
@@ -122,15 +122,16 @@ def alike(clues: Clues, pattern: str) -> Account:
         return bool(np.count_nonzero(first != number) > again.size / 2)
 
     so = fits(first)
-    too = so and fits(_firsts(clues.many_kept))  # else masks are one, or opposites, where half is kept alone
+    too = so and fits(firsts(clues.many_kept))  # else masks are one, or opposites, where half is kept alone
     words = f"{again.size} of {len(masks)} calls have a mask that an earlier one had; none should"
-    which = f"call {again[0] + 1} that of call {first[again[0]] + 1}"
-    which += f", call {again[1] + 1} that of call {first[again[1]] + 1}" if again.size > 1 else ""
-    what = f"reuses masks of earlier calls: {which}"
+    vmapped = "vmap" in clues.context
+    which = ", ".join(
+        f"{_called(int(number), vmapped)} that of {_called(int(first[number]), vmapped)}" for number in again[:2]
+    )
+    what = f"reuses masks of earlier {'rows' if vmapped else 'calls'}: {which}"
     if not too:
         what = "makes masks of calls that depend on one another: at p = 0.5 some come again"
         so &= pattern == "later"
-    vmapped = "vmap" in clues.context
     together = "rows of a mapped call" if vmapped else "dropouts inside one function,"
     many = "masks of the first mapped call" if vmapped else "masks of a compiled function's first call"
     of_first = many if mapped and first.any() else "mask of the first call"
@@ -145,6 +146,11 @@ def alike(clues: Clues, pattern: str) -> Account:
     return Account(len(masks), 0.0 if so else NEVER, NEVER, words, dict(given), picture(rows), design)
 
 
+def _called(number: int, vmapped: bool) -> str:
+    """Words for a call, which in a mapped context is a row of one."""
+    return f"row {number % ROWS + 1} of mapped call {number // ROWS + 1}" if vmapped else f"call {number + 1}"
+
+
 def _waits(clues: Clues) -> bool:
     """Whether a plain call in between makes another mask of the same call after it."""
     if clues.context == "eager":
@@ -155,7 +161,7 @@ def _waits(clues: Clues) -> bool:
     return not np.array_equal(before, after)
 
 
-def _firsts(masks: Mask) -> npt.NDArray[np.intp]:
+def firsts(masks: Mask) -> npt.NDArray[np.intp]:
     """For each mask which is the first that is the same."""
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(mask.tobytes(), number) for number, mask in enumerate(masks)])
