@@ -17,6 +17,7 @@ from keeprate.specs.dropout.hypotheses.clues import standard
 
 MUTANTS = Path(__file__).parents[1] / "mutants"
 plain = find(str(MUTANTS / "plain.py"), group="", kind="module")
+mutation = find(str(MUTANTS.parent / "mutation.py"), group="", kind="module")
 Plain, LIMIT = plain.Plain, plain.LIMIT
 SUITE = load_suite("dropout")
 BY_NAME = {one.name: one for one in SUITE.hypotheses}
@@ -334,3 +335,21 @@ def test_masks_that_come_again_in_mapped_calls_are_told_as_those_of_rows(fresh_s
     made = of_rows(lambda row, call: row % 2 if call % 2 else row)
     (said,) = said_of(made, "dropout", "vmap", ["alike_later"], fresh_seed)
     assert said.startswith("reuses masks of earlier rows: row 3 of mapped call 1 that of row 1 of mapped call 1,")
+
+
+class RefusesEmpty(Plain):
+    """A grid of no blocks can't be launched."""
+
+    def mask(self, x, shape, p):
+        if not x.values.size:
+            raise RuntimeError("a grid of 0 blocks")
+        return super().mask(x, shape, p)
+
+
+@pytest.mark.parametrize("op", ["dropout2d", "alpha_dropout"])
+def test_what_fails_on_empty_inputs_fails_there_with_a_gradient_too(op):
+    request = mutation.asked_of(RefusesEmpty, op, "quick")
+    asked = {text: one for text, one in request.promises.items() if one.id.family in ("shape", "gradient", "endpoints")}
+    verdict = mutation.judged(RefusesEmpty, request.among(asked))
+    assert verdict.causes[0].sentence.startswith("plain raises RuntimeError on empty inputs in training where")
+    assert len(verdict.causes[0].explains) == len(verdict.failing) > 1

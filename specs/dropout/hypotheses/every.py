@@ -185,7 +185,8 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
     finding, study = seen.finding, str(account.given.get("study", ""))
     if study:  # of single calls: what is seen in them, and of the law that is named like them
         of_study = study.partition("_of_")[0] == finding.family or any(case.study == study for case, _ in seen.parts)
-        return of_study or (study == "strides" and finding.family in recorded.STRIDED and _strided(seen))
+        strided = study == "strides" and finding.family in recorded.STRIDED and _strided(seen)
+        return of_study or strided or _empty_alone(seen, account.given.get("empty"))
     if "layouts" in account.given:  # what is wrong in other ways there follows, and elsewhere doesn't
         layouts = str(account.given["layouts"]).split(" or ")
         return finding.family in hypothesis.laws and _strided(seen, layouts)
@@ -214,6 +215,13 @@ def explains(hypothesis: Hypothesis, account: Account, seen: Seen) -> bool:
         return account.design
 
     return holds_thinned(seen, design)
+
+
+def _empty_alone(seen: Seen, kind: object) -> bool:
+    """Whether this exception, on one element at most, is all that is wrong: an empty array counts as one."""
+    wrong = [check for _, check in seen.parts if isinstance(check, Check) and check.wrong]
+    first = [check.first for check in wrong if check.wrong == 1 and check.first]
+    return bool(kind and wrong) and len(first) == len(wrong) and all(one.output == kind for one in first)
 
 
 def _first_wrong(seen: Seen, words: str) -> bool:

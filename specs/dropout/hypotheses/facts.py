@@ -113,7 +113,10 @@ def fact(clues: Clues, study: str) -> Account:
     if raised := observations[min(wrong)].raised:
         seen += f"; {_exception(raised)}"
     way = with_values(way, [observations[number] for number in sorted(wrong)])
-    return Account(len(how), 0.0, NEVER, seen, {"what": f"{way}{where}", "study": study})
+    given = {"what": f"{way}{where}", "study": study}
+    if raised and not any(observations[number].x.size for number in wrong):
+        given["empty"] = raised.kind
+    return Account(len(how), 0.0, NEVER, seen, {**given})
 
 
 def _how(one: Observation, study: str, clues: Clues) -> str:
