@@ -353,3 +353,64 @@ def test_what_fails_on_empty_inputs_fails_there_with_a_gradient_too(op):
     verdict = mutation.judged(RefusesEmpty, request.among(asked))
     assert verdict.causes[0].sentence.startswith("plain raises RuntimeError on empty inputs in training where")
     assert len(verdict.causes[0].explains) == len(verdict.failing) > 1
+
+
+def at_least_one(axis, value):
+    """A backend that sets one entry along an axis, or of a call, where all are otherwise."""
+
+    def draw(self, shape, p):
+        mask = Plain.draw(self, shape, p).copy()
+        if not mask.size or not mask.ndim:
+            return mask
+        along = np.moveaxis(mask, axis, 0) if axis is not None and axis < mask.ndim else mask.reshape(-1)
+        bare = (along != value).all(axis=0)
+        along[self.random.integers(len(along))] ^= bare
+        return mask
+
+    return type("AtLeastOne", (Plain,), {"draw": draw})
+
+
+class FirstKept(Plain):
+    """The first channel is always kept."""
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        mask[:, :1] = True
+        return mask
+
+
+class CappedAtHalf(Plain):
+    """No more than half is dropped."""
+
+    def draw(self, shape, p):
+        return super().draw(shape, min(p, 0.5))
+
+
+class PairsOpposed(Plain):
+    """Of two channels one is kept where the other is dropped."""
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        mask[:, 1::2] = ~mask[:, : mask.shape[1] // 2 * 2 : 2]
+        return mask
+
+
+NEVER_ALL = (
+    (at_least_one(1, True), "feature_dropout", ["never drops all channels of a sample"]),
+    (at_least_one(1, False), "dropout2d", ["never keeps all channels of a sample"]),
+    (at_least_one(1, True), "dropout", ["never drops all entries of a row"]),
+    (at_least_one(None, True), "dropout", ["never drops all entries of a call"]),
+    (at_least_one(None, True), "alpha_dropout", ["never drops all entries of a call"]),
+    (FirstKept, "feature_dropout", []),
+    (CappedAtHalf, "feature_dropout", []),
+    (PairsOpposed, "feature_dropout", []),
+    (OneForTheAxis, "feature_dropout", []),
+    (Plain, "feature_dropout", []),
+    (Plain, "dropout", []),
+)
+
+
+@pytest.mark.parametrize(("made", "op", "said"), NEVER_ALL)
+def test_what_is_never_dropped_or_kept_whole_is_told(made, op, said, fresh_seed):
+    """Of 256 samples of three channels none is dropped whole by chance at p = 0.9 with a probability of 10⁻¹⁴⁵."""
+    assert said_of(made, op, "eager", ["never_all_dropped", "never_all_kept"], fresh_seed) == said
