@@ -40,6 +40,11 @@ def holds(numpy: np.dtype[Any], dtype: str) -> bool:
     return bool(format.nmant >= bits and format.minexp <= least and format.max >= largest)
 
 
+def largest_of(dtype: str) -> float:
+    """The largest finite number of `dtype`."""
+    return _FORMATS[dtype][2]
+
+
 def representable(values: npt.ArrayLike, dtype: str) -> Floats:
     """`values` rounded to the nearest number of `dtype`."""
     given = np.asarray(values, dtype=np.float64)

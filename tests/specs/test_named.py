@@ -25,7 +25,7 @@ BY_NAME = {one.name: one for one in SUITE.hypotheses}
 
 def said_of(made, op, context, names, seed):
     """What those of some hypotheses say that are accepted; a name without its parameter is asked with all of them."""
-    study, shape = "clues", standard(CONTRACTS[op])
+    study, shape = "clues_of_gradient" if context == "grad" else "clues", standard(CONTRACTS[op])
     if names[0].startswith("fact:"):
         study, shape = names[0].replace("fact:", "clues_of_"), ()
     asked = [text for name in names for text in ([name] if ":" in name else names_of(BY_NAME[name], every.PARAMETERS))]
@@ -414,3 +414,56 @@ NEVER_ALL = (
 def test_what_is_never_dropped_or_kept_whole_is_told(made, op, said, fresh_seed):
     """Of 256 samples of three channels none is dropped whole by chance at p = 0.9 with a probability of 10⁻¹⁴⁵."""
     assert said_of(made, op, "eager", ["never_all_dropped", "never_all_kept"], fresh_seed) == said
+
+
+class ClampedInfinities(Plain):
+    """A result is clamped to the largest number, and its derivative is 0 where it was."""
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        most = np.finfo(np.float32).max
+        return np.clip(values, -most, most), slope * (np.abs(values) <= most)
+
+
+class GradientByRatio(Plain):
+    """The gradient is the cotangent times output over input."""
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, values / x.values
+
+
+class NoneAtNaN(Plain):
+    """NaN has no gradient."""
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        return values, slope * ~np.isnan(x.values)
+
+
+class NoneOfTheLarge(Plain):
+    """Large outputs have no gradient, infinite or not."""
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        return values, slope * (np.abs(values) < 8)
+
+
+CLAMPED = "returns the largest finite number for a kept infinity, and a gradient of 0 where its input is"
+OF_SPECIALS = (
+    (ClampedInfinities, "feature_dropout", [f"{CLAMPED} not finite"]),
+    (ClampedInfinities, "dropout", [f"{CLAMPED} infinite"]),
+    (GradientByRatio, "dropout2d", ["returns a gradient of NaN where its input is not finite"]),
+    (NoneAtNaN, "dropout2d", ["returns a gradient of 0 where its input is NaN"]),
+    (NoneOfTheLarge, "dropout", []),
+    (find(str(MUTANTS / "gradients.py"), group="", kind="module").ScaledByP, "dropout", []),
+    (Plain, "dropout", []),
+    (Plain, "alpha_dropout", []),
+    (Plain, "feature_dropout", []),
+    (Plain, "feature_alpha_dropout", []),
+)
+
+
+@pytest.mark.parametrize(("made", "op", "said"), OF_SPECIALS, ids=lambda one: getattr(one, "__name__", ""))
+def test_gradients_that_are_wrong_at_infinities_alone_are_told(made, op, said, fresh_seed):
+    assert said_of(made, op, "grad", ["of_specials"], fresh_seed) == said

@@ -239,7 +239,7 @@ class Clues:
             expected = self.expected(p, shape)
             for _ in range(number):
                 given = caller.native(x) if caller.writes else given
-                out, slope = _derived(caller, given, p, native_ct)
+                out, slope = derived(caller, given, p, native_ct)
                 y, g = caller.values(out), caller.values(slope)
                 if not y.shape == g.shape == x.shape:
                     raise Unreadable("an output or gradient of another shape")
@@ -265,7 +265,7 @@ class Clues:
         return self.drawn(caller, number, thousand(self.contract)).reshape(number, -1)
 
 
-def _derived(caller: Caller, given: Any, p: float, ct: Any) -> tuple[Any, Any]:
+def derived(caller: Caller, given: Any, p: float, ct: Any) -> tuple[Any, Any]:
     """Output and derivative, as they are had in the caller's context."""
     match caller.context.name:
         case "jvp":

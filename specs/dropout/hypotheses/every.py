@@ -32,6 +32,7 @@ from keeprate.specs.dropout.hypotheses import (
     rates,
     recorded,
     seeds,
+    specials,
     unwritten,
     values,
 )
@@ -60,6 +61,7 @@ HYPOTHESES = tuple(
         alpha_inputs,
         alpha_line,
         gradients,
+        specials,
         memory,
         modes,
         rates,

@@ -61,7 +61,7 @@ HYPOTHESES = tuple(
         f"never_all_{value}",
         "number",
         f"never {does} all {{what}}",
-        lambda c, value=value: never_all(c, value),  # type: ignore[misc]
+        lambda c, value=value: never_all(c, value),
         DEPENDENCE | COUNTED,
     )
     for value, does in (("dropped", "drops"), ("kept", "keeps"))
