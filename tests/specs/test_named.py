@@ -467,3 +467,36 @@ OF_SPECIALS = (
 @pytest.mark.parametrize(("made", "op", "said"), OF_SPECIALS, ids=lambda one: getattr(one, "__name__", ""))
 def test_gradients_that_are_wrong_at_infinities_alone_are_told(made, op, said, fresh_seed):
     assert said_of(made, op, "grad", ["of_specials"], fresh_seed) == said
+
+
+class FirstNumbersOfSeeds(Plain):
+    """Entry i has the first number of a congruential generator that is seeded with a number plus i."""
+
+    def uniform(self, size):
+        states = self.random.integers(1 << 32) + np.arange(size, dtype=np.uint64)
+        return (states * np.uint64(1664525) + np.uint64(1013904223)) % 2**32 / 2**32
+
+
+class FirstHalfKept(Plain):
+    """The first half of a call is always kept."""
+
+    def uniform(self, size):
+        numbers = super().uniform(size)
+        numbers[: size // 2] = 1
+        return numbers
+
+
+class RowsShare(Plain):
+    """A mask has one entry for each row."""
+
+    def draw(self, shape, p):
+        return np.broadcast_to(super().draw((*shape[:-1], 1), p), shape)
+
+
+@pytest.mark.parametrize("op", ["dropout", "alpha_dropout"])
+def test_long_runs_are_told_where_they_end_anywhere(op, fresh_seed):
+    (said,) = said_of(FirstNumbersOfSeeds, op, "eager", ["alike_first", "alike_later", "long_runs"], fresh_seed)
+    length = int(re.search("of ([0-9,]+) on average", said)[1].replace(",", ""))
+    assert 900 < length < 1400  # half of 1/0.00039; the ends of calls cut some off
+    for made in (in_groups(32, 1), in_groups(64, 0), FirstHalfKept, RowsShare, OneForTheAxis, InGroupsOfACall, Plain):
+        assert said_of(made, op, "eager", ["long_runs"], fresh_seed) == [], made
