@@ -500,3 +500,48 @@ def test_long_runs_are_told_where_they_end_anywhere(op, fresh_seed):
     assert 900 < length < 1400  # half of 1/0.00039; the ends of calls cut some off
     for made in (in_groups(32, 1), in_groups(64, 0), FirstHalfKept, RowsShare, OneForTheAxis, InGroupsOfACall, Plain):
         assert said_of(made, op, "eager", ["long_runs"], fresh_seed) == [], made
+
+
+def of_first_size(least):
+    """A backend whose compiled functions leave what is past the size of their first input, or some other size."""
+
+    class OfFirstSize(Plain):
+        limit = None
+
+        def compile(self, fn):
+            sizes = []
+
+            def call(x, *more):
+                sizes.append(x.values.size)
+                self.limit = least or sizes[0]
+                try:
+                    return fn(x, *more)
+                finally:
+                    self.limit = None
+
+            return call
+
+        def scaled(self, x, mask, p):
+            values, slope = super().scaled(x, mask, p)
+            past = np.arange(x.values.size).reshape(x.values.shape) >= (self.limit or x.values.size)
+            return np.where(past, x.values, values), np.where(past, np.float32(1), slope)
+
+    return OfFirstSize
+
+
+FIRST_GRID = "returns entries unchanged past as many as its first input had, when called again on a larger one"
+
+
+@pytest.mark.parametrize("op", ["dropout", "dropout2d"])
+def test_a_compiled_function_that_works_on_as_much_as_at_first_is_told(op, fresh_seed):
+    assert said_of(of_first_size(0), op, "compile", ["first_grid"], fresh_seed) == [FIRST_GRID]
+    for made in (of_first_size(300), LastRowReturned, Plain):
+        assert said_of(made, op, "compile", ["first_grid"], fresh_seed) == []
+
+
+class LastRowReturned(Plain):
+    """The last row is returned as it was."""
+
+    def scaled(self, x, mask, p):
+        values, slope = super().scaled(x, mask, p)
+        return np.concatenate([values[:-1], x.values[-1:]]), slope
