@@ -545,3 +545,37 @@ class LastRowReturned(Plain):
     def scaled(self, x, mask, p):
         values, slope = super().scaled(x, mask, p)
         return np.concatenate([values[:-1], x.values[-1:]]), slope
+
+
+class CopiesInEvaluation(Plain):
+    """In evaluation, in place, a copy is returned."""
+
+    def dropout_(self, x, p, train):
+        y = super().dropout_(x, p, train)
+        return y if train else plain.Array(y.values.copy(), y.dtype, y.slope)
+
+
+def test_a_copy_that_evaluation_returns_is_told_as_one():
+    assert cause_of(CopiesInEvaluation, "dropout_", "inplace") == (
+        "plain returns a copy of its input in evaluation, not the array itself, in place, in dropout_."
+    )
+
+
+class ReadOffTheOutput(Plain):
+    """The gradient takes for kept what is not zero in the output."""
+
+    def scaled(self, x, mask, p):
+        values, _ = super().scaled(x, mask, p)
+        return values, (values != 0) / (1 - p)
+
+
+def test_a_mask_that_is_read_off_the_output_is_told_before_the_rates_that_follow_from_it():
+    laws = "gradient", "keep_rate", "data", "blocks", "neighbours"
+    assert "takes the gradient's mask from which outputs are not 0" in cause_of(ReadOffTheOutput, "dropout", *laws)
+
+
+def cause_of(made, op, *families):
+    """The first sentence of a verdict over some laws."""
+    request = mutation.asked_of(made, op, "quick")
+    asked = {text: one for text, one in request.promises.items() if one.id.family in families}
+    return mutation.judged(made, request.among(asked)).causes[0].sentence

@@ -14,6 +14,7 @@ from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import RATES, SMALL, Clues, Pass, standard
 from keeprate.specs.dropout.hypotheses.places import last_words, sizes
+from keeprate.specs.dropout.hypotheses.values import OF_MASKS
 from keeprate.specs.dropout.inputs import EVEN, cotangent, filled
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.rounding import Floats, bounds
@@ -312,5 +313,7 @@ HYPOTHESES = (
     Hypothesis(
         "other_past", "gradient", "gives {where} another mask in the gradient than in the output", other_past, BACKWARD
     ),
-    Hypothesis("read_off", "gradient", "takes the gradient's mask from which outputs are not 0", read_off, BACKWARD),
+    Hypothesis(
+        "read_off", "gradient", "takes the gradient's mask from which outputs are not 0", read_off, BACKWARD | OF_MASKS
+    ),
 )
