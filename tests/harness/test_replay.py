@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from keeprate.harness.commands import shown
 from keeprate.harness.commands.snippet import _quoted, _to_stand_here, snippet
 from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.source import beside, locate
 from keeprate.harness.protocol.suite import load_suite
-from keeprate.specs.dropout.reproduction import masks, single_calls
-from keeprate.specs.dropout.reproduction.script import SHOWN, constants, demonstrate
+from keeprate.specs.dropout.reproduction.script import MODULES, OTHERS, SHOWN, constants, demonstrate
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = ROOT / "tests" / "mutants"
@@ -297,7 +297,7 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("family", [name for name in SHOWN if name != "threads"])
+@pytest.mark.parametrize("family", [name for name in SHOWN if name in load_suite("dropout").by_name])
 def test_what_shows_a_law_runs_on_a_faithful_backend(family, capsys, monkeypatch):
     law = f"{family}:{PARAMETERS[family]}" if family in PARAMETERS else family
     text = demonstrate(a_case(law), law, seed=1)
@@ -308,12 +308,29 @@ def test_what_shows_a_law_runs_on_a_faithful_backend(family, capsys, monkeypatch
     said = capsys.readouterr().out
     assert "(" in said and ")" in said
     # What was copied does as much where it was copied from.
-    for module in (masks, single_calls):
+    for module in MODULES:
         for name, value in constants(a_case(law), law, seed=1).items():
             monkeypatch.setattr(module, name, value, raising=False)
     backend.seed(1)
     SHOWN[family](backend)
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(("study", "law"), OTHERS)
+def test_what_shows_a_study_says_nothing_of_a_faithful_backend(study, law, capsys):
+    """What it prints is what the reference prints, up to chance."""
+    suite = load_suite("dropout")
+    case = next(
+        case
+        for case in suite.cases("quick")
+        if case.study == study and case.asks(law.partition(":")[0]) and case.context in ("eager", "grad", "thread")
+    )
+    names = {}
+    exec(demonstrate(case, law, seed=1), names)  # noqa: S102 - the script itself
+    names["show"](find(f"{MUTANTS}/plain.py:Plain", group="", kind="backend"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert not list(shown.departing(lines, shown.beside(suite, case, law)))
 
 
 def test_a_script_says_what_pytorch_does_with_each_rank():

@@ -33,13 +33,13 @@ def operator(backend: Any, x: Any, p: float, train: bool = True) -> Any:
     return getattr(backend, OPERATOR)(x, p, train, **KEYWORDS)
 
 
-def plain(backend: Any) -> Any:
-    return transformed(backend, lambda x: operator(backend, x, P))
+def plain(backend: Any, p: float | None = None, train: bool = True) -> Any:
+    return transformed(backend, lambda x: operator(backend, x, P if p is None else p, train))
 
 
-def layer(backend: Any) -> Any:
-    made = backend.module(OPERATOR, P)
-    made.train()
+def layer(backend: Any, p: float | None = None, train: bool = True) -> Any:
+    made = backend.module(OPERATOR, P if p is None else p)
+    made.train() if train else made.eval()
     return transformed(backend, made)
 
 
@@ -257,23 +257,34 @@ def gradient(backend: Any) -> None:
     function, ones = FUNCTION(backend), np.ones(SHAPE)
     passes = [backend.vjp(function, native(backend, ones), native(backend, ones)) for _ in range(CALLS)]
     y, slopes = (np.array([read(backend, one[part]) for one in passes]) for part in (0, 1))
-    other_masks(y, slopes, "gradients")
+    print(f"{of_other_masks(y, slopes):,} of {y.size:,} gradients belong to another mask than the output (0)")
     print(f"the gradient of a 1 is one of {np.unique(slopes)[:6].tolist()} ({SLOPE_KEPT:.9g} and {SLOPE_DROPPED:.9g})")
+    for what, y, slopes in other_passes(backend, function):
+        if wrong := of_other_masks(y, slopes):
+            print(f"{wrong:,} of {y.size:,} {what} belong to another mask than the output (0)")
+
+
+def of_other_masks(y: Any, slopes: Any) -> int:
+    """How many gradients have another mask than their output."""
+    promised = np.where(abs(y - KEPT) < abs(y - DROPPED), SLOPE_KEPT, SLOPE_DROPPED)
+    return int((abs(slopes - promised) > 1e-2).sum())
+
+
+def other_passes(backend: Any, function: Any) -> Any:
+    """What passes are, their outputs and their gradients, as far as the backend has these."""
+    for shape in (SHAPE, (2, *SHAPE)[: len(SHAPE)]):
+        out, slope = backend.vjp(function, native(backend, np.ones(shape)), native(backend, np.ones(shape)))
+        yield f"gradients on an input of shape {shape}", read(backend, out), read(backend, slope)
+    ones = np.ones(SHAPE)
     if hasattr(backend, "linearize"):
         passes = [backend.linearize(function, native(backend, ones)) for _ in range(2)]
-        later = [read(backend, pullback(native(backend, ones))) for _, pullback in passes]
-        other_masks(
-            np.array([read(backend, out) for out, _ in passes]),
-            np.array(later),
-            "gradients of two passes, asked for later,",
-        )
-
-
-def other_masks(y: Any, slopes: Any, what: str) -> None:
-    """Shows how many gradients have another mask than their output."""
-    promised = np.where(abs(y - KEPT) < abs(y - DROPPED), SLOPE_KEPT, SLOPE_DROPPED)
-    wrong = int((abs(slopes - promised) > 1e-2).sum())
-    print(f"{wrong:,} of {y.size:,} {what} belong to another mask than the output (0)")
+        for scale, what in ((1.0, "asked for later,"), (2.0, "asked for again,")):
+            for out, pullback in passes:
+                slope = read(backend, pullback(native(backend, scale * ones))) / scale
+                yield f"gradients of two passes, {what}", read(backend, out), slope
+    if hasattr(backend, "jvp"):
+        out, slope = backend.jvp(function, native(backend, ones), native(backend, ones))
+        yield "tangents", read(backend, out), read(backend, slope)
 
 
 def moments(backend: Any) -> None:

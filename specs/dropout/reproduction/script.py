@@ -34,6 +34,7 @@ OTHERS = {  # studies that show a law by a function of another name
     ("bounds", "seeding"): "some_seeds",
     ("after_seeds", "no_mask_twice"): "masks_after_seeds",
     ("masks", "streams:thread"): "threads",
+    **{("probabilities", law): "probabilities" for law in ("outcomes", "dtype", "arguments")},
 }
 AFTER_SEEDS = "first_positions", "masks_after_seeds"
 IMPORTS = (  # of these modules, which a script has as far as it needs them

@@ -75,18 +75,19 @@ def seeding(backend: Any) -> None:
 
 
 def some_seeds(backend: Any) -> None:
-    error, seen, asked = (P * (1 - P) / ENTRIES / 32) ** 0.5, set(), 0
+    error = (P * (1 - P) / ENTRIES / 32) ** 0.5
+    seen: dict[int, Any] = {}
     for seed in (0, 1, 2**32 - 1, 2**32, 2**48, 2**63 - 1):
         try:
             drawn = after(backend, seed, 32)
         except ValueError:
             continue  # a seed that a framework may refuse
-        asked += 1
-        seen.add(drawn[0].tobytes())
         print(f"seed {seed} gives the same mask again: {(drawn[0] == after(backend, seed, 1)[0]).all()} (True)")
         off = abs(drawn.mean() - (1 - P)) / error
         print(f"after it the keep rate is right to six standard errors: {off < 6} (True)")
-    print(f"so many masks are as another one: {asked - len(seen)} (0)")
+        alike = [other for other, mask in seen.items() if (other - seed) % 2**32 and (mask == drawn[0]).all()]
+        print(f"its mask is another than those after the seeds before: {not alike} (True)")
+        seen[seed] = drawn[0]
 
 
 def masks_after_seeds(backend: Any) -> None:

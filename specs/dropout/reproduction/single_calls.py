@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keeprate.specs.dropout.reproduction.masks import (
+    CALL,
     CALLS,
     DROPPED,
     DTYPE,
@@ -40,19 +41,42 @@ def strides(backend: Any) -> None:
 
 def evaluation(backend: Any) -> None:
     for p in (0.0, 0.1, 0.5, 1.0):
+        function = FUNCTION(backend, p, False)
         for value in (1.0, -0.5, float("inf")):
-            y = read(backend, operator(backend, native(backend, np.full(SHAPE, value)), p, False))
+            y = CALL(backend, function, value)
             print(f"evaluation at p = {p}: inputs of {value} became {np.unique(y)[:6].tolist()} ([{value}])")
+        slopes(backend, function, 1.0)
 
 
 def endpoints(backend: Any) -> None:
     for p, promised in ((0.0, 1.0), (1.0, 0.0)):
-        y = [read(backend, operator(backend, native(backend, np.ones(SHAPE)), p)) for _ in range(CALLS)]
+        function = FUNCTION(backend, p)
+        y = [CALL(backend, function, 1.0) for _ in range(CALLS)]
         print(f"training at p = {p}: inputs of 1 became {np.unique(y)[:6].tolist()} ([{promised}])")
-        if hasattr(backend, "vjp"):
-            ones = native(backend, np.ones(SHAPE)), native(backend, np.ones(SHAPE))
-            slope = read(backend, backend.vjp(lambda x, p=p: operator(backend, x, p), *ones)[1])
-            print(f"  with gradients {np.unique(slope)[:6].tolist()} ([{promised}])")
+        slopes(backend, function, promised)
+
+
+def slopes(backend: Any, function: Any, promised: float) -> None:
+    """Shows the gradient for a cotangent of 2, and the same in forward mode, as far as the backend has them."""
+    for way, what in (("vjp", "gradient"), ("jvp", "tangent")):
+        if hasattr(backend, way):
+            slope = getattr(backend, way)(
+                function, native(backend, np.ones(SHAPE)), native(backend, np.full(SHAPE, 2.0))
+            )
+            print(f"  with a {what} of {np.unique(read(backend, slope[1]))[:6].tolist()} ([{2 * promised}])")
+
+
+def probabilities(backend: Any) -> None:
+    kinds: tuple[Any, ...] = (float, np.float64, np.float32, np.float16)
+    for p in (0.3, 1 - 1e-5):
+        for kind in kinds:
+            try:
+                y = operator(backend, native(backend, np.ones(SHAPE)), kind(p))
+            except Exception as error:  # noqa: BLE001
+                print(f"p = {p} as {kind.__name__} was refused: {type(error).__name__} (taken)")
+                continue
+            share = kept(read(backend, y)[None]).mean()
+            print(f"p = {p} as {kind.__name__}: {backend.dtype_of(y)} ({DTYPE}), {share:.4f} kept ({1 - p:.4f})")
 
 
 def attempt(backend: Any, shape: Any, dtype: str, p: float, train: bool) -> str:
@@ -73,20 +97,13 @@ def arguments(backend: Any) -> None:
         print(f"an input of {rank} dimensions, train = {train}, was {did} ({promised})")
     for name in ("int32", "int64", "uint8", "bool", "complex64"):
         print(f"an input of {name} was {attempt(backend, SHAPE, name, 0.3, True)} (refused)")
-    kinds: tuple[Any, ...] = (np.float64, np.float32, np.float16)
-    for kind in kinds:
-        try:
-            y = read(backend, operator(backend, native(backend, np.ones(SHAPE)), kind(0.3)))
-        except Exception as error:  # noqa: BLE001
-            print(f"p as {kind.__name__} was refused: {error} (taken)")
-        else:
-            print(f"p = 0.3 as {kind.__name__}: {kept(y[None]).mean():.0%} kept (70%)")
+    probabilities(backend)
 
 
 def dtype(backend: Any) -> None:
     for train in (True, False):
         for p in (0.0, 0.3, 1 - 1e-5, 1.0):
-            y = operator(backend, native(backend, np.ones(SHAPE)), p, train)
+            y = FUNCTION(backend, p, train)(native(backend, np.ones(SHAPE)))
             print(f"train = {train}, p = {p}: {backend.dtype_of(y)} ({DTYPE})")
     if hasattr(backend, "vjp"):
         parts = backend.vjp(FUNCTION(backend), native(backend, np.ones(SHAPE)), native(backend, np.ones(SHAPE)))
@@ -105,6 +122,8 @@ def inplace(backend: Any) -> None:
         x = native(backend, np.ones(SHAPE))
         y = operator(backend, x, P, train)
         print(f"train = {train}: the input is what was returned: {(read(backend, x) == read(backend, y)).all()} (True)")
+        operator(backend, y, 1.0)
+        print(f"after p = 1 on what was returned the input is {np.unique(read(backend, x))[:6].tolist()} ([0.0])")
     whole = native(backend, np.ones((2 * SHAPE[0], *SHAPE[1:])))
     try:
         half = whole[SHAPE[0] :]
