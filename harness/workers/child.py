@@ -25,7 +25,7 @@ from keeprate.harness.workers.monitor import LimitError, line_of
 from keeprate.harness.workers.process_tree import end_all
 
 NO_ANSWER = "the worker process sent a malformed reply"  # the backend has written to its pipe
-THREADS = 200  # that a process may gather: beside a thousand a small call of MLX takes twice the time
+THREADS = 200  # that a process may gather: beside a thousand, small calls of a framework may take twice the time
 Answer = TypeVar("Answer")
 OFTEN = 16  # cases between two looks at how many it has, which take a tenth of a millisecond
 
