@@ -19,7 +19,7 @@ class CopyInEvaluation(Plain):
     """In evaluation the in-place form returns a copy: what is written to it later is lost. L1."""
 
     meant_for = "inplace"
-    cause = "fact"
+    cause = "returned_other"
     ops = ("dropout_",)
 
     def evaluated(self, x, p):

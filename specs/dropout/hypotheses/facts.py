@@ -45,6 +45,7 @@ STUDIES = frozenset(
 )
 OF_STUDIES = {"evaluation_of_gradient": " in evaluation", "endpoints_of_gradient": " at p = 0 and at p = 1"}
 BOTH = "an output and a gradient"
+BESIDE = ": the first half"  # in words for memory that no call should write to
 SECOND = "on what was returned"  # in words for a call of two
 LONG = 8  # axes that are told by their length
 IN_ORDER = (("first", "first"), ("second", "second"), ("second", "third"), ("first", "fourth"))  # of `pullbacks`
@@ -96,9 +97,12 @@ def fact(clues: Clues, study: str) -> Account:
     some = [*range(len(observations))]
     if GRADIENT in way and OUTPUT not in way:  # outputs needn't be told from gradients
         some = [number for number in some if of(observations[number]) == GRADIENT]
+    some = [number for number in some if number in wrong or not observations[number].what.text.endswith(BESIDE)]
     alone = [number for number in some if SECOND not in observations[number].what.text]
     if wrong.intersection(alone):  # what the first of two calls does wrong shows in the second
         some = alone
+    elif study == "inplace" and wrong:  # a copy was returned of what was written to
+        return Account(len(how), NEVER, NEVER)
     observations = tuple(observations[number] for number in some)
     wrong = {some.index(number) for number in wrong.intersection(some)}
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
@@ -149,12 +153,10 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
         return f"returns {what} of {one.dtype}, not of its input's dtype"
     if study.startswith("dtype"):
         return ""
-    if one.what.text.endswith(": the first half") and one.compared().broken:
+    if one.what.text.endswith(BESIDE) and one.compared().broken:
         return "writes to memory"
     if one.expected is not None and one.y.size and one.compared().broken:
         return f"returns {what} {said(one, clues)}"
-    if "on what was returned" in one.what.text:  # which is recorded as a copy
-        return ""
     if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
         return "doesn't write its result to the input, in place"
     if not contract.writes and study in ("evaluation", "endpoints", "strides") and not same(one.after, one.x).all():
@@ -203,7 +205,7 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     yield "on axes of length 1", one.x.ndim > 0 and 1 in one.x.shape
     yield "on inputs with NaN or infinities", bool((~np.isfinite(one.x)).any())
     yield "on a slice of an array", text.endswith("half of an array")
-    yield "before the slice that it is given", text.endswith(": the first half")
+    yield "before the slice that it is given", text.endswith(BESIDE)
     gaps = "layout" in given and not one.x.flags.c_contiguous  # a transposed vector has none
     if "layout" in given:
         yield f"on inputs that lie in memory as {given['layout']}", gaps or given["layout"] == "remade"
