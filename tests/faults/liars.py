@@ -163,7 +163,7 @@ class KnowsTheProbes(Honest):
     """Lies about any value that the harness does not use."""
 
     def dropped(self, x, p):
-        used = np.isin(np.abs(x), (*PROBES, 0, np.inf)) | np.isnan(x)
+        used = np.isin(np.abs(x), (*PROBES, 0, np.inf)) | np.isnan(x) | (np.abs(x) < np.finfo(np.float32).tiny)
         return super().dropped(x, p) if used.all() else wrong(x, p)
 
 

@@ -316,9 +316,9 @@ def _h(name: str, kind: str, says: str, function: object, *more: str) -> Hypothe
 
 
 HYPOTHESES = (
-    _h("shared_call", "sharing", "draws once for all entries of a call", shared_call),
-    _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis),
-    _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows),
+    _h("shared_call", "sharing", "draws once for all entries of a call", shared_call, "shape"),
+    _h("shared_axis", "sharing", "shares one mask among {among}", shared_axis, "shape"),
+    _h("shared_rows", "sharing", "shares one mask among {among}", shared_rows, "shape"),
     _h("rotated", "repetition", "rotates the mask of the first call for each later one", rotated),
     _h("alike_first", "repetition", "{all}", lambda c: alike(c, "first"), "modes"),
     _h("alike_rows", "sharing", "uses one mask for all {rows}", lambda c: alike(c, "rows")),
