@@ -22,12 +22,14 @@ SLOWER = {
     f"test_{name}.py"
     for name in ("frameworks", "hypotheses", "not_offered", "plan", "recorded", "rows", "training", "two_faults")
 }
+LONGEST = "test_examples.py"  # whose Triton kernels are interpreted, a minute and a half each
 os.environ.update(SINGLE_THREADED)  # whose threads would wait for one another in each of pytest-xdist's workers
 MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
 
 def pytest_collection_modifyitems(items):
-    """Marks what is quick."""
+    """Marks what is quick, and has what takes longest begin first, so that no worker waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
     tests = Path(__file__).parent / "tests"
     names = {f"test_{name}.py" for name in HARNESS}
     for item in items:
