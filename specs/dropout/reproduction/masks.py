@@ -254,13 +254,17 @@ def outcomes(backend: Any) -> None:
 
 
 def gradient(backend: Any) -> None:
-    function, ones = FUNCTION(backend), np.ones(SHAPE)
-    passes = [backend.vjp(function, native(backend, ones), native(backend, ones)) for _ in range(CALLS)]
-    y, slopes = (np.array([read(backend, one[part]) for one in passes]) for part in (0, 1))
-    print(f"{of_other_masks(y, slopes):,} of {y.size:,} gradients belong to another mask than the output (0)")
-    print(f"the gradient of a 1 is one of {np.unique(slopes)[:6].tolist()} ({SLOPE_KEPT:.9g} and {SLOPE_DROPPED:.9g})")
-    for what, y, slopes in other_passes(backend, function):
-        if wrong := of_other_masks(y, slopes):
+    function, ones, wrong, size = FUNCTION(backend), np.ones(SHAPE), 0, 0
+    slopes: set[float] = set()
+    for _ in range(CALLS):
+        pair = backend.vjp(function, native(backend, ones), native(backend, ones))
+        y, slope = (read(backend, part) for part in pair)
+        slopes.update(np.unique(slope).tolist())
+        wrong, size = wrong + of_other_masks(y, slope), size + y.size
+    print(f"{wrong:,} of {size:,} gradients belong to another mask than the output (0)")
+    print(f"the gradient of a 1 is one of {sorted(slopes)[:6]} ({SLOPE_KEPT:.9g} and {SLOPE_DROPPED:.9g})")
+    for what, y, slope in other_passes(backend, function):
+        if wrong := of_other_masks(y, slope):
             print(f"{wrong:,} of {y.size:,} {what} belong to another mask than the output (0)")
 
 
