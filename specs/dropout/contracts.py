@@ -60,6 +60,11 @@ class Contract:
         axis = self.channel_axis(len(shape))
         return shape if axis is None else shape[: axis + 1]
 
+    def fronts(self, rank: int) -> tuple[slice | int, ...]:
+        """The index of the first element of each channel, channels first; of all elements without channels."""
+        kept = len(self.mask_shape((1,) * rank))
+        return (slice(None),) * kept + (0,) * (rank - kept)
+
 
 ANY_RANK, BATCHED = (0, 1, 2, 3, 4, 5), (2, 3, 4, 5)
 F = "torch.nn.functional."

@@ -143,7 +143,7 @@ def _setting(contract: Contract, dtype: str, p: float, shape: tuple[int, ...], l
     if special:
         which = with_specials(which, SPECIAL_EVERY, range(PROBES, len(values)))
     if contract.by_channel:
-        which[_fronts(contract, len(shape))] = ORDINARY  # so that the channel's mask can be read there
+        which[contract.fronts(len(shape))] = ORDINARY  # so that the channel's mask can be read there
     parts = np.array(values)[which], cotangent(shape, dtype, seed=0), which
     x, ct, which = (laid_out(np.asarray(part), layout) for part in parts)
     kept, dropped = (reference.replay(contract, dtype, p, x, mask, ct)[1] for mask in (1.0, 0.0))
@@ -278,7 +278,7 @@ class _Passes:
     def _read(self, y: Floats, g: Floats) -> Mask | None:
         """The mask that an output shows, by the nearer outcome where a value is off; None if that can't be told."""
         if self._contract.by_channel:
-            return self._front.nearer(y[_fronts(self._contract, y.ndim)])
+            return self._front.nearer(y[self._contract.fronts(y.ndim)])
         outputs = self._setting.outputs()
         kept = outputs.nearer(y)
         return None if kept is None else self._setting.settled(kept, outputs.is_dropped(y), g)
@@ -331,9 +331,3 @@ def _first_broken(passes: Sequence[_Pass]) -> str:
 
 def _sum(checks: Iterable[Check]) -> Check:
     return sum(checks, Check(0, 0))
-
-
-def _fronts(contract: Contract, rank: int) -> tuple[slice | int, ...]:
-    """The index of the first element of each channel."""
-    kept = len(contract.mask_shape((1,) * rank))
-    return (slice(None),) * kept + (0,) * (rank - kept)

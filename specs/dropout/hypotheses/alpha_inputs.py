@@ -68,9 +68,7 @@ def _outputs(clues: Clues) -> list[Output]:
     usual = filled(clues.contract, dtype, standard(clues.contract))
     for times, more in INPUTS:
         x = representable(usual * times + more, dtype)
-        y = caller.values(clues.output(caller, caller.native(x), USUAL))
-        if y.shape != x.shape:
-            raise Unreadable("an output of another shape")
+        y = clues.values(caller, x, USUAL)
         expected = reference.outcomes(clues.contract, dtype, USUAL, x)
         found.append(Output(USUAL, x, y, expected, expected.allows(y)))
     return found

@@ -100,6 +100,17 @@ class Clues:
             return caller.vjp(native, p, True, native)[0]
         return caller.call(native, p)
 
+    def values(self, caller: Caller, x: Floats, p: float) -> Floats:
+        """The output of a call on a fresh array of x.
+
+        Raises:
+            Unreadable: it has another shape.
+        """
+        y = caller.values(self.output(caller, caller.native(x), p))
+        if y.shape != x.shape:
+            raise Unreadable("an output of another shape")
+        return y
+
     def kept(self, y: Floats, expected: Outcomes) -> Mask:
         """Which elements are kept: those that are not the dropped outcome, whatever they are scaled by."""
         if y.shape != expected.kept.shape:
@@ -206,9 +217,7 @@ class Clues:
             self.output(caller, caller.native(x), EVEN)
         found = []
         for p in rates:
-            y = caller.values(self.output(caller, caller.native(x), p))
-            if y.shape != x.shape:
-                raise Unreadable("an output of another shape")
+            y = self.values(caller, x, p)
             expected = self.expected(p, shape)
             found.append(Output(p, x, y, expected, expected.allows(y)))
         return found

@@ -8,7 +8,7 @@ import numpy as np
 import scipy
 
 from keeprate.specs.dropout.hypotheses.clues import Clues
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, refuse_own_rates, varied
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, LEAST, OF_MASKS, refuse_own_rates, varied
 from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 SOME = 16  # calls at either end
@@ -83,7 +83,7 @@ HYPOTHESES = (
         "number",
         "keeps {more} in the first calls after a seed than in later ones",
         drifts,
-        DEPENDENCE | COUNTED,
+        OF_MASKS,
     ),
     Hypothesis(
         "fixed_number",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import Clues, Output
-from keeprate.specs.dropout.hypotheses.values import OF_MASKS, VALUES
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
+from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import far_off
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 

@@ -9,7 +9,7 @@ import numpy as np
 from keeprate.specs.accounts import exact, readable
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.hypotheses.clues import MANY, RATES, Clues, standard
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.inputs import EVEN
 from keeprate.specs.dropout.outcome import Mask
@@ -87,10 +87,8 @@ HYPOTHESES = (
         "value",
         "returns {where} unchanged",
         lambda c: left_out(c, "unchanged"),
-        DEPENDENCE | COUNTED | VALUES,
+        OF_MASKS | VALUES,
     ),
-    Hypothesis("left_out_kept", "number", "never drops {where}", lambda c: left_out(c, "kept"), DEPENDENCE | COUNTED),
-    Hypothesis(
-        "left_out_dropped", "number", "always drops {where}", lambda c: left_out(c, "dropped"), DEPENDENCE | COUNTED
-    ),
+    Hypothesis("left_out_kept", "number", "never drops {where}", lambda c: left_out(c, "kept"), OF_MASKS),
+    Hypothesis("left_out_dropped", "number", "always drops {where}", lambda c: left_out(c, "dropped"), OF_MASKS),
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from keeprate.specs.accounts import of_pairs, readable
 from keeprate.specs.dropout.hypotheses.clues import CALLS, Clues, standard
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, varied
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS, varied
 from keeprate.specs.dropout.inputs import EVEN, filled, laid_out
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import ENOUGH, Account, Hypothesis, Tally, Unreadable
@@ -46,6 +46,6 @@ HYPOTHESES = (
         "sharing",
         "uses one draw for all elements of an expanded input that are one in memory (stride 0)",
         one_in_memory,
-        DEPENDENCE | COUNTED,
+        OF_MASKS,
     ),
 )

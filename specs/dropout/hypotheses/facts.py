@@ -101,7 +101,7 @@ def fact(clues: Clues, study: str) -> Account:
     alone = [number for number in some if SECOND not in observations[number].what.text]
     if wrong.intersection(alone):  # what the first of two calls does wrong shows in the second
         some = alone
-    elif study == "inplace" and wrong:  # a copy was returned of what was written to
+    elif wrong:  # a copy was returned of what was written to
         return Account(len(how), NEVER, NEVER)
     observations = tuple(observations[number] for number in some)
     wrong = {some.index(number) for number in wrong.intersection(some)}

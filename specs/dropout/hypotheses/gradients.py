@@ -13,8 +13,8 @@ from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import RATES, SMALL, Clues, Pass, standard
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
 from keeprate.specs.dropout.hypotheses.places import last_words, sizes
-from keeprate.specs.dropout.hypotheses.values import OF_MASKS
 from keeprate.specs.dropout.inputs import EVEN, cotangent, filled
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.rounding import Floats, bounds
@@ -152,7 +152,7 @@ def own_mask(clues: Clues) -> Account:
         kept, dropped = _fits(one.g, whole, clues.case.dtype), one.g == 0
         strange += int(np.count_nonzero(~(kept | dropped)))
         wrong += int(np.count_nonzero(~_right(clues, one)))
-        front = _front(clues, one.g)
+        front = clues.contract.fronts(one.g.ndim)
         one_mask, other = one.kept[front], kept[front]
         agree = int(np.count_nonzero(one_mask == other))
         masks.append((one_mask.ravel(), other.ravel()))
@@ -192,11 +192,6 @@ def _related(one: Mask, other: Mask) -> bool:
     spectra = [scipy.fft.rfft(part, 2 * length) for part in (first, second, second[::-1])]
     far = FAR * math.sqrt(length) * share * (1 - share)
     return any(bool((np.abs(scipy.fft.irfft(spectra[0].conj() * two, 2 * length)) > far).any()) for two in spectra[1:])
-
-
-def _front(clues: Clues, g: Floats | Mask) -> tuple[slice | int, ...]:
-    rank = len(clues.contract.mask_shape(g.shape))
-    return (slice(None),) * rank + (0,) * (g.ndim - rank)
 
 
 def of_first_row(clues: Clues) -> Account:
@@ -262,7 +257,7 @@ def _other_at_end(clues: Clues, shape: tuple[int, ...]) -> tuple[int, int | None
              for one in clues.passes_on(shape, (EVEN,), MANY)]  # fmt: skip
     if not all((kept | dropped).all() for _, kept, dropped in masks):
         raise Unreadable("it is no mask and scale")
-    fronts = _front(clues, masks[0][0])
+    fronts = clues.contract.fronts(masks[0][0].ndim)
     unlike = np.zeros(clues.contract.mask_shape(shape), bool).ravel()
     for mine, its, _ in masks:
         unlike |= (np.asarray(mine) != np.asarray(its))[fronts].ravel()

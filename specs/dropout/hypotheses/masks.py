@@ -24,8 +24,9 @@ FEW = 30  # draws that must be left, or masks agree by chance
 HEAD = 96  # entries by which a place in a stream is known again
 COUNTED = every.COUNTED | {"data", "moments"}
 DEPENDENCE = every.DEPENDENCE | {"seeding", "concurrency", "arguments"}
+OF_MASKS = COUNTED | DEPENDENCE
 # Where channels are torn, what is read as their mask is something else.
-WHERE_TORN = COUNTED | DEPENDENCE | {"constancy", "shape", "strides", "gradient", "outcomes"}
+WHERE_TORN = OF_MASKS | {"constancy", "shape", "strides", "gradient", "outcomes"}
 UNMOVED = "draws one mask until something else draws, for it doesn't move its random state on,"
 AXES = {0: "the rows of a batch (axis 0)"}
 

@@ -7,13 +7,13 @@ import numpy as np
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import Clues
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
 from keeprate.specs.dropout.inputs import EVEN, filled
 from keeprate.specs.rounding import bounds, representable
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
 EVALUATED = frozenset({"evaluation", "modes", "strides", "shape", "seeding", "inplace"})
-INVERTED = EVALUATED | COUNTED | DEPENDENCE | {"endpoints", "outcomes", "gradient", "arguments", "concurrency"}
+INVERTED = EVALUATED | OF_MASKS | {"endpoints", "outcomes", "gradient", "arguments", "concurrency"}
 MODES = frozenset({"modes", "seeding", "evaluation", "strides", "shape", "endpoints", "keep_rate"})
 
 

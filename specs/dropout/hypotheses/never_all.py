@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from keeprate.specs.accounts import exact, readable
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.hypotheses.clues import Clues
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
 from keeprate.specs.dropout.inputs import EVEN
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import NEVER, Account, Hypothesis
@@ -62,7 +62,7 @@ HYPOTHESES = tuple(
         "number",
         f"never {does} all {{what}}",
         lambda c, value=value: never_all(c, value),
-        DEPENDENCE | COUNTED,
+        OF_MASKS,
     )
     for value, does in (("dropped", "drops"), ("kept", "keeps"))
 )

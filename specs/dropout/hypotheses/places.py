@@ -10,7 +10,7 @@ import numpy as np
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses.clues import CALLS, MANY, MOST, RATES, Clues, standard
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, SHORT, varied
+from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, OF_MASKS, SHORT, varied
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
@@ -280,13 +280,13 @@ HYPOTHESES = (
         "value",
         "returns {where} unchanged",
         as_it_is,
-        DEPENDENCE | COUNTED | VALUES,
+        OF_MASKS | VALUES,
     ),
-    Hypothesis("by_sign", "value", "drops all {sign} entries", by_sign, DEPENDENCE | COUNTED | VALUES),
-    Hypothesis("kept_column", "number", "keeps {where}", lambda c: fixed_column(c, "kept"), DEPENDENCE | COUNTED),
-    Hypothesis("dropped_column", "number", "drops {where}", lambda c: fixed_column(c, "dropped"), DEPENDENCE | COUNTED),
-    Hypothesis("kept_run", "number", "keeps {where}", lambda c: fixed_run(c, "kept"), DEPENDENCE | COUNTED),
-    Hypothesis("dropped_run", "number", "drops {where}", lambda c: fixed_run(c, "dropped"), DEPENDENCE | COUNTED),
+    Hypothesis("by_sign", "value", "drops all {sign} entries", by_sign, OF_MASKS | VALUES),
+    Hypothesis("kept_column", "number", "keeps {where}", lambda c: fixed_column(c, "kept"), OF_MASKS),
+    Hypothesis("dropped_column", "number", "drops {where}", lambda c: fixed_column(c, "dropped"), OF_MASKS),
+    Hypothesis("kept_run", "number", "keeps {where}", lambda c: fixed_run(c, "kept"), OF_MASKS),
+    Hypothesis("dropped_run", "number", "drops {where}", lambda c: fixed_run(c, "dropped"), OF_MASKS),
     Hypothesis(
         "held", "repetition", "keeps the draws of {number} entries from call to call", held, DEPENDENCE, COUNTED
     ),

@@ -22,7 +22,7 @@ from keeprate.suite import ENOUGH, NEVER, Account, Check, Hypothesis, Seen, Tall
 
 DEFAULT = 0.5  # p of which most frameworks say that it is usual
 SELDOM = 0.05  # of the elements
-LAWS = masks.COUNTED | masks.DEPENDENCE  # what counts with the promised rate is broken where that is far off
+LAWS = masks.OF_MASKS  # what counts with the promised rate is broken where that is far off
 STEPS = (16, 100, 128, 255, 256)
 BETWEEN = (0.003, 0.994, 0.006, 0.9865, 0.0135, 0.373, 0.457, 0.551, 0.481, 0.523)  # p that are no multiples
 ROUNDED: dict[str, Callable[[float], float]] = {"off": round, "down": math.floor, "up": math.ceil}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, varied
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS, varied
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
@@ -43,6 +43,6 @@ HYPOTHESES = (
         "repetition",
         "keeps and drops entries in long runs, of {length} on average at p = 0.5",
         long_runs,
-        DEPENDENCE | COUNTED,
+        OF_MASKS,
     ),
 )

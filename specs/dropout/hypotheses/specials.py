@@ -52,9 +52,8 @@ def _input(clues: Clues) -> Floats:
     places = x.reshape(-1)[EVERY - 1 :: EVERY]
     places[:] = np.resize((np.inf, -np.inf, np.nan), places.shape)
     if clues.contract.by_channel:
-        fronts = (slice(None),) * len(clues.contract.mask_shape(x.shape))
-        inner = (0,) * (x.ndim - len(fronts))
-        x[fronts + inner] = usual[fronts + inner]
+        fronts = clues.contract.fronts(x.ndim)
+        x[fronts] = usual[fronts]
     return x
 
 

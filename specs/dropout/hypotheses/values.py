@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
-from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE
+from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
 from keeprate.specs.rounding import Floats, bounds, representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
@@ -20,7 +20,6 @@ INPUTS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
     "negative": ("flips the sign of its input", np.negative),
 }
 LITTLE = 0.05  # of an entry that should be 0
-OF_MASKS = COUNTED | DEPENDENCE
 Pair = tuple[Floats, Floats]  # what a kept element becomes, and a dropped one
 
 
