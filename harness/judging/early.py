@@ -1,8 +1,8 @@
 """Judges until the first promise breaks: what is cheap and telling first, and the cause before it stops.
 
-Single calls of every operator come first, then small samples, then the rest; of each the plainest first. Small samples
-are the beginnings of the plan's own, and an e-value may be looked at at any time. The verdict is the same for one seed,
-whatever the number of workers: results are looked at in the order of the jobs.
+Single calls of every operator come first, then tiny samples, small ones, and the rest; of each the plainest first. Tiny
+and small samples are the beginnings of the plan's own, and an e-value may be looked at at any time. The verdict is the
+same for one seed, whatever the number of workers: results are looked at in the order of the jobs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.runner import Runner
 from keeprate.harness.protocol.suite import Suite
 
-LAST = 2  # stage, of large samples
+LAST = 3  # stage, of large samples
+TINY = 1 << 14  # draws of a tiny sample: all contexts are looked at within seconds
 SMALL = 1 << 18  # draws of a small sample: a hundredth of a second
 WORTH = 1.0  # evidence from which on it is worth a look whether all cases of a promise break it together
 
@@ -49,8 +50,8 @@ def answer_early(request: Request, runner: Runner, progress: Progress | None = N
     return diagnosed(verdict, seen, docket.results["backend"], runner), docket
 
 
-def stages(suite: Suite, jobs: Iterable[Job]) -> tuple[list[Job], list[Job], list[Job]]:
-    """Single calls, small samples and large ones: all these jobs, large ones beginning with a small one."""
+def stages(suite: Suite, jobs: Iterable[Job]) -> tuple[list[Job], ...]:
+    """Single calls, tiny samples, small and large ones: all these jobs, the larger ones beginning with smaller ones."""
     dtypes = list(suite.dtypes)
 
     def plainest_first(job: Job) -> tuple[int, int, int]:
@@ -59,13 +60,15 @@ def stages(suite: Suite, jobs: Iterable[Job]) -> tuple[list[Job], list[Job], lis
 
     ordered = sorted(jobs, key=plainest_first)
     drawn = [job for job in ordered if job.case.draws]
-    small = [job.replace(case=_begun(job.case)) for job in drawn if prod(job.case.shape) <= SMALL]
+    begun = [job for job in drawn if prod(job.case.shape) <= SMALL]
+    tiny = [_begun(job, TINY) for job in begun]
+    small = [_begun(job, SMALL) for job in begun if job.case.draws > TINY]
     large = [job for job in drawn if job.case.draws > SMALL or prod(job.case.shape) > SMALL]
-    return [job for job in ordered if not job.case.draws], small, large
+    return [job for job in ordered if not job.case.draws], tiny, small, large
 
 
-def _begun(case: Case) -> Case:
-    return case.replace(draws=min(case.draws, SMALL))
+def _begun(job: Job, draws: int) -> Job:
+    return job.replace(case=job.case.replace(draws=min(job.case.draws, draws)))
 
 
 class _Search:
@@ -88,10 +91,18 @@ class _Search:
         for stage, jobs in enumerate(self._stages):
             if (number := self._first_of(jobs)) is not None:
                 broken = jobs[number].case
-                later = [*jobs[number + 1 :], *(self._stages[1] if stage == 0 else ())]
+                later = [*jobs[number + 1 :], *itertools.chain.from_iterable(self._stages[stage + 1 : LAST])]
+                before = dict(self.results)
                 self._finish([job for job in later if _is_like(job.case, broken, study=stage == LAST)])
-                return [text for text in self._given.promises if self._is_broken(text)]
+                if not (failing := self._broken()):  # what the first draws alone show
+                    self.results = before
+                    failing = self._broken()
+                return failing
         return []
+
+    def _broken(self) -> list[str]:
+        """The promises that fail by what was seen so far."""
+        return [text for text in self._given.promises if self._is_broken(text)]
 
     def _first_of(self, jobs: Sequence[Job]) -> int | None:
         """Which of these jobs is the first that breaks a promise; None if none does."""
@@ -130,8 +141,8 @@ class _Search:
                 pass
 
     def _finish(self, jobs: Sequence[Job]) -> None:
-        by_id = {job.case.id: job for job in jobs}
-        for result in self._runner.map(jobs):
+        by_id = {job.case.id: job for job in jobs}  # of a case that is there twice the larger, which comes later
+        for result in self._runner.map(by_id.values()):
             self._add(by_id[result.case], result)
 
     def _add(self, job: Job, result: Result) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keeprate.harness.judging.early import SMALL, answer_early, stages
+from keeprate.harness.judging.early import SMALL, TINY, answer_early, stages
 from keeprate.harness.judging.gate import answer
 from keeprate.harness.judging.known import Deviation, Known
 from keeprate.harness.judging.request import ask
@@ -90,17 +90,19 @@ def test_a_ledger_takes_whole_cases_alone(command):
     assert "-x judges the beginnings of cases, and --ledger F adds up whole ones" in " ".join(run.err.split())
 
 
-def test_single_calls_come_first_then_small_samples_then_the_rest():
+def test_single_calls_come_first_then_tiny_samples_small_ones_and_the_rest():
     request = ask("mine.py", profile="gate", ops=["dropout"], seed=7)
     offer = Offer("mine", "1", "cpu", ("float32", "float16"), ("dropout", "vjp", "vmap"))
     given = request.given(offer)
-    singles, small, large = stages(request.suite, (job for job in given.jobs() if job.role == "backend"))
+    singles, tiny, small, large = stages(request.suite, (job for job in given.jobs() if job.role == "backend"))
     assert singles and not any(job.case.draws for job in singles)
-    assert small and all(0 < job.case.draws <= SMALL for job in small)
+    assert tiny and all(0 < job.case.draws <= TINY for job in tiny)
+    assert small and all(TINY < job.case.draws <= SMALL for job in small)
     planned = {job.case.id: job.case.draws for job in given.jobs()}
-    assert {job.case.id for job in (*singles, *small, *large)} == planned.keys()
+    assert {job.case.id for job in (*singles, *tiny, *large)} == planned.keys()
+    assert {job.case.id for job in small} <= {job.case.id for job in tiny}
     assert all(job.case.draws == planned[job.case.id] for job in large)
-    for jobs in (singles, small, large):
+    for jobs in (singles, tiny, small, large):
         assert jobs[0].case.context == "eager" and jobs[0].case.dtype == "float32"
         ranks = [request.suite.rank(job.case.context) for job in jobs]
         assert ranks == sorted(ranks)
