@@ -15,7 +15,7 @@ from keeprate.specs.dropout.caller import Caller
 from keeprate.specs.dropout.compare import same
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
-from keeprate.specs.dropout.inputs import EVEN, cotangent, filled, indices, probes, thousand
+from keeprate.specs.dropout.inputs import EVEN, cotangent, filled, indices, many_thousands, probes, thousand
 from keeprate.specs.dropout.outcome import Mask, Outcomes
 from keeprate.specs.rounding import Floats
 from keeprate.suite import Case, Unreadable
@@ -24,6 +24,7 @@ CALLS, MANY = 12, 64  # of the shape that is asked for, and of 1,024 entries, or
 POOL = 160  # calls of 1,024 entries, of which it is asked whether masks come again
 MOST = 1 << 21  # entries of all calls together, but for two
 RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
+UNEVEN = (0.4567891, 0.1234567, 0.8712345)  # p that are no multiple of any step
 ORDERS = ((0.2, 0.6, 0.4), (0.6, 0.2, 0.4))  # of p, on a shape that is new
 SMALL = 1 << 15  # elements of an output of which every value is looked at
 Value = TypeVar("Value")
@@ -208,6 +209,11 @@ class Clues:
         """Calls at several p."""
         shape = self.shape if prod(self.shape) <= SMALL else standard(self.contract)
         return tuple(self.outputs_on(shape, (*RATES, 0.99, 1e-5)))
+
+    @MadeOnce
+    def uneven(self) -> tuple[Output, ...]:
+        """Calls on many thousand entries at p that are no multiple of any step."""
+        return tuple(self.outputs_on(many_thousands(self.contract), UNEVEN))
 
     @readable
     def outputs_on(self, shape: tuple[int, ...], rates: tuple[float, ...]) -> list[Output]:

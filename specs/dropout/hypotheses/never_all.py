@@ -13,6 +13,7 @@ from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import NEVER, Account, Hypothesis
 
 MANY = 256  # samples, rows or calls that are looked at, at each of two p
+SOME = 16  # calls that are made first: where all may be, of one in four or eight it is so
 RARE = 0.1  # of the entries that are kept, or dropped, at one of these: all of three are not in 73 % of samples
 FEW = (2, 3)  # entries of each
 Shape = tuple[int, ...]
@@ -45,7 +46,11 @@ def _units(contract: Contract) -> Iterator[tuple[str, int, list[Shape]]]:
 
 def _never(clues: Clues, calls: int, shape: Shape, number: int, *, kept: bool) -> bool:
     """Whether it is so of this many entries, each of which is both at times, and as many as can be are at times."""
-    even, most = (_masks(clues, calls, shape, p).reshape(-1, number) for p in (EVEN, RARE if kept else 1 - RARE))
+    for draws in (SOME, calls) if calls > 1 else (calls,):
+        even = _masks(clues, draws, shape, EVEN).reshape(-1, number)
+        if (even == kept).all(axis=1).any():
+            return False
+    most = _masks(clues, calls, shape, RARE if kept else 1 - RARE).reshape(-1, number)
     found = {int(one) for one in (even == kept).sum(axis=1)}
     free = not (even.all(axis=0) | ~even.any(axis=0)).any()
     return free and found == {*range(number)} and not (most == kept).all(axis=1).any()

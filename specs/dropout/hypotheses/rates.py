@@ -5,14 +5,16 @@ Of a rate that is a multiple of 1/256 by a rule that no formula has, more is dra
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.hypotheses import masks
-from keeprate.specs.dropout.hypotheses.clues import MOST, Clues, Output
+from keeprate.specs.dropout.hypotheses.clues import MOST, UNEVEN, Clues, Output
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.inputs import filled, many_thousands
 from keeprate.specs.masks.rate import KEPT
@@ -28,7 +30,6 @@ BETWEEN = (0.003, 0.994, 0.006, 0.9865, 0.0135, 0.373, 0.457, 0.551, 0.481, 0.52
 ROUNDED: dict[str, Callable[[float], float]] = {"off": round, "down": math.floor, "up": math.ceil}
 # Parts of 1 to whose multiples p may be rounded.
 PARTS = (2, 4, 5, 8, 10, 16, 20, 32, 50, 64, 100, 127, 128, 200, 255, 256, 1000, 1023, 1024, 10_000)
-UNEVEN = (0.4567891, 0.1234567, 0.8712345)  # p that are no multiple of any of them
 WIDE, CHANCE = 3, 1e-4  # standard deviations that fit; with what probability any rates are multiples
 
 
@@ -73,19 +74,19 @@ def rounded(clues: Clues, way: str) -> Account:
     """Whether each call is one at a multiple of a step near its p, by how often it keeps and by what it makes."""
     if clues.contract.granularity == "row":
         raise Unreadable("a call has few rows")
-    outputs = clues.outputs_on(many_thousands(clues.contract), UNEVEN)
+    outputs = clues.uneven
     wrong = sum(int(np.count_nonzero(~one.allowed)) for one in outputs)
     looked = sum(one.y.size for one in outputs)
     if not wrong:
         return Account(looked, NEVER, 0.0)
     for parts in PARTS:
         taken = [ROUNDED[way](p * parts) / parts for p in UNEVEN]
-        against = max(_off_at(clues, one, p) for one, p in zip(outputs, taken, strict=True))
-        if against < ENOUGH:
+        against = [*itertools.takewhile(ENOUGH.__gt__, map(partial(_off_at, clues), outputs, taken))]
+        if len(against) == len(UNEVEN):
             some = ", ".join(f"{p:.6g} for {one.p:g}" for one, p in zip(outputs, taken, strict=True))
             step = f"{1 / parts:g}" if parts % 10 == 0 else f"1/{parts}"
             seen = f"{wrong:,} of {looked:,} outputs are not PyTorch's; all are, with p = {some}"
-            return Account(looked, against, NEVER, seen, {"way": way, "step": step})
+            return Account(looked, max(against), NEVER, seen, {"way": way, "step": step})
     return Account(looked, NEVER, NEVER)
 
 
