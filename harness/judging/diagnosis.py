@@ -105,13 +105,24 @@ def causes_of(
         for text, account in result.evidence.items():
             if isinstance(account, Account):
                 told.append(Told(FindingId.parse(text).law, case.op, case.dtype, case.context, account, case.shape))
-    causes = list(_causes(suite, seen, judged, told, backend))
+    causes = _folded(_causes(suite, seen, judged, told, backend))
     for finding in together:  # it follows from what explains another finding of its law
         for number, cause in enumerate(causes):
             if any(FindingId.parse(text).family == finding.family for text in cause.explains):
                 causes[number] = replace(cause, explains=(*cause.explains, finding.id))
                 break
     return tuple(causes)
+
+
+def _folded(causes: Iterable[Cause]) -> list[Cause]:
+    """Causes with one sentence as one, which explains what each of them explains."""
+    folded: dict[str, Cause] = {}
+    for cause in causes:
+        first = folded.setdefault(cause.sentence, cause)
+        if first is not cause:
+            explains, reaches = (*first.explains, *cause.explains), first.reaches | cause.reaches
+            folded[cause.sentence] = replace(first, explains=explains, reaches=reaches)
+    return list(folded.values())
 
 
 def _seen(given: Given, finding: Finding, results: Mapping[str, Result]) -> Seen:

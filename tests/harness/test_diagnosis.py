@@ -139,6 +139,22 @@ def test_two_faults_are_two_causes_and_each_finding_has_its_own(judged):
     assert sum(map(len, (cause["explains"] for cause in public["causes"]))) <= len(verdict.failing)
 
 
+def test_causes_with_one_sentence_are_one(judged, monkeypatch):
+    class BentOnItsEdge(COINS.Fair):
+        def toss(self, number, chance):
+            sides = super().toss(number, chance + 0.05)
+            sides[7] = 2 if chance == 0.25 else sides[7]
+            return sides
+
+    bent, edge = Diagnosed.hypotheses
+    assert {cause.id for cause in judged(BentOnItsEdge()).causes} == {"bent:0.05", "edge"}
+    monkeypatch.setattr(Diagnosed, "hypotheses", (replace(bent, says="is odd"), replace(edge, says="is odd")))
+    verdict = judged(BentOnItsEdge())
+    (cause,) = verdict.causes
+    assert cause.sentence == "coin is odd, in toss."
+    assert {finding.law for finding in verdict.failing if finding.id in cause.explains} == {"fair", "lands"}
+
+
 def test_the_first_screen_says_cause_effect_proof_and_command_in_24_lines_of_80(judged):
     lines = str(judged(COINS.Bent())).splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 80
