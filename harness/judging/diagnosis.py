@@ -106,9 +106,11 @@ def causes_of(
             if isinstance(account, Account):
                 told.append(Told(FindingId.parse(text).law, case.op, case.dtype, case.context, account, case.shape))
     causes = _folded(_causes(suite, seen, judged, told, backend))
-    for finding in together:  # it follows from what explains another finding of its law
+    laws = {hypothesis.name: hypothesis.laws for hypothesis in suite.hypotheses}
+    for finding in together:  # it follows from what explains its law, in the operators or by hypothesis
         for number, cause in enumerate(causes):
-            if any(FindingId.parse(text).family == finding.family for text in cause.explains):
+            broken = {FindingId.parse(text).family for text in cause.explains}
+            if finding.family in broken | laws[cause.id.partition(":")[0]]:
                 causes[number] = replace(cause, explains=(*cause.explains, finding.id))
                 break
     return tuple(causes)

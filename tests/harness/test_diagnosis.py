@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keeprate.harness.evidence.account import ENOUGH, NEVER, Account
@@ -55,6 +56,18 @@ class Diagnosed(COIN.Coin):
             if one.finding.id in broken and one.finding.law == "lands":
                 evidence = one.parts[0][1]
                 yield Told("edge", one.finding.op, "float32", "eager", Account(evidence.n, 0.0, NEVER, "so it was"))
+
+
+class ByLittle(COINS.Fair):
+    """All throws are bent by what only all of them show, whatever is drawn, and spins end on the edge."""
+
+    def toss(self, number, chance):
+        return (np.arange(number) < number * (chance + 0.0045)).astype(np.int64)
+
+    def spin(self, number, chance):
+        sides = self.toss(number, chance)
+        sides[7] = 2 if chance == 0.25 else sides[7]
+        return sides
 
 
 class Both(COINS.Fair):
@@ -137,6 +150,17 @@ def test_two_faults_are_two_causes_and_each_finding_has_its_own(judged):
     assert by["spin/lands/float32/-/-/eager"] == "edge"
     assert by["toss/lands/float32/-/-/eager"] is None
     assert sum(map(len, (cause["explains"] for cause in public["causes"]))) <= len(verdict.failing)
+
+
+@pytest.mark.parametrize("laws", [{"lands"}, {"lands", "fair"}], ids=["of another law", "of its law too"])
+def test_what_shows_all_together_has_the_cause_that_would_break_its_law(judged, monkeypatch, laws):
+    edge = Diagnosed.hypotheses[1]
+    monkeypatch.setattr(Diagnosed, "hypotheses", (replace(edge, laws=frozenset(laws)),))
+    monkeypatch.setattr(Diagnosed, "together", {"fair": 0.1})
+    verdict = judged(ByLittle())
+    (cause,) = verdict.causes
+    assert {finding.id for finding in verdict.failing} == {"spin/lands/float32/-/-/eager", "-/fair/-/-/-/-"}
+    assert ("-/fair/-/-/-/-" in cause.explains) == ("fair" in laws)
 
 
 def test_causes_with_one_sentence_are_one(judged, monkeypatch):
