@@ -64,7 +64,7 @@ def show(
     in_full = [*causes, *_all(verdict, width)] if every else [*failure_texts(verdict, listing, width)]
     told = in_full if failures else causes
     last = causes[0] if causes and cause_last else ""
-    for text in (text for text in told if text != last):
+    for text in _with_commands_once([text for text in told if text != last]):
         console.print(escape(text), highlight=False, soft_wrap=True)
     for line in (*_causes(verdict, width), *above):
         console.print(escape(line), highlight=False, soft_wrap=True)
@@ -112,6 +112,13 @@ def failure_texts(verdict: Decision, listing: str | None = "", width: int = WIDT
         how = again if verdict.backend["isolated"] else "write verdict.to_json() to verdict.json"
         words = filled(f"To see all {len(verdict.failing):,}, {how}, then", width)
         yield f"{words}\n  keeprate report --json verdict.json --out report\n"
+
+
+def _with_commands_once(blocks: Sequence[str]) -> Iterator[str]:
+    """Without the command of a block that the next one ends with too."""
+    for block, following in zip_longest(blocks, blocks[1:], fillvalue=""):
+        text, _, command = block.rpartition("\n\n")
+        yield f"{text}\n" if following.endswith(f"\n\n{command}") else block
 
 
 def unexplained(verdict: Decision) -> dict[str, list[Finding]]:
