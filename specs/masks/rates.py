@@ -15,6 +15,7 @@ from keeprate.specs.rounding import representable, ulp
 from keeprate.suite import ENOUGH, NEVER, Account, Case, Evidence, Seen, Tally, Told
 
 MANY = 8  # rates that a formula must fit, where one alone is off
+MIDDLE = (0.05, 0.95)  # p at which a rate is easily read
 NEAR = 2  # standard deviations from a formula, at the one rate that is off
 
 Keep = Callable[[float], float]  # from p to how often an entry is kept
@@ -214,7 +215,8 @@ def _against(found: Sequence[Rate], keep: Keep) -> float:
 
 
 def _account(found: Sequence[Rate], keep: Keep, promise: float, words: str) -> Account:
-    off = max(found, key=lambda one: abs(keep(one.p) - 1 + one.p))
+    plain = [one for one in found if MIDDLE[0] <= one.p <= MIDDLE[1] and keep(one.p) != 1 - one.p] or found
+    off = max(plain, key=lambda one: abs(keep(one.p) - 1 + one.p))
     places = max(4, 2 - math.floor(math.log10(abs(keep(off.p) - 1 + off.p) or 1)))
     seen, said, right = (f"{x:.{places}f}" for x in (off.kept / off.draws, keep(off.p), 1 - off.p))
     many = f"all {len(found)} rates are" if len(found) > 1 else "the rate is"

@@ -453,7 +453,7 @@ class LayerKeepsP(Plain):
     """A layer takes p for the probability of keeping. F1, F2."""
 
     meant_for = ("keep_rate", "outcomes")
-    cause = "scale:by_p"
+    cause = "of_keeping"
     ops = ("dropout",)
     where = "module"
 

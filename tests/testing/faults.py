@@ -60,6 +60,17 @@ def keeps_with_probability_p(x, p, train):
     return with_mask(x, p, train, lambda x, p: torch.rand(x.shape) < float(p))
 
 
+@breaks("endpoints", "takes p for the probability of keeping")
+def takes_p_for_that_of_keeping(x, p, train):
+    checked(x, p)
+    return x * (torch.rand(x.shape) < p).to(x.dtype) / p if train and p > 0 else x * (not train)
+
+
+@breaks("outcomes", "takes p for the probability of keeping", like="alpha_dropout")
+def takes_p_for_that_of_keeping_in_alpha_dropout(x, p, train):
+    return torch.nn.functional.alpha_dropout(x, 1 - p, train)
+
+
 @breaks("keep_rate", "drops with probability p + 0.02")
 def drops_a_fiftieth_too_much(x, p, train):
     return with_mask(x, p, train, lambda x, p: kept(x, p + 0.02))

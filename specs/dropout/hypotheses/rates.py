@@ -99,6 +99,22 @@ def _off_at(clues: Clues, one: Output, p: float) -> float:
     return _off(int(np.count_nonzero(kept)), kept.size, 1 - p)
 
 
+def of_keeping(clues: Clues) -> Account:
+    """Whether each call is one at 1 − p, by how often it keeps and by what it makes."""
+    wrong = sum(int(np.count_nonzero(~one.allowed)) for one in clues.outputs)
+    looked = sum(one.y.size for one in clues.outputs)
+    if not wrong:
+        return Account(looked, NEVER, 0.0)
+    against = max(_off_at(clues, one, 1 - one.p) for one in clues.outputs)
+    one = clues.outputs[0]
+    kept = (~clues.expected(1 - one.p, one.y.shape).is_dropped(one.y)).mean()
+    seen = (
+        f"{wrong:,} of {looked:,} outputs are not PyTorch's; all are, with 1 − p in place of p: "
+        f"at p = {one.p:g} it kept {kept:.3f}"
+    )
+    return Account(looked, against, NEVER, seen)
+
+
 def at_zero(clues: Clues) -> Account:
     """Whether a call at p = 0 is one at another p: by a rate of two digits, and by what it makes of its input."""
     if clues.contract.granularity == "row":
@@ -158,6 +174,13 @@ def _seldom(seen: Iterable[Seen]) -> Iterator[Told]:
 
 HYPOTHESES = (
     Hypothesis("seldom", "rate", "{what}", None, frozenset({"endpoints"})),
+    Hypothesis(
+        "of_keeping",
+        "rate",
+        "takes p for the probability of keeping",
+        of_keeping,
+        LAWS | VALUES | {"endpoints"},
+    ),
     Hypothesis("rate", "rate", "{what}", None, LAWS),
     Hypothesis("at_zero", "rate", "drops at p = 0, as at p = {p}", at_zero, frozenset({"endpoints"})),
     Hypothesis("rounded", "rate", "rounds p {way} to a multiple of {step}", rounded, LAWS | VALUES),

@@ -9,7 +9,7 @@ import numpy as np
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
 from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
 from keeprate.specs.rounding import Floats, bounds, representable, ulp
-from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
+from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 
 NARROW = ("bfloat16", "float16", "float32")
 VALUES = frozenset(
@@ -120,21 +120,7 @@ def scale(clues: Clues, name: str) -> Account:
         f"p_{dtype}": f"rounds p to {dtype} before it scales by 1/(1 − p)",
         f"of_{dtype}": f"rounds 1 − p to {dtype} before it divides by it",
     }[eps or name]
-    if name == "by_p" and _keeps_with_p(clues):
-        words = "takes p for the probability of keeping: it keeps with p, and scales by 1/p"
     return tested(clues, lambda one: scaled(SCALES[name](one.p, clues.case.dtype), one.x), words)
-
-
-def _keeps_with_p(clues: Clues) -> bool:
-    """Whether entries are kept with probability p; one of each channel is looked at."""
-    shape = clues.contract.mask_shape(clues.outputs[0].y.shape)
-    counts, q = [], []
-    for one in clues.outputs[: len(RATES)]:
-        channels = one.y.reshape(*shape, -1)[..., 0]
-        kept = int(np.count_nonzero(channels))
-        counts.append((kept, channels.size - kept))
-        q.append((one.p, 1 - one.p))
-    return Tally(("kept", "dropped"), counts, np.array(q)).log10_e < ENOUGH
 
 
 def narrow(clues: Clues, dtype: str) -> Account:
