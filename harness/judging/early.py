@@ -91,6 +91,8 @@ class _Search:
         for stage, jobs in enumerate(self._stages):
             if (number := self._first_of(jobs)) is not None:
                 broken = jobs[number].case
+                if self.results[broken.id].error:  # which says its own cause, and may take as long again
+                    return self._broken()
                 later = [*jobs[number + 1 :], *itertools.chain.from_iterable(self._stages[stage + 1 : LAST])]
                 before = dict(self.results)
                 self._finish([job for job in later if _is_like(job.case, broken, study=stage == LAST)])

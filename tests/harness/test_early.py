@@ -50,7 +50,20 @@ def test_it_stops_at_what_broke_and_says_how_much_was_not_judged(early):
 
 def test_an_error_stops_it_as_well(early):
     verdict = early(COINS.Raising())
-    assert set(statuses(verdict).values()) == {"error"} and verdict.unseen == 3
+    assert set(statuses(verdict).values()) == {"error"} and verdict.unseen == 4
+
+
+def test_nothing_like_an_error_is_asked_after_it(early):
+    class RaisesOnce(COINS.Fair):
+        tosses = 0
+
+        def toss(self, number, chance):
+            self.tosses += 1
+            raise KeyError("heads")
+
+    coin = RaisesOnce()
+    assert not early(coin).conforms
+    assert coin.tosses == 1
 
 
 def test_a_known_deviation_does_not(early):
