@@ -47,6 +47,9 @@ def main() -> NoReturn:
         _refuse("interrupted; nothing was concluded", 128 + signal.SIGINT)
     except Terminated as ended:
         _refuse(str(ended) or "terminated; nothing was concluded", 128 + signal.SIGTERM)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         way_out = f"\n'{error.ctx.command_path} --help' lists what there is" if error.ctx else ""
         _refuse(f"{error.format_message()}{way_out}", UsageError.exit_code)

@@ -591,6 +591,11 @@ def commands():
     return {(): cli} | {(name,): command for name, command in cli.commands.items()}
 
 
+def test_without_a_command_it_shows_its_help_as_help_does(command):
+    assert (bare := command()).code == 2
+    assert bare.err.rstrip() == command("--help").out.rstrip()
+
+
 @pytest.mark.parametrize("path", commands(), ids=lambda path: " ".join(path) or "keeprate")
 def test_help_describes_every_option_within_80_columns(command, path):
     for flag in ("--help", "-h"):
