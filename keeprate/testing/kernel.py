@@ -13,9 +13,11 @@ import numpy as np
 
 from keeprate.harness.errors import NoVerdictError, UsageError
 from keeprate.harness.judging.request import Request
+from keeprate.harness.protocol.lookup import similar
 from keeprate.harness.untrusted_text import briefly, shown
 from keeprate.specs.dropout.contracts import CONTRACTS, Contract
 from keeprate.specs.dropout.inputs import filled, ordinary
+from keeprate.specs.dropout.suite import LAYOUTS
 from keeprate.specs.transforms import TRANSFORMS
 from keeprate.testing.arrays import DERIVATIVES, GLUE, STATE, Glue, framework_of, glue_of, imported
 from keeprate.testing.asking import RATE
@@ -45,7 +47,7 @@ def backend_of(
         asked: the request: other dtypes aren't tried, and a transform that its plan doesn't need isn't loaded.
 
     Raises:
-        UsageError: something of the protocol is missing.
+        UsageError: something of the protocol is missing, or there is no such layout.
         NoVerdictError: the function can't be called, or gives no array for an array.
     """
     contract = _of_ranks_alone(CONTRACTS[op], ranks)
@@ -57,6 +59,9 @@ def backend_of(
     unasked = {key for key in OPTIONAL if key not in asked.names}
     unasked |= {key for key in STATE if "seed" in own}  # whose state is another
     glue = {key: value for key, value in glue.items() if value is not False and key not in unasked}
+    if (layout := glue["layout"]) not in LAYOUTS:
+        either = " or ".join(map(repr, LAYOUTS))
+        raise UsageError(f"layout = {shown(layout)} is not {either}.{similar(str(layout), LAYOUTS)}")
     if missing := [key for key in GLUE if key not in glue and key != "dtypes"]:
         raise UsageError(f"{', '.join(missing)}: nothing lends {'them' if missing[1:] else 'it'}; give {missing[0]}=")
     if other := [dtype for dtype in asked.dtypes if dtype not in glue.get("dtypes", asked.dtypes)]:

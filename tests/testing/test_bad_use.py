@@ -80,6 +80,11 @@ def once():
 
 
 USAGE = [
+    (
+        my_dropout2d,
+        {"layout": "channel_last"},
+        "layout = 'channel_last' is not 'channels_first' or 'channels_last'. Did",
+    ),
     (with_seed, {}, "with_seed(x, p, seed) can't be called as with_seed(x, p, train): 'seed' is neither a name of p ("),
     (with_much, {}, "with_much(x, p, train, scale) can't be called as with_much(x, p, train): 'scale' is neither"),
     (lambda x, p, mode: x, {}, "'mode' is neither a name of p (p, rate, "),
