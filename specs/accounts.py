@@ -14,6 +14,7 @@ from keeprate.suite import NEVER, Account, BackendError, Hypothesis, Tally, Unre
 
 BIT = math.log10(2)  # evidence of one more pair that is alike, where half should be
 WIDTH, HEIGHT = 40, 4  # of a picture
+SHOWS = 8  # entries of a row, at least
 Value = TypeVar("Value")
 
 
@@ -49,7 +50,9 @@ def of_pairs(unlike: int, pairs: int) -> tuple[float, float]:
 
 
 def picture(rows: npt.NDArray[np.bool_]) -> tuple[str, ...]:
-    """The first rows of a mask as 1 and 0."""
+    """The first rows of a mask as 1 and 0; none where they are too short to show anything, or of one value."""
+    if rows.shape[1] < SHOWS or rows[:HEIGHT, :WIDTH].all() or not rows[:HEIGHT, :WIDTH].any():
+        return ()
     return tuple("".join("1" if kept else "0" for kept in row[:WIDTH]) for row in rows[:HEIGHT])
 
 
