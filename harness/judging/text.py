@@ -127,7 +127,8 @@ def remarks(verdict: Decision) -> Iterable[str]:
         seen = [item for item in known if item.known == reason and item.status in BAD]
         if seen:
             yield f"known deviation: {_first_of(seen)} ({reason})"
-    gone = [finding for group in verdict.mended for finding in group]
+    listed = verdict.backend["isolated"] or "known" in verdict.run  # not those of the framework that a function is in
+    gone = [finding for group in verdict.mended for finding in group if listed]
     for reason in dict.fromkeys(finding.known for finding in gone):
         yield f"known deviation no longer seen: {_first_of([one for one in gone if one.known == reason])} ({reason})"
     for text in verdict.reference["known"]:

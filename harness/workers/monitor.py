@@ -89,7 +89,7 @@ def looks(pid: int, mark: str, seconds: float, limits: Limits) -> Iterator[str]:
             latest = Schedule(dict(threads(process.pid for process in processes)))
             charge = latest.charge(now - since, before)
             if charged + charge > seconds:
-                yield f"gave no answer within {seconds:g} s (--case-timeout)"
+                yield f"gave no answer within {round(seconds, 1):g} s (--case-timeout)"
             if look % WIDE == 1:  # no oftener, for a wait is only told of when it is over
                 charged, since, before = charged + charge, now, latest
         yield ""

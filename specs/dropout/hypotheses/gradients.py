@@ -119,7 +119,7 @@ def _compared(
 
 
 def _of_gradient(words: str, looked: int, wrong: int, against: float) -> Account:
-    seen = f"{wrong:,} of {looked:,} elements of gradients don't follow the output's mask; all are as this predicts"
+    seen = f"{wrong:,} of {looked:,} elements of gradients are not PyTorch's, given the mask; all are as this predicts"
     return Account(looked, against, NEVER if wrong else 0.0, seen, {"what": words})
 
 
