@@ -82,8 +82,8 @@ def once():
 USAGE = [
     (
         my_dropout2d,
-        {"layout": "channel_last"},
-        "layout = 'channel_last' is not 'channels_first' or 'channels_last'. Did",
+        {"like": "dropout2d", "layout": "channel_last"},
+        "layout = 'channel_last' is not 'channels_first' or 'channels_last'. Did you mean channels_last?",
     ),
     (with_seed, {}, "with_seed(x, p, seed) can't be called as with_seed(x, p, train): 'seed' is neither a name of p ("),
     (with_much, {}, "with_much(x, p, train, scale) can't be called as with_much(x, p, train): 'scale' is neither"),
