@@ -339,7 +339,7 @@ CASES = (
     (TailUnwritten, "dropped_run", "the last n % 4 of the n entries of a call"),
     (TailCopied, "as_it_is", "the last n % 8 of the n entries of a call"),
     (RowsEndCopied, "as_it_is", "the last entry of each row"),
-    (LastOfRowForgotten, "kept_column", "the last 1 of 19 entries of each row"),
+    (LastOfRowForgotten, "kept_column", "the last of 19 entries of each row"),
     (TwoReplicas, "twins:call", "8,958 of 17,917 entries of a call the draw of the one 8,959 before"),
     (
         OppositeHalves,

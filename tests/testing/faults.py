@@ -215,7 +215,7 @@ def can_not_be_called_on_nothing(x, p, train):
     return with_mask(x, p, train)
 
 
-@breaks("constancy", "draws a mask for each element, where channels", like="dropout2d")
+@breaks("constancy", "draws a mask for each element, not for each", like="dropout2d")
 def drops_elements_of_channels(x, p, train):
     return with_mask(x, p, train)
 
@@ -247,7 +247,7 @@ class _Written(torch.autograd.Function):
         return ct.mul_(ctx.factor), None
 
 
-@breaks("purity", "writes to the cotangent that its backward pass is given")
+@breaks("purity", "writes to the gradient that its backward pass is given")
 def writes_the_gradient_over_the_cotangent(x, p, train):
     checked(x, p)
     return _Written.apply(x, p) if train and 0 < p < 1 else with_mask(x, p, train)

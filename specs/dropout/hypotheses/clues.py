@@ -25,7 +25,9 @@ POOL = 160  # calls of 1,024 entries, of which it is asked whether masks come ag
 MOST = 1 << 21  # entries of all calls together, but for two
 RATES = (0.1, 0.3, 0.9)  # at which outputs and gradients are looked at
 UNEVEN = (0.4567891, 0.1234567, 0.8712345)  # p that are no multiple of any step
+OF_OUTPUTS = (*RATES, 0.99, 1e-5)
 ORDERS = ((0.2, 0.6, 0.4), (0.6, 0.2, 0.4))  # of p, on a shape that is new
+THOUSAND = 1024
 SMALL = 1 << 15  # elements of an output of which every value is looked at
 Value = TypeVar("Value")
 
@@ -192,6 +194,15 @@ class Clues:
         return masks.reshape(POOL, -1)
 
     @MadeOnce
+    def many_like_it(self) -> Mask:
+        """(160, entries) the same on the shape that was asked for, its longest axes halved as often as is needed."""
+        lengths = list(self.shape)
+        while prod(lengths) > THOUSAND:
+            lengths[lengths.index(max(lengths))] = max(lengths) // 2
+        masks = readable(self.drawn)(self.caller(), POOL, tuple(lengths))
+        return self.of_channels(masks).reshape(POOL, -1)
+
+    @MadeOnce
     def many_kept(self) -> Mask:
         """The same where seven in ten entries are kept: masks that are one at 1/2 alone are not one here."""
         masks = readable(self.drawn)(self.caller(), POOL, thousand(self.contract), RATES[1])
@@ -208,7 +219,12 @@ class Clues:
     def outputs(self) -> tuple[Output, ...]:
         """Calls at several p."""
         shape = self.shape if prod(self.shape) <= SMALL else standard(self.contract)
-        return tuple(self.outputs_on(shape, (*RATES, 0.99, 1e-5)))
+        return tuple(self.outputs_on(shape, OF_OUTPUTS))
+
+    @MadeOnce
+    def outputs_again(self) -> tuple[Output, ...]:
+        """The same of fresh calls, in another order."""
+        return tuple(self.outputs_on(self.outputs[0].y.shape, OF_OUTPUTS[::-1]))
 
     @MadeOnce
     def uneven(self) -> tuple[Output, ...]:

@@ -23,6 +23,7 @@ from keeprate.specs.dropout.hypotheses import (
     first_grid,
     gradients,
     groups,
+    idle,
     mapped,
     masks,
     memory,
@@ -48,6 +49,7 @@ HYPOTHESES = tuple(
     for part in (
         overwritten,
         unwritten,
+        idle,
         mapped,
         masks,
         groups,

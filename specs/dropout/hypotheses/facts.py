@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from keeprate.specs.accounts import readable
 from keeprate.specs.dropout.compare import compare, same
 from keeprate.specs.dropout.hypotheses.alpha import affine
-from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.hypotheses.clues import Clues, standard
 from keeprate.specs.dropout.hypotheses.wrong_values import (
+    AS_IT_IS,
     GRADIENT,
     IN_PLACES,
     MOVED,
     OUTPUT,
+    UNSCALED,
     USUAL,
     WRONG,
     evaluates,
@@ -30,11 +33,11 @@ from keeprate.specs.dropout.hypotheses.wrong_values import (
     said,
     with_values,
 )
-from keeprate.specs.dropout.inputs import ordinary
+from keeprate.specs.dropout.inputs import filled, ordinary
 from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import exactly, far_off
 from keeprate.specs.rounding import bounds, least_normal
-from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, Unreadable, briefly
+from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, briefly, shape_text
 
 OF_ARGUMENTS = ("arguments", "probabilities")
 STUDIES = frozenset(
@@ -56,6 +59,7 @@ PLAIN = (
     " where 0 < p < 1",
     " in training where 0 < p < 1",
 )  # which a mask is drawn in
+NOT_FINITE = " on inputs with NaN or infinities"
 MESSAGE = 160  # characters of what an exception says
 NEAR = 1e-6  # of 0 or 1: what a rounding of p brings there
 LAWS = frozenset(
@@ -66,20 +70,15 @@ LAWS = frozenset(
 
 def fact(clues: Clues, study: str) -> Account:
     """What is wrong with calls of a study, if it is one thing, and one to three features tell them from the others."""
-    from keeprate.specs.dropout import arguments, single_calls  # here, for a plan and a verdict need no PyTorch
+    from keeprate.specs.dropout.hypotheses import thrice  # here, for a plan and a verdict need no PyTorch
 
-    case = clues.case.replace(study=study, shape=())
-    try:
-        if study in OF_ARGUMENTS:
-            (sample,) = getattr(arguments, study)(case, clues.backend, 1)
-            observations = sample.observations
-        else:
-            observations = tuple(single_calls.STUDIES[study](clues.caller()))
-    except BackendError as error:
-        raise Unreadable(str(error)) from error
-    how = [_how(one, study, clues) for one in observations]
-    if study == "pullbacks":
-        how = [_of_other_pass(number, text, observations, clues) for number, text in enumerate(how)]
+    def judge(observations: Sequence[Observation]) -> list[str]:
+        how = [_how(one, study, clues) for one in observations]
+        if study == "pullbacks":
+            how = [_of_other_pass(number, text, observations, clues) for number, text in enumerate(how)]
+        return how
+
+    observations, how = thrice.observed(clues, study, judge)
     wrong = {number for number, text in enumerate(how) if text}
     if not any(not observations[number].x.size for number in wrong):  # where there is nothing, nothing can be wrong
         some = [number for number, one in enumerate(observations) if one.x.size or one.raised is not None]
@@ -87,7 +86,7 @@ def fact(clues: Clues, study: str) -> Account:
         wrong = {number for number, text in enumerate(how) if text}
     ways = {how[number] for number in wrong}
     if len(ways) > 1:  # what belongs to another entry here is merely wrong there, where few elements tell
-        ways = {way.replace(MOVED, WRONG) for way in ways}
+        ways = {way.replace(MOVED, WRONG).replace(UNSCALED, f"{AS_IT_IS}{IN_PLACES}") for way in ways}
         ways = {way + IN_PLACES * (way + IN_PLACES in ways) for way in ways}
     if len(ways) == 2:
         ways = {way.replace(OUTPUT, BOTH).replace(GRADIENT, BOTH) for way in ways}
@@ -106,19 +105,23 @@ def fact(clues: Clues, study: str) -> Account:
     observations = tuple(observations[number] for number in some)
     wrong = {some.index(number) for number in wrong.intersection(some)}
     where = _told_apart([dict(_features(one, clues)) for one in observations], wrong)
+    if where and "where the input is" in way:
+        where = where.replace(NOT_FINITE, "")
     no_more = ("", *PLAIN) if way.endswith(WRONG) else ("",) if way.startswith("drops ") else ()  # than the law says
     if way.endswith(" in evaluation") and where in PLAIN:
         where = ""
     elif where == "":  # of all calls: then what the study has in common
         where = next((words for name, words in OF_STUDIES.items() if name in study), "")
+        where = where or _on_one_shape(clues, way, observations)
     if where is None or where in no_more:
         return Account(len(how), NEVER, NEVER)
     seen = f"{len(wrong)} of {len(observations)} calls, and no others, in the study of {study.replace('_', ' ')}"
-    if raised := observations[min(wrong)].raised:
+    raised = observations[min(wrong)].raised
+    if isinstance(raised, BackendError):
         seen += f"; {_exception(raised)}"
     way = with_values(way, [observations[number] for number in sorted(wrong)])
     given = {"what": f"{way}{where}", "study": study}
-    if raised and not any(observations[number].x.size for number in wrong):
+    if isinstance(raised, BackendError) and not any(observations[number].x.size for number in wrong):
         given["empty"] = raised.kind
     return Account(len(how), 0.0, NEVER, seen, {**given})
 
@@ -150,7 +153,7 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     if one.y.shape != one.x.shape:
         return f"returns {what} whose shape is not its input's"
     if study.partition("_")[0] in ("dtype", "probabilities") and one.dtype != dtype:
-        return f"returns {what} of {one.dtype}, not of its input's dtype"
+        return f"returns {what} of {one.dtype} in place of its input's dtype"
     if study.startswith("dtype"):
         return ""
     if one.what.text.endswith(BESIDE) and one.compared().broken:
@@ -158,10 +161,21 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
     if one.expected is not None and one.y.size and one.compared().broken:
         return f"returns {what} {said(one, clues)}"
     if (contract.writes or study == "inplace") and one.y.size and compare(one.after, one.x, exactly(one.y)).broken:
-        return "doesn't write its result to the input, in place"
+        return "doesn't write its in-place result to the input"
     if not contract.writes and study in ("evaluation", "endpoints", "strides") and not same(one.after, one.x).all():
         return "writes to its input"
     return ""
+
+
+def _on_one_shape(clues: Clues, way: str, wrong: Sequence[Observation]) -> str:
+    """Words for the shape of all wrong outputs, if they have one and the usual shape's are right; or empty."""
+    (shape, *others) = {one.x.shape for one in wrong}
+    usual = standard(clues.contract)
+    if others or OUTPUT not in way or len(shape) != len(usual):
+        return ""
+    x = filled(clues.contract, clues.case.dtype, usual)
+    y = readable(clues.values)(clues.caller(), x, USUAL)
+    return f" on shape {shape_text(shape)}" if clues.expected(USUAL, usual).allows(y).all() else ""
 
 
 def _exception(raised: BackendError) -> str:
@@ -192,18 +206,12 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
     yield "in training", "training" in text or given.get("mode") == "training"
     inner = 0 < number_of(given.get("p", USUAL)) < 1 and ", then training" not in text  # whose own p is another
     yield "in training where 0 < p < 1", given.get("mode", "training" * ("training" in text)) == "training" and inner
-    yield "where nothing should be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
     yield from _features_of_passes(text)
     yield "on subnormal inputs", 0 < np.abs(one.x).max(initial=0.0) < least_normal(clues.case.dtype)
     again = "{shape}, after" in text
     yield "on another shape than a function's first", again and one.x.shape != ordinary(clues.contract)
     yield "on scalars", one.x.ndim == 0
-    for rank in range(1, 6):
-        yield f"on inputs of rank {rank}", one.x.ndim == rank
-    for length in {length for length in one.x.shape if length >= LONG}:
-        yield f"on inputs with an axis of {length:,}", True
-    yield "on axes of length 1", one.x.ndim > 0 and 1 in one.x.shape
-    yield "on inputs with NaN or infinities", bool((~np.isfinite(one.x)).any())
+    yield NOT_FINITE.strip(), bool((~np.isfinite(one.x)).any())
     yield "on a slice of an array", text.endswith("half of an array")
     yield "before the slice that it is given", text.endswith(BESIDE)
     gaps = "layout" in given and not one.x.flags.c_contiguous  # a transposed vector has none
@@ -240,6 +248,12 @@ def _features(one: Observation, clues: Clues) -> Iterator[tuple[str, Any]]:
         yield "where p > 0", number > 0
         yield "where p is so near 1 that the scale overflows", 0.9999 < number < 1
         yield "where p is a Python integer", isinstance(p, int)
+    yield "where nothing should be dropped", given.get("mode") == "evaluation" or given.get("p") == 0
+    for rank in range(1, 6):  # last, for many a study has inputs of some kind on one shape alone
+        yield f"on inputs of rank {rank}", one.x.ndim == rank
+    for length in {length for length in one.x.shape if length >= LONG}:
+        yield f"on inputs with an axis of {length:,}", True
+    yield "on axes of length 1", one.x.ndim > 0 and 1 in one.x.shape
 
 
 def _features_of_passes(text: str) -> Iterator[tuple[str, bool]]:

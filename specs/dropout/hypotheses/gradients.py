@@ -34,8 +34,8 @@ def _slope(clues: Clues, p: float) -> float:
 Predict = Callable[[Clues, Pass], Floats]
 GRADIENTS: dict[str, tuple[str, Predict]] = {
     "zero": ("returns a gradient of 0", lambda c, one: np.zeros_like(one.ct)),
-    "ones": ("returns a gradient of 1, whatever the cotangent", lambda c, one: np.ones_like(one.ct)),
-    "cotangent": ("returns the cotangent as the gradient, with neither mask nor scale", lambda c, one: one.ct),
+    "ones": ("returns a gradient of 1, whatever gradient it is given", lambda c, one: np.ones_like(one.ct)),
+    "cotangent": ("returns the gradient that it is given, with neither mask nor scale", lambda c, one: one.ct),
     "unmasked": ("scales the gradient and forgets the mask", lambda c, one: one.ct * _slope(c, one.p)),
     "unscaled": ("masks the gradient and doesn't scale it", lambda c, one: one.ct * one.kept),
     "by_p": ("multiplies the gradient by p, not by 1/(1 − p)", lambda c, one: one.ct * one.kept * one.p),
@@ -115,7 +115,19 @@ def _compared(
         against = against or not _fits(one.g, values, clues.case.dtype, at_zero, roundings).all()
         if wrong and against:
             break
+    if wrong and not against and _of_wrong_output(clues):
+        raise Unreadable("it is that of the output, which is wrong")
     return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
+
+
+def _of_wrong_output(clues: Clues) -> bool:
+    """Whether outputs are wrong, and each element of the gradient has its output's factor."""
+    if clues.contract.preserves_moments:
+        return False
+    dtype = clues.case.dtype
+    return not all(clues.expected(one.p, one.y.shape).allows(one.y).all() for one in clues.passes) and all(
+        _fits(one.g, one.ct * (one.y / one.x), dtype, roundings=2).all() for one in clues.passes
+    )
 
 
 def _of_gradient(words: str, looked: int, wrong: int, against: float) -> Account:
@@ -247,7 +259,8 @@ def other_past(clues: Clues) -> Account:
         return Account(size * MANY, NEVER, NEVER if number else 0.0)
     others = [*sizes(clues, shape), (4 * shape[0], *shape[1:])]
     where = last_words((size, number), [_other_at_end(clues, other) for other in others], "a call")
-    seen = f"in {MANY} passes the first {size - number:,} entries had the output's mask, and none of {number:,} others"
+    first = f"the first {size - number:,} entries" if size - number > 1 else "the first entry"
+    seen = f"in {MANY} passes {first} had the output's mask, and none of {number:,} others"
     return Account(size * MANY, 0.0, NEVER, seen, {"where": where})
 
 

@@ -19,6 +19,8 @@ def shared_groups(clues: Clues, size: str) -> Account:
     if masks[0].size // number * len(masks) < FEW:
         raise Unreadable("too few groups")
     flat = masks.reshape(len(masks), -1)
+    if (flat == flat[:, :1]).all():
+        raise Unreadable("all entries of a call are one draw")
     ways = [(flat[:, np.newaxis], clues.masks_kept.reshape(len(flat), 1, -1), 1, "neighbours")]
     names = [(axis, name_of(clues.contract, len(clues.shape), masks.ndim - 1, axis)) for axis in range(masks.ndim - 1)]
     along = [(masks, clues.masks_kept, axis, name) for axis, name in names]

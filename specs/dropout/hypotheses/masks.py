@@ -10,7 +10,7 @@ import scipy
 
 from keeprate.specs.accounts import WIDTH, of_pairs, picture, readable
 from keeprate.specs.dropout.caller import Caller
-from keeprate.specs.dropout.hypotheses.clues import Clues
+from keeprate.specs.dropout.hypotheses.clues import Clues, standard
 from keeprate.specs.dropout.inputs import thousand
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.masks import every
@@ -92,8 +92,11 @@ def shared_axis(clues: Clues, axis: str) -> Account:
 
 
 def shared_call(clues: Clues) -> Account:
-    """Whether all entries of a call are one draw."""
-    masks = clues.many
+    """Whether all entries of a call are one draw, on the shape that is asked for and on a smaller one like it."""
+    few = clues.masks.reshape(len(clues.masks), -1)
+    if (few != few[:, :1]).any():
+        return Account(few.size, NEVER, 0.0)
+    masks = clues.many if clues.shape == standard(clues.contract) else clues.many_like_it
     if len(set(masks[:, 0].tolist())) < 2:
         raise Unreadable("nearly all is kept, or dropped")
     return together(masks, "the entries of a call", masks)
@@ -330,8 +333,8 @@ HYPOTHESES = (
     _h("moved", "repetition", "makes each mask by shifting the one before by {far}", moved),
     _h("complements", "repetition", "makes every second mask the complement of the one before", complements),
     _h("alike_later", "repetition", "{what}", lambda c: alike(c, "later"), "modes"),
-    Hypothesis("by_element", "sharing", "draws a mask for each element, where channels are dropped whole",
+    Hypothesis("by_element", "sharing", "draws a mask for each element, not for each channel",
                lambda c: by_element(c, "all"), WHERE_TORN),
-    Hypothesis("by_axis", "sharing", "draws a mask that varies along {along}, within channels{channels}",
+    Hypothesis("by_axis", "sharing", "draws a mask that varies along {along} within channels{channels}",
                lambda c: by_element(c, "some"), WHERE_TORN),
 )  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from keeprate.specs.accounts import readable
+from keeprate.specs.accounts import exact, readable
 from keeprate.specs.dropout.hypotheses.alpha import affine
 from keeprate.specs.dropout.hypotheses.clues import Clues
 from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
@@ -15,6 +17,7 @@ from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
 EVALUATED = frozenset({"evaluation", "modes", "strides", "shape", "seeding", "inplace"})
 INVERTED = EVALUATED | OF_MASKS | {"endpoints", "outcomes", "gradient", "arguments", "concurrency"}
 MODES = frozenset({"modes", "seeding", "evaluation", "strides", "shape", "endpoints", "keep_rate"})
+TWICE = (True, True, False, False)
 
 
 def evaluation(clues: Clues, name: str) -> Account:
@@ -64,10 +67,24 @@ def evaluation_factor(clues: Clues) -> Account:
 
 def _mode(clues: Clues, *wanted: str) -> Account:
     """Whether one function that is switched drops (d) or not (-) as in `wanted`, from either mode on."""
-    patterns = readable(lambda: [_switched(clues, train) for train in (True, False)])()
+    patterns = readable(lambda: [_switched(clues, (train, not train, train)) for train in (True, False)])()
     seen = f"training, evaluation, training: {_say(patterns[0])} drops; from evaluation on: {_say(patterns[1])}"
     right = patterns == ["d-d", "-d-"] or "?" in "".join(patterns)
     return Account(6, 0.0 if tuple(patterns) == wanted else NEVER, 0.0 if right else NEVER, seen)
+
+
+def inverted(clues: Clues) -> Account:
+    """Whether each mode is taken for the other, whichever the call before had."""
+    account = _mode(clues, "-d-", "d-d")
+    twice = readable(_switched)(clues, TWICE) if account.accepted else ""
+    return account if twice in ("", "--dd") else Account(account.looked_at, NEVER, account.promise)
+
+
+def late(clues: Clues) -> Account:
+    """Whether each call is made in the mode that was asked for in the call before."""
+    found = readable(lambda: _switched(clues, TWICE) + _switched(clues, TWICE[::-1]))()
+    seen = f"of twice training, twice evaluation, and twice evaluation, twice training, {_say(found)} dropped"
+    return exact(found[1:4] == "dd-" and found[5:] == "--d", found != "dd----dd" and "?" not in found, 8, seen)
 
 
 def never(clues: Clues) -> Account:
@@ -83,12 +100,13 @@ def _say(pattern: str) -> str:
     return " and ".join(calls) or "no call"
 
 
-def _switched(clues: Clues, first: bool) -> str:
+def _switched(clues: Clues, modes: Sequence[bool]) -> str:
+    """Which calls of one function drop, in these modes one after another."""
     caller = clues.caller()
     x = filled(clues.contract, clues.case.dtype, clues.shape)
     expected = clues.expected(EVEN, clues.shape)
     call, pattern = caller.switch(EVEN), ""
-    for train in (first, not first, first):
+    for train in modes:
         y = caller.values(call(caller.native(x), train))
         fits = y.shape == x.shape and expected.allows(y).all()
         drops = fits and expected.is_dropped(y).any()
@@ -101,9 +119,10 @@ HYPOTHESES = (
         "mode_inverted",
         "mode",
         "takes its mode the wrong way round: it drops in evaluation, and not in training",
-        lambda c: _mode(c, "-d-", "d-d"),
+        inverted,
         INVERTED,
     ),
+    Hypothesis("mode_late", "mode", "makes each call in the mode of the call before", late, INVERTED),
     Hypothesis("evaluation_drops", "mode", "drops in evaluation", lambda c: evaluation(c, "drops"), EVALUATED),
     Hypothesis(
         "evaluation_scales", "mode", "multiplies by 1 − p in evaluation", lambda c: evaluation(c, "scales"), EVALUATED

@@ -101,7 +101,7 @@ def last_words(found: tuple[int, int], others: Sequence[tuple[int, int | None]],
     first = size - number
     if all(last == max(0, length - first) for length, last in counts) and max(length for length, _ in others) > first:
         return f"all entries of {of} past the first {first:,}"
-    return f"the last {number:,} of {size:,} entries of {of}"
+    return f"the last {f'{number:,} ' if number > 1 else ''}of {size:,} entries of {of}"
 
 
 def _run_at_end(clues: Clues, shape: tuple[int, ...], value: str) -> tuple[int, int | None]:
@@ -137,8 +137,12 @@ def fixed_column(clues: Clues, value: str) -> Account:
     whole = last - first + 1 == places.size
     if not whole:
         return Account(rows.size, NEVER, 0.0)
-    name = "the last" if last == fixed.size - 1 else "the first" if first == 0 else f"{first:,} to {last:,} of the"
-    where = f"{name} {places.size:,} of {fixed.size:,} entries of each row"
+    number = f"{places.size:,} " if places.size > 1 else ""
+    if last == fixed.size - 1 or first == 0:
+        where = f"the {'first' if first == 0 else 'last'} {number}of {fixed.size:,} entries of each row"
+    else:
+        which = f"entries {first:,} to {last:,}" if number else f"entry {first:,}"
+        where = f"{which} of each row of {fixed.size:,}"
     never = "dropped" if value == "kept" else "kept"
     seen = f"none of {size:,} entries there is {never} in {len(rows):,} rows"
     share = rows.mean() if value == "kept" else 1 - rows.mean()

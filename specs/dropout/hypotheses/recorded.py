@@ -101,7 +101,7 @@ RECORDS = (
     _r("writes", "writes to its input", "purity", "masks|unmapped",
        follow="outcomes no_mask_twice no_stretch_twice strides moments"),
     _r("writes_backward", "writes to its input while it computes a gradient", "purity", "gradients", "$"),
-    _r("writes_cotangent", "writes to the cotangent that its backward pass is given", "purity", "gradients",
+    _r("writes_cotangent", "writes to the gradient that its backward pass is given", "purity", "gradients",
        "the cotangent"),
     _r("drawn_again", "draws stretches of a thousand entries that it has drawn before", "no_stretch_twice",
        "masks|unmapped|sizes|gradients", vague=True),

@@ -36,8 +36,22 @@ def ignored(clues: Clues) -> Account:
     _check(clues)
     pairs = [(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
     other = [not _same(*pair) for pair in pairs]
-    fits = all(other) and not _same(*readable(_twice)(clues)) and not _resumes(clues)
+    fits = all(other) and not _same(*readable(_twice)(clues)) and not _resumes(clues) and not _renews(clues)
     return exact(fits, any(other), 3, "the same seed, set twice, gave two masks, for each of three seeds")
+
+
+def same_again(clues: Clues) -> Account:
+    """Whether a seed has no effect where it is the one that was set last, and another one has."""
+    _check(clues)
+    other = not _same(*readable(_twice)(clues))
+    seen = "seed 7, set twice, gave two masks, and after another seed the first of them again, for each of three"
+    return exact(other and _renews(clues), other, 3, seen)
+
+
+def _renews(clues: Clues) -> bool:
+    """Whether a seed has the same effect each time that another was set before it."""
+    found = ([clues.after(seed) for seed in (5, one, 5, one)][1::2] for one in (7, 1000, 123456))
+    return all(_same(*pair) for pair in found)
 
 
 def _twice(clues: Clues) -> tuple[Mask, Mask]:
@@ -129,8 +143,8 @@ def zero(clues: Clues, how: str) -> Account:
             2,
             "seed 0, set twice, gave two masks; seed 1 one",
         )
-    mask, usual = clues.after(0), clues.after(1)
-    stuck = bool(mask.all() or not mask.any())
+    mask, usual, again = clues.after(0), clues.after(1), clues.after(0)
+    stuck = bool(mask.all() or not mask.any()) and _same(mask, again)
     seen = f"after seed 0 {'all' if mask.all() else 'none'} of {mask.size:,} entries are kept"
     return exact(0.1 < usual.mean() < 0.9, stuck, mask.size, seen, how="keeps" if mask.all() else "drops")
 
@@ -144,11 +158,14 @@ def at_bounds(clues: Clues) -> Account:
             continue
         try:
             mask = clues.after(value)
+            again = clues.after(value) if far_off(mask, EVEN) else mask
         except Unreadable as error:
             wrong.append(f"fails after seed {value:,}: {error}")
             continue
         bits = [(value ^ other) & -(value ^ other) for other in seen]
         same = [o for o, bit in zip(seen, bits, strict=True) if bit < 1 << 32 and _same(seen[o], mask)]
+        if not _same(mask, again):
+            raise Unreadable("one seed, set twice, gave two masks")
         if far_off(mask, EVEN):
             wrong.append(f"keeps {mask.mean():.0%} of entries after seed {value:,} at p = 0.5")
         elif same:
@@ -255,6 +272,7 @@ def _h(name: str, says: str, function: Callable[..., Account], *laws: str) -> Hy
 HYPOTHESES = (
     _h("seed_one", "draws the same mask after every seed, or its adapter doesn't pass the seed on", one_seed),
     _h("seed_ignored", "ignores its seed", ignored),
+    _h("same_again", "isn't reset by a seed that is the one it has already", same_again),
     _h("made_anew", "draws another mask after the same seed once its function is made anew", made_anew),
     _h("seed_cut", "reads only the low {bits} bits of a seed", cut),
     _h("seed_pairs", "loses the lowest bit of a seed", in_pairs),

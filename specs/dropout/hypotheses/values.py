@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -45,14 +45,27 @@ SCALES: dict[str, Callable[[float, str], float]] = {
 }
 
 
+OF_NARROW = {"p": "p", "of": "1 − p", "rounded": "the scale"}  # what is rounded, by the parts of names of scales
+
+
 def tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Account:
     """Every element of every output against what is predicted; at a p where PyTorch's own fits all is right.
 
     Where all is dropped, nothing tells what is kept: such outputs fit no prediction.
     """
+    account = _tested(clues, clues.outputs, predict, words)
+    if account.accepted and account.given["at"]:  # at some p alone, which may be a matter of the call
+        again = _tested(clues, clues.outputs_again, predict, words)
+        if again.given["at"] != account.given["at"] or not again.accepted:
+            return Account(account.looked_at, NEVER, account.promise)
+    return account
+
+
+def _tested(clues: Clues, outputs: Sequence[Output], predict: Callable[[Output], Pair], words: str) -> Account:
+    """The same of these outputs."""
     wrong, against, looked, kept_alone = 0, 0.0, 0, False
     at, right, example = [], [], ""
-    for one in clues.outputs:
+    for one in outputs:
         kept, dropped = predict(one)
         zero = predict(one._replace(x=np.zeros_like(one.x)))[0]
         ends = [bounds(values, zero, clues.case.dtype) for values in (kept, dropped)]
@@ -72,7 +85,7 @@ def tested(clues: Clues, predict: Callable[[Output], Pair], words: str) -> Accou
             place = np.unravel_index(int(np.argmin(one.allowed)), one.y.shape)
             digits = digits_of(one.y[place], one.expected.kept[place])
             example = f"at p = {one.p:g} input {one.x[place]:.6g} gave {digits[0]}, PyTorch {digits[1]}"
-    where = f" at p = {', '.join(f'{p:g}' for p in at)}" if right else ""
+    where = f" at p = {', '.join(f'{p:g}' for p in sorted(at))}" if right else ""
     seen = f"all {looked:,} outputs are as this predicts: {example}"
     against = against if kept_alone else NEVER
     return Account(looked, against, NEVER if wrong else 0.0, seen, {"at": where, "what": words})
@@ -109,6 +122,7 @@ def scale(clues: Clues, name: str) -> Account:
     _drops(clues)
     eps = f"1/(1 − p + 1e-{name.removeprefix('guarded')})" if name.startswith("guarded") else ""
     dtype = name.rpartition("_")[2] if name.startswith(("rounded_", "p_", "of_")) else ""
+    kinds = [part for part in OF_NARROW if name.startswith(f"{part}_")]
     words = {
         "none": "doesn't scale kept entries by 1/(1 − p)",
         "by_p": "scales kept entries by 1/p, not by 1/(1 − p)",
@@ -120,6 +134,16 @@ def scale(clues: Clues, name: str) -> Account:
         f"p_{dtype}": f"rounds p to {dtype} before it scales by 1/(1 − p)",
         f"of_{dtype}": f"rounds 1 − p to {dtype} before it divides by it",
     }[eps or name]
+    account = _of_scale(clues, name, words)
+    if account.accepted and kinds:
+        fits = [part for part in OF_NARROW if _of_scale(clues, f"{part}_{dtype}", words).accepted]
+        if len(fits) > 1:  # which can't be told from one another
+            which = " or ".join(OF_NARROW[part] for part in fits)
+            return _of_scale(clues, name, f"rounds {which} to {dtype} when it scales by 1/(1 − p)")
+    return account
+
+
+def _of_scale(clues: Clues, name: str, words: str) -> Account:
     return tested(clues, lambda one: scaled(SCALES[name](one.p, clues.case.dtype), one.x), words)
 
 

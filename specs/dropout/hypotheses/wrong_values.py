@@ -18,6 +18,8 @@ from keeprate.specs.rounding import Floats, bounds
 
 OUTPUT, GRADIENT = "an output", "a gradient"
 WRONG, MOVED = "that is wrong", "that belongs to another entry"
+UNSCALED = "whose kept entries are not scaled"
+AS_IT_IS = "that is its input"
 IN_PLACES = " in some entries"
 USUAL = 0.3  # the p of a call that names none
 LONG = 8  # elements from which on they tell that they are another's
@@ -89,11 +91,13 @@ def said(one: Observation, clues: Clues) -> str:
     if np.isnan(y).all():
         return f"of NaN{part}"
     if (y == 0).all():
-        return f"of 0{IN_PLACES * bool(part and one.y[right & finite].any())}"
+        return f"of 0{IN_PLACES * bool(one.y[right & finite].any())}"
     if (y == 1).all() and (x != 1).any():
         return f"of 1{part}"
+    if (y == x).all() and part and not clues.contract.preserves_moments and not one.y[right & finite].any():
+        return UNSCALED
     if (y == x).all() and not back:
-        return f"that is its input{IN_PLACES * bool(part and (one.y != one.x)[finite].any())}"
+        return f"{AS_IT_IS}{IN_PLACES * bool(part and (one.y != one.x)[finite].any())}"
     return (_scaled(one, y, x, clues) if back and evaluates(one) else "") or _moved(one, y) or WRONG
 
 
