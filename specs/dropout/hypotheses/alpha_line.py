@@ -85,7 +85,7 @@ def line(clues: Clues) -> Account:
     found = [one for one in read if one is not None]
     if len(found) < len(read) or not wrong:
         return Account(looked, NEVER, NEVER if wrong else 0.0)
-    words = _of_one_limit(found) or _of_one_p(found) or _of_each(found)
+    words = _of_one_limit(found) or _of_one_p(found) or _twice(found) or _of_each(found)
     seen = f"{wrong:,} of {looked:,} outputs are wrong; at each p all kept ones lie on one line, and dropped are one"
     return Account(looked, 0.0, NEVER, seen, {"what": words})
 
@@ -138,6 +138,18 @@ def _of_one_p(found: Sequence[Numbers]) -> str:
     if _fits(found, "a", lambda n: a) and _fits(found, "b", lambda n: b) and _fits(found, "d", lambda n: b - a * LIMIT):
         return f"takes alpha dropout's scale and shift of p = {p:g} at other p too"
     return ""
+
+
+def _twice(found: Sequence[Numbers]) -> str:
+    """Words for scale and shift that are applied twice; empty if they are not."""
+    of_p = {one.p: affine(one.p) for one in found}
+    a, b, d = (
+        lambda n: of_p[n.p][0] ** 2,
+        lambda n: (of_p[n.p][0] + 1) * of_p[n.p][1],
+        lambda n: of_p[n.p][0] * -of_p[n.p][0] * (1 - n.p) * LIMIT + of_p[n.p][1],
+    )
+    fits = _fits(found, "a", a) and _fits(found, "b", b) and _fits(found, "d", d)
+    return "applies alpha dropout's scale and shift twice" if fits else ""
 
 
 def _fits(found: Sequence[Numbers], number: str, formula: Formula) -> bool:

@@ -90,6 +90,10 @@ class Clues:
         self.made: dict[Callable[[Any], Any], Any] = {}  # what was asked for, or why it can't be read
         self.right: dict[Pass, Mask] = {}  # where gradients are those of the output's mask, of passes that were asked
 
+    def on(self, shape: tuple[int, ...]) -> Clues:
+        """The same of another shape."""
+        return Clues(self.case.replace(shape=shape), self.backend, self._seed)
+
     def caller(self, seed: int | None = None, context: str = "") -> Caller:
         """A fresh one, seeded; seeds that are not given follow from the case's."""
         caller = Caller(self.backend, self.contract, self.case.dtype, context or self.context)

@@ -28,7 +28,10 @@ def fixed_number(clues: Clues, of: str) -> Account:
     spread = size / 4 / max(float(counts.var()), 1e-9)
     promise = each * (counts.size - 1) if not off else 0.0 if spread < 4 else NEVER
     words = f"{size - int(counts[0]):,} of {size:,} entries are dropped, in each of {counts.size:,}"
-    given: dict[str, int | str] = {"number": f"{size - int(counts[0]):,}", "of": of}
+    channels = of == "row" and clues.contract.by_channel and clues.contract.granularity != "row"
+    entries = "channels" if channels else "entries"
+    number = f"{size - int(counts[0]):,} of {size:,} {entries}"
+    given: dict[str, int | str] = {"number": number, "of": "sample" if channels else of}
     return Account(counts.size, NEVER if off else 0.0, promise, words, {**given})
 
 
@@ -77,7 +80,22 @@ def drifts(clues: Clues) -> Account:
     return Account(clues.many.size, against, NEVER if off else 0.0, seen, dict(given))
 
 
+def by_turns(clues: Clues) -> Account:
+    """Whether every second call keeps more than the others, by one rate each."""
+    kept, size = clues.many.sum(axis=1), clues.many.shape[1]
+    halves = kept[::2], kept[1::2]
+    shares = [float(half.mean()) / size for half in halves]
+    spread = [math.sqrt(max(share * (1 - share), 1 / size) * size) for share in shares]
+    off = abs(shares[0] - shares[1]) > FAR * math.sqrt(0.5 / (len(kept) / 2 * size))
+    steady = all(float(half.std()) < 2 * one for half, one in zip(halves, spread, strict=True))
+    texts = [f"{share:.2g}" for share in shares]
+    seen = f"at p = 0.5 calls kept {', '.join(f'{one / size:.1%}' for one in kept[:4])} and so on, {len(kept)} calls"
+    against = 0.0 if off and steady and texts[0] != texts[1] else NEVER
+    return Account(clues.many.size, against, NEVER if off else 0.0, seen, {"rates": " and ".join(texts)})
+
+
 HYPOTHESES = (
+    Hypothesis("by_turns", "number", "keeps entries with probability {rates} by turns at p = 0.5", by_turns, OF_MASKS),
     Hypothesis(
         "drifts",
         "number",
@@ -88,7 +106,7 @@ HYPOTHESES = (
     Hypothesis(
         "fixed_number",
         "number",
-        "drops exactly {number} entries in each {of}, not each on its own",
+        "drops exactly {number} in each {of}, not each on its own",
         fixed_number,
         DEPENDENCE,
         COUNTED,

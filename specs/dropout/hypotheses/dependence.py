@@ -29,15 +29,18 @@ def _correlated(masks: Mask, of: str, at: str) -> Account | None:
     """The same of these masks; None where they agree too little more to be named."""
     flat = varied(masks).reshape(len(masks), -1).astype(np.float32)
     mean = float(flat.mean())
-    flat -= mean
+    each = flat.mean(axis=1, keepdims=True)  # calls that have rates of their own agree by these
+    flat -= each
     if len({mask.tobytes() for mask in flat}) < max(8, len(flat)):
         raise Unreadable("too few calls that are apart")
     fit, test = flat[: len(flat) // 2], flat[len(flat) // 2 :]
     refuse_own_rates((test > 0).mean(axis=0), len(test), mean)
     lag, strength = _worst(fit, of)
     one, other = _lagged(test, lag, of)
+    rates = each[len(flat) // 2 :].ravel()
+    of_one, of_other = (rates, rates) if of == "call" else (rates[:-1], rates[1:])
     agree = int(np.count_nonzero((one > 0) == (other > 0)))
-    apart = mean**2 + (1 - mean) ** 2  # of independent entries
+    apart = float((of_one * of_other + (1 - of_one) * (1 - of_other)).mean())  # of independent entries
     promise = Tally(("alike", "unlike"), (agree, one.size - agree), (apart, 1 - apart)).log10_e
     if abs(agree / one.size - apart) < LEAST:
         return None

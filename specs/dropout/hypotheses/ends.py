@@ -9,6 +9,7 @@ import numpy as np
 from keeprate.specs.accounts import exact, readable
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.hypotheses.clues import MANY, RATES, Clues, standard
+from keeprate.specs.dropout.hypotheses.gradients import BACKWARD, follows
 from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.inputs import EVEN
@@ -16,6 +17,7 @@ from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import NEVER, Account, Hypothesis
 
 ENDS = {(0,): "the first", (-1,): "the last", (0, -1): "the first and the last"}
+PASSES = 24  # in which an entry of a thousand is never kept with probability 6·10⁻⁵
 LEAST = 3  # slices along an axis, for a first, a last, and others
 MORE = (5, 4, 3, 2)  # that each axis of another shape is longer by
 Slices = tuple[int, tuple[int, ...]]  # an axis, and which along it
@@ -26,13 +28,18 @@ def left_out(clues: Clues, how: str) -> Account:
     shape = standard(clues.contract)
     axes = len(clues.contract.mask_shape(shape))
     other = (*(length + more for length, more in zip(shape[:axes], MORE, strict=False)), *shape[axes:])
-    find = _unchanged if how == "unchanged" else lambda clues, shape: _fixed(clues, shape, how == "kept")
+    find = FIND.get(how) or (lambda clues, shape: _fixed(clues, shape, how == "kept"))
     found = find(clues, shape)
     if found is None or find(clues, other) != found:
         return Account(MANY, NEVER, 0.0)
     where = name_of(clues.contract, len(shape), *found)
-    does = {"unchanged": "returned as it was", "kept": "kept whole", "dropped": "dropped whole"}[how]
-    seen = f"on two shapes {where} is {does}, in each call, and no other is"
+    does = {
+        "unchanged": "is returned as it was",
+        "kept": "is kept whole",
+        "dropped": "is dropped whole",
+        "gradient": "has a gradient of 0",
+    }[how]
+    seen = f"on two shapes {where} {does}, in each call, and no other does"
     return exact(True, True, MANY, seen, where=where)
 
 
@@ -81,6 +88,20 @@ def _fixed(clues: Clues, shape: tuple[int, ...], kept: bool) -> Slices | None:
     return next((found for found, there in _places(fixed.shape) if (fixed == there).all()), None)
 
 
+def _zero(clues: Clues, shape: tuple[int, ...]) -> Slices | None:
+    """Where gradients are 0 whatever is kept, while they follow the output's mask in all other places."""
+    few = clues.passes[-1]  # where all is right, or else than 0 and wrong, no more are made
+    if follows(clues, few).all() or few.g[~follows(clues, few)].any():
+        return None
+    passes = clues.passes_on(shape, (EVEN,), PASSES)
+    wrong = np.any([~follows(clues, one) for one in passes], axis=0)
+    none = np.all([one.g == 0 for one in passes], axis=0)
+    within = tuple(range(len(clues.contract.mask_shape(shape)), len(shape)))
+    wrong, none = wrong.any(axis=within), none.all(axis=within)
+    return next((found for found, there in _places(wrong.shape) if (wrong == there).all() and none[there].all()), None)
+
+
+FIND = {"unchanged": _unchanged, "gradient": _zero}
 HYPOTHESES = (
     Hypothesis(
         "left_out_unchanged",
@@ -88,6 +109,13 @@ HYPOTHESES = (
         "returns {where} unchanged",
         lambda c: left_out(c, "unchanged"),
         OF_MASKS | VALUES,
+    ),
+    Hypothesis(
+        "left_out_gradient",
+        "gradient",
+        "returns a gradient of 0 for {where}",
+        lambda c: left_out(c, "gradient"),
+        BACKWARD,
     ),
     Hypothesis("left_out_kept", "number", "never drops {where}", lambda c: left_out(c, "kept"), OF_MASKS),
     Hypothesis("left_out_dropped", "number", "always drops {where}", lambda c: left_out(c, "dropped"), OF_MASKS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
 from keeprate.specs.accounts import names_of
@@ -21,6 +22,7 @@ from keeprate.specs.dropout.hypotheses import (
     expanded,
     facts,
     first_grid,
+    gradient_scale,
     gradients,
     groups,
     idle,
@@ -40,12 +42,17 @@ from keeprate.specs.dropout.hypotheses import (
     values,
 )
 from keeprate.specs.dropout.hypotheses.clues import standard
+from keeprate.specs.dropout.hypotheses.ranks import of_rank
 from keeprate.specs.masks.rates import holds_thinned
 from keeprate.specs.rounding import DTYPES
 from keeprate.suite import ANY, Account, Case, Check, Evidence, Finding, FindingId, Hypothesis, Seen, Told, shape_text
 
+OF_RANKS = {  # by which they may be limited
+    *("shared_call", "shared_axis", "shared_rows", "shared_groups", "by_element", "by_axis"),
+    *("unchanged", "scale"),
+}
 HYPOTHESES = tuple(
-    one
+    replace(one, function=of_rank(one.function)) if one.name in OF_RANKS and one.function else one
     for part in (
         overwritten,
         unwritten,
@@ -67,6 +74,7 @@ HYPOTHESES = tuple(
         alpha_inputs,
         alpha_line,
         gradients,
+        gradient_scale,
         specials,
         memory,
         modes,
@@ -258,11 +266,17 @@ def where(findings: Sequence[Finding], places: Sequence[Told]) -> str:
     usual = {standard(CONTRACTS[at.op]) for at in places} | {()}
     some = [] if any(at.shape in usual for at in places) else places
     told = max(some, key=lambda at: at.account.promise, default=None)  # whose account is told
-    on = f" on shape {shape_text(told.shape)}" if told else ""
+    on = f" on shape {shape_text(told.shape)}" if told else _on_rank(places)
     how = "".join(f" {WORDS.get(one, f'under {one}')}" for one in named[:1])
     ops = [*dict.fromkeys(finding.op for finding in findings)]
     listed = f"{', '.join(ops[:-1])} and {ops[-1]}" if len(ops) > 1 else ops[0]
     return f"{narrow}{how}{on}, in {listed}"
+
+
+def _on_rank(places: Sequence[Told]) -> str:
+    """Words for the one rank that it is true of; empty where it is of others too."""
+    ranks = {at.account.given.get("rank") for at in places}
+    return f" on inputs of rank {ranks.pop()}" if len(ranks) == 1 and None not in ranks else ""
 
 
 def accounts(seen: Sequence[Seen], broken: frozenset[str]) -> Iterator[Told]:

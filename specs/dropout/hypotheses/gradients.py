@@ -27,7 +27,8 @@ SHORT = 4  # elements past which nothing is said
 BACKWARD = frozenset({"gradient", "keep_rate", "data", "shape"})  # laws that look at passes
 
 
-def _slope(clues: Clues, p: float) -> float:
+def slope_of(clues: Clues, p: float) -> float:
+    """What PyTorch multiplies the cotangent of kept entries by."""
     return affine(p)[0] if clues.contract.preserves_moments else 1 / (1 - p)
 
 
@@ -36,7 +37,7 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
     "zero": ("returns a gradient of 0", lambda c, one: np.zeros_like(one.ct)),
     "ones": ("returns a gradient of 1, whatever gradient it is given", lambda c, one: np.ones_like(one.ct)),
     "cotangent": ("returns the gradient that it is given, with neither mask nor scale", lambda c, one: one.ct),
-    "unmasked": ("scales the gradient and forgets the mask", lambda c, one: one.ct * _slope(c, one.p)),
+    "unmasked": ("scales the gradient and forgets the mask", lambda c, one: one.ct * slope_of(c, one.p)),
     "unscaled": ("masks the gradient and doesn't scale it", lambda c, one: one.ct * one.kept),
     "by_p": ("multiplies the gradient by p, not by 1/(1 − p)", lambda c, one: one.ct * one.kept * one.p),
     "by_keep": (
@@ -46,45 +47,46 @@ GRADIENTS: dict[str, tuple[str, Predict]] = {
     "over_p": ("divides the gradient by p, not by 1 − p", lambda c, one: one.ct * one.kept / one.p),
     "positive": (
         "takes the gradient's mask from which outputs are above 0",
-        lambda c, one: one.ct * (one.y > 0) * _slope(c, one.p),
+        lambda c, one: one.ct * (one.y > 0) * slope_of(c, one.p),
     ),
-    "twice": ("scales the gradient twice", lambda c, one: one.ct * one.kept * _slope(c, one.p) ** 2),
-    "negative": ("flips the sign of the gradient", lambda c, one: -one.ct * one.kept * _slope(c, one.p)),
+    "twice": ("scales the gradient twice", lambda c, one: one.ct * one.kept * slope_of(c, one.p) ** 2),
+    "negative": ("flips the sign of the gradient", lambda c, one: -one.ct * one.kept * slope_of(c, one.p)),
     "plain": (
         "scales alpha dropout's gradient by 1/(1 − p), as dropout's",
         lambda c, one: one.ct * one.kept / (1 - one.p),
     ),
     "shifted": (
         "adds alpha dropout's shift b to the gradient",
-        lambda c, one: one.ct * one.kept * _slope(c, one.p) + affine(one.p)[1],
+        lambda c, one: one.ct * one.kept * slope_of(c, one.p) + affine(one.p)[1],
     ),
     "shifted_kept": (
         "adds alpha dropout's shift b to the gradient of what is kept",
-        lambda c, one: one.kept * (one.ct * _slope(c, one.p) + affine(one.p)[1]),
+        lambda c, one: one.kept * (one.ct * slope_of(c, one.p) + affine(one.p)[1]),
     ),
     "inverse": (
         "masks the gradient with what the output dropped",
-        lambda c, one: one.ct * ~one.kept * _slope(c, one.p),
+        lambda c, one: one.ct * ~one.kept * slope_of(c, one.p),
     ),
     "turned": (
         "masks the gradient with the output's mask turned round",
-        lambda c, one: one.ct * np.flip(one.kept) * _slope(c, one.p),
+        lambda c, one: one.ct * np.flip(one.kept) * slope_of(c, one.p),
     ),
 }  # fmt: skip
 SHIFTED = {"shifted", "shifted_kept"}  # of alpha dropout alone
 
 
-def _fits(g: Floats, predicted: Floats, dtype: str, at_zero: float = 0.0, roundings: int = 1) -> Mask:
+def fits(g: Floats, predicted: Floats, dtype: str, at_zero: float = 0.0, roundings: int = 1) -> Mask:
+    """Where a gradient is what is predicted, but for so many roundings."""
     low, high = bounds(predicted, np.array(at_zero), dtype)
     more = (roundings - 1) * (high - low) / 2
     fits: Mask = (g >= low - more) & (g <= high + more)
     return fits
 
 
-def _right(clues: Clues, one: Pass) -> Mask:
+def follows(clues: Clues, one: Pass) -> Mask:
     """Where the gradient is that of the output's mask; what was found of a pass is kept, for each hypothesis asks."""
     if one not in clues.right:
-        clues.right[one] = _fits(one.g, one.ct * one.kept * _slope(clues, one.p), clues.case.dtype)
+        clues.right[one] = fits(one.g, one.ct * one.kept * slope_of(clues, one.p), clues.case.dtype)
     return clues.right[one]
 
 
@@ -110,23 +112,23 @@ def _compared(
     against = False
     for one, values in predicted:
         looked += one.g.size
-        wrong += int(np.count_nonzero(~_right(clues, one)))
+        wrong += int(np.count_nonzero(~follows(clues, one)))
         at_zero = affine(one.p)[1] if shifted else 0.0
-        against = against or not _fits(one.g, values, clues.case.dtype, at_zero, roundings).all()
+        against = against or not fits(one.g, values, clues.case.dtype, at_zero, roundings).all()
         if wrong and against:
             break
-    if wrong and not against and _of_wrong_output(clues):
+    if wrong and not against and of_wrong_output(clues):
         raise Unreadable("it is that of the output, which is wrong")
     return _of_gradient(words, looked, wrong, NEVER if against else 0.0)
 
 
-def _of_wrong_output(clues: Clues) -> bool:
+def of_wrong_output(clues: Clues) -> bool:
     """Whether outputs are wrong, and each element of the gradient has its output's factor."""
     if clues.contract.preserves_moments:
         return False
     dtype = clues.case.dtype
     return not all(clues.expected(one.p, one.y.shape).allows(one.y).all() for one in clues.passes) and all(
-        _fits(one.g, one.ct * (one.y / one.x), dtype, roundings=2).all() for one in clues.passes
+        fits(one.g, one.ct * (one.y / one.x), dtype, roundings=2).all() for one in clues.passes
     )
 
 
@@ -138,19 +140,19 @@ def _of_gradient(words: str, looked: int, wrong: int, against: float) -> Account
 def factor(clues: Clues) -> Account:
     """Whether the gradient is what is right times one number."""
     one = clues.passes[0]
-    whole = one.ct * one.kept * _slope(clues, one.p)
+    whole = one.ct * one.kept * slope_of(clues, one.p)
     times = float(np.median(one.g[whole != 0] / whole[whole != 0])) if whole.any() else 1.0
     if not times or not math.isfinite(times):
         raise Unreadable("it is 0, or no number")
     words = f"multiplies the gradient by {times:.4g}, on top of mask and scale"
-    predicted = ((one, one.ct * one.kept * (_slope(clues, one.p) * times)) for one in clues.passes)
+    predicted = ((one, one.ct * one.kept * (slope_of(clues, one.p) * times)) for one in clues.passes)
     return _compared(clues, words, predicted)
 
 
 def clipped(clues: Clues) -> Account:
     """Whether the gradient is cut off at some size."""
     most = max(float(np.abs(one.g).max()) for one in clues.passes)
-    predicted = ((one, np.clip(one.ct * one.kept * _slope(clues, one.p), -most, most)) for one in clues.passes)
+    predicted = ((one, np.clip(one.ct * one.kept * slope_of(clues, one.p), -most, most)) for one in clues.passes)
     return _compared(clues, f"clips the gradient at {most:.4g}", predicted)
 
 
@@ -160,10 +162,10 @@ def own_mask(clues: Clues) -> Account:
     cells, q, strange, masks = [], [], 0, []
     permuted = True
     for one in clues.passes:
-        whole = one.ct * _slope(clues, one.p)
-        kept, dropped = _fits(one.g, whole, clues.case.dtype), one.g == 0
+        whole = one.ct * slope_of(clues, one.p)
+        kept, dropped = fits(one.g, whole, clues.case.dtype), one.g == 0
         strange += int(np.count_nonzero(~(kept | dropped)))
-        wrong += int(np.count_nonzero(~_right(clues, one)))
+        wrong += int(np.count_nonzero(~follows(clues, one)))
         front = clues.contract.fronts(one.g.ndim)
         one_mask, other = one.kept[front], kept[front]
         agree = int(np.count_nonzero(one_mask == other))
@@ -223,7 +225,7 @@ def of_before(clues: Clues) -> Account:
 
 def _masked(clues: Clues, pairs: Iterable[tuple[Pass, Pass]]) -> Iterator[tuple[Pass, Floats]]:
     """The first of each pair of passes, and its gradient if it had the mask of the second."""
-    return ((one, one.ct * other.kept * _slope(clues, one.p)) for one, other in pairs)
+    return ((one, one.ct * other.kept * slope_of(clues, one.p)) for one, other in pairs)
 
 
 def zero_past(clues: Clues) -> Account:
@@ -236,7 +238,7 @@ def zero_past(clues: Clues) -> Account:
             break
         lead = () if whole else passes[0].g.shape[:spatial]
         wide = math.prod(lead), -1
-        flats = [(_right(clues, one).reshape(wide), one.g.reshape(wide)) for one in passes]
+        flats = [(follows(clues, one).reshape(wide), one.g.reshape(wide)) for one in passes]
         wrong_at = [np.flatnonzero(~right.all(axis=0)) for right, _ in flats]
         first = min((int(at[0]) for at in wrong_at if at.size), default=None)
         if first is None or first == 0:
@@ -266,7 +268,7 @@ def other_past(clues: Clues) -> Account:
 
 def _other_at_end(clues: Clues, shape: tuple[int, ...]) -> tuple[int, int | None]:
     """How many entries a pass has, and how many at its end have another mask in the gradient; None if others have."""
-    masks = [(one.kept, _fits(one.g, one.ct * _slope(clues, one.p), clues.case.dtype), one.g == 0)
+    masks = [(one.kept, fits(one.g, one.ct * slope_of(clues, one.p), clues.case.dtype), one.g == 0)
              for one in clues.passes_on(shape, (EVEN,), MANY)]  # fmt: skip
     if not all((kept | dropped).all() for _, kept, dropped in masks):
         raise Unreadable("it is no mask and scale")

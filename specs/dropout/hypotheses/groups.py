@@ -24,10 +24,14 @@ def shared_groups(clues: Clues, size: str) -> Account:
     ways = [(flat[:, np.newaxis], clues.masks_kept.reshape(len(flat), 1, -1), 1, "neighbours")]
     names = [(axis, name_of(clues.contract, len(clues.shape), masks.ndim - 1, axis)) for axis in range(masks.ndim - 1)]
     along = [(masks, clues.masks_kept, axis, name) for axis, name in names]
-    for some, kept, axis, name in [*along, *ways] if clues.contract.by_channel else [*ways, *along]:
-        if _in_groups(some, axis, number) and _in_groups(kept, axis, number):
-            rows = np.moveaxis(some, axis + 1, -1).reshape(-1, some.shape[axis + 1])
-            return together(_grouped(some, axis, number), "they", rows, among=f"{number} {name}")
+    order = [*along, *ways] if clues.contract.by_channel else [*ways, *along]
+    found = [one for one in order if _in_groups(one[0], one[2], number) and _in_groups(one[1], one[2], number)]
+    if found:
+        some, _, axis, _ = found[0]
+        rows = np.moveaxis(some, axis + 1, -1).reshape(-1, some.shape[axis + 1])
+        last = [name for name in (names[-1][1], "neighbours") if name != found[0][3]]  # of one shape both are so
+        among = " and ".join(f"{number} {name}" for *_, name in found if name == found[0][3] or name not in last)
+        return together(_grouped(some, axis, number), "they", rows, among=among)
     kept = _grouped(clues.masks_kept.reshape(len(flat), -1), 0, number)
     if (kept != kept[:, :1]).any():
         return Account(flat.size, NEVER, 0.0)  # which says nothing of half of them at another p

@@ -104,7 +104,8 @@ def shared_call(clues: Clues) -> Account:
 
 def alike(clues: Clues, pattern: str) -> Account:
     """Whether masks of calls come again, in a pattern; at another p than 1/2 too."""
-    masks = varied(clues.many)
+    apart = int(clues.context == "thread")  # calls, of which the first is made elsewhere
+    masks = varied(clues.many[apart:])
     shares = masks.mean(axis=1)
     if shares.min() < SHARE or shares.max() > 1 - SHARE:
         raise Unreadable("calls in which nearly all is kept, or dropped, agree by chance")
@@ -126,11 +127,12 @@ def alike(clues: Clues, pattern: str) -> Account:
         return bool(np.count_nonzero(first != number) > again.size / 2)
 
     so = fits(first)
-    too = so and fits(firsts(clues.many_kept))  # else masks are one, or opposites, where half is kept alone
+    too = so and fits(firsts(clues.many_kept[apart:]))  # else masks are one, or opposites, where half is kept alone
     words = f"{again.size} of {len(masks)} calls have a mask that an earlier one had; none should"
     vmapped = "vmap" in clues.context
     which = ", ".join(
-        f"{_called(int(number), vmapped)} that of {_called(int(first[number]), vmapped)}" for number in again[:2]
+        f"{_called(int(number) + apart, vmapped)} that of {_called(int(first[number]) + apart, vmapped)}"
+        for number in again[:2]
     )
     what = f"reuses masks of earlier {'rows' if vmapped else 'calls'}: {which}"
     if not too:

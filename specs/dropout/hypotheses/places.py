@@ -138,11 +138,14 @@ def fixed_column(clues: Clues, value: str) -> Account:
     if not whole:
         return Account(rows.size, NEVER, 0.0)
     number = f"{places.size:,} " if places.size > 1 else ""
+    one, ones, each = (
+        ("channel", "channels", "each sample") if clues.contract.by_channel else ("entry", "entries", "each row")
+    )
     if last == fixed.size - 1 or first == 0:
-        where = f"the {'first' if first == 0 else 'last'} {number}of {fixed.size:,} entries of each row"
+        where = f"the {'first' if first == 0 else 'last'} {number}of {fixed.size:,} {ones} of {each}"
     else:
-        which = f"entries {first:,} to {last:,}" if number else f"entry {first:,}"
-        where = f"{which} of each row of {fixed.size:,}"
+        which = f"{ones} {first:,} to {last:,}" if number else f"{one} {first:,}"
+        where = f"{which} of the {fixed.size:,} of {each}"
     never = "dropped" if value == "kept" else "kept"
     seen = f"none of {size:,} entries there is {never} in {len(rows):,} rows"
     share = rows.mean() if value == "kept" else 1 - rows.mean()

@@ -1,0 +1,56 @@
+"""What is found on the usual shape is looked for on inputs of other ranks: elsewhere nothing may be wrong."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+
+from keeprate.specs.dropout.contracts import Contract
+from keeprate.specs.dropout.hypotheses.clues import Clues, standard
+from keeprate.suite import ENOUGH, Account, Unreadable
+
+MORE = 3  # the length of an axis more
+
+
+def of_rank(function: Callable[..., Account]) -> Callable[..., Account]:
+    """The same hypothesis, with a `rank` in what is given where it is true of inputs of the usual rank alone."""
+
+    @functools.wraps(function)
+    def tested(clues: Clues, *parameters: str) -> Account:
+        account = function(clues, *parameters)
+        usual = standard(clues.contract)
+        if not account.accepted or clues.shape != usual or clues.contract.granularity == "row":
+            return account
+        others = [found for shape in _shapes(clues.contract) if (found := _on(clues, shape, function, parameters))]
+        if not others or any(one.promise >= ENOUGH for one in others):
+            return account
+        return Account(
+            account.looked_at,
+            account.log10_e,
+            account.promise,
+            account.seen,
+            {**account.given, "rank": len(usual)},
+            account.picture,
+            account.design,
+        )
+
+    return tested
+
+
+def _on(
+    clues: Clues, shape: tuple[int, ...], function: Callable[..., Account], parameters: tuple[str, ...]
+) -> Account | None:
+    """How it fares on another shape; None where nothing can be read there."""
+    try:
+        found = function(clues.on(shape), *parameters)
+    except Unreadable:
+        return None
+    return found if found.looked_at else None
+
+
+def _shapes(contract: Contract) -> Iterator[tuple[int, ...]]:
+    """The usual shape with an axis less, and with one more, where PyTorch takes such."""
+    usual = standard(contract)
+    for shape in (usual[:-1], (*usual, MORE)):
+        if len(shape) in contract.ranks and len(shape) > 1:
+            yield shape
