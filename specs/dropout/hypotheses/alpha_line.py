@@ -189,7 +189,9 @@ def _wrong(found: Sequence[Numbers], number: str, right: Formula, formulas: Mapp
     if not off:
         raise Unreadable("it is off by little more than rounding")
     at = next((one for one in off if one.p == USUAL), off[0])
-    seen, wanted = (text.replace("-", "−") for text in digits_of(getattr(at, number), right(at)))
+    value = getattr(at, number)
+    value = 0.0 if abs(value) <= NEAR * at.step else value
+    seen, wanted = (text.replace("-", "−") for text in digits_of(value, right(at)))
     amount = {
         "a": f"multiplies what it keeps by {seen} at p = {at.p:g}, not by {wanted}",
         "b": f"adds {seen} to what it keeps at p = {at.p:g}, not {wanted}",

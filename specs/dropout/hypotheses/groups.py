@@ -29,8 +29,8 @@ def shared_groups(clues: Clues, size: str) -> Account:
     if found:
         some, _, axis, _ = found[0]
         rows = np.moveaxis(some, axis + 1, -1).reshape(-1, some.shape[axis + 1])
-        last = [name for name in (names[-1][1], "neighbours") if name != found[0][3]]  # of one shape both are so
-        among = " and ".join(f"{number} {name}" for *_, name in found if name == found[0][3] or name not in last)
+        same = [name for *_, name in found if name in (names[-1][1], "neighbours")]  # of some shapes both are so
+        among = " and ".join(f"{number} {name}" for *_, name in found if name not in same[1:])
         return together(_grouped(some, axis, number), "they", rows, among=among)
     kept = _grouped(clues.masks_kept.reshape(len(flat), -1), 0, number)
     if (kept != kept[:, :1]).any():

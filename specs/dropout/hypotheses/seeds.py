@@ -17,6 +17,7 @@ from keeprate.specs.dropout.relatives import another_dtype, another_operator
 from keeprate.suite import Account, Hypothesis, Unreadable
 
 BITS = (8, 10, 12, 15, 16, 20, 24, 30, 31)
+OFTEN = 4  # times that one seed is set
 ALIKE = 512  # entries that are never alike by chance
 LAWS = frozenset({"seeding", "streams", "no_mask_twice"})
 
@@ -36,7 +37,9 @@ def ignored(clues: Clues) -> Account:
     _check(clues)
     pairs = [(clues.after(seed), clues.after(seed)) for seed in (1, 7, 1000)]
     other = [not _same(*pair) for pair in pairs]
+    often = {clues.after(7).tobytes() for _ in range(OFTEN)}
     fits = all(other) and not _same(*readable(_twice)(clues)) and not _resumes(clues) and not _renews(clues)
+    fits = fits and len(often) == OFTEN
     return exact(fits, any(other), 3, "the same seed, set twice, gave two masks, for each of three seeds")
 
 
@@ -50,8 +53,8 @@ def same_again(clues: Clues) -> Account:
 
 def _renews(clues: Clues) -> bool:
     """Whether a seed has the same effect each time that another was set before it."""
-    found = ([clues.after(seed) for seed in (5, one, 5, one)][1::2] for one in (7, 1000, 123456))
-    return all(_same(*pair) for pair in found)
+    found = ([clues.after(seed) for seed in (5, one, 5, 5, one)] for one in (7, 1000, 123456))
+    return all(_same(some[1], some[4]) for some in found)
 
 
 def _twice(clues: Clues) -> tuple[Mask, Mask]:
@@ -136,12 +139,10 @@ def a_row_ahead(clues: Clues) -> Account:
 def zero(clues: Clues, how: str) -> Account:
     """Whether seed 0 is taken for none, or stops the generator."""
     if how == "none":
-        other = not _same(clues.after(0), clues.after(0))
+        masks = [[clues.after(seed).tobytes() for _ in range(3)] for seed in (0, 1)]
+        of_zero, of_one = (len(set(some)) for some in masks)
         return exact(
-            _same(clues.after(1), clues.after(1)),
-            other,
-            2,
-            "seed 0, set twice, gave two masks; seed 1 one",
+            of_zero == 3 and of_one == 1, of_zero > 1, 3, "seed 0, set three times, gave three masks; seed 1 one"
         )
     mask, usual, again = clues.after(0), clues.after(1), clues.after(0)
     stuck = bool(mask.all() or not mask.any()) and _same(mask, again)
