@@ -272,6 +272,13 @@ class ZeroAtOne(Plain):
         return plain.Array(x.values * 0, x.dtype) if p == 1 else super().evaluated(x, p)
 
 
+class NoNan(Plain):
+    """Evaluation turns NaN into 0."""
+
+    def evaluated(self, x, p):
+        return plain.Array(np.nan_to_num(x.values, nan=0, posinf=np.inf, neginf=-np.inf), x.dtype)
+
+
 class OddEndKept(Plain):
     """Of an odd number of channels the last is never dropped."""
 
@@ -311,6 +318,7 @@ def test_a_shift_that_is_missing_adds_nothing(fresh_seed):
             "returns an output whose kept entries are not scaled",
             " in training where 0 < p < 1 on inputs of rank 2",
         ),
+        (NoNan, "dropout", "evaluation", "returns an output of 0 where the input is NaN", " in evaluation"),
         (ZeroAtOne, "dropout", "evaluation", "returns an output of 0", " in evaluation at p = 1"),
     ],
 )

@@ -113,7 +113,9 @@ def fact(clues: Clues, study: str) -> Account:
     elif where == "":  # of all calls: then what the study has in common
         where = next((words for name, words in OF_STUDIES.items() if name in study), "")
         where = where or _on_one_shape(clues, way, observations)
-    if where and "evaluation" in study and "in evaluation" not in f"{way}{where}":  # as all calls of the study are
+    if (
+        where is not None and "evaluation" in study and "in evaluation" not in f"{way}{where}"
+    ):  # as all calls of the study are
         where = f" in evaluation{where}"
     if where is None or where in no_more:
         return Account(len(how), NEVER, NEVER)
