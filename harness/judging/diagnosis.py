@@ -174,7 +174,7 @@ def _causes(
         ids = tuple(one.finding.id for one in mine)
         alike = _alike([one.finding for one in mine])
         reaches = frozenset(one.finding.id for one in judged if alike(one.finding) and covering(one)).union(ids)
-        sentence = f"{backend} {says}{where}."
+        sentence = f"{backend} {says.removesuffix(',') if where.startswith(',') else says}{where}."
         yield Cause(best, hypothesis.kind, sentence, account.seen, ids, account.picture, reaches)
 
 

@@ -1,5 +1,6 @@
 """Functions with a state that calls depend on, and faults of one rank, layout or p: nothing is said that isn't so."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,30 @@ def given_of(made, op, name, seed):
 def test_what_is_so_on_inputs_of_one_rank_alone_is_said_with_it(rank, named, fresh_seed):
     given = given_of(lambda: of_rank(rank, first_for_all)(), "dropout", "shared_axis:0", fresh_seed)
     assert given.get("rank") == named
+
+
+@pytest.mark.parametrize("shape", [(23, 41, 3, 2, 2), (64, 64, 1, 1, 3)])
+def test_a_rank_is_told_on_whatever_shape_of_it(shape, fresh_seed):
+    made = type("Elements", (Plain,), {"channels": lambda self, x: x.shape if len(x.shape) == 5 else x.shape[:1]})
+    case = every._case("dropout3d", "float32", "eager", "clues", shape, ["by_element"])
+    result = run(SUITE, made(), Job("backend", case, fresh_seed, dict.fromkeys(case.findings)))
+    (account,) = result.evidence.values()
+    assert account.accepted
+    assert account.given["rank"] == 5
+
+
+class NumberedThreads(Plain):
+    """Outside the main thread all calls have one mask."""
+
+    def draw(self, shape, p):
+        if threading.current_thread() is threading.main_thread():
+            return super().draw(shape, p)
+        return np.random.default_rng(7).random(shape) >= p
+
+
+def test_of_one_mask_in_fresh_threads_the_main_thread_is_no_other_call(fresh_seed):
+    said = said_of(NumberedThreads, "dropout", "thread", ("alike_first", "alike_later"), fresh_seed)
+    assert said[0] == "uses the mask of the first call for all later ones"
 
 
 def test_all_entries_of_a_call_are_no_neighbours(fresh_seed):

@@ -443,7 +443,7 @@ class SmallScale(ThroughFloat32):
 )
 def test_a_narrower_dtype_is_named_where_outputs_are_what_is_right_in_it(made, op, named, fresh_seed):
     names = ("computed:bfloat16", "computed:float16", "computed:float32")
-    said = ["computes in float32, not in its input's dtype,"] if named else []
+    said = ["computes in float32 in place of its input's dtype"] if named else []
     assert sentences(made, op, "eager", names, dtype="float64", seed=fresh_seed) == said
 
 

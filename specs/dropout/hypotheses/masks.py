@@ -163,7 +163,7 @@ def _waits(clues: Clues) -> bool:
         return False
     caller, shape = clues.caller(), thousand(clues.contract)
     plain = Caller(clues.backend, clues.contract, clues.case.dtype)
-    before, _, after = (readable(clues.drawn)(each, 1, shape) for each in (caller, plain, caller))
+    _, before, _, after = (readable(clues.drawn)(each, 1, shape) for each in (caller, caller, plain, caller))
     return not np.array_equal(before, after)
 
 

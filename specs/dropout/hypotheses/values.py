@@ -304,7 +304,7 @@ HYPOTHESES = (
     Hypothesis("unchanged", "value", "{what}{at}", unchanged, VALUES | OF_MASKS | {"arguments", "endpoints", "state"}),
     Hypothesis("scale", "value", "{what}{at}", scale, VALUES),
     Hypothesis("narrow", "value", "{what}{at}", narrow, VALUES | {"evaluation"}),
-    Hypothesis("computed", "value", "computes in {dtype}, not in its input's dtype,", computed, VALUES),
+    Hypothesis("computed", "value", "computes in {dtype} in place of its input's dtype", computed, VALUES),
     Hypothesis("by_count", "value", "{what}{at}", by_count, VALUES),
     Hypothesis("of_other_input", "value", "{what}{at}", of_other_input, VALUES | OF_MASKS),
     Hypothesis("filled", "value", "sets dropped entries to {value}, not to 0{also}", filled, VALUES | OF_MASKS),
