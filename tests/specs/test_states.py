@@ -71,6 +71,17 @@ class HalfByTurns(Counting):
         return super().draw(shape, p / 2 if self.calls % 2 else p)
 
 
+class HalfInSecondHalf(Plain):
+    """In the second half of its rows a call drops half as often."""
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        half = super().draw(shape, p / 2)
+        if shape:
+            mask[shape[0] // 2 :] = half[shape[0] // 2 :]
+        return mask
+
+
 class ModeComesLate(Plain):
     """A call is made in the mode of the one before."""
 
@@ -117,6 +128,7 @@ OF_CALLS = ("idle_calls", "by_turns", "mode_inverted", "mode_late", "correlated"
         (TenthSkipped, "returns its input unchanged in one call of 10"),
         (FirstKept, "drops nothing in the first call after a seed"),
         (HalfByTurns, "keeps entries with probability 0.75 and 0.5 by turns at p = 0.5"),
+        (HalfInSecondHalf, ""),
         (ModeComesLate, "makes each call in the mode of the call before"),
         (ModeInverted, "takes its mode the wrong way round: it drops in evaluation, and not in training"),
         (SeedsWhereAnother, "isn't reset by a seed that is the one it has already"),
@@ -185,6 +197,19 @@ def test_of_one_mask_in_fresh_threads_the_main_thread_is_no_other_call(fresh_see
     assert said[0] == "uses the mask of the first call for all later ones"
 
 
+class AlphaOfRankThree(Plain):
+    """Inputs of rank 3 are dropped to 0 before scale and shift."""
+
+    def mapped(self, x, mask, p):
+        _, b, _ = self.affine(p, x.dtype)
+        values, noise = super().mapped(x, mask, p)
+        return (np.where(mask, values, np.float32(b)) if values.ndim == 3 else values), noise
+
+
+def test_of_alpha_dropout_a_rank_is_told_too(fresh_seed):
+    assert given_of(AlphaOfRankThree, "alpha_dropout", "alpha:no_limit", fresh_seed)["rank"] == 3
+
+
 def test_all_entries_of_a_call_are_no_neighbours(fresh_seed):
     made = of_rank(1, lambda mask: np.broadcast_to(mask[:1], mask.shape))
     said = said_of(made, "dropout", "eager", ("shared_groups", "shared_call"), fresh_seed, shape=(40_000,))
@@ -232,6 +257,25 @@ class ByWhole(OfGradient):
         return np.where(noise, float(int(1 / (1 - p))), 0.0)
 
 
+class OddEndForgotten(OfGradient):
+    """Of an odd number of rows the last has no gradient."""
+
+    def slope(self, noise, p):
+        noise = np.array(noise, float)
+        if noise.ndim > 1 and noise.shape[0] % 2:
+            noise[-1] = 0
+        return noise
+
+
+class PastAThousand(OfGradient):
+    """Elements from the thousandth on have no gradient."""
+
+    def slope(self, noise, p):
+        noise = np.array(noise, float)
+        noise.reshape(-1)[1000:] = 0
+        return noise
+
+
 class FirstRowForgotten(OfGradient):
     """The first row has no gradient."""
 
@@ -258,6 +302,8 @@ OF_GRADIENTS = ("slope", "gradient_factor", "zero_past", "own_mask", "left_out_g
         (ByTwo, "multiplies the gradient by 2, whatever p is"),
         (ByWhole, "rounds the gradient's scale 1/(1 − p) down to a whole number"),
         (FirstRowForgotten, "returns a gradient of 0 for the first row of a batch (axis 0)"),
+        (OddEndForgotten, "returns a gradient of 0 for the last 779 of 17,917 elements"),
+        (PastAThousand, "returns a gradient of 0 from element 1,000 on"),
         (NotScaled, ""),
         (Plain, ""),
     ],
@@ -304,6 +350,13 @@ class NoNan(Plain):
         return plain.Array(np.nan_to_num(x.values, nan=0, posinf=np.inf, neginf=-np.inf), x.dtype)
 
 
+class Clamps(Plain):
+    """Evaluation turns infinities into the largest numbers."""
+
+    def evaluated(self, x, p):
+        return plain.Array(np.nan_to_num(x.values, nan=np.nan), x.dtype)
+
+
 class OddEndKept(Plain):
     """Of an odd number of channels the last is never dropped."""
 
@@ -344,6 +397,7 @@ def test_a_shift_that_is_missing_adds_nothing(fresh_seed):
             " in training where 0 < p < 1 on inputs of rank 2",
         ),
         (NoNan, "dropout", "evaluation", "returns an output of 0 where the input is NaN", " in evaluation"),
+        (Clamps, "feature_dropout", "evaluation", "returns an output that is wrong (", "not finite in evaluation"),
         (ZeroAtOne, "dropout", "evaluation", "returns an output of 0", " in evaluation at p = 1"),
     ],
 )

@@ -11,6 +11,8 @@ from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LE
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.suite import Account, Hypothesis, Tally, Unreadable
 
+OWN = 0.008  # covariance of places in early and in late calls, which a lag that is named must exceed
+
 
 def correlated(clues: Clues, of: str) -> Account:
     """Whether entries some way apart, in one call or two in a row, agree more often: the lag that looks worst.
@@ -35,6 +37,8 @@ def _correlated(masks: Mask, of: str, at: str) -> Account | None:
         raise Unreadable("too few calls that are apart")
     fit, test = flat[: len(flat) // 2], flat[len(flat) // 2 :]
     refuse_own_rates((test > 0).mean(axis=0), len(test), mean)
+    if float((fit.mean(axis=0) * test.mean(axis=0)).mean()) > OWN:
+        raise Unreadable("places have rates of their own")
     lag, strength = _worst(fit, of)
     one, other = _lagged(test, lag, of)
     rates = each[len(flat) // 2 :].ravel()

@@ -49,7 +49,7 @@ from keeprate.suite import ANY, Account, Case, Check, Evidence, Finding, Finding
 
 OF_RANKS = {  # by which they may be limited
     *("shared_call", "shared_axis", "shared_rows", "shared_groups", "by_element", "by_axis"),
-    *("unchanged", "scale"),
+    *("unchanged", "scale", "alpha", "limit", "alpha_line"),
 }
 HYPOTHESES = tuple(
     replace(one, function=of_rank(one.function)) if one.name in OF_RANKS and one.function else one

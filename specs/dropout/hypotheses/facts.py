@@ -112,7 +112,8 @@ def fact(clues: Clues, study: str) -> Account:
         where = ""
     elif where == "":  # of all calls: then what the study has in common
         where = next((words for name, words in OF_STUDIES.items() if name in study), "")
-        where = where or _on_one_shape(clues, way, observations)
+        if study == "probabilities":  # whose calls are in training, on one shape
+            where = _on_one_shape(clues, way, observations)
     if (
         where is not None and "evaluation" in study and "in evaluation" not in f"{way}{where}"
     ):  # as all calls of the study are

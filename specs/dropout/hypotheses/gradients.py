@@ -23,6 +23,7 @@ from keeprate.suite import NEVER, Account, Hypothesis, Tally, Unreadable
 
 FAR = 8  # standard deviations that chance doesn't reach at any distance
 MANY = 42  # passes, in which two masks of an entry are alike by chance with probability 2⁻⁴²
+LONGER = 5  # than the first axis
 SHORT = 4  # elements past which nothing is said
 BACKWARD = frozenset({"gradient", "keep_rate", "data", "shape"})  # laws that look at passes
 
@@ -248,9 +249,20 @@ def zero_past(clues: Clues) -> Account:
             wrong += int(np.count_nonzero(~right))
             against += int(np.count_nonzero(g[:, first:])) + int(np.count_nonzero(~right[:, :first]))
         if not against and flats[0][1].shape[1] - first >= SHORT:
-            words = f"returns a gradient of 0 from element {first:,} on" + ("" if whole else " of a channel")
+            size = flats[0][1].shape[1]
+            longer = whole and not _zero_there_too(clues, passes[0].g.shape, first)
+            where = f"for the last {size - first:,} of {size:,} elements" if longer else f"from element {first:,} on"
+            words = f"returns a gradient of 0 {where}" + ("" if whole else " of a channel")
             return _of_gradient(words, looked, wrong, 0.0)
     raise Unreadable("it is not zero from some place on")
+
+
+def _zero_there_too(clues: Clues, shape: tuple[int, ...], first: int) -> bool:
+    """Whether it is so from the same element on where the first axis is longer."""
+    passes = clues.passes_on((shape[0] + LONGER, *shape[1:]), (EVEN,), 3)
+    return not any(
+        one.g.reshape(-1)[first:].any() or not follows(clues, one).reshape(-1)[:first].all() for one in passes
+    )
 
 
 def other_past(clues: Clues) -> Account:

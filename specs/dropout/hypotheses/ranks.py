@@ -9,7 +9,7 @@ from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.hypotheses.clues import Clues, standard
 from keeprate.suite import ENOUGH, Account, Unreadable
 
-MORE = 3  # the length of an axis more
+MORE = 3  # into which the last axis is divided
 
 
 def of_rank(function: Callable[..., Account]) -> Callable[..., Account]:
@@ -51,6 +51,6 @@ def _on(
 def _shapes(contract: Contract) -> Iterator[tuple[int, ...]]:
     """The usual shape with an axis less, and with one more, where PyTorch takes such."""
     usual = standard(contract)
-    for shape in (usual[:-1], (*usual, MORE)):
+    for shape in (usual[:-1], (*usual[:-1], usual[-1] // MORE, MORE)):
         if len(shape) in contract.ranks and len(shape) > 1:
             yield shape
