@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -111,7 +112,8 @@ def gate(
     screen = console(sys.stdout)
     studies = verdict.run.get("studies", {})
     timed = () if durations is None else slowest(docket.all(), studies, durations, screen.width)
-    show(verdict, screen, above=timed, every=verbose, cause_last=True)
+    listing = shlex.join(["keeprate", "report", "--json", str(json_path), "--out", "report"]) if json_path else ""
+    show(verdict, screen, above=timed, listing=listing, every=verbose, cause_last=True)
     for line in github.annotated(verdict):
         click.echo(line)
     _refuse_if(unwritten)

@@ -32,7 +32,7 @@ def verdict_text(
     """The verdict without colour, 80 columns wide; with its failures, unless they were printed before.
 
     Args:
-        listing: the line of Python that lists all failures, for whoever has no hold of the verdict; None if none does.
+        listing: the line that lists all failures, where there is one already; None if none does.
         cause_last: as in `show`.
     """
     out = io.StringIO()

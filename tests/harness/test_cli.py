@@ -683,6 +683,12 @@ def test_a_replay_that_fails_ends_its_workers(command, monkeypatch, coin, coins)
     assert psutil.Process().children() == before
 
 
+def test_how_to_see_all_is_told_of_the_file_that_is_written(keeprate, coin, coins):
+    assert "--json verdict.json to the gate" in keeprate(*coin_gate(coin, coins, "Bent")).out
+    run = keeprate(*coin_gate(coin, coins, "Bent", "--json", "it is.json"))
+    assert "To see all 2:\n  keeprate report --json 'it is.json' --out report\n" in run.out
+
+
 def test_verbose_shows_every_failure_in_full(keeprate, coin, coins):
     run = keeprate(*coin_gate(coin, coins, "Bent", "--verbose"))
     assert run.code == 1
