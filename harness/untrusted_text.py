@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -110,12 +111,12 @@ def briefly(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says.
+    """The first line of what an exception says, cut between words where it is long.
 
     Args:
         error: an exception that foreign code raised.
     """
-    return _lines(error)[0][:SHORT]
+    return textwrap.shorten(_lines(error)[0], SHORT, placeholder=" …")
 
 
 def _lines(error: BaseException) -> list[str]:

@@ -27,6 +27,7 @@ from keeprate.harness.untrusted_text import (
     briefly,
     clean,
     code_block,
+    first_line,
     for_html,
     for_markdown,
     for_terminal,
@@ -282,3 +283,8 @@ FRAMES = (
 )
 def test_of_a_long_message_what_is_wrong_is_told_and_not_how_the_framework_came_there(text, told):
     assert briefly(OSError(text)).rstrip("\\n") == f"OSError: {told}"
+
+
+def test_a_first_line_is_cut_between_words():
+    said = first_line(ValueError(f"{'is not supported ' * 20}\nsecond line"))
+    assert 180 < len(said) <= 200 and said.endswith((" is …", " not …", " supported …"))
