@@ -20,16 +20,19 @@ def together(given: Given, findings: Sequence[Finding]) -> Iterator[Finding]:
     """One finding for each law that the suite names and that has several to put together."""
     request = given.request
     for law, share in request.suite.together.items():
+        promise = Promise(over_all(law), share, (), 0)
         ways: dict[str, list[Tally]] = {}
-        passes = 1
+        passes, listed = 1, False
         for finding in findings:
             sound = finding.family == law and finding.status == "kept" and finding.known is None
             if sound and isinstance(finding.evidence, Tally):
                 ways.setdefault(finding.law, []).append(finding.evidence)
                 passes = max(passes, finding.passes)
+            listed |= finding.family == law and finding.known is not None
         if sum(map(len, ways.values())) < 2:
+            if listed:
+                yield unjudged(promise, "unreadable", "known deviations cover what would be put together")
             continue
-        promise = Promise(over_all(law), share, (), 0)
         evidence = Together(ways, len({one.id.law for one in request.plan.values() if one.id.family == law}))
         text, broken = str(promise.id), evidence.reaches(promise.threshold(request.alpha))
         yield replace(
