@@ -183,6 +183,20 @@ def test_a_rank_is_told_on_whatever_shape_of_it(shape, fresh_seed):
     assert account.given["rank"] == 5
 
 
+class RowsOfAPicture(Plain):
+    """Channels last, of which the mask has rows of the picture in their place."""
+
+    layout = "channels_last"
+
+    def channels(self, x):
+        return (*x.shape[:2], *(1 for _ in x.shape[2:]))
+
+
+def test_an_axis_has_its_number_in_the_backends_layout(fresh_seed):
+    given = given_of(RowsOfAPicture, "dropout2d", "by_axis", fresh_seed)
+    assert given == {"along": "axis 1", "channels": ", and is the same for all channels"}
+
+
 class NumberedThreads(Plain):
     """Outside the main thread all calls have one mask."""
 
