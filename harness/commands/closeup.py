@@ -15,7 +15,8 @@ from rich.table import Table
 from keeprate.harness.commands.console import console as standard
 from keeprate.harness.commands.shown import beside, departure
 from keeprate.harness.commands.shrinking import Smallest, by_strength, shrink, together
-from keeprate.harness.commands.snippet import snippet
+from keeprate.harness.commands.snippet import needs, snippet
+from keeprate.harness.errors import UsageError
 from keeprate.harness.evidence.check import Check
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.files import write
@@ -41,6 +42,7 @@ class Closeup:
         self._given = request.given(*runner.offers())
         self._promise = self._given.promises[finding]
         self._case: Case = by_strength(self._promise, results)[0]
+        self.is_kept = together(self._promise, request.alpha, results).status == "kept"
 
     def show(self, console: Console) -> None:
         """Prints what was counted, and a picture where the terminal can show one."""
@@ -61,6 +63,7 @@ class Closeup:
         verdict, results = other
         promise, alpha = self._promise, self._request.alpha
         both = together(promise, alpha, self._results, results)
+        self.is_kept = self.is_kept and both.status == "kept"
         console.print()
         rows = {
             f"seed {self._request.seed}": together(promise, alpha, self._results),
@@ -108,35 +111,68 @@ class Closeup:
         return found
 
     def script(self) -> tuple[str, str]:
-        """A script that shows the fault without keeprate, and a line of what it shows; empty if none shows any.
+        """A script that shows the fault on its own, and what it does, as a verb's phrase; empty if none shows any.
 
         Raises:
             UsageError: no script can be made.
         """
         request, law = self._request, self._promise.id.law
-        title = f"{self._given.offer.name} {self._given.offer.version}".strip()
         ran = (self._results[case.id] for case in self._promise.cases if case.id in self._results)
         raised = next((result.error_kind for result in ran if result.error), "")
-        calls = [self._case]
+        case, text = self._scripted()
+        calls = [(case, text)]
         _, _, evidence = weigh(self._promise, self._results, request.alpha)
         first = evidence.first if isinstance(evidence, Check) else None
         if first is not None:
             raised = raised or str(first.output)
-            recorded = request.suite.recorded(self._case, first.given)
-            calls = [recorded, *calls] if recorded != self._case else calls
-        for case in calls:
-            text = snippet(request.suite, request.backend, title, case, law, case.seed(request.seed, "backend"))
-            if line := departure(text, beside(request.suite, case, law), raised):
-                return text, line
+            recorded = request.suite.recorded(case, first.given)
+            if recorded != case:
+                calls.insert(0, (recorded, self._script_of(recorded)))
+        for case, text in calls:
+            if seen := departure(text, beside(request.suite, case, law), raised):
+                return text, seen
         return "", ""
+
+    def _scripted(self) -> tuple[Case, str]:
+        """The case, with its script; another that breaks too, if there can be no script of this one."""
+        threshold, text = self._promise.threshold(self._request.alpha), str(self._promise.id)
+        refused = None
+        for case in [self._case, *by_strength(self._promise, self._results)]:
+            result = self._results.get(case.id)
+            breaks = result and (result.error or (text in result.evidence and result.evidence[text].reaches(threshold)))
+            if case is self._case or breaks:
+                try:
+                    return case, self._script_of(case)
+                except UsageError as error:
+                    refused = refused or error
+        assert refused is not None
+        raise refused
+
+    def _script_of(self, case: Case) -> str:
+        request, offer = self._request, self._given.offer
+        title, seed = f"{offer.name} {offer.version}".strip(), case.seed(request.seed, "backend")
+        return snippet(request.suite, request.backend, title, case, self._promise.id.law, seed)
+
+
+def show_further(seen: Closeup, console: Console, cause: Cause | None, *, shrink: bool, script: Path | None) -> None:
+    """Prints the smallest case and writes a script, whichever is asked for; a promise that is kept has neither."""
+    if seen.is_kept:
+        told = "The promise is kept here, so there is nothing to shrink or to show"
+        told += f", and {script} is not written." if script is not None else "."
+        click.echo("\n" + for_terminal(filled(told, console.width)))
+        return
+    if shrink:
+        seen.show_smallest(console, cause)
+    if script is not None:
+        show_script(seen, script)
 
 
 def show_script(seen: Closeup, path: Path) -> None:
     """Writes a script where it shows the fault, and says what it shows, or that none does."""
-    text, line = seen.script()
+    text, does = seen.script()
     if text:
         write(path, text)
-        told = f"wrote {path}: it needs only the framework and NumPy, and shows: {line}"
+        told = f"wrote {path}: it needs {needs(text)}, and {does}"
     else:
         told = f"{path} is not written: run alone, a script showed nothing that the reference doesn't. The fault may "
         told += "need more draws than a script makes, or other calls before it"

@@ -15,7 +15,7 @@ import click
 from rich.progress import MofNCompleteColumn
 
 from keeprate.harness.commands import exit_codes, github
-from keeprate.harness.commands.closeup import Closeup, show_script
+from keeprate.harness.commands.closeup import Closeup, show_further
 from keeprate.harness.commands.console import console, progress
 from keeprate.harness.commands.forecast import forecast, show_plan
 from keeprate.harness.commands.matrix import Row, check_out, exit_code, names_of, row_of, text_of
@@ -200,10 +200,8 @@ def replay(
                 other = replace(request, seed=secrets.randbits(31))
                 again, drawn = _judge(other, runner, None)
                 code = max(code, seen.show_together((again, drawn.results["backend"]), other.seed, screen))
-            if shrink:
-                seen.show_smallest(screen, verdict.explained_by.get(finding))
-            if snippet is not None:
-                show_script(seen, snippet)
+            if shrink or snippet is not None:
+                show_further(seen, screen, verdict.explained_by.get(finding), shrink=shrink, script=snippet)
             if was_error and found.status != "error":
                 code = max(code, show_after_others(request, screen))
         elif fresh or shrink or snippet is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ SEEDS = 6  # of the reference
 WIDER = 2  # ranges of what the reference prints, on either side: six standard deviations of a normal number
 ROUNDED = 1.2e-7  # of a number: float32's
 SECONDS = 120.0  # that a script may take
+DEATHS = ("code ", "SIG", "signal ")  # how a result tells that its process ended
+LAST = "the end of the script"
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
@@ -49,18 +52,23 @@ def beside(suite: Suite, case: Case, law: str) -> list[list[str]] | None:
 
 
 def departure(script: str, reference: Sequence[Sequence[str]] | None, raised: str) -> str:
-    """What a script prints each time that it is run, and the reference doesn't; empty if there is nothing.
+    """What a script does each time that it is run, and the reference doesn't, as a verb's phrase; empty if nothing.
 
     Args:
         script: its text.
         reference: lines that the reference prints, for several seeds; None where there is none: any line will do.
-        raised: the class of the exception that may end it, which then shows the fault; empty for none.
+        raised: the class of the exception that may end it, which then shows the fault, or the exit code or signal that
+            ended the judged process, so that any such end shows it; empty for none.
     """
     found = ""
     for _ in range(TIMES):
         lines, ended = _run(script)
-        others = lines if reference is None else departing(lines, reference)
-        found = next(iter(others), "") or (ended if raised and _class_of(ended) == raised else "")
+        line = next(iter(lines if reference is None else departing(lines, reference)), "")
+        if not line and isinstance(ended, str) and raised and _class_of(ended) == raised:
+            line = ended
+        found = f"shows: {line}" if line else ""
+        if not line and isinstance(ended, int) and raised.startswith(DEATHS):
+            found = _ending(ended)
         if not found:
             return ""
     return found
@@ -102,12 +110,25 @@ def _class_of(ended: str) -> str:
     return ended.partition(":")[0].rpartition(".")[2]
 
 
-def _run(script: str) -> tuple[list[str], str]:
-    """The lines that a script prints in a fresh process and an empty folder, and the last of what ended it, if any."""
+def _ending(code: int) -> str:
+    """How a process ended before its time, by the code that it left."""
+    if code < 0:
+        known = -code in set(signal.Signals)  # real-time signals have no name
+        return f"is ended by {signal.Signals(-code).name if known else f'signal {-code}'}"
+    return f"ends with exit code {code}{'' if code else ' before it has shown all'}"
+
+
+def _run(script: str) -> tuple[list[str], str | int]:
+    """What a script prints in a fresh process and an empty folder, line by line, and how it ended.
+
+    Returns:
+        How it ended is the exception's last line; an exit code, below zero a signal, where no exception is told; or
+        empty, where it came to its end, or took too long.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     with TemporaryDirectory() as folder:
         path = Path(folder, "shown.py")
-        path.write_text(script, encoding="utf-8")
+        path.write_text(f"{script}\nprint({LAST!r})\n", encoding="utf-8")
         try:
             done = subprocess.run(
                 [sys.executable, "-P", str(path)],
@@ -121,5 +142,7 @@ def _run(script: str) -> tuple[list[str], str]:
             )
         except subprocess.TimeoutExpired:
             return [], ""
-    ended = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
-    return done.stdout.splitlines(), ended
+    lines, told = done.stdout.splitlines(), done.stderr.strip().splitlines()
+    if lines and lines[-1] == LAST:
+        return lines[:-1], ""
+    return lines, told[-1] if "Traceback (most recent call last):" in told else done.returncode

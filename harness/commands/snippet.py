@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
+import sys
+from collections.abc import Iterator
 
 from keeprate.harness.commands import text_modules
 from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.case import Case
+from keeprate.harness.protocol.lookup import OURS
 from keeprate.harness.protocol.source import Source, beside, locate, text_of
 from keeprate.harness.protocol.suite import Suite
 
@@ -44,6 +48,43 @@ def snippet(suite: Suite, backend: str, title: str, case: Case, law: str, seed: 
     parts.append(f"\n# The framework, as it is called here.\n{text.strip()}\n\n\n")
     parts.append(f"# What is shown.\n{shown}\n\nshow({_made(source)})\n")
     return "".join(parts)
+
+
+def needs(script: str) -> str:
+    """What a script needs besides Python, in words: what it imports, and has no text of.
+
+    An import that it does without where it fails is not among these.
+    """
+    whole = ast.parse(script)
+    texts: dict[str, str] = {}
+    for node in whole.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TEXTS":
+            texts = ast.literal_eval(node.value)
+    own = {name.partition(".")[0] for name in texts} | sys.stdlib_module_names
+    names = {name for part in (whole, *map(ast.parse, texts.values())) for name in _needed(part)} - own
+    listed = sorted(names - {OURS})
+    others = " and ".join(filter(None, (", ".join(listed[:-1]), *listed[-1:])))
+    if OURS in names:
+        return f"{OURS}, which it imports{f', besides {others}' if others else ''}"
+    return f"only {others or 'Python'}"
+
+
+def _needed(node: ast.AST) -> Iterator[str]:
+    """The first parts of the names of modules that are imported below a node, not for types or where that may fail."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from [] if child.level else [(child.module or "").partition(".")[0]]
+        elif not _does_without(child):
+            yield from _needed(child)
+
+
+def _does_without(node: ast.AST) -> bool:
+    if isinstance(node, ast.Try):
+        caught = [ast.unparse(handler.type) if handler.type else "Exception" for handler in node.handlers]
+        return bool(re.search(r"\b(ImportError|ModuleNotFoundError|Exception)\b", " ".join(caught)))
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
 def _made(source: Source) -> str:

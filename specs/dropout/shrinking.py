@@ -11,6 +11,7 @@ from keeprate.suite import Case
 
 Plainness = tuple[float, str]  # the smaller the number, the plainer; the text tells apart what is equally plain
 CALLS = 5000  # of a small shape, at most: what a person waits for
+ORDINARY = ("masks", "gradients")  # studies of calls that are all alike, of one p and one shape
 
 
 def shrink(case: Case, others: Sequence[Case], broken: Callable[[Case], bool]) -> Iterator[Case]:
@@ -66,12 +67,16 @@ PARTS = (_context, _strides, _dtype, _rate)
 def _plainer(case: Case, others: Sequence[Case], part: Callable[[Case], Plainness]) -> list[Case]:
     """Cases that are plainer in one part and the same in all others, the plainest first; one for each value."""
     rest = [one for one in PARTS if one is not part]
-    plainer = {
-        part(other): other
-        for other in others
-        if part(other)[0] < part(case)[0] and all(one(other) == one(case) for one in rest)
-    }
+    plainer: dict[Plainness, Case] = {}
+    for other in others:
+        if part(other)[0] < part(case)[0] and _asks_alike(case, other) and all(one(other) == one(case) for one in rest):
+            plainer.setdefault(part(other), other)
     return [plainer[key] for key in sorted(plainer)]
+
+
+def _asks_alike(case: Case, other: Case) -> bool:
+    """Whether a law asks the same in both: not where one draws masks at a p, and the other makes special calls."""
+    return other.study in (case.study, *ORDINARY) or not (case.parameters or other.parameters)
 
 
 def _cut(case: Case, axis: int, length: int) -> Case:

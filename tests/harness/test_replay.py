@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keeprate.harness.commands import shown
-from keeprate.harness.commands.snippet import _quoted, _to_stand_here, snippet
+from keeprate.harness.commands.snippet import _quoted, _to_stand_here, needs, snippet
 from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.source import beside, locate
@@ -105,10 +105,81 @@ def test_no_case_is_shown_in_which_the_reference_breaks_the_law_too(tmp_path):
     assert batch * width >= 8  # of a single entry every mask comes twice, in PyTorch as well
 
 
-def test_a_case_that_is_kept_can_not_be_made_smaller(tmp_path):
-    finding = "dropout/keep_rate/float32/p0.3/64x1024/eager"
-    seen = replay(finding, "plain.py:Plain", "--shrink", cwd=tmp_path)
-    assert "no case on its own" in seen.stdout
+@pytest.mark.parametrize("options", [("--shrink",), ("--snippet", "f.py"), ("--shrink", "--snippet", "f.py")])
+def test_a_promise_that_is_kept_is_neither_shrunk_nor_shown(options, backend_file, tmp_path):
+    """An exact law, which is kept whatever is drawn."""
+    finding = "dropout/outcomes/float32/p0.3/64x1024/eager"
+    seen = run("replay", finding, "--backend", backend_file(), "--profile", "smoke", *options, cwd=tmp_path)
+    assert seen.returncode == 0, seen.stdout + seen.stderr
+    told = " ".join(seen.stdout.split())
+    assert "The promise is kept here, so there is nothing to shrink or to show" in told
+    assert told.endswith("and f.py is not written." if "f.py" in options else "to show.")
+    assert "still broken" not in told
+    assert not (tmp_path / "f.py").exists()
+
+
+UNDIVIDED = ("/ (1 - p)", "* (1 - p)")
+
+
+def test_a_scale_that_is_wrong_is_shrunk_and_shown_as_that(backend_file, tmp_path, script):
+    finding = "dropout/outcomes/float32/p0.1/64x1024/eager"
+    options = ("--backend", backend_file(UNDIVIDED), "--profile", "quick", "--shrink", "--snippet", "fault.py")
+    seen = run("replay", finding, *options, cwd=tmp_path)
+    cases = [line.strip() for line in seen.stdout.splitlines() if line.startswith("  dropout/")]
+    assert cases[-1] == "dropout/masks/float32/p0.5/1x1/eager"
+    assert all(case.startswith("dropout/masks/") for case in cases)
+    assert "it needs only numpy, and shows: inputs of 1.0 became [0.0, 0.5]" in " ".join(seen.stdout.split())
+    assert script("fault.py").startswith("inputs of 1.0 became [0.0, 0.5] (of PyTorch: 2 and 0)\n")
+
+
+def test_what_is_scaled_wrongly_counts_as_kept(backend_file, tmp_path, capsys):
+    """At p = 0.3 it is nearer to what is dropped."""
+    backend = find(str(tmp_path / backend_file(UNDIVIDED)), group="", kind="backend")
+    plan = load_suite("dropout").cases("quick")
+    at = {case.id: case for case in plan}
+    for case, law, said in (
+        (at["dropout/masks/float32/p0.3/64x1024/eager"], "keep_rate", r"kept 0\.(69|70)"),
+        (
+            at["dropout/probabilities/float32/-/-/eager"],
+            "outcomes",
+            r"p = 0.3 as float: float32 .*, 0\.(6[6-9]|7[0-3])",
+        ),
+        (at["dropout/probabilities/float32/-/-/eager"], "outcomes", r" and 0: \[0\.(69|7)\d*\] \(nothing\)"),
+    ):
+        names = {}
+        exec(demonstrate(case, law, seed=1), names)  # noqa: S102 - the script itself
+        names["show"](backend)
+        assert re.search(said, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown", "code"),
+    [("os._exit(7)", "ends with exit code 7", 7), ("os.kill(os.getpid(), 9)", "is ended by SIGKILL", -9)],
+)
+def test_a_script_ends_its_process_as_the_operator_does(line, shown, code, backend_file, tmp_path):
+    dies = ("    scale = ", f"    import os\n    if p == 0.3 and x.shape == (64, 1024):\n        {line}\n    scale = ")
+    finding = "dropout/outcomes/float32/p0.3/64x1024/eager"
+    options = ("--profile", "quick", "--was-error", "--shrink", "--snippet", "fault.py")
+    seen = run("replay", finding, "--backend", backend_file(dies), *options, cwd=tmp_path)
+    assert seen.returncode == 1, seen.stderr
+    assert f"wrote fault.py: it needs only numpy, and {shown}" in " ".join(seen.stdout.split())
+    assert subprocess.run([sys.executable, "fault.py"], cwd=tmp_path, check=False, timeout=60).returncode == code
+
+
+@pytest.mark.parametrize(
+    ("more", "needed"),
+    [
+        ("", "only numpy"),
+        ("import os.path\nimport scipy.special\nfrom torch import nn\n", "only numpy, scipy and torch"),
+        ("from keeprate.testing import assert_dropout\n", "keeprate, which it imports, besides numpy"),
+        ("try:\n    import cupy\nexcept ImportError:\n    import scipy\n", "only numpy"),
+        ("if TYPE_CHECKING:\n    import torch\n", "only numpy"),
+        ("def late():\n    import own.part, jax\n", "only jax and numpy"),
+    ],
+)
+def test_a_script_needs_what_it_imports_and_has_no_text_of(more, needed):
+    texts = 'TEXTS = {\n    "own": "",\n    "own.part": "import numpy\\n",\n}\n'
+    assert needs(f"import sys\n{texts}import own\n{more}") == needed
 
 
 def test_a_script_takes_along_what_lies_beside_the_adapter(tmp_path, script):
@@ -343,8 +414,10 @@ def test_a_script_says_what_pytorch_does_with_each_rank():
     assert promised == {(0, True): "refused", (0, False): "taken", (1, True): "refused", (1, False): "taken"}
 
 
-def test_a_fault_between_processes_has_no_script(tmp_path):
-    seen = replay("dropout/seeding/-/-/-/process", "plain.py:Plain", "--snippet", "fault.py", cwd=tmp_path)
+def test_a_fault_between_processes_has_no_script(backend_file, tmp_path):
+    of_process = ("default_rng(value)", "default_rng([value, __import__('os').getpid()])")
+    options = ("--backend", backend_file(of_process), "--profile", "quick", "--snippet", "fault.py")
+    seen = run("replay", "dropout/seeding/-/-/-/process", *options, cwd=tmp_path)
     assert seen.returncode == 2
     assert "no script can show" in seen.stderr
     assert not (tmp_path / "fault.py").exists()
@@ -359,5 +432,5 @@ def test_a_script_calls_the_form_that_is_at_fault():
     (in_place,) = (case for case in cases if case.id == "dropout/masks/float32/p0.9/64x256/inplace")
     assert "KEYWORDS = {'inplace': True}" in demonstrate(in_place, "keep_rate", 1)
     (unlike,) = (case for case in cases if case.id == "dropout/mixed/float32/p0.3/64x64/eager")
-    with pytest.raises(UsageError, match="no script can show streams:op where calls differ"):
+    with pytest.raises(UsageError, match="no script can show streams:op here: calls of two kinds alternate"):
         demonstrate(unlike, "streams:op", 1)

@@ -38,12 +38,25 @@ def test_where_no_reference_can_be_asked_nothing_departs():
 @pytest.mark.parametrize(
     ("script", "raised", "shown"),
     [
-        ("print('off')", "", "off"),
+        ("print('off')", "", "shows: off"),
         ("print('as told')", "", ""),
-        ("raise OverflowError('too few')", "OverflowError", "OverflowError: too few"),
+        ("raise OverflowError('too few')", "OverflowError", "shows: OverflowError: too few"),
         ("raise OverflowError('too few')", "", ""),
         ("raise OverflowError('too few')", "KeyError", ""),
-        ("import os; print('as told' if os.path.exists(__file__ + '.not') else 'off')", "", "off"),
+        ("import os; print('as told' if os.path.exists(__file__ + '.not') else 'off')", "", "shows: off"),
+        ("import os; print('as told'); os._exit(7)", "code 7", "ends with exit code 7"),
+        ("import os; os._exit(7)", "", ""),
+        ("import os; os._exit(7)", "KeyError", ""),
+        ("import os; os._exit(1)", "code 1", "ends with exit code 1"),
+        (
+            "import os; print('as told', flush=True); os._exit(0)",
+            "code 0",
+            "ends with exit code 0 before it has shown all",
+        ),
+        ("import sys; sys.exit('too few')", "code 1", "ends with exit code 1"),
+        ("import os; os.abort()", "SIGABRT", "is ended by SIGABRT"),
+        ("import os; os.kill(os.getpid(), 40)", "SIGSEGV", "is ended by signal 40"),
+        ("raise OverflowError('too few')", "code 1", ""),
     ],
 )
 def test_a_script_shows_a_fault_if_it_does_so_on_its_own(script, raised, shown):

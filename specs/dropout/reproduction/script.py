@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from textwrap import indent
 from typing import Any
@@ -37,6 +37,11 @@ OTHERS = {  # studies that show a law by a function of another name
     **{("probabilities", law): "probabilities" for law in ("outcomes", "dtype", "arguments")},
 }
 AFTER_SEEDS = "first_positions", "masks_after_seeds"
+UNLIKE = {  # studies of calls that a script doesn't make
+    "mixed": "calls of two kinds alternate (another shape, dtype or operator, or a pass forward and back)",
+    "sizes": "calls of two sizes alternate",
+    "after_seeds": "one call follows each of many seeds",
+}
 IMPORTS = (  # of these modules, which a script has as far as it needs them
     "import threading",
     "from concurrent.futures import ThreadPoolExecutor",
@@ -60,9 +65,15 @@ def demonstrate(case: Case, law: str, seed: int) -> str:
     if name not in SHOWN or case.context == "process":
         raise UsageError(f"no script can show {law} in the context {case.context}: it takes several processes")
     if case.context == "fused":
-        raise UsageError(f"no script can show {law} in the context fused: see keeprate.specs.neighbours")
-    if case.study in ("mixed", "sizes") or (case.study == "after_seeds" and name not in AFTER_SEEDS):
-        raise UsageError(f"no script can show {law} where calls differ in more than their masks")
+        raise UsageError(
+            f"no script can show {law} in the context fused: there the operator is compiled together with others, and "
+            f"a script calls it alone. With --shrink, replay looks for a plainer context"
+        )
+    if case.study in UNLIKE and name not in AFTER_SEEDS:
+        raise UsageError(
+            f"no script can show {law} here: {UNLIKE[case.study]}, and a script repeats one call. With --shrink, "
+            f"replay looks for a case of equal calls; without --snippet, it shows what was seen"
+        )
     # Inside the function: the adapter above it may have imported something else as `np`.
     copied = indent(_copied(name, constants(case, law, seed)), "    ")
     return f"def show(backend):\n{copied}\n\n    backend.seed({seed})\n    {name}(backend)\n"
@@ -128,6 +139,7 @@ def constants(case: Case, law: str, seed: int) -> dict[str, Any]:
         "ORDER": ORDERS.get(parameter.partition(".")[0], (0, 0)),
         "RANKS": _by_rank(contract, case.dtype),
         "SHAPES": [shape, (1,) * len(shape), (0, *shape[1:])],
+        "RATES": list(_of_rates(contract, case.dtype)),
         "FUNCTION": masks.layer if context.layered else masks.plain,
         "CALL": _way(context),
         "SWITCH": single_calls.by_mode if context.layered else single_calls.by_argument,
@@ -141,6 +153,16 @@ def _of_one(contract: Contract, dtype: str, p: float) -> tuple[float, float, flo
     (kept, slope_kept), (dropped, slope_dropped) = pairs
     assert slope_kept is not None and slope_dropped is not None
     return kept.flat[0].item(), dropped.flat[0].item(), slope_kept.flat[0].item(), slope_dropped.flat[0].item()
+
+
+def _of_rates(contract: Contract, dtype: str) -> Iterator[tuple[str, float, float, float]]:
+    """PyTorch's outcomes of an input of 1 for a p of each type; near 1 only where the scale is no infinity."""
+    for p in (0.3, 1 - 1e-5):
+        for name in ("float", "float64", "float32", "float16"):
+            given = p if name == "float" else float(getattr(np, name)(p))
+            outcomes = reference.table(contract, dtype, given, (1.0,))
+            if np.isfinite(outcomes.kept).all():
+                yield name, given, outcomes.kept.item(), outcomes.dropped.item()
 
 
 def _by_rank(contract: Contract, dtype: str) -> list[tuple[int, bool, str]]:

@@ -28,6 +28,7 @@ from keeprate.specs.dropout.reproduction.masks import (
 
 RANKS = [(0, True, "taken")]  # rank, mode, and what PyTorch does
 SHAPES: list[tuple[int, ...]] = [(1,)]
+RATES = [("float", 0.3, 1 / 0.7, 0.0)]  # a type of p, p, and what PyTorch makes of a 1
 
 
 def strides(backend: Any) -> None:
@@ -67,16 +68,20 @@ def slopes(backend: Any, function: Any, promised: float) -> None:
 
 
 def probabilities(backend: Any) -> None:
-    kinds: tuple[Any, ...] = (float, np.float64, np.float32, np.float16)
-    for p in (0.3, 1 - 1e-5):
-        for kind in kinds:
-            try:
-                y = operator(backend, native(backend, np.ones(SHAPE)), kind(p))
-            except Exception as error:  # noqa: BLE001
-                print(f"p = {p} as {kind.__name__} was refused: {type(error).__name__} (taken)")
-                continue
-            share = kept(read(backend, y)[None]).mean()
-            print(f"p = {p} as {kind.__name__}: {backend.dtype_of(y)} ({DTYPE}), {share:.4f} kept ({1 - p:.4f})")
+    for name, p, if_kept, if_dropped in RATES:
+        what = f"p = {p:.6g} as {name}"
+        try:
+            out = operator(backend, native(backend, np.ones(SHAPE)), p if name == "float" else getattr(np, name)(p))
+        except Exception as error:  # noqa: BLE001
+            print(f"{what} was refused: {type(error).__name__} (taken)")
+            continue
+        y = read(backend, out)
+        share = (abs(y - if_dropped) > 1e-6 + abs(if_dropped) / 10).mean()
+        print(f"{what}: {backend.dtype_of(out)} ({DTYPE}), {share:.4f} kept ({1 - p:.4f})")
+        # In a narrow type of p, 1/(1 - p) has few digits.
+        near = abs(y[..., None] - [if_kept, if_dropped]).min(axis=-1) < 0.02 * max(abs(if_kept), abs(if_dropped), 1.0)
+        others = np.unique(y[~near])[:6].tolist()
+        print(f"  of 1 it became, beside PyTorch's {if_kept:.9g} and {if_dropped:.9g}: {others or 'nothing'} (nothing)")
 
 
 def attempt(backend: Any, shape: Any, dtype: str, p: float, train: bool) -> str:
