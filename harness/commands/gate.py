@@ -154,7 +154,7 @@ def plan(**options: Any) -> None:
     "--snippet",
     type=PATH,
     metavar="FILE.py",
-    help="Write a script that shows the fault without keeprate; with --shrink, in the smallest case.",
+    help="Write a script that shows the fault on its own; with --shrink, in the smallest case.",
 )
 @click.option(
     "--was-error",

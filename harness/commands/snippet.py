@@ -1,4 +1,4 @@
-"""A script that shows a fault to someone who has never heard of keeprate: the adapter's own source, and a few lines."""
+"""A script that shows a fault on its own: the adapter's own source, and a few lines that import nothing of keeprate."""
 
 from __future__ import annotations
 

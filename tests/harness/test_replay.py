@@ -198,6 +198,18 @@ def test_a_script_of_an_adapter_in_a_package_takes_along_its_modules(tmp_path, s
     assert "kept 0." in script("shown.py")
 
 
+def test_a_script_needs_keeprate_where_the_adapter_inherits_from_it(tmp_path, process):
+    """As docs/tutorial.md and docs/new-backend.md say."""
+    inherits = "from keeprate.testing.arrays import Numpy\n\n\nclass Mine(Numpy):\n    name = 'mine'\n"
+    (tmp_path / "adapter.py").write_text(inherits)
+    assert process(sys.executable, "-P", "-m", "keeprate", "init", "mine.py").code == 0
+    needed = {}
+    for name in ("adapter.py:Mine", "mine.py"):
+        text = snippet(load_suite("dropout"), str(tmp_path / name), "mine", a_case("keep_rate"), "keep_rate", 1)
+        needed[name] = needs(text)
+    assert needed == {"adapter.py:Mine": "keeprate, which it imports, besides numpy", "mine.py": "only numpy"}
+
+
 QUOTES = ['x = "a"', "x = '''a'''", '"""doc"""', '\'""""\'', 'x = "\\\\n\\N{DASH}"\n\n', '"""a"""\nx = \'"\'']
 
 
