@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keeprate.harness.commands import shown
@@ -15,6 +16,7 @@ from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.lookup import find
 from keeprate.harness.protocol.source import beside, locate
 from keeprate.harness.protocol.suite import load_suite
+from keeprate.specs.dropout.reproduction.masks import is_kept
 from keeprate.specs.dropout.reproduction.script import MODULES, OTHERS, SHOWN, constants, demonstrate
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +132,24 @@ def test_a_scale_that_is_wrong_is_shrunk_and_shown_as_that(backend_file, tmp_pat
     assert all(case.startswith("dropout/masks/") for case in cases)
     assert "it needs only numpy, and shows: inputs of 1.0 became [0.0, 0.5]" in " ".join(seen.stdout.split())
     assert script("fault.py").startswith("inputs of 1.0 became [0.0, 0.5] (of PyTorch: 2 and 0)\n")
+
+
+@pytest.mark.parametrize(
+    ("y", "if_kept", "if_dropped", "kept"),
+    [
+        ([0.0, 1.43, 0.0], 1.4286, 0.0, [False, True, False]),
+        ([0.0, 0.7, 0.0], 1.4286, 0.0, [False, True, False]),  # a wrong scale
+        ([0.0, 0.01], 100.0, 0.0, [False, True]),
+        ([0.01, 1.43], 1.4286, 0.0, [False, True]),  # a wrong value of what is dropped
+        ([0.0, 0.0], 1.4286, 0.0, [False, False]),
+        ([0.0, -0.125], 430.0, -0.00275, [False, False]),  # alpha dropout near p = 1, in half precision
+        ([-0.00275], 431.0, 0.0, [False]),
+        ([-0.9, 0.1, 1.0], 2.3, -0.9, [False, False, True]),
+        ([0.0], 0.0, 0.0, [False]),
+    ],
+)
+def test_scripts_read_masks_of_wrong_values_too(y, if_kept, if_dropped, kept):
+    assert is_kept(np.array(y), if_kept, if_dropped).tolist() == kept
 
 
 def test_what_is_scaled_wrongly_counts_as_kept(backend_file, tmp_path, capsys):

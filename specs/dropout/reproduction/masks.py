@@ -91,15 +91,17 @@ def outputs(backend: Any, value: float, number: int) -> Any:
     return np.array([CALL(backend, function, value) for _ in range(number)])
 
 
-def is_kept(y: Any) -> Any:
-    """Which outputs of 1 were kept: those nearer to PyTorch's; where none is, all but the value of what is dropped."""
-    nearer = abs(y - KEPT) < abs(y - DROPPED)
-    return nearer if nearer.any() else abs(y - DROPPED) > 1e-6 + abs(DROPPED) / 10
+def is_kept(y: Any, if_kept: float, if_dropped: float) -> Any:
+    """Which outputs were kept: those nearer to what is kept; where none is, all that aren't what is dropped."""
+    nearer = abs(y - if_kept) < abs(y - if_dropped)
+    # Of alpha dropout near p = 1 what is dropped is a difference of numbers as large as what is kept.
+    rounded = abs(if_dropped) / 10 + abs(if_kept) / 100 if if_dropped else abs(if_kept) / 1e5
+    return nearer if nearer.any() else abs(y - if_dropped) > rounded
 
 
 def kept(y: Any) -> Any:
     """(calls, entries) which entries of each mask were kept, where the input was 1."""
-    return is_kept(y).reshape(len(y), ENTRIES, -1)[:, :, 0]
+    return is_kept(y, KEPT, DROPPED).reshape(len(y), ENTRIES, -1)[:, :, 0]
 
 
 def masks(backend: Any, number: int) -> Any:
@@ -247,7 +249,7 @@ def data(backend: Any) -> None:
 
 
 def constancy(backend: Any) -> None:
-    seen = is_kept(outputs(backend, 1.0, CALLS)).reshape(CALLS, ENTRIES, -1)
+    seen = is_kept(outputs(backend, 1.0, CALLS), KEPT, DROPPED).reshape(CALLS, ENTRIES, -1)
     torn = (seen.any(axis=2) & ~seen.all(axis=2)).sum()
     print(f"{torn:,} of {CALLS * ENTRIES:,} channels were kept in one place and dropped in another (0)")
 
@@ -275,7 +277,7 @@ def gradient(backend: Any) -> None:
 
 def of_other_masks(y: Any, slopes: Any) -> int:
     """How many gradients have another mask than their output."""
-    promised = np.where(is_kept(y), SLOPE_KEPT, SLOPE_DROPPED)
+    promised = np.where(is_kept(y, KEPT, DROPPED), SLOPE_KEPT, SLOPE_DROPPED)
     return int((abs(slopes - promised) > 1e-2).sum())
 
 

@@ -18,6 +18,7 @@ from keeprate.specs.dropout.reproduction.masks import (
     WIDE,
     P,
     in_a_thread,
+    is_kept,
     kept,
     native,
     operator,
@@ -76,7 +77,7 @@ def probabilities(backend: Any) -> None:
             print(f"{what} was refused: {type(error).__name__} (taken)")
             continue
         y = read(backend, out)
-        share = (abs(y - if_dropped) > 1e-6 + abs(if_dropped) / 10).mean()
+        share = is_kept(y, if_kept, if_dropped).mean()
         print(f"{what}: {backend.dtype_of(out)} ({DTYPE}), {share:.4f} kept ({1 - p:.4f})")
         # In a narrow type of p, 1/(1 - p) has few digits.
         near = abs(y[..., None] - [if_kept, if_dropped]).min(axis=-1) < 0.02 * max(abs(if_kept), abs(if_dropped), 1.0)
