@@ -25,10 +25,12 @@ BY_CHANCE = (
     "shared:StepOfTheCallBefore",  # in some seeds no stretch of it that is long enough comes again
     "shared:StaleEighthOfTwo",  # calls share their ends, so that in one seed of twenty no end has a dropped entry
 )
+ONCE_OTHERWISE = ("shared:OneForTheBatch", "contexts:LayerSeededOnce")  # named, of two causes that both fit
 NAMED = {
     name: mutant
     for name, mutant in MUTANTS.items()
     if ({*cause(mutant)} & {*BY_NAME, *NEW_PASSES} and name not in BY_CHANCE)
+    or name in ONCE_OTHERWISE
     or (name.startswith("derivatives:") and {*cause(mutant)} & {"own_mask", "slope:unscaled"})
 }
 

@@ -97,9 +97,16 @@ def shared_call(clues: Clues) -> Account:
     if (few != few[:, :1]).any():
         return Account(few.size, NEVER, 0.0)
     masks = clues.many if clues.shape == standard(clues.contract) else clues.many_like_it
+    if masks is not clues.many and _shares_an_axis(clues.on(standard(clues.contract)).masks):
+        raise Unreadable("it is one draw along an axis, and there is one axis alone")
     if len(set(masks[:, 0].tolist())) < 2:
         raise Unreadable("nearly all is kept, or dropped")
     return together(masks, "the entries of a call", masks)
+
+
+def _shares_an_axis(masks: Mask) -> bool:
+    """Whether entries of a call are one along an axis."""
+    return any((masks == masks.take([0], axis)).all() for axis in range(1, masks.ndim))
 
 
 def alike(clues: Clues, pattern: str) -> Account:
