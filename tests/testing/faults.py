@@ -199,7 +199,7 @@ def loses_the_gradient(x, p, train):
     return with_mask(x.detach(), p, train)
 
 
-@breaks("dtype", "returns an output of float64, not of its")
+@breaks("dtype", "returns an output of float64 in place of its")
 def returns_float32_in_evaluation(x, p, train):
     return with_mask(x, p, train) if train else with_mask(x, p, train).to(torch.float64)
 
