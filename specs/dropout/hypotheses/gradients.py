@@ -199,14 +199,16 @@ def _related(one: Mask, other: Mask) -> bool:
         if number < SHORT:
             break
         kept = [mask[: number * size].reshape(number, size).sum(axis=1) for mask in (one, other)]
-        chances = scipy.stats.binom.pmf(np.arange(size + 1), size, share)
+        number_kept = np.arange(size + 1)
+        chances = scipy.special.comb(size, number_kept) * share**number_kept * (1 - share) ** (size - number_kept)
         same = float((chances**2).sum())
         if np.count_nonzero(kept[0] == kept[1]) > number * same + FAR * math.sqrt(number * same * (1 - same)):
             return True
     first, second = (mask - share for mask in (one, other))
-    spectra = [scipy.fft.rfft(part, 2 * length) for part in (first, second, second[::-1])]
+    padded = scipy.fft.next_fast_len(2 * length, real=True)
+    spectra = [scipy.fft.rfft(part, padded) for part in (first, second, second[::-1])]
     far = FAR * math.sqrt(length) * share * (1 - share)
-    return any(bool((np.abs(scipy.fft.irfft(spectra[0].conj() * two, 2 * length)) > far).any()) for two in spectra[1:])
+    return any(bool((np.abs(scipy.fft.irfft(spectra[0].conj() * two, padded)) > far).any()) for two in spectra[1:])
 
 
 def of_first_row(clues: Clues) -> Account:
