@@ -94,10 +94,10 @@ class _Search:
                 if self.results[broken.id].error:  # which says its own cause, and may take as long again
                     return self._broken()
                 later = [*jobs[number + 1 :], *itertools.chain.from_iterable(self._stages[stage + 1 : LAST])]
-                before = dict(self.results)
+                before = dict(self.results), set(self._whole)
                 self._finish([job for job in later if _is_like(job.case, broken, study=stage == LAST)])
                 if not (failing := self._broken()):  # what the first draws alone show
-                    self.results = before
+                    self.results, self._whole = before
                     failing = self._broken()
                 return failing
         return []
