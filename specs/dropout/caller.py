@@ -79,8 +79,11 @@ class Caller:
     def fronts(self, rank: int) -> tuple[slice, ...]:
         """The index of the first element of each channel in the backend's layout; of all elements without channels."""
         axis = self.contract.channel_axis(rank)
-        marked = self.to_layout(np.empty(tuple(range(rank))))  # each axis is as long as its number
-        return tuple(slice(0, 1) if axis is not None and number > axis else slice(None) for number in marked.shape)
+        return tuple(slice(0, 1) if axis is not None and one > axis else slice(None) for one in self.axes(rank))
+
+    def axes(self, rank: int) -> tuple[int, ...]:
+        """The numbers of our axes, in the backend's order."""
+        return self.to_layout(np.empty(tuple(range(rank)))).shape  # each axis is as long as its number
 
     def _moved_axis(self, rank: int) -> int | None:
         axis = self.contract.moved_axis(rank) if self._backend.layout == "channels_last" else None

@@ -23,6 +23,7 @@ from keeprate.specs.dropout.hypotheses.wrong_values import (
     GRADIENT,
     IN_PLACES,
     MOVED,
+    OF_ARGUMENTS,
     OUTPUT,
     UNSCALED,
     USUAL,
@@ -39,7 +40,6 @@ from keeprate.specs.dropout.outcome import exactly, far_off
 from keeprate.specs.rounding import bounds, least_normal
 from keeprate.suite import NEVER, Account, BackendError, Hypothesis, NotOffered, briefly, shape_text
 
-OF_ARGUMENTS = ("arguments", "probabilities")
 STUDIES = frozenset(
     {"evaluation", "endpoints", "dtype", "strides", "shape", "inplace", "specials", "pullbacks", "tangents"}
     | {*OF_ARGUMENTS}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 
+from msgspec.structs import replace
+
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.hypotheses.clues import Clues, standard
 from keeprate.suite import ENOUGH, Account, Unreadable
@@ -24,15 +26,7 @@ def of_rank(function: Callable[..., Account]) -> Callable[..., Account]:
         others = [found for shape in _shapes(clues.contract) if (found := _on(clues, shape, function, parameters))]
         if not others or any(one.promise >= ENOUGH for one in others):
             return account
-        return Account(
-            account.looked_at,
-            account.log10_e,
-            account.promise,
-            account.seen,
-            {**account.given, "rank": len(usual)},
-            account.picture,
-            account.design,
-        )
+        return replace(account, given={**account.given, "rank": len(usual)})
 
     return tested
 

@@ -75,8 +75,7 @@ def rounded(clues: Clues, way: str) -> Account:
     if clues.contract.granularity == "row":
         raise Unreadable("a call has few rows")
     outputs = clues.uneven
-    wrong = sum(int(np.count_nonzero(~one.allowed)) for one in outputs)
-    looked = sum(one.y.size for one in outputs)
+    wrong, looked = _wrong(outputs)
     if not wrong:
         return Account(looked, NEVER, 0.0)
     for parts in PARTS:
@@ -90,6 +89,11 @@ def rounded(clues: Clues, way: str) -> Account:
     return Account(looked, NEVER, NEVER)
 
 
+def _wrong(outputs: Sequence[Output]) -> tuple[int, int]:
+    """How many elements are none of PyTorch's, and of how many."""
+    return sum(int(np.count_nonzero(~one.allowed)) for one in outputs), sum(one.y.size for one in outputs)
+
+
 def _off_at(clues: Clues, one: Output, p: float) -> float:
     """Log10 e against a call at p in place of its own."""
     expected = clues.expected(p, one.y.shape)
@@ -101,8 +105,7 @@ def _off_at(clues: Clues, one: Output, p: float) -> float:
 
 def of_keeping(clues: Clues) -> Account:
     """Whether each call is one at 1 − p, by how often it keeps and by what it makes."""
-    wrong = sum(int(np.count_nonzero(~one.allowed)) for one in clues.outputs)
-    looked = sum(one.y.size for one in clues.outputs)
+    wrong, looked = _wrong(clues.outputs)
     if not wrong:
         return Account(looked, NEVER, 0.0)
     against = max(_off_at(clues, one, 1 - one.p) for one in clues.outputs)

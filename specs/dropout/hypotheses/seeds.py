@@ -54,23 +54,16 @@ def same_again(clues: Clues) -> Account:
 def _renews(clues: Clues) -> bool:
     """Whether a seed has the same effect each time that another was set before it."""
     found = ([clues.after(seed) for seed in (5, one, 5, 5, one)] for one in (7, 1000, 123456))
-    return all(_same(some[1], some[4]) for some in found) and _same(*readable(_with_another_between)(clues))
+    return all(_same(some[1], some[4]) for some in found) and _same(*readable(_twice)(clues, 5))
 
 
-def _with_another_between(clues: Clues) -> tuple[Mask, Mask]:
-    """The first masks of one function, or layer, after one seed, before and after another."""
+def _twice(clues: Clues, *between: int) -> tuple[Mask, Mask]:
+    """The first masks of one function, or layer, after one seed twice, and a call after each seed between."""
     caller, shape = clues.caller(7), thousand(clues.contract)
     one = clues.drawn(caller, 1, shape)
-    caller.seed(5)
-    clues.drawn(caller, 1, shape)
-    caller.seed(7)
-    return one, clues.drawn(caller, 1, shape)
-
-
-def _twice(clues: Clues) -> tuple[Mask, Mask]:
-    """The first masks of one function, or layer, after one seed twice."""
-    caller, shape = clues.caller(7), thousand(clues.contract)
-    one = clues.drawn(caller, 1, shape)
+    for seed in between:
+        caller.seed(seed)
+        clues.drawn(caller, 1, shape)
     caller.seed(7)
     return one, clues.drawn(caller, 1, shape)
 

@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 
 from keeprate.specs.dropout import arguments, single_calls
 from keeprate.specs.dropout.hypotheses.clues import Clues
-from keeprate.specs.dropout.hypotheses.wrong_values import USUAL, evaluates, number_of
+from keeprate.specs.dropout.hypotheses.wrong_values import OF_ARGUMENTS, USUAL, evaluates, number_of
 from keeprate.specs.dropout.inputs import filled, ordinary
 from keeprate.specs.dropout.observations import Observation
 from keeprate.suite import BackendError, Unreadable
 
-OF_ARGUMENTS = ("arguments", "probabilities")
 BEFORE = (None, True, False)  # whether a call in training, or in evaluation, is made before the study
 MOST = 2 / 3  # of the times that a call is wrong at least once, how often it must be
 Judge = Callable[[Sequence[Observation]], list[str]]

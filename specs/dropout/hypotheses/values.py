@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues, Output
 from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
@@ -136,10 +137,11 @@ def scale(clues: Clues, name: str) -> Account:
     }[eps or name]
     account = _of_scale(clues, name, words)
     if account.accepted and kinds:
-        fits = [part for part in OF_NARROW if _of_scale(clues, f"{part}_{dtype}", words).accepted]
+        fits = [part for part in OF_NARROW if part in kinds or _of_scale(clues, f"{part}_{dtype}", words).accepted]
         if len(fits) > 1:  # which can't be told from one another
             which = " or ".join(OF_NARROW[part] for part in fits)
-            return _of_scale(clues, name, f"rounds {which} to {dtype} when it scales by 1/(1 − p)")
+            what = f"rounds {which} to {dtype} when it scales by 1/(1 − p)"
+            return replace(account, given={**account.given, "what": what})
     return account
 
 

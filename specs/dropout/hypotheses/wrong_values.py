@@ -16,6 +16,7 @@ from keeprate.specs.dropout.observations import Observation
 from keeprate.specs.dropout.outcome import Mask
 from keeprate.specs.rounding import Floats, bounds
 
+OF_ARGUMENTS = ("arguments", "probabilities")  # studies
 OUTPUT, GRADIENT = "an output", "a gradient"
 WRONG, MOVED = "that is wrong", "that belongs to another entry"
 UNSCALED = "whose kept entries are not scaled"
