@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
+from keeprate.specs.dropout.layout import Layout
 from keeprate.specs.foreign import Seen, apart, brief, foreign, in_thread, offered, pair
 from keeprate.specs.neighbours import Network, turned_array
 from keeprate.specs.rounding import Floats
@@ -57,6 +58,7 @@ class Caller:
         self.dtype = dtype
         self.context = Context(context)
         self.writes = contract.writes or self.context.inplace
+        self.layout = Layout(contract, backend.layout)
         self.wide = np.float64 if dtype == "float64" else np.float32  # what `asarray` is given
         self._backend = backend
         self._stacked = stacked
@@ -65,29 +67,6 @@ class Caller:
         self._asked: tuple[Any, ...] = ()  # the call that they answer
         self._seeded = False  # no call was made since
         self._network: Network | None = None
-
-    def to_layout(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A view of `x` with its axes in the backend's order."""
-        axis = self._moved_axis(x.ndim)
-        return x if axis is None else np.moveaxis(x, axis, -1)
-
-    def from_layout(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """A view of `y` with its channels in front again."""
-        axis = self._moved_axis(y.ndim)
-        return y if axis is None else np.moveaxis(y, -1, axis)
-
-    def fronts(self, rank: int) -> tuple[slice, ...]:
-        """The index of the first element of each channel in the backend's layout; of all elements without channels."""
-        axis = self.contract.channel_axis(rank)
-        return tuple(slice(0, 1) if axis is not None and one > axis else slice(None) for one in self.axes(rank))
-
-    def axes(self, rank: int) -> tuple[int, ...]:
-        """The numbers of our axes, in the backend's order."""
-        return self.to_layout(np.empty(tuple(range(rank)))).shape  # each axis is as long as its number
-
-    def _moved_axis(self, rank: int) -> int | None:
-        axis = self.contract.moved_axis(rank) if self._backend.layout == "channels_last" else None
-        return axis if axis is not None and axis < rank else None
 
     def seed(self, value: int) -> None:
         """Seeds the backend."""
@@ -119,7 +98,7 @@ class Caller:
 
     def native(self, x: Floats, *, strided: bool = False) -> Any:
         """A native array of `x` (channels first); in row-major order of the backend's layout, or `strided` like `x`."""
-        moved = self.to_layout(x)
+        moved = self.layout.to_theirs(x)
         if not self.context.mapped:
             array = self._array(apart(moved) if strided else np.array(moved, dtype=self.wide, order="C"))
             if self.context.name == "thread":
@@ -137,7 +116,7 @@ class Caller:
 
     def of_dtype(self, x: Floats, dtype: str) -> Any | None:
         """A native array of `x` in any dtype; None where `asarray` makes none."""
-        given = np.array(self.to_layout(x), dtype=self.wide, order="C")
+        given = np.array(self.layout.to_theirs(x), dtype=self.wide, order="C")
         try:
             native = foreign("asarray", self._backend.asarray, given, dtype)
             return native if self.dtype_of(native) == dtype else None
@@ -187,7 +166,7 @@ class Caller:
 
     def values(self, y: Any) -> Floats:
         """The values of a native array as float64, channels first."""
-        return self.from_layout(self.raw(y)).astype(np.float64)
+        return self.layout.to_ours(self.raw(y)).astype(np.float64)
 
     def dtype_of(self, y: Any) -> str:
         """The name of a native array's dtype."""

@@ -34,7 +34,8 @@ class Given:
         seen = now.shape, now.tobytes()
         if seen == self._right:
             return passed(self._x.size)
-        check = compare(self._caller.from_layout(now).astype(np.float64), self._x, exactly(self._x), call(self._name))
+        values = self._caller.layout.to_ours(now).astype(np.float64)
+        check = compare(values, self._x, exactly(self._x), call(self._name))
         if check.broken:
             self.native = self._caller.native(self._x, strided=self._strided)
         else:

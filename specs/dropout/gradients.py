@@ -166,8 +166,8 @@ class _Passes:
         self._off_gradients = special and not self._contract.by_channel  # the mask where the input is 0
         self._setting = setting = settle(self._contract, caller.dtype, self._p, case.shape, case.strides, special)
         self._x, self._ct = setting.x, setting.ct
-        self._shape = caller.to_layout(self._x).shape
-        self._fronts = caller.fronts(self._x.ndim)
+        self._shape = caller.layout.to_theirs(self._x).shape
+        self._fronts = caller.layout.fronts(self._x.ndim)
         self._mask_shape = self._contract.mask_shape(self._x.shape)
         self._front = setting.table.take(ORDINARY)
         self._input, self._cotangent = (
@@ -227,7 +227,7 @@ class _Passes:
 
     def _to_rounding(self, made: Made, mask: Mask, at: Mask) -> Seen | None:
         """The same of one pass, by what rounding allows `at` some places."""
-        y, g, at = (self._caller.from_layout(one) for one in (*made[:2], at))
+        y, g, at = (self._caller.layout.to_ours(one) for one in (*made[:2], at))
         values, slopes = y[at].astype(np.float64), g[at].astype(np.float64)
         mask, outputs = np.array(mask), self._setting.outputs(at)
         if self._contract.by_channel:
@@ -247,7 +247,7 @@ class _Passes:
         """A pass of which the outcomes told so much; `replayed` whatever that is."""
         seen = told
         if told is None or replayed or not self._proven:
-            y, g = (self._caller.from_layout(one).astype(np.float64) for one in made[:2])
+            y, g = (self._caller.layout.to_ours(one).astype(np.float64) for one in made[:2])
             seen = self._replayed(y, g, told) if y.shape == g.shape == self._x.shape else None
             right = seen[1:] if seen and not any(check.broken for check in seen[1:]) else None
             self._proven &= right == (told and told[1:])
@@ -322,7 +322,7 @@ class _Passes:
         return self._pairs[of, dtype]
 
     def _in_layout(self, x: Array) -> Array:
-        return np.array(self._caller.to_layout(x), order="C")
+        return np.array(self._caller.layout.to_theirs(x), order="C")
 
 
 def _first_broken(passes: Sequence[_Pass]) -> str:

@@ -26,7 +26,7 @@ class Packing:
     def __init__(self, caller: Caller, kept: Floats, dropped: Floats) -> None:
         self._caller = caller
         self._outcomes = [caller.native(one) for one in (kept, dropped)]
-        self._shape = caller.to_layout(kept).shape
+        self._shape = caller.layout.to_theirs(kept).shape
         self._size = kept.size
         self._all = _packed(np.ones(kept.shape, np.bool_))
 

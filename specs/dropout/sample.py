@@ -195,9 +195,9 @@ class _Input:
         self._x = laid_out(np.array(values, dtype=caller.wide)[which], case.strides)
         which = laid_out(which, case.strides)
         self._native = caller.native(self._x, strided=self._strided)
-        self._which = np.ascontiguousarray(caller.to_layout(which))
+        self._which = np.ascontiguousarray(caller.layout.to_theirs(which))
         # One element of each channel, for the others share its mask, in as many axes; and without those in between.
-        self._fronts = caller.fronts(len(case.shape))
+        self._fronts = caller.layout.fronts(len(case.shape))
         self._spatial = tuple(axis for axis, index in enumerate(self._fronts) if index.stop)
         self.front = tuple(0 if index.stop else index for index in self._fronts)
         self._kept: npt.NDArray[Any] = np.empty(0)
@@ -224,7 +224,7 @@ class _Input:
     @cached_property
     def packing(self) -> Packing:
         """Reads outputs by what the backend packs of them."""
-        laid_out_first = self._caller.from_layout(self._which)
+        laid_out_first = self._caller.layout.to_ours(self._which)
         return Packing(self._caller, *(outcome[laid_out_first] for outcome in (self._table.kept, self._table.dropped)))
 
     def mask(self, y: npt.NDArray[Any]) -> tuple[Mask | None, Check]:
@@ -232,7 +232,7 @@ class _Input:
         if self._dtype != y.dtype:
             self._learn(y.dtype)
         if y.shape != self.shape:
-            return None, compare(self._caller.from_layout(y), self._x, self._table)
+            return None, compare(self._caller.layout.to_ours(y), self._x, self._table)
         np.not_equal(fast(y), self._dropped, out=self._is_not_dropped)
         np.equal(fast(y), self._kept, out=self._is_kept)
         if np.array_equal(*self._as_words):  # each element is one outcome, and not the other
@@ -273,7 +273,7 @@ class _Input:
         Where a value is off, the nearer outcome tells the mask all the same; it is None if that can't be told.
         """
         flat, which = y.reshape(-1), self._which.reshape(-1)
-        x = self._caller.to_layout(self._x).reshape(-1)
+        x = self._caller.layout.to_theirs(self._x).reshape(-1)
         kept = np.empty(flat.shape, dtype=bool)
         check, told_apart = Check(0, 0), True
         for start in range(0, flat.size, BLOCK):
@@ -292,7 +292,7 @@ class _Input:
         """The index, channels first, of element `at` of the block that begins at `start` in the backend's layout."""
         index = np.zeros(self.shape, dtype=bool)
         index.reshape(-1)[start + at[0]] = True
-        return tuple(int(axis) for axis in np.argwhere(self._caller.from_layout(index))[0])
+        return tuple(int(axis) for axis in np.argwhere(self._caller.layout.to_ours(index))[0])
 
     def by_channel(self, mask: Mask) -> tuple[Mask, Check]:
         """A mask of the elements as one of the channels, and whether each was kept or dropped whole."""
@@ -316,10 +316,10 @@ class _Input:
     def purity(self) -> Check:
         """Whether it is still what it was."""
         y = self._caller.raw(self._native)
-        x = self._caller.to_layout(self._x)
+        x = self._caller.layout.to_theirs(self._x)
         if y.shape == x.shape and np.array_equal(y, x):
             return passed(y.size)
-        return compare(self._caller.from_layout(y).astype(np.float64), self._x, exactly(self._x))
+        return compare(self._caller.layout.to_ours(y).astype(np.float64), self._x, exactly(self._x))
 
 
 class Backward(Reader):

@@ -55,7 +55,7 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
     caller.seed(seed)
     x = filled(caller.contract, case.dtype, case.shape)
     expected = _unmasked(caller, p, x, train=True)
-    exact = np.ascontiguousarray(caller.to_layout(expected.kept))
+    exact = np.ascontiguousarray(caller.layout.to_theirs(expected.kept))
     what, native = call("training at p = {p}", p=plain(p)), caller.native(x)
     for _ in range(-(-case.draws // x.size)):
         if caller.contract.writes:
@@ -70,7 +70,7 @@ def many(case: Case, backend: Any, seed: int) -> Iterator[Calls]:
             if identical(y, exact):  # the rule; to look closer takes ten times as long
                 yield Calls(caller.contract, case.dtype, (), y.size)
                 continue
-            seen = Observation(what, x, caller.from_layout(y).astype(np.float64), None, case.dtype, x, expected)
+            seen = Observation(what, x, caller.layout.to_ours(y).astype(np.float64), None, case.dtype, x, expected)
         yield Calls(caller.contract, case.dtype, (seen,))
 
 

@@ -52,14 +52,14 @@ def _masks(clues: Clues, p: float) -> Mask:
 
 def _rows(caller: Caller, x: Floats, p: float) -> list[Floats]:
     """The outputs of one mapped call of many rows."""
-    stack: npt.NDArray[np.floating] = np.stack([caller.to_layout(x)] * ROWS)
-    native = caller.of_dtype(caller.from_layout(stack), caller.dtype)
+    stack: npt.NDArray[np.floating] = np.stack([caller.layout.to_theirs(x)] * ROWS)
+    native = caller.of_dtype(caller.layout.to_ours(stack), caller.dtype)
     if native is None:
         raise Unreadable("an array of more rows is another")
     made = caller.raw(caller.call(Mapped(native, stacked=True), p)).reshape(-1)
     if made.size != stack.size:
         raise Unreadable("an output of another shape")
-    return [caller.from_layout(row).astype(np.float64) for row in made.reshape(stack.shape)]
+    return [caller.layout.to_ours(row).astype(np.float64) for row in made.reshape(stack.shape)]
 
 
 HYPOTHESES = (Hypothesis("rows_alike", "sharing", "{what}", rows_alike, DEPENDENCE, COUNTED),)

@@ -311,7 +311,7 @@ def by_element(clues: Clues, axes: str) -> Account:
     channels = contract.channel_axis(rank)
     assert channels is not None
     same = not (elements != elements.take([0], axis=channels + 1)).any()
-    along = " and ".join(f"axis {axis}" for axis in sorted(map(clues.caller().axes(rank).index, varying)))
+    along = " and ".join(f"axis {axis}" for axis in sorted(map(clues.caller().layout.axes(rank).index, varying)))
     torn = int(np.count_nonzero((elements != elements.take([0], axis=varying[0] + 1)).any(axis=varying[0] + 1)))
     words = f"{torn:,} of {elements[..., 0].size:,} channels are torn along {along}; none should be"
     given = {"along": along, "channels": ", and is the same for all channels" if same else ""}
