@@ -7,6 +7,7 @@ is text that must go along.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import os
 import sys
@@ -65,7 +66,7 @@ def beside(source: Source) -> dict[str, Path]:
     The packages around them are among these. For a file they lie in its folder, as with `python file.py`.
     """
     folders = [] if source.package else [str(source.path.parent)]
-    theirs = _installed()
+    theirs = _installed(tuple(sys.path))
     found: dict[str, Path] = {}
     todo = list(_imported(source.text, source.package))
     while todo:
@@ -82,10 +83,11 @@ def beside(source: Source) -> dict[str, Path]:
     return found
 
 
-def _installed() -> set[str]:
-    """The packages that a reader has or can install: Python's own, and every distribution's but keeprate's."""
+@functools.cache
+def _installed(path: tuple[str, ...]) -> frozenset[str]:
+    """The packages on `path` that a reader has or can install: Python's own, and all distributions' but keeprate's."""
     distributions = packages_distributions()
-    return set(sys.stdlib_module_names) | {name for name, owners in distributions.items() if set(owners) - {OURS}}
+    return sys.stdlib_module_names | {name for name, owners in distributions.items() if set(owners) - {OURS}}
 
 
 def _spec(name: str, folders: list[str] | None = None) -> ModuleSpec | None:

@@ -82,7 +82,14 @@ class Outcomes:
 
     def take(self, indices: Any) -> Outcomes:
         """The same of the elements at `indices`."""
+        if isinstance(indices, np.ndarray) and indices.dtype == np.uint8:
+            indices = indices.astype(np.intp)  # once, and not in NumPy for each part
         return Outcomes(*(part[indices] for part in vars(self).values()))
+
+    def known(self, y: Floats) -> Mask | None:
+        """Which elements are kept; None unless each is one outcome, and not the other, to rounding."""
+        is_kept = self.is_kept(y)
+        return is_kept if (is_kept != self.is_dropped(y)).all() else None
 
 
 def with_selected(expected: Outcomes, x: Floats) -> Outcomes:

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout import counterexamples, reference
 from keeprate.specs.dropout.caller import Caller
-from keeprate.specs.dropout.compare import compare, fast
+from keeprate.specs.dropout.compare import compare, fast, same
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import indices, laid_out, probes
-from keeprate.specs.dropout.outcome import Mask, exactly
+from keeprate.specs.dropout.outcome import Mask, Outcomes, exactly
 from keeprate.specs.dropout.packing import CHECKED, Packing
 from keeprate.specs.dropout.sums import Summing, Sums
 from keeprate.specs.masks.packed_masks import PackedMasks
@@ -278,15 +278,24 @@ class _Input:
         check, told_apart = Check(0, 0), True
         for start in range(0, flat.size, BLOCK):
             part = slice(start, start + BLOCK)
-            allowed = self._table.take(which[part])
+            allowed = self._table.take(which[part]) if start else self._first_block
             values = flat[part].astype(np.float64)
-            place = partial(self._place, start)
-            one = compare(values, x[part], allowed, place=place)
-            mask = allowed.nearer(values) if one.broken else allowed.is_kept(values)
+            mask = allowed.known(values)
+            if mask is not None:
+                exact = same(values, np.where(mask, allowed.kept, allowed.dropped))
+                one = Check(values.size, int(np.count_nonzero(exact)))
+            else:
+                one = compare(values, x[part], allowed, place=partial(self._place, start))
+                mask = allowed.nearer(values) if one.broken else allowed.is_kept(values)
             told_apart &= mask is not None
             kept[part] = mask if mask is not None else False
             check += one
         return (kept.reshape(y.shape) if told_apart else None), check
+
+    @cached_property
+    def _first_block(self) -> Outcomes:
+        """What the first elements may become: for most inputs all of them."""
+        return self._table.take(self._which.reshape(-1)[:BLOCK])
 
     def _place(self, start: int, at: tuple[int, ...]) -> tuple[int, ...]:
         """The index, channels first, of element `at` of the block that begins at `start` in the backend's layout."""
