@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from keeprate.specs.accounts import exact
 from keeprate.specs.attention.hypotheses.clues import EVEN, SEVERAL, Clues
 from keeprate.specs.attention.place import BITS
 from keeprate.specs.masks import rates as of_masks
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
-from keeprate.specs.rounding import Floats
 from keeprate.suite import ENOUGH, NEVER, Account, Hypothesis, Tally, Unreadable
 
 DIGITS = 4  # of a rate that is told, at most
@@ -47,16 +45,16 @@ def constant(clues: Clues) -> Account:
         return Account(1, NEVER, 0.0)
     scale = 1 / (1 - rate)
     fits = all(bool(clues.near(noise[noise != 0], scale).all()) for noise in every.values())
-    fits = fits and all(_rate_is(rate, noise != 0) for noise in every.values()) and _ends(clues, scale)
+    counts = [(int(np.count_nonzero(noise)), noise.size) for noise in every.values()]
+    fits = fits and all(_rate_is(rate, *count) for count in counts) and _ends(clues, scale)
     number = sum(noise.size for noise in every.values())
     dropped = ", ".join(f"{(noise == 0).mean():.1%} at p = {p}" for p, noise in every.items())
     seen = f"dropped are {dropped}; what is kept is multiplied by {scale:.6g}"
     return exact(fits, fits, number, seen, p=f"{rate:g}")
 
 
-def _rate_is(rate: float, kept: npt.NDArray[np.bool_]) -> bool:
-    number = int(np.count_nonzero(kept))
-    return Tally(("kept", "dropped"), (number, kept.size - number), (1 - rate, rate)).log10_e < ENOUGH
+def _rate_is(rate: float, kept: int, size: int) -> bool:
+    return Tally(("kept", "dropped"), (kept, size - kept), (1 - rate, rate)).log10_e < ENOUGH
 
 
 def _ends(clues: Clues, scale: float) -> bool:
@@ -71,31 +69,23 @@ def effective(clues: Clues, name: str) -> Account:
     dropping = {p: 1 - keep(p) for p in SEVERAL}
     if not all(0 < rate < 1 for rate in dropping.values()) or not clues.of_weights:
         return Account(1, NEVER, 0.0)
-    broken, number = False, 0
+    if all(counts is not None and _rate_is(p, *counts) for p, counts in clues.kept_at_p.items()):
+        raise Unreadable("weights are dropped and scaled as p says")
+    broken, kept = None in clues.kept_at_p.values(), {}
     for p, rate in dropping.items():
-        outputs = clues.coded[p]
-        broken |= not _is_read(clues, outputs[0], p)
-        if not all(_is_read(clues, out, rate) for out in outputs):
+        counts = clues.counted(rate, clues.coded[p])
+        if counts is None:
             return Account(1, NEVER, NEVER if broken else 0.0)
-    rounded = False
-    for p, rate in dropping.items():
-        read = [clues.place.read(out, rate) for out in clues.coded[p]]
-        kept = np.array([one[0] for one in read if one is not None])[..., clues.place.seen]
-        number += kept.size
-        rounded |= not _rate_is(p, kept)
-        if not _rate_is(rate, kept):
-            return Account(number, NEVER, NEVER if broken else 0.0)
-    if not rounded:
+        kept[p] = counts
+    number = sum(size for _, size in kept.values())
+    if not all(_rate_is(dropping[p], *counts) for p, counts in kept.items()):
+        return Account(number, NEVER, NEVER if broken else 0.0)
+    if all(_rate_is(p, *counts) for p, counts in kept.items()):
         raise Unreadable("what is scaled so is not seen to be dropped so")
-    last, end = clues.codes(1.0)[0], 1 - keep(1.0)
-    fits = bool((last == 0).all()) or (0 <= end < 1 and _is_read(clues, last, end))
+    last, end = clues.codes(1.0), 1 - keep(1.0)
+    fits = not last[0].any() or (0 <= end < 1 and clues.counted(end, last) is not None)
     seen = f"at p = {', '.join(map(str, SEVERAL))} all {number:,} weights are dropped and scaled so"
     return exact(fits, broken, number, seen, what=words)
-
-
-def _is_read(clues: Clues, out: Floats, p: float) -> bool:
-    read = clues.place.read(out, p)
-    return read is not None and not bool(read[1].any())
 
 
 def elsewhere(clues: Clues, what: str) -> Account:

@@ -131,3 +131,22 @@ class Clues:
     def coded(self) -> dict[float, list[Floats]]:
         """Outputs whose values are powers of 2, at several p."""
         return {p: self.codes(p, CODED) for p in SEVERAL}
+
+    @cached_property
+    def kept_at_p(self) -> dict[float, tuple[int, int] | None]:
+        """How many weights are kept, and how many there are, at several p; None where they aren't scaled by it."""
+        return {p: self.counted(p, outputs) for p, outputs in self.coded.items()}
+
+    def counted(self, p: float, outputs: list[Floats]) -> tuple[int, int] | None:
+        """How many weights are kept, and how many there are, in outputs whose values are powers of 2.
+
+        None unless all that is kept is scaled by 1/(1 − p).
+        """
+        kept, size = 0, 0
+        for out in outputs:
+            read = self.place.read(out, p)
+            if read is None or read[1].any():
+                return None
+            mask = read[0][..., self.place.seen]
+            kept, size = kept + int(np.count_nonzero(mask)), size + mask.size
+        return kept, size
