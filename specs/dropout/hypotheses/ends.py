@@ -79,14 +79,17 @@ def _unchanged(clues: Clues, shape: tuple[int, ...]) -> Slices | None:
 
 def _fixed(clues: Clues, shape: tuple[int, ...], kept: bool) -> Slices | None:
     """Where entries are always kept, or dropped, in many calls, and in two of which chance keeps, or drops, few."""
-    many, two = (
-        clues.of_channels(readable(clues.drawn)(clues.caller(), number, shape, p))
-        for number, p in ((MANY, EVEN), (2, 0.9 if kept else 0.1))
-    )
-    fixed = (many == kept).all(axis=0)
-    if not (two == kept).all(axis=0)[fixed].all():
+
+    def fixed_in(number: int, p: float) -> Mask:
+        masks = clues.of_channels(readable(clues.drawn)(clues.caller(), number, shape, p))
+        return np.asarray((masks == kept).all(axis=0))
+
+    often = fixed_in(2, 0.9 if kept else 0.1)
+    ends = [(found, there) for found, there in _places(often.shape) if often[there].all()]
+    if not ends:
         return None
-    return next((found for found, there in _places(fixed.shape) if (fixed == there).all()), None)
+    fixed = fixed_in(MANY, EVEN)
+    return next((found for found, there in ends if (fixed == there).all()), None)
 
 
 def _zero(clues: Clues, shape: tuple[int, ...]) -> Slices | None:
