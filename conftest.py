@@ -23,6 +23,8 @@ SLOWER = {
     for name in ("frameworks", "hypotheses", "not_offered", "plan", "recorded", "rows", "training", "two_faults")
 }
 LONGEST = "test_examples.py"  # whose Triton kernels are interpreted, a minute and a half each
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background: what tests interrupt inherits it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.update(SINGLE_THREADED)  # whose threads would wait for one another in each of pytest-xdist's workers
 MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
@@ -65,8 +67,8 @@ def allowed(report, config):
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_auto_num_workers(config):
-    """For `-n auto`, one more than there are cores in our own tests, of which some wait for what hangs."""
-    return counted(USUAL) + (config.option.backend is None)
+    """For `-n auto`, two more than there are cores in our own tests, of which many wait for what hangs or starts."""
+    return counted(USUAL) + 2 * (config.option.backend is None)
 
 
 @pytest.hookimpl(optionalhook=True)
