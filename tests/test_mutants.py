@@ -31,25 +31,34 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it(name):
 
 
 def broken_laws(mutant, op):
-    """The laws that fail it where it is faulty, with and without their parameters; a fresh seed at each call."""
-    where = mutation.places_of(mutant)
+    """Those meant for it that fail it where it is faulty, with and without their parameters; a fresh seed each time."""
+    where, meant = mutation.places_of(mutant), {law.partition(":")[0] for law in mutation.laws_of(mutant)}
     request = mutation.asked_of(mutant, op, mutation.profile_of(mutant))
-    if not where:  # what else it breaks is for the kill matrix: a finding is the same alone
-        families = {law.partition(":")[0] for law in mutation.laws_of(mutant)}
-        request = request.among({text: one for text, one in request.promises.items() if one.id.family in families})
+    promises = {text: one for text, one in request.promises.items() if one.id.family in meant}
+    if where:
+        promises = {text: one for text, one in promises.items() if one.id.context in where}
+    laws = [finding.law for finding in failing(mutant, request.among(promises), early=True)]
+    return {name for law in laws for name in (law, law.partition(":")[0])}
+
+
+@pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if mutation.places_of(mutant)])
+def test_a_mutant_is_not_accused_in_a_context_in_which_it_is_right(name):
+    mutant = MUTANTS[name]
+    parts = {part for place in mutation.places_of(mutant) for part in place.split("+")}
+    for op in mutant.ops:
+        request = mutation.asked_of(mutant, op, "smoke")
+        promises = {text: one for text, one in request.promises.items() if parts.isdisjoint(one.id.context.split("+"))}
+        assert promises and not failing(mutant, replace(request.among(promises), backend=""), early=False)
+
+
+def failing(mutant, request, *, early):
+    """What fails of it; all of it, or what does first."""
     suite = copy(request.suite)
     suite.hypotheses = ()  # the laws are tried here; looking for the cause takes as long as they do
-    request = replace(request, suite=suite)
-    verdict = mutation.judged(mutant, request, early=not where)  # elsewhere all that it breaks is looked at
+    verdict = mutation.judged(mutant, replace(request, suite=suite), early=early)
     print(f"seed = {verdict.seed}")
-    failed = [finding for finding in verdict if finding.status == "broken"]
-    assert bool(failed) == (verdict.verdict == "broken"), f"{op}: {verdict.verdict}"
-    if where:
-        parts = {part for place in where for part in place.split("+")}
-        right = {finding.context for finding in failed if parts.isdisjoint(finding.context.split("+"))}
-        assert not right, f"{op} is accused in {sorted(right)}, where it is right"
-    laws = [finding.law for finding in failed if not where or finding.context in where]
-    return {name for law in laws for name in (law, law.partition(":")[0])}
+    assert bool(verdict.failing) == (verdict.verdict == "broken"), verdict.verdict
+    return [finding for finding in verdict.failing if finding.status == "broken"]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
