@@ -5,6 +5,8 @@ import inspect
 import json
 import re
 from collections.abc import Iterable, Iterator
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,13 @@ def asked_of(mutant: type, op: str, profile: str) -> Request:
     return request.alone().among(
         {text: one for text, one in request.promises.items() if not parts.isdisjoint(one.id.context.split("+"))}
     )
+
+
+def without_causes(request: Request) -> Request:
+    """The same, where laws alone are tried: to look for the cause takes as long as they do."""
+    suite = copy(request.suite)
+    suite.hypotheses = ()
+    return replace(request, suite=suite)
 
 
 class Sent(InProcess):

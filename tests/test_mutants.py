@@ -2,7 +2,6 @@
 
 import inspect
 import re
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,9 +52,7 @@ def test_a_mutant_is_not_accused_in_a_context_in_which_it_is_right(name):
 
 def failing(mutant, request, *, early):
     """What fails of it; all of it, or what does first."""
-    suite = copy(request.suite)
-    suite.hypotheses = ()  # the laws are tried here; looking for the cause takes as long as they do
-    verdict = mutation.judged(mutant, replace(request, suite=suite), early=early)
+    verdict = mutation.judged(mutant, mutation.without_causes(request), early=early)
     print(f"seed = {verdict.seed}")
     assert bool(verdict.failing) == (verdict.verdict == "broken"), verdict.verdict
     return [finding for finding in verdict.failing if finding.status == "broken"]
