@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from keeprate.specs.accounts import exact
-from keeprate.specs.attention.hypotheses.clues import EVEN, SEVERAL, Clues
+from keeprate.specs.attention.hypotheses.clues import CODED, EVEN, SEVERAL, Clues
 from keeprate.specs.attention.place import BITS
 from keeprate.specs.masks import rates as of_masks
 from keeprate.specs.masks.every import COUNTED, DEPENDENCE
@@ -69,9 +70,16 @@ def effective(clues: Clues, name: str) -> Account:
     dropping = {p: 1 - keep(p) for p in SEVERAL}
     if not all(0 < rate < 1 for rate in dropping.values()) or not clues.of_weights:
         return Account(1, NEVER, 0.0)
+    broken, kept = not clues.scaled_by_p, {}
+    for p, rate in dropping.items():
+        once = clues.counted(rate, clues.coded_once[p])
+        if once is None:
+            return Account(1, NEVER, NEVER if broken else 0.0)
+        kept[p] = once
+    if all(abs(rate - p) < math.sqrt(p * (1 - p) / (CODED * kept[p][1])) for p, rate in dropping.items()):
+        raise Unreadable("it is less than a standard error from p")
     if all(counts is not None and _rate_is(p, *counts) for p, counts in clues.kept_at_p.items()):
         raise Unreadable("weights are dropped and scaled as p says")
-    broken, kept = None in clues.kept_at_p.values(), {}
     for p, rate in dropping.items():
         counts = clues.counted(rate, clues.coded[p])
         if counts is None:

@@ -133,6 +133,16 @@ class Clues:
         return {p: self.codes(p, CODED) for p in SEVERAL}
 
     @cached_property
+    def coded_once(self) -> dict[float, list[Floats]]:
+        """One such output at each p, by which most other rates can be told."""
+        return {p: self.codes(p) for p in SEVERAL}
+
+    @cached_property
+    def scaled_by_p(self) -> bool:
+        """Whether what is kept is scaled by 1/(1 − p)."""
+        return all(self.counted(p, outputs) is not None for p, outputs in self.coded_once.items())
+
+    @cached_property
     def kept_at_p(self) -> dict[float, tuple[int, int] | None]:
         """How many weights are kept, and how many there are, at several p; None where they aren't scaled by it."""
         return {p: self.counted(p, outputs) for p, outputs in self.coded.items()}
