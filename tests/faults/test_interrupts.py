@@ -51,7 +51,7 @@ COMMANDS = {  # each waits for a worker that hangs and takes no signal
 DEAF = {name: (sys.executable, "-P", "-c", LOOKS_AT_NO_FLAG, *COMMANDS[name][1:]) for name in ("gate", "nightly")}
 
 
-def hanging(name, busy=1.0, commands=COMMANDS):
+def hanging(name, busy=0.5, commands=COMMANDS):
     """A command whose worker hangs, once it does: it has computed for more than `busy` seconds, past its start."""
     process = subprocess.Popen(commands[name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
