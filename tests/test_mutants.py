@@ -54,8 +54,9 @@ def failing(mutant, request, *, early):
     """What fails of it; all of it, or what does first."""
     verdict = mutation.judged(mutant, mutation.without_causes(request), early=early)
     print(f"seed = {verdict.seed}")
-    assert bool(verdict.failing) == (verdict.verdict == "broken"), verdict.verdict
-    return [finding for finding in verdict.failing if finding.status == "broken"]
+    failed = [finding for finding in verdict.failing if finding.status == "broken"]
+    assert bool(failed) == (verdict.verdict == "broken"), str(verdict)  # and not by errors
+    return failed
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
