@@ -70,28 +70,22 @@ def effective(clues: Clues, name: str) -> Account:
     dropping = {p: 1 - keep(p) for p in SEVERAL}
     if not all(0 < rate < 1 for rate in dropping.values()) or not clues.of_weights:
         return Account(1, NEVER, 0.0)
-    broken, kept = not clues.scaled_by_p, {}
-    for p, rate in dropping.items():
-        once = clues.counted(rate, clues.coded_once[p])
-        if once is None:
-            return Account(1, NEVER, NEVER if broken else 0.0)
-        kept[p] = once
-    if all(abs(rate - p) < math.sqrt(p * (1 - p) / (CODED * kept[p][1])) for p, rate in dropping.items()):
+    broken = not clues.scaled_by_p
+    once = clues.counted(dropping, clues.coded_once)
+    if once is None:
+        return Account(1, NEVER, NEVER if broken else 0.0)
+    if all(abs(rate - p) < math.sqrt(p * (1 - p) / (CODED * once[p][1])) for p, rate in dropping.items()):
         raise Unreadable("it is less than a standard error from p")
-    if all(counts is not None and _rate_is(p, *counts) for p, counts in clues.kept_at_p.items()):
-        raise Unreadable("weights are dropped and scaled as p says")
-    for p, rate in dropping.items():
-        counts = clues.counted(rate, clues.coded[p])
-        if counts is None:
-            return Account(1, NEVER, NEVER if broken else 0.0)
-        kept[p] = counts
+    kept = clues.counted(dropping, clues.coded)
+    if kept is None:
+        return Account(1, NEVER, NEVER if broken else 0.0)
     number = sum(size for _, size in kept.values())
     if not all(_rate_is(dropping[p], *counts) for p, counts in kept.items()):
         return Account(number, NEVER, NEVER if broken else 0.0)
     if all(_rate_is(p, *counts) for p, counts in kept.items()):
         raise Unreadable("what is scaled so is not seen to be dropped so")
     last, end = clues.codes(1.0), 1 - keep(1.0)
-    fits = not last[0].any() or (0 <= end < 1 and clues.counted(end, last) is not None)
+    fits = not last[0].any() or (0 <= end < 1 and clues.counted({1.0: end}, {1.0: last}) is not None)
     seen = f"at p = {', '.join(map(str, SEVERAL))} all {number:,} weights are dropped and scaled so"
     return exact(fits, broken, number, seen, what=words)
 

@@ -6,7 +6,7 @@ is one over the number of keys that are seen, times what dropout multiplied it b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -140,23 +140,23 @@ class Clues:
     @cached_property
     def scaled_by_p(self) -> bool:
         """Whether what is kept is scaled by 1/(1 − p)."""
-        return all(self.counted(p, outputs) is not None for p, outputs in self.coded_once.items())
+        return self.counted({p: p for p in SEVERAL}, self.coded_once) is not None
 
-    @cached_property
-    def kept_at_p(self) -> dict[float, tuple[int, int] | None]:
-        """How many weights are kept, and how many there are, at several p; None where they aren't scaled by it."""
-        return {p: self.counted(p, outputs) for p, outputs in self.coded.items()}
+    def counted(
+        self, rates: Mapping[float, float], outputs: Mapping[float, list[Floats]]
+    ) -> dict[float, tuple[int, int]] | None:
+        """How many weights are kept, and how many there are, at each p, in outputs whose values are powers of 2.
 
-    def counted(self, p: float, outputs: list[Floats]) -> tuple[int, int] | None:
-        """How many weights are kept, and how many there are, in outputs whose values are powers of 2.
-
-        None unless all that is kept is scaled by 1/(1 − p).
+        None unless all that is kept is scaled by 1/(1 − rate), where `rates` has the rate of each p.
         """
-        kept, size = 0, 0
-        for out in outputs:
-            read = self.place.read(out, p)
-            if read is None or read[1].any():
-                return None
-            mask = read[0][..., self.place.seen]
-            kept, size = kept + int(np.count_nonzero(mask)), size + mask.size
-        return kept, size
+        counts = {}
+        for p, rate in rates.items():
+            kept, size = 0, 0
+            for out in outputs[p]:
+                read = self.place.read(out, rate)
+                if read is None or read[1].any():
+                    return None
+                mask = read[0][..., self.place.seen]
+                kept, size = kept + int(np.count_nonzero(mask)), size + mask.size
+            counts[p] = kept, size
+        return counts
