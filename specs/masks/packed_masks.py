@@ -258,6 +258,13 @@ def later(words: Words, shift: int, width: int) -> Words:
     return moved
 
 
+def rows_of(array: npt.NDArray[Any]) -> list[bytes]:
+    """What each row of an array (rows, …) is made of; equal rows are equal bytes."""
+    rows = np.ascontiguousarray(array).reshape(len(array), -1)
+    found: list[bytes] = rows.view(f"V{rows.itemsize * rows.shape[1]}").reshape(-1).tolist()
+    return found
+
+
 def column_counts(words: Words) -> npt.NDArray[np.int64]:
     """(64,) how many of `words` have each bit: each eighth bit is summed in its byte, which holds 255."""
     each = words >> np.arange(8, dtype=np.uint64)[:, None]
