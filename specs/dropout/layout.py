@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.dropout.contracts import Contract
+
+Axes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -25,23 +27,36 @@ class Layout:
 
     def to_theirs(self, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A view of `x` with its axes in the backend's order."""
-        axis = self._moved_axis(x.ndim)
-        return x if axis is None else np.moveaxis(x, axis, -1)
+        orders = self._orders(x.ndim)
+        return x.transpose(orders[0]) if orders else x
 
     def to_ours(self, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """A view of `y` with its channels in front again."""
-        axis = self._moved_axis(y.ndim)
-        return y if axis is None else np.moveaxis(y, -1, axis)
+        orders = self._orders(y.ndim)
+        return y.transpose(orders[1]) if orders else y
 
     def fronts(self, rank: int) -> tuple[slice, ...]:
         """The index of the first element of each channel in the backend's order; of all elements without channels."""
         axis = self.contract.channel_axis(rank)
         return tuple(slice(0, 1) if axis is not None and one > axis else slice(None) for one in self.axes(rank))
 
-    def axes(self, rank: int) -> tuple[int, ...]:
+    def axes(self, rank: int) -> Axes:
         """The numbers of our axes, in the backend's order."""
-        return self.to_theirs(np.empty(tuple(range(rank)))).shape  # each axis is as long as its number
+        orders = self._orders(rank)
+        return orders[0] if orders else tuple(range(rank))
 
-    def _moved_axis(self, rank: int) -> int | None:
-        axis = self.contract.moved_axis(rank) if self.name == "channels_last" else None
-        return axis if axis is not None and axis < rank else None
+    def _orders(self, rank: int) -> tuple[Axes, Axes] | None:
+        """The numbers of our axes in the backend's order, and of its axes in ours; None where both have one order."""
+        if rank not in self._by_rank:
+            axis = self.contract.moved_axis(rank) if self.name == "channels_last" else None
+            order = [*range(rank)]
+            if axis is not None and axis < rank:
+                order.append(order.pop(axis))
+                self._by_rank[rank] = tuple(order), tuple(order.index(one) for one in range(rank))
+            else:
+                self._by_rank[rank] = None
+        return self._by_rank[rank]
+
+    @cached_property
+    def _by_rank(self) -> dict[int, tuple[Axes, Axes] | None]:
+        return {}
