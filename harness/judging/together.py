@@ -6,6 +6,7 @@ is broken all are chosen, whose product is an e-value, and that one is broken by
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -18,22 +19,24 @@ from keeprate.harness.protocol.case import Promise, over_all
 
 def together(given: Given, findings: Sequence[Finding]) -> Iterator[Finding]:
     """One finding for each law that the suite names and that has several to put together."""
-    request = given.request
+    request, by_law = given.request, defaultdict(list)
+    for finding in findings:
+        by_law[finding.family].append(finding)
+    laws = {one.id.law for one in request.plan.values()}
     for law, share in request.suite.together.items():
         promise = Promise(over_all(law), share, (), 0)
         ways: dict[str, list[Tally]] = {}
         passes, listed = 1, False
-        for finding in findings:
-            sound = finding.family == law and finding.status == "kept" and finding.known is None
-            if sound and isinstance(finding.evidence, Tally):
+        for finding in by_law[law]:
+            if finding.status == "kept" and finding.known is None and isinstance(finding.evidence, Tally):
                 ways.setdefault(finding.law, []).append(finding.evidence)
                 passes = max(passes, finding.passes)
-            listed |= finding.family == law and finding.known is not None
+            listed |= finding.known is not None
         if sum(map(len, ways.values())) < 2:
             if listed:
                 yield unjudged(promise, "unreadable", "known deviations cover what would be put together")
             continue
-        evidence = Together(ways, len({one.id.law for one in request.plan.values() if one.id.family == law}))
+        evidence = Together(ways, sum(name.partition(":")[0] == law for name in laws))
         text, broken = str(promise.id), evidence.reaches(promise.threshold(request.alpha))
         yield replace(
             unjudged(promise, "broken" if broken else "kept", ""),
