@@ -75,8 +75,10 @@ def embedding_dropout(x: mx.array, p: float, train: bool) -> mx.array:
 
 def asarray(x: NDArray[np.floating], dtype: str) -> mx.array:
     """Return a fresh array of x's values with x's strides, or in row-major order where one is negative."""
-    if x.size == 0 or min(x.strides, default=0) < 0:
-        native = mx.array(np.ascontiguousarray(x)).astype(_dtype(dtype))
+    if min(x.strides, default=0) < 0:
+        x = np.ascontiguousarray(x)
+    if x.flags.c_contiguous:
+        native = mx.array(x).astype(_dtype(dtype))
     else:
         # mx.array copies to row-major order: copy all the memory x spans, and look at it through x's strides.
         steps = [stride // x.itemsize for stride in x.strides]
