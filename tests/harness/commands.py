@@ -1,10 +1,10 @@
-"""Runs commands as forks of this process, which has loaded what they and their workers load, and nothing foreign.
+"""Runs commands, and pytest, as forks of this process, which has loaded what they and their workers load.
 
 For tests of what a command does, which doesn't depend on how Python begins. A command is a process of its own, in a
 folder and an environment of its own; so is what its workers are forked from, which would be spawned otherwise.
 
-Asked on its standard input, a socket, with JSON and the two files that are written to; answers with the number of the
-process, and then with its exit code.
+Asked on its standard input, a socket, with JSON that names the program, `keeprate` or `pytest`, and the two files that
+are written to; answers with the number of the process, and then with its exit code.
 """
 
 import atexit
@@ -20,6 +20,7 @@ import traceback
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from keeprate.harness.commands.entry import main
 from keeprate.harness.protocol.suite import default_suite, load_suite
@@ -59,7 +60,7 @@ def serve():
         return
 
 
-def become(files, arguments, folder, environment):
+def become(files, program, arguments, folder, environment):
     """Makes this process what the command would find when it begins."""
     for number, file in zip((0, 1, 2), (os.open(os.devnull, os.O_RDONLY), *files), strict=True):
         os.dup2(file, number)
@@ -67,7 +68,9 @@ def become(files, arguments, folder, environment):
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment | launch.SINGLE_THREADED)
-    sys.argv = ["keeprate", *arguments]
+    sys.argv = [program, *arguments]
+    if program == "pytest":
+        sys.path.insert(0, folder)  # as `python -m` does
     np.random.seed()
     load_suite(default_suite()).forked()
     launch.spawned = forked
@@ -125,7 +128,7 @@ def forked(module, lifeline, *arguments, mark, stdin=subprocess.PIPE):
 def run():
     """The command, to its exit code; Python would take apart all that is loaded, which takes longer than most."""
     try:
-        main()
+        sys.exit(pytest.main()) if sys.argv[0] == "pytest" else main()
     except SystemExit as ended:
         atexit._run_exitfuncs()
         sys.stdout.flush()

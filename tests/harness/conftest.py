@@ -89,8 +89,8 @@ def commands():
 class Begun:
     """A command that was forked and runs, one at a time; as `subprocess.Popen` shows it."""
 
-    def __init__(self, commands, *arguments, cwd, out, err):
-        request = {"arguments": arguments, "folder": str(cwd), "environment": environment()}
+    def __init__(self, commands, program, *arguments, cwd, out, err):
+        request = {"program": program, "arguments": arguments, "folder": str(cwd), "environment": environment()}
         self._commands = commands
         commands.settimeout(SECONDS)
         socket.send_fds(commands, [json.dumps(request).encode()], [out.fileno(), err.fileno()])
@@ -108,10 +108,10 @@ class Begun:
             raise
 
 
-def asked(commands, *arguments, cwd):
+def asked(commands, program, *arguments, cwd):
     """A command that is forked."""
     with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
-        code = Begun(commands, *arguments, cwd=cwd, out=out, err=err).wait()
+        code = Begun(commands, program, *arguments, cwd=cwd, out=out, err=err).wait()
         out.seek(0), err.seek(0)
         return Run(code, out.read(), err.read())
 
@@ -122,7 +122,7 @@ def keeprate(request, console_script, tmp_path):
     if not FORKS:
         return console_script
     commands = request.getfixturevalue("commands")
-    return lambda *arguments: asked(commands, *map(str, arguments), cwd=tmp_path)
+    return lambda *arguments: asked(commands, "keeprate", *map(str, arguments), cwd=tmp_path)
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def begun(request, tmp_path):
         words = map(str, arguments)
         if not FORKS:
             return subprocess.Popen([CONSOLE_SCRIPT, *words], stdout=nowhere, stderr=nowhere, cwd=tmp_path)
-        return Begun(request.getfixturevalue("commands"), *words, cwd=tmp_path, out=nowhere, err=nowhere)
+        return Begun(request.getfixturevalue("commands"), "keeprate", *words, cwd=tmp_path, out=nowhere, err=nowhere)
 
     with open(os.devnull, "w") as nowhere:
         yield begin
@@ -162,11 +162,14 @@ def python(process):
 
 
 @pytest.fixture
-def real_pytest():
-    """The real pytest, in the repository."""
+def real_pytest(request):
+    """The real pytest, in the repository; forked where that is possible."""
 
     def run(*arguments, cwd=ROOT):
-        return started(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, arguments), cwd=cwd)
+        words = ("-p", "no:cacheprovider", *map(str, arguments))
+        if not FORKS:
+            return started(sys.executable, "-m", "pytest", *words, cwd=cwd)
+        return asked(request.getfixturevalue("commands"), "pytest", *words, cwd=cwd)
 
     return run
 

@@ -12,7 +12,6 @@ block says otherwise:
 import itertools
 import re
 import shlex
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +171,7 @@ def test_a_block_that_is_not_run_says_why():
 @pytest.mark.parametrize(
     "path", [path for path in PAGES if any(not b.note.startswith("not run") for b in blocks(read(path)))], ids=name_of
 )
-def test_a_page_runs_from_top_to_bottom(path, keeprate, process, tmp_path, monkeypatch):
+def test_a_page_runs_from_top_to_bottom(path, keeprate, real_pytest, tmp_path, monkeypatch):
     """A gate on a page fails by chance once in a million runs; seeds are printed by what fails."""
     monkeypatch.chdir(tmp_path)
     for block in blocks(read(path)):
@@ -180,16 +179,16 @@ def test_a_page_runs_from_top_to_bottom(path, keeprate, process, tmp_path, monke
             continue
         if block.kind == "console":
             for words in block.commands():
-                run_command(words, block, keeprate, process)
+                run_command(words, block, keeprate, real_pytest)
         elif block.file:
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
             if block.file.startswith("test_"):
-                run_command(["pytest", block.file], block, keeprate, process)
+                run_command(["pytest", block.file], block, keeprate, real_pytest)
         else:
             exec(compile(block.text, str(path), "exec"), {})  # noqa: S102 - our own page
 
 
-def run_command(words, block, keeprate, process):
+def run_command(words, block, keeprate, real_pytest):
     """Runs a command of a page; only those that need no network and no repository can be run."""
     program, *arguments = words
     if program == "keeprate":
@@ -198,5 +197,5 @@ def run_command(words, block, keeprate, process):
         done = keeprate(*arguments, *(block.options if takes else ()))
     else:
         assert program == "pytest", f"{shlex.join(words)}: say that it is not run, and why"
-        done = process(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, *block.options)
+        done = real_pytest(*arguments, *block.options, cwd=Path.cwd())
     assert done.code == block.code, f"{shlex.join(words)} ended with {done.code}\n{done.out}\n{done.err}"
