@@ -1,5 +1,6 @@
 """What all tests share: seeds that are fresh and printed, never chosen; signals that each test finds as they were."""
 
+import gc
 import os
 import secrets
 import signal
@@ -22,16 +23,27 @@ SLOWER = {
     f"test_{name}.py"
     for name in ("frameworks", "hypotheses", "not_offered", "plan", "recorded", "rows", "training", "two_faults")
 }
-LONGEST = "test_examples.py"  # whose Triton kernels are interpreted, a minute and a half each
+LONGEST = ("test_examples.py", "test_jax.py")  # Triton's kernels are interpreted, JAX compiles each operation
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background: what tests interrupt inherits it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.update(SINGLE_THREADED)  # whose threads would wait for one another in each of pytest-xdist's workers
 MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
 
+def pytest_configure():
+    """Looks for no garbage while thousands of tests are collected, all of which are kept."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """Looks for it again, but not among them."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items):
     """Marks what is quick, and has what takes longest begin first, so that no worker waits for it at the end."""
-    items.sort(key=lambda item: item.path.name != LONGEST)
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     tests = Path(__file__).parent / "tests"
     names = {f"test_{name}.py" for name in HARNESS}
     for item in items:
