@@ -53,12 +53,13 @@ def test_pytest_and_the_gate_write_the_same_json(judged_by_pytest, keeprate, coi
 
 def test_gate_pytest_and_judge_agree_on_dropout(real_pytest, keeprate, backend_file, tmp_path, verdict, fresh_seed):
     backend = tmp_path / backend_file()
-    options = [f"--backend={backend}", *PROFILE, "--ops", "dropout", "--dtypes", "float32", "--seed", fresh_seed]
+    selected = ["--profile", "smoke", "--ops", "dropout", "--dtypes", "float32"]
+    options = [f"--backend={backend}", *selected, "--seed", fresh_seed]
     assert keeprate("gate", *options, "-n", "1", "--json", "gate.json").code == 0
     in_pytest = real_pytest(*options, "--json", tmp_path / "pytest.json", "-n", "2")
     assert in_pytest.code == 0, in_pytest.out + in_pytest.err
     gate, by_pytest = verdict(tmp_path / "gate.json"), verdict(tmp_path / "pytest.json")
-    judged = judge(str(backend), ops=["dropout"], dtypes=["float32"], profile="quick", seed=fresh_seed)
+    judged = judge(str(backend), ops=["dropout"], dtypes=["float32"], profile="smoke", seed=fresh_seed)
     assert judged.conforms
     assert [finding.id for finding in judged] == [finding["id"] for finding in gate["findings"]]
     by_judge = json.loads(judged.to_json())
