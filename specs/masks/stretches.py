@@ -60,7 +60,7 @@ class Stretches:
         places = [*zip((self._calls + calls).tolist(), starts.tolist(), strict=True)]
         again: set[int] = set()
         first = None
-        if len(set(stretches)) == len(stretches) and self._seen.keys().isdisjoint(stretches):
+        if len(set(stretches)) == len(stretches) and self._seen.keys().isdisjoint(stretches):  # as of sound masks
             room = max(0, REMEMBERED - len(self._seen))
             self._seen.update(zip(stretches[:room], places[:room], strict=True))
         else:

@@ -34,5 +34,6 @@ def test_one_key_for_all_calls_is_found(fresh_seed):
     def frozen(x, p, train):
         return keyed(x, p, train, jax.random.key(0))
 
-    found = score(frozen, "dropout", on="jax", profile="smoke", seed=fresh_seed, vjp=False)  # gradients take long to compile
+    # Gradients take long to compile.
+    found = score(frozen, "dropout", on="jax", profile="smoke", seed=fresh_seed, vjp=False)
     assert "no_mask_twice" in found["broken"], found["sentence"]
