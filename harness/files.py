@@ -31,7 +31,7 @@ def kind(path: Path) -> Literal["nothing", "file", "folder", "device"]:
 
 
 def check_writable(path: Path) -> None:
-    """Looks, before a long run, whether a file could be written at `path`.
+    """Finds out, before a long run, whether a file could be written at `path`.
 
     Raises:
         UsageError: its folder doesn't exist or can't be written to, or it is a folder itself.
@@ -42,10 +42,23 @@ def check_writable(path: Path) -> None:
             raise UsageError(f"can't write '{path}': it is a folder")
         if not folder.is_dir():
             raise UsageError(f"can't write '{path}': there is no folder '{folder}'")
-        if not os.access(path if kind(path) == "device" else folder, os.W_OK):
+        if not (os.access(path, os.W_OK) if kind(path) == "device" else _takes_files(folder)):
             raise UsageError(f"can't write '{path}': no permission to write to '{folder}'")
     except (OSError, RuntimeError, ValueError) as error:  # a name that is too long; a link to itself; a zero byte
         raise UsageError(f"can't write '{path}': {_reason(error)}") from None
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether one may write to `folder`: a file is made there, as permissions say nothing of folders like /proc.
+
+    Raises:
+        OSError: something else than a permission is missing.
+    """
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except PermissionError:
+        return False
+    return True
 
 
 def check_apart(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path]) -> None:
@@ -75,7 +88,7 @@ def _place(path: Path) -> Path | None:
 
 
 def check_folder(path: Path) -> None:
-    """Looks, before a long run, whether files could be written into the folder `path`, which need not be there yet.
+    """Finds out, before a long run, whether files could be written into the folder `path`, which need not be there yet.
 
     Raises:
         UsageError: it is no folder, or can't be written to or made.
@@ -86,7 +99,7 @@ def check_folder(path: Path) -> None:
             there = there.parent
         if not there.is_dir():
             raise UsageError(f"can't write to '{path}': '{there}' is not a folder")
-        if not os.access(there, os.W_OK):
+        if not _takes_files(there):
             raise UsageError(f"can't write to '{path}': no permission to write to '{there}'")
     except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(f"can't write to '{path}': {_reason(error)}") from None

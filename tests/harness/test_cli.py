@@ -34,6 +34,8 @@ from keeprate.harness.protocol.suite import load_suite
 from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no /proc")
+
 COIN_RUN = ("--profile", "quick")
 
 
@@ -76,6 +78,7 @@ def assert_refused(run, code, *words):
         (["--dtypes", "float31"], ["no dtype named 'float31'.", "There are: bfloat16, float16, float32, float64"]),
         (["--json", "nowhere/v.json"], ["can't write 'nowhere/v.json': there is no folder"]),
         (["--json", "."], ["can't write '.': it is a folder"]),
+        pytest.param(["--json", "/proc/v.json"], ["can't write '/proc/v.json': No such file"], marks=LINUX),
         (["--write-known", "nowhere/k.txt"], ["can't write 'nowhere/k.txt': there is no folder"]),
         (["--known", "nowhere.txt"], ["known deviations nowhere.txt: No such file or directory"]),
         (["--known", "."], ["known deviations .: Is a directory"]),
