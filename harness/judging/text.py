@@ -18,6 +18,7 @@ from keeprate.harness.protocol.engine import GIVEN_UP
 
 WIDTH = 80
 FAILURES = 5  # of the reference that are named
+KNOWN = "known"  # stands for the status of a known deviation that showed
 TOGETHER = "all together"  # stands for an operator where a finding is over all
 
 
@@ -55,15 +56,16 @@ def _red(text: str) -> str:
 
 
 def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
-    """The headings, and a row for each operator; a column of errors where there are any."""
-    ended = any(finding.status == "error" for finding in verdict)
-    yield "operator", "kept", "broken", *(["errors"] if ended else []), "not judged", "draws", "detects"
+    """The headings, and a row for each operator; columns of errors and of known deviations where there are any."""
+    more = {"error": "errors", KNOWN: "known"}
+    some = [what for what in more if any(_counted(finding) == what for finding in verdict)]
+    yield "operator", "kept", "broken", *(more[what] for what in some), "not judged", "draws", "detects"
     for op in dict.fromkeys(map(operator, verdict)):
         mine = [finding for finding in verdict if operator(finding) == op]
-        count = Counter(finding.status for finding in mine)
+        count = Counter(map(_counted, mine))
         if count["not_implemented"] == len(mine):  # which the remarks tell in one line
             continue
-        judged = count["kept"] + count["broken"] + count["error"]
+        judged = count["kept"] + count["broken"] + sum(count[what] for what in some)
         rates = [(item.parameters, item.effect) for item in mine if item.law == verdict.suite.headline and item.effect]
         told = [effect for parameters, effect in rates if effect.n and (parameters or op == TOGETHER)]
         worst = max((effect.detectable for effect in told), default=0.0)
@@ -72,11 +74,16 @@ def rows(verdict: Decision) -> Iterator[tuple[str, ...]]:
             op,
             str(count["kept"]),
             str(count["broken"]),
-            *([str(count["error"])] if ended else []),
+            *(str(count[what]) for what in some),
             str(len(mine) - judged or "-"),
             millions(sum(effect.n for _, effect in rates)),
             f"{worst:.2g}" if worst and not lost and not verdict.unseen else "-",
         )
+
+
+def _counted(finding: Finding) -> str:
+    """As what a finding is counted: a known deviation that showed fails nothing."""
+    return KNOWN if finding.known is not None and finding.status in BAD else finding.status
 
 
 def millions(count: int) -> str:

@@ -171,6 +171,8 @@ def test_a_known_deviation_does_not_fail_the_gate_and_is_reported(gate, tmp_path
     assert run.code == 0, run.out
     assert f"known deviation: {BENT} and 1 more (bent since 1999)" in run.out
     assert "BROKEN  toss" not in run.out
+    headings, toss = (line.split() for line in run.out.splitlines() if line.startswith(("operator", "toss ")))
+    assert (headings[1:4], toss[1:4]) == (["kept", "broken", "known"], ["1", "0", "2"])
     found = {finding["id"]: finding for finding in verdict(tmp_path / "v.json")["findings"]}
     assert found[BENT]["status"] == "broken"
     assert found[BENT]["known"] == "bent since 1999"
