@@ -384,6 +384,13 @@ def test_evidence_does_not_depend_on_the_order_of_cells_or_groups(counts, order,
     assert one.statistic == pytest.approx(two.statistic, rel=1e-9, abs=1e-9)
 
 
+def test_equally_rare_cells_are_pooled_alike():
+    """With a cell that is rarer than both, either is beyond the pool that the other fills."""
+    q = (0.03, 0.485, 0.485)
+    one, two = (Tally(cell_names(3), counts, q) for counts in ((0, 1, 20), (0, 20, 1)))
+    assert one.statistic == two.statistic
+
+
 @pytest.mark.parametrize("n", [100, 10**5, 10**11])
 def test_evidence_is_that_of_exact_arithmetic(n):
     mpmath = pytest.importorskip("mpmath")
