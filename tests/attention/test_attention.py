@@ -26,6 +26,7 @@ SOUND = (NUMPY.Plain, NUMPY.Philox, NUMPY.Thresholds)
 MUTANTS = [item for item in vars(FAULTY).values() if isinstance(item, type) and "meant_for" in vars(item)]
 SUITE = load_suite("attention")
 PROCESS_LAWS = ("outcomes", "seeding", "streams:process", "no_stretch_twice")
+TRIES = 5  # where one rate alone is off, which is further from its formula than what names it once in twenty: 3·10⁻⁷
 judged = partial(find(str(HERE / "judging.py"), group="", kind="module").judged, profile="quick", ops=["attention"])
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,12 +69,15 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it_and_its_cause_is_told(mutant
     dtypes = ["float16"] if "dtype" in mutant.meant_for else ["float32"]
     where, families = getattr(mutant, "where", ""), {law.partition(":")[0] for law in mutant.meant_for}
     contexts = {where} if where else {"eager", "grad"}
-    # Another process can only load what has a name.
-    backend = load_backend(f"{HERE}/faulty.py:{mutant.__name__}", SUITE) if where == "process" else mutant()
-    verdict = judged(backend, lambda one: one.family in families and one.context in contexts, dtypes=dtypes)
-    broken = {finding.law for finding in verdict if finding.status == "broken"}
-    broken |= {law.partition(":")[0] for law in broken}
-    assert broken.intersection(mutant.meant_for), str(verdict)
+    for _ in range(TRIES if mutant is FAULTY.DrawnNarrow else 1):
+        # Another process can only load what has a name.
+        backend = load_backend(f"{HERE}/faulty.py:{mutant.__name__}", SUITE) if where == "process" else mutant()
+        verdict = judged(backend, lambda one: one.family in families and one.context in contexts, dtypes=dtypes)
+        broken = {finding.law for finding in verdict if finding.status == "broken"}
+        broken |= {law.partition(":")[0] for law in broken}
+        assert broken.intersection(mutant.meant_for), str(verdict)
+        if verdict.causes:
+            break
     assert verdict.causes and verdict.causes[0].id == mutant.cause, str(verdict)
 
 
