@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy.typing as npt
@@ -47,16 +47,13 @@ class Layout:
 
     def _orders(self, rank: int) -> tuple[Axes, Axes] | None:
         """The numbers of our axes in the backend's order, and of its axes in ours; None where both have one order."""
-        if rank not in self._by_rank:
-            axis = self.contract.moved_axis(rank) if self.name == "channels_last" else None
-            order = [*range(rank)]
-            if axis is not None and axis < rank:
-                order.append(order.pop(axis))
-                self._by_rank[rank] = tuple(order), tuple(order.index(one) for one in range(rank))
-            else:
-                self._by_rank[rank] = None
-        return self._by_rank[rank]
+        axis = self.contract.moved_axis(rank) if self.name == "channels_last" else None
+        return _moved_last(axis, rank) if axis is not None and axis < rank else None
 
-    @cached_property
-    def _by_rank(self) -> dict[int, tuple[Axes, Axes] | None]:
-        return {}
+
+@functools.cache
+def _moved_last(axis: int, rank: int) -> tuple[Axes, Axes]:
+    """The axes with one of them moved behind all others, and where each is then."""
+    order = [*range(rank)]
+    order.append(order.pop(axis))
+    return tuple(order), tuple(map(order.index, range(rank)))
