@@ -62,7 +62,7 @@ class Finding:
     peak: float = field(default=-math.inf, repr=False)
     passes: int = field(default=1, repr=False)
 
-    @cached_property
+    @property
     def family(self) -> str:
         """The law without its parameter: `law` for `law:64`."""
         return self.law.partition(":")[0]

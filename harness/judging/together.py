@@ -22,7 +22,7 @@ def together(given: Given, findings: Sequence[Finding]) -> Iterator[Finding]:
     request, by_law = given.request, defaultdict(list)
     for finding in findings:
         by_law[finding.family].append(finding)
-    laws = {one.id.law for one in request.plan.values()}
+    families = [id.family for id in {one.id.law: one.id for one in request.plan.values()}.values()]
     for law, share in request.suite.together.items():
         promise = Promise(over_all(law), share, (), 0)
         ways: dict[str, list[Tally]] = {}
@@ -36,7 +36,7 @@ def together(given: Given, findings: Sequence[Finding]) -> Iterator[Finding]:
             if listed:
                 yield unjudged(promise, "unreadable", "known deviations cover what would be put together")
             continue
-        evidence = Together(ways, sum(name.partition(":")[0] == law for name in laws))
+        evidence = Together(ways, families.count(law))
         text, broken = str(promise.id), evidence.reaches(promise.threshold(request.alpha))
         yield replace(
             unjudged(promise, "broken" if broken else "kept", ""),
