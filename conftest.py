@@ -30,15 +30,15 @@ os.environ.update(SINGLE_THREADED)  # whose threads would wait for one another i
 MAY_SKIP = "KEEPRATE_MAY_SKIP"  # a file of patterns, one a line: why a test may be skipped there, and for nothing else
 
 
-def pytest_configure():
-    """Looks for no garbage while thousands of tests are collected, all of which are kept."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Looks for no garbage while thousands of tests are collected, and later not among them: all are kept."""
     gc.disable()
-
-
-def pytest_collection_finish():
-    """Looks for it again, but not among them."""
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):

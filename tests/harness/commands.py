@@ -128,7 +128,7 @@ def forked(module, lifeline, *arguments, mark, stdin=subprocess.PIPE):
 def run():
     """The command, to its exit code; Python would take apart all that is loaded, which takes longer than most."""
     try:
-        sys.exit(pytest.main()) if sys.argv[0] == "pytest" else main()
+        sys.exit(pytest.main() if sys.argv[0] == "pytest" else main())
     except SystemExit as ended:
         atexit._run_exitfuncs()
         sys.stdout.flush()
