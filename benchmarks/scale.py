@@ -43,9 +43,9 @@ from keeprate.harness.judging.request import ALPHA, Request, ask
 from keeprate.harness.ledger.nightly import Offers, draw
 from keeprate.harness.ledger.store import Ledger
 from keeprate.harness.protocol.backend import load_backend
+from keeprate.harness.protocol.description import AdapterCheck
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.runner import Runner
-from keeprate.harness.protocol.suite import AdapterCheck
 from keeprate.harness.workers import cluster as workers
 from keeprate.harness.workers.machine import described
 from keeprate.harness.workers.pool import InProcess, all_of, run_ahead

@@ -15,9 +15,10 @@ from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.seen import Seen, Told
 from keeprate.harness.protocol.backend import load_backend, name_of
 from keeprate.harness.protocol.case import ANY, Case, FindingId, shape_text
+from keeprate.harness.protocol.description import AdapterCheck, Cause, Defect, Picture
 from keeprate.harness.protocol.hypothesis import Hypothesis
 from keeprate.harness.protocol.law import Law, law
-from keeprate.harness.protocol.suite import PROFILES, AdapterCheck, Cause, Defect, Picture, Suite, load_suite
+from keeprate.harness.protocol.suite import PROFILES, Suite, load_suite
 from keeprate.harness.untrusted_text import briefly, first_line, shown
 
 __all__ = [

@@ -28,9 +28,10 @@ from keeprate.harness.judging.request import Request, ask
 from keeprate.harness.judging.text import WIDTH, filled
 from keeprate.harness.protocol.backend import Offer
 from keeprate.harness.protocol.case import over_all
+from keeprate.harness.protocol.description import AdapterCheck
 from keeprate.harness.protocol.lookup import installed, similar
 from keeprate.harness.protocol.orders import compared
-from keeprate.harness.protocol.suite import AdapterCheck, Suite, default_suite, load_suite
+from keeprate.harness.protocol.suite import Suite, default_suite, load_suite
 from keeprate.harness.workers.limits import counted
 from keeprate.harness.workers.resources import USUAL, Resources
 

@@ -12,8 +12,8 @@ from keeprate.harness.judging.diagnosis import Cause
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.known import no_longer_seen
 from keeprate.harness.protocol.case import ANY
+from keeprate.harness.protocol.description import Cause as Fault
 from keeprate.harness.protocol.law import Law
-from keeprate.harness.protocol.suite import Cause as Fault
 from keeprate.harness.protocol.suite import Suite
 
 WATCHED = 5  # kept promises, at most, that are worth watching

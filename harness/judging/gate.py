@@ -22,9 +22,9 @@ from keeprate.harness.judging.request import ALPHA, Given, Request, ask
 from keeprate.harness.judging.together import together
 from keeprate.harness.judging.verdict import Verdict
 from keeprate.harness.protocol.backend import LACKS, Offer
+from keeprate.harness.protocol.description import AdapterCheck
 from keeprate.harness.protocol.engine import Result
 from keeprate.harness.protocol.runner import Runner
-from keeprate.harness.protocol.suite import AdapterCheck
 from keeprate.harness.workers.cluster import SCHEME, Cluster
 from keeprate.harness.workers.limits import counted, limits
 from keeprate.harness.workers.machine import environment

@@ -10,8 +10,8 @@ from typing import Any
 from keeprate.harness.judging.finding import Finding
 from keeprate.harness.judging.request import Given
 from keeprate.harness.protocol.case import Case, Promise
+from keeprate.harness.protocol.description import Picture
 from keeprate.harness.protocol.engine import Job, Result
-from keeprate.harness.protocol.suite import Picture
 
 WIDTH, HEIGHT = 64, 32  # entries that are shown, at most
 MOST = 8  # findings that have one

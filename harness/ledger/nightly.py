@@ -29,9 +29,9 @@ from keeprate.harness.ledger.standing import (
 from keeprate.harness.ledger.store import Ledger, Run
 from keeprate.harness.ledger.stretch import broke_in
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.description import AdapterCheck, Picture
 from keeprate.harness.protocol.engine import Job, Result
 from keeprate.harness.protocol.runner import Runner
-from keeprate.harness.protocol.suite import AdapterCheck, Picture
 
 Offers = tuple[Offer, Offer | None]
 

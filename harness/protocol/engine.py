@@ -15,8 +15,9 @@ from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.evidence.kinds import Evidence
 from keeprate.harness.evidence.wire import decoded
 from keeprate.harness.protocol.case import Case, FindingId
+from keeprate.harness.protocol.description import Picture
 from keeprate.harness.protocol.hypothesis import Hypothesis
-from keeprate.harness.protocol.suite import Picture, Suite
+from keeprate.harness.protocol.suite import Suite
 
 GIVEN_UP = "given up"  # the kind of error of a case that was not run, after too many others had ended their workers
 

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-from keeprate.harness.protocol.suite import AdapterCheck
+from keeprate.harness.protocol.description import AdapterCheck
 
 SECONDS = 2.0  # after which no further call is begun
 WHAT = "a seed gives the same, whatever ran before it"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.description import AdapterCheck, Picture
 from keeprate.harness.protocol.engine import Job, Result
-from keeprate.harness.protocol.suite import AdapterCheck, Picture
 
 
 class Runner(Protocol):

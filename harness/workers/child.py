@@ -17,8 +17,8 @@ import psutil
 from keeprate.harness.errors import KeeprateError, NoVerdictError, UsageError
 from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.description import AdapterCheck, Picture
 from keeprate.harness.protocol.engine import Job, Result
-from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.launch import GRACE, Forked, ForkServer, spawned
 from keeprate.harness.workers.limits import Limits, size_text
 from keeprate.harness.workers.monitor import LimitError, line_of

@@ -25,9 +25,10 @@ import numpy as np
 from keeprate.harness.errors import KeeprateError, NoVerdictError
 from keeprate.harness.evidence.decoding import converted
 from keeprate.harness.protocol.backend import load_backend, offer
+from keeprate.harness.protocol.description import AdapterCheck, Picture
 from keeprate.harness.protocol.engine import Job, Result, picture, run
 from keeprate.harness.protocol.orders import in_order
-from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite, load_suite
+from keeprate.harness.protocol.suite import Suite, load_suite
 from keeprate.harness.workers.integrity import Integrity
 
 

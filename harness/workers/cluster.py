@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keeprate.harness import interrupts
 from keeprate.harness.errors import UsageError
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.description import AdapterCheck, Picture
 from keeprate.harness.protocol.engine import Job, Result
-from keeprate.harness.protocol.suite import AdapterCheck, Picture
 from keeprate.harness.workers.limits import Limits, limits
 from keeprate.harness.workers.pool import Children, all_of, run_ahead
 from keeprate.harness.workers.resources import Resources

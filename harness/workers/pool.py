@@ -14,8 +14,9 @@ from keeprate.harness import interrupts
 from keeprate.harness.errors import NoVerdictError
 from keeprate.harness.protocol import backend as backends
 from keeprate.harness.protocol.backend import Offer
+from keeprate.harness.protocol.description import AdapterCheck, Picture
 from keeprate.harness.protocol.engine import GIVEN_UP, Job, Result, decided, picture, run
-from keeprate.harness.protocol.suite import AdapterCheck, Picture, Suite
+from keeprate.harness.protocol.suite import Suite
 from keeprate.harness.workers.child import Child, ChildDiedError
 from keeprate.harness.workers.circuit_breaker import CircuitBreaker
 from keeprate.harness.workers.launch import ForkServer, forks_of, leave
