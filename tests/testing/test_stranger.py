@@ -8,38 +8,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 STRANGER = Path(__file__).parent / "stranger"
 RANDOMLY = ("-p", "randomly") if importlib.util.find_spec("pytest_randomly") else ()
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stranger")
-    shutil.copytree(STRANGER, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
-def run(project, *arguments):
+def test_of_three_tests_of_a_stranger_in_parallel_one_is_red_and_says_how_to_repeat_it(tmp_path):
+    project = tmp_path / "stranger"
+    shutil.copytree(STRANGER, project, ignore=shutil.ignore_patterns("__pycache__"))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PY_COLORS"))}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", *RANDOMLY]
     done = subprocess.run(
         command, cwd=project, env=clean | {"COLUMNS": "100"}, capture_output=True, text=True, timeout=300, check=False
     )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_three_tests_of_a_stranger_run_in_parallel_and_one_is_red(project):
-    code, text = run(project, "-n", "2", *RANDOMLY)
-    assert code == 1, text
+    text = done.stdout + done.stderr
+    assert done.returncode == 1, text
     assert re.search(r"1 failed, 2 passed", text), text
     assert "FAILED tests/test_kernels.py::test_fused_dropout - AssertionError: BROKEN" in text
-
-
-def test_a_failure_shows_the_line_of_the_test_and_none_of_ours_and_the_line_that_repeats_it_does(project):
-    code, text = run(project, "-n", "0", "-k", "fused")
-    assert code == 1, text
+    # The line of the test is shown, and none of ours.
     assert '>       assert_dropout(fused_dropout, like="dropout", profile="smoke")' in text.replace("    >", ">")
     assert "keeprate/testing/" not in text.replace("\\", "/")
     again = re.search(r"assert_dropout\(fused_dropout, like='dropout', profile='smoke', seed=\d+\)", text)
