@@ -165,8 +165,16 @@ def _causes(
             return
         best = max(worth, key=worth.__getitem__)
         hypothesis, _, found, covering = explains.pop(best)
-        mine = [one for one in seen if one.finding.id in found.keys() & left]
-        left -= found.keys()
+        others = [(other.own, elsewhere) for other, _, elsewhere, _ in explains.values() if not other.vague]
+        mine = []
+        for each in seen:
+            id, law = each.finding.id, each.finding.family
+            better = law in hypothesis.yielded and any(law in own and id in elsewhere for own, elsewhere in others)
+            if id in found.keys() & left and not better:
+                mine.append(each)
+        left -= {one.finding.id for one in mine}
+        if not mine:
+            continue
         places = [at for one in mine for at in found[one.finding.id]]
         account = max((at.account for at in places), key=lambda account: account.promise)
         says = hypothesis.says.format_map(account.given)

@@ -20,8 +20,10 @@ class Hypothesis:
         function: from a sample, and the parameter if it takes one, to an account; None where the evidence of what broke
             says all, so that nothing more is drawn.
         laws: those whose breaking it explains.
-        diluted: those that it explains if they hold once draws are counted as one that depend on one another.
+        diluted: those that it explains if they hold once draws are counted as one that depend on one another, and only
+            where no other hypothesis has them as its own.
         vague: another hypothesis is named before it, unless that explains less than half as much.
+        consequences: those of its laws that it explains only where no other hypothesis has them as its own.
     """
 
     name: str
@@ -31,6 +33,17 @@ class Hypothesis:
     laws: frozenset[str] = frozenset()
     diluted: frozenset[str] = frozenset()
     vague: bool = False
+    consequences: frozenset[str] = frozenset()
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Laws that it explains whatever else is accepted."""
+        return self.laws - self.consequences
+
+    @property
+    def yielded(self) -> frozenset[str]:
+        """Laws that it leaves to a hypothesis that has them as its own."""
+        return self.consequences | (self.diluted - self.laws)
 
     def __call__(self, sample: Any, parameter: str = "") -> Account:
         """How it fares in one sample; `parameter` is what follows the colon in its name."""

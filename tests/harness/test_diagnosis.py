@@ -163,13 +163,25 @@ def test_what_shows_all_together_has_the_cause_that_would_break_its_law(judged, 
     assert ("-/fair/-/-/-/-" in cause.explains) == ("fair" in laws)
 
 
-def test_causes_with_one_sentence_are_one(judged, monkeypatch):
-    class BentOnItsEdge(COINS.Fair):
-        def toss(self, number, chance):
-            sides = super().toss(number, chance + 0.05)
-            sides[7] = 2 if chance == 0.25 else sides[7]
-            return sides
+class BentOnItsEdge(COINS.Fair):
+    """Tosses are bent, and some end on the edge."""
 
+    def toss(self, number, chance):
+        sides = super().toss(number, chance + 0.05)
+        sides[7] = 2 if chance == 0.25 else sides[7]
+        return sides
+
+
+@pytest.mark.parametrize("on_edge", [True, False])
+def test_a_consequence_is_explained_by_what_has_its_law_for_its_own_where_that_is_so(judged, monkeypatch, on_edge):
+    bent, edge = Diagnosed.hypotheses
+    bent = replace(bent, laws=frozenset({"fair", "lands"}), consequences=frozenset({"lands"}))
+    monkeypatch.setattr(Diagnosed, "hypotheses", (bent, edge) if on_edge else (bent,))
+    causes = {cause.id: {text.split("/")[1] for text in cause.explains} for cause in judged(BentOnItsEdge()).causes}
+    assert causes == ({"bent:0.05": {"fair"}, "edge": {"lands"}} if on_edge else {"bent:0.05": {"fair", "lands"}})
+
+
+def test_causes_with_one_sentence_are_one(judged, monkeypatch):
     bent, edge = Diagnosed.hypotheses
     assert {cause.id for cause in judged(BentOnItsEdge()).causes} == {"bent:0.05", "edge"}
     monkeypatch.setattr(Diagnosed, "hypotheses", (replace(bent, says="is odd"), replace(edge, says="is odd")))

@@ -1,5 +1,6 @@
 """Two independent faults of one backend: both are named, whichever operators have them."""
 
+import math
 from pathlib import Path
 
 from keeprate.harness.judging.gate import answer
@@ -52,6 +53,22 @@ def test_of_two_faults_in_one_operator_both_are_named(fresh_seed):
     assert said.keys() == {"scale:twice", "rate:256_nearest"}
     assert said["scale:twice"] == "plain scales kept entries by 1/(1 − p) twice, in dropout."
     assert said["rate:256_nearest"] == "plain rounds p to a multiple of 1/256, in dropout."
+
+
+def test_a_rate_that_is_off_hides_no_draws_that_are_shared(fresh_seed):
+    """A rate that is off breaks laws of dependence too: what is true of dependence alone tells them."""
+
+    class Both(mutant("plain", "Plain")):
+        def draw(self, shape, p):
+            size = math.prod(shape)
+            return super().draw((-(-size // 2),), p - 0.01).repeat(2)[:size].reshape(shape)
+
+    verdict = judged(Both(), ["dropout"], fresh_seed)
+    explained = {
+        cause.id: {text.split("/")[1].partition(":")[0] for text in cause.explains} for cause in verdict.causes
+    }
+    assert "neighbours" in explained.pop("shared_groups:2")
+    assert not any("neighbours" in laws for laws in explained.values())
 
 
 OF_MASKS = ("seeding", "state", "arguments", "reading_order", "no_mask_twice")

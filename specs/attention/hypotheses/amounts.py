@@ -118,7 +118,7 @@ def design(what: object, queries: int, dtype: str) -> int:
 
 def _h(name: str, says: str, function: Callable[..., Account]) -> Hypothesis:
     laws = COUNTED | DEPENDENCE | {"outcomes", "replayed", "gradient", "endpoints"}
-    return Hypothesis(name, "rate", says, function, laws)
+    return Hypothesis(name, "rate", says, function, laws, consequences=DEPENDENCE)
 
 
 HYPOTHESES = (

@@ -57,7 +57,7 @@ HYPOTHESES = (
         for one in part.HYPOTHESES
         if one.function is not None
     ),
-    Hypothesis("rate", "rate", "{what}", None, COUNTED | DEPENDENCE),
+    Hypothesis("rate", "rate", "{what}", None, COUNTED | DEPENDENCE, consequences=DEPENDENCE),
     *recorded.HYPOTHESES,
 )
 PARAMETERS: dict[str, Iterable[object]] = {

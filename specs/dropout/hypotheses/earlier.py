@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from keeprate.specs.dropout.hypotheses.clues import Clues, Output
-from keeprate.specs.dropout.hypotheses.masks import OF_MASKS
+from keeprate.specs.dropout.hypotheses.masks import DEPENDENCE, OF_MASKS
 from keeprate.specs.dropout.hypotheses.values import VALUES
 from keeprate.specs.dropout.outcome import far_off
 from keeprate.suite import NEVER, Account, Hypothesis, Unreadable
@@ -84,5 +84,12 @@ def _scaled(one: Output) -> bool:
 
 HYPOTHESES = (
     Hypothesis("earlier_p", "value", "{what}", earlier, LAWS),
-    Hypothesis("constant_p", "rate", "drops with probability {rate}, whatever p is", constant, OF_MASKS),
+    Hypothesis(
+        "constant_p",
+        "rate",
+        "drops with probability {rate}, whatever p is",
+        constant,
+        OF_MASKS,
+        consequences=DEPENDENCE,
+    ),
 )
