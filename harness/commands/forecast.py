@@ -73,9 +73,9 @@ class Reach:
     """How far a first night gets.
 
     Args:
-        reached: promises that are looked at, at most.
+        reached: promises that are looked at.
         promises: all there are.
-        seconds: of drawing that are left until all are looked at, at least.
+        seconds: of drawing that are left until all are looked at.
     """
 
     reached: int
@@ -91,20 +91,20 @@ class Reach:
         if self.reached == self.promises:
             return ""
         return (
-            f"By what it did in its first {gone:.0f} s this night of {allowed:.0f} s will look at about "
-            f"{self.reached:,} of {plural(self.promises, 'promise')} at most, as long cases come last; all of them "
-            f"take at least {whole(gone + self.seconds):.0f} s, in one night or in several."
+            f"If the rest is as fast as its first {gone:.0f} s, this night of {allowed:.0f} s will look at about "
+            f"{self.reached:,} of {plural(self.promises, 'promise')}; all of them take about "
+            f"{whole(gone + self.seconds):.0f} s, in one night or in several."
         )
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a first night draws, in its order: cheap cases come first, so what is ahead takes no less than what was."""
+    """What a first night draws, in its order: cheap cases come first."""
 
     jobs: tuple[Job, ...]
 
     def reach(self, passes: int, gone: float, done: int, left: float) -> Reach:
-        """How far a night gets at most, where its latest `done` jobs took `gone` seconds.
+        """How far a night gets at the speed of its latest `done` jobs, which took `gone` seconds.
 
         Args:
             passes: jobs that are done, those included.

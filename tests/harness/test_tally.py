@@ -432,6 +432,12 @@ def test_rare_cells_are_pooled_for_chi_square():
     assert Tally(cell_names(4), (80, 7, 6, 7), (0.9, 0.03, 0.03, 0.04)).statistic == pytest.approx(100 / 90 + 10)
 
 
+def test_a_group_of_rare_cells_alone_is_not_left_out_of_chi_square():
+    counts, probabilities = [[99_400, 600], [2_000_000, 20], [1_000_000, 10]], [1 - 1e-5, 1e-5]
+    assert Tally(RATE, counts, [probabilities] * 3).p_value < 1e-300
+    assert Tally(RATE, [[99_999, 1], *counts[1:]], [probabilities] * 3).p_value > 0.9
+
+
 def test_the_furthest_cell_is_named_by_group_and_cell():
     tally = Tally(RATE, [[700, 300], [600, 400], [705, 295]], (0.7, 0.3), ("row 0", "row 1", "row 2"))
     assert (tally.where, tally.estimate, tally.expected) == ("row 1, kept", 0.6, 0.7)
