@@ -165,13 +165,15 @@ def _causes(
             return
         best = max(worth, key=worth.__getitem__)
         hypothesis, _, found, covering = explains.pop(best)
-        others = [(other.own, elsewhere) for other, _, elsewhere, _ in explains.values() if not other.vague]
-        mine = []
-        for each in seen:
-            id, law = each.finding.id, each.finding.family
-            better = law in hypothesis.yielded and any(law in own and id in elsewhere for own, elsewhere in others)
-            if id in found.keys() & left and not better:
-                mine.append(each)
+        claimed = {
+            (id, law)
+            for other, _, elsewhere, _ in explains.values()
+            if not other.vague
+            for id in elsewhere
+            for law in other.own & hypothesis.yielded
+        }
+        here = found.keys() & left
+        mine = [one for one in seen if one.finding.id in here and (one.finding.id, one.finding.family) not in claimed]
         left -= {one.finding.id for one in mine}
         if not mine:
             continue
