@@ -38,12 +38,15 @@ FEWEST = 2048  # draws of a size, at least: a tail of two that is always kept am
 RANKED = {0: (), 1: (1031,), 2: (32, 64), 3: (32, 64, 2), 4: (32, 64, 2, 3), 5: (16, 64, 2, 3, 2)}  # batched
 # Where kernels change path: around powers of two, and with each remainder by 4, which vectors of 4 and of 2 leave.
 SIZES = (6, 7, 63, 65, 127, 129, 1023, 1025, 1026, 1028, 4095, 4097, 4098, 65537)
+FEWER = (7, 65, 1026, 1028, 4095, 65537)  # in `smoke` and `quick`, in narrow dtypes
 PLANES = (33 * 32, 129 * 128)  # elements of a channel: more than a block of threads has, and more than a kernel's tile
 ODD, ODD_CHANNELS = (3, 1, 5, 9, 9), (3, 405, 2)  # 1,215 mask entries
 LAYOUTS = ("step2", "transposed", "stride0")
 BLOCKS = (1 << 20) + 7  # elements of a gradient that no grid of 1,024 blocks of 1,024 threads covers
 BEYOND = (1 << 24) + (1 << 20)  # whole numbers that float32 doesn't hold
-LARGE = {"smoke": (1 << 21) + 4096, "quick": (1 << 21) + 4096, "gate": BEYOND, "deep": BEYOND}  # in float32
+OVER = (1 << 21) + 4096
+# Of OVER elements, with more rows than the 65,535 blocks that a second axis of a grid has, and as images are.
+ROWED, IMAGES = (OVER // 16, 16), (18, 114, 32, 32)
 
 
 def _laws(*names: str, apart: str = "", at: tuple[float, ...] = (), context: str = "") -> tuple[Laws, ...]:
@@ -140,8 +143,9 @@ def _by_plane(at: Place) -> tuple[int, int]:
 
 def _table(profile: str) -> Iterator[Row]:
     """The rows of an operator; findings pool what isn't told apart."""
-    aim, float32, narrow = AIMS[profile], DTYPES[:1], DTYPES[1:]
+    aim, float32, narrow, brief = AIMS[profile], DTYPES[:1], DTYPES[1:], profile in ("smoke", "quick")
     grids = (float32, aim.grid), (narrow, aim.narrow)
+    most = float32 if brief else DTYPES  # for findings that all dtypes share
 
     # Every rate; then rates at which drops are rare.
     every = _laws("outcomes", "keep_rate", apart="p shape dtype")
@@ -156,20 +160,22 @@ def _table(profile: str) -> Iterator[Row]:
         small = _laws(*laws, *(f"neighbours:{lag}" for lag in lags), "all_lags", "all_shifts", apart=BOTH)
         yield Row("masks", small, ONE, shapes, _small)
 
-    # Calls of more than 2²¹ entries, and in one dtype of more than 2²⁴.
+    # Calls of more than 2²¹ entries, in any number of axes, and in one dtype of more than 2²⁴.
     large = _laws("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half", "neighbours:4096", apart=BOTH)
-    for size, dtypes in (LARGE[profile], float32), (LARGE["quick"], narrow):
-        again = _laws("no_stretch_twice", apart=BOTH) if dtypes == float32 else ()  # in the first call and the second
-        calls = _times(2 if again else 1, 1)
-        shapes = _shapes([(size,)], [(size // 4096, 4096, 1)])
-        yield Row("masks", large + again, ONE, shapes, calls, dtypes=dtypes)
+    again = large + _laws("no_stretch_twice", apart=BOTH)  # in the first call and the second
+    largest = OVER if brief else BEYOND
+    wide = () if profile == "smoke" else (ROWED, IMAGES)
+    shapes = _shapes([(largest,), *wide], [(largest // 4096, 4096, 1)])
+    yield Row("masks", again, ONE, shapes, _times(2, 1), dtypes=float32)
+    yield Row("masks", large, ONE, _shapes([IMAGES], [(OVER // 4096, 4096, 1)]), _times(1, 1), dtypes=narrow)
     if profile == "quick":
         yield Row("masks", large, ONE, _of_one((BEYOND,)), _times(1, None), dtypes=float32)
 
     # Sizes around powers of two; one channel, and planes of more elements than a block has.
     sized = _laws("outcomes", "keep_rate", "blocks:2", apart="dtype") + _laws("all_shifts")
-    channels = [(1, size, 3 if size < 4096 else 1) for size in SIZES]
-    yield Row("masks", sized, ONE, _shapes([(size,) for size in SIZES], channels), _by_size)
+    for sizes, dtypes in (SIZES, most), (FEWER, tuple(dtype for dtype in DTYPES if dtype not in most)):
+        channels = [(1, size, 3 if size < 4096 else 1) for size in sizes]
+        yield Row("masks", sized, ONE, _shapes([(size,) for size in sizes], channels), _by_size, dtypes=dtypes)
     yield Row("masks", sized, ONE, _shapes([], [(1024, 1, 5)]), _times(4, 1))
     yield Row("masks", sized, ONE, _shapes([], [(4, 8, plane) for plane in PLANES]), _by_plane)
 
@@ -211,7 +217,7 @@ def _table(profile: str) -> Iterator[Row]:
     ranked = _laws("outcomes", "constancy", "neighbours:1", "neighbours:64", apart=BOTH)
     for rank in RANKED:
         yield Row("masks", ranked, ONE, _of_rank(rank, also_main=False), _less)
-        yield Row("gradients", _laws(*PASS), ONE, _of_rank(rank, also_main=True), _times(4, 4), "grad")
+        yield Row("gradients", _laws(*PASS), ONE, _of_rank(rank, also_main=True), _times(4, 4), "grad", dtypes=most)
 
     # Single calls, for the laws that need no statistics; some of them look at the input after the calls as well.
     for study in ("evaluation", "endpoints", "dtype", "arguments", "strides", "shape", "inplace", "seeding"):
@@ -256,8 +262,8 @@ def _table(profile: str) -> Iterator[Row]:
     yield Row("concurrency", _laws("concurrency"), context="thread")
     if profile == "smoke":
         return
-    yield Row("processes", _laws("streams:process", "no_stretch_twice"), ONE, OBLONG, _less, "process")
-    yield Row("between_processes", _laws("seeding"), context="process")
+    yield Row("processes", _laws("streams:process", "no_stretch_twice"), ONE, OBLONG, _less, "process", dtypes=most)
+    yield Row("between_processes", _laws("seeding"), context="process", dtypes=most)
     yield Row("forked", _laws("state"), context="process", dtypes=float32)
 
     # Compiled together with its neighbours. Each function is compiled for itself, which takes some compilers seconds.

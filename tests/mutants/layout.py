@@ -105,6 +105,20 @@ class TailOfTwoKept(Plain):
         return numbers
 
 
+class RowsBeyondTheGrid(Plain):
+    """Rows from the 65,536th on are kept: a row is a block, and a grid's second axis has no more. N5."""
+
+    meant_for = ("segments", "keep_rate")
+    cause = "kept_run"
+    ops = ("dropout",)
+
+    def draw(self, shape, p):
+        mask = super().draw(shape, p)
+        if len(shape) > 1:
+            mask.reshape(-1, shape[-1])[65535:] = True
+        return mask
+
+
 class StridedAtOne(Plain):
     """At p = 1 a strided input keeps all but its first column. N1."""
 

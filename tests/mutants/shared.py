@@ -18,6 +18,19 @@ class OneForTheBatch(Plain):
         return np.broadcast_to(super().draw((1, *shape[1:]) if shape else shape, p), shape)
 
 
+class OneForALargeBatch(Plain):
+    """Above 2¹⁷ entries all images of a batch share one mask: a launch of its own for each, from one offset. B7."""
+
+    meant_for = ("neighbours", "no_stretch_twice")
+    cause = "shared_axis:0"
+    ops = ("dropout", "alpha_dropout")
+
+    def draw(self, shape, p):
+        if len(shape) < 3 or math.prod(shape) <= 1 << 17:
+            return super().draw(shape, p)
+        return np.broadcast_to(super().draw((1, *shape[1:]), p), shape)
+
+
 class WholeSamples(Plain):
     """Drops whole samples: all channels of a sample share one draw. M2."""
 
