@@ -129,7 +129,7 @@ def nightly(
             told = pages.write(document, None)
         except UsageError as unwritten:
             failures.append(unwritten)
-        show(night.standing.verdict, screen)
+        show(night.standing.verdict, screen, listing=None)  # the report lists all
         for text in filter(None, (*_news(document), _kept(night, ledger), told)):
             _say(screen, text)
         for command in github.annotated(night.standing.verdict):

@@ -32,7 +32,7 @@ def verdict_text(
     """The verdict without colour, 80 columns wide; with its failures, unless they were printed before.
 
     Args:
-        listing: the line that lists all failures, where there is one already; None if none does.
+        listing: the line that lists all failures, where there is one already; None where a report does in any case.
         cause_last: as in `show`.
     """
     out = io.StringIO()
@@ -102,9 +102,7 @@ def failure_texts(verdict: Decision, listing: str | None = "", width: int = WIDT
         yield "\n".join([what, *_briefly(rest, width)]) + "\n"
     left = sum(len(group) for _, group in families)
     told = left <= min(shown, len(families))
-    if (
-        listing is not None and not told and all(finding.passes == 1 for finding in verdict.failing)
-    ):  # for nights there is a report in any case
+    if listing is not None and not told:
         if listing:
             yield filled(f"To see all {len(verdict.failing):,}:", width) + f"\n  {listing}\n"
             return
