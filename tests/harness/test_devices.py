@@ -83,7 +83,7 @@ def test_a_device_has_one_worker_unless_asked_otherwise():
 @pytest.mark.parametrize("as_object", [False, True])
 def test_judge_takes_a_device_too_and_says_so_in_the_line_that_repeats_it(as_object):
     backend = find(PLACED, group="", kind="module") if as_object else PLACED
-    options = {"profile": "smoke", "ops": "dropout", "seed": 7}
+    options = {"profile": "smoke", "ops": "dropout", "dtypes": "float32", "seed": 7}
     verdict = keeprate.judge(backend, device="cpu:1", **options)
     assert verdict.verdict == "broken"
     assert verdict.backend["device"] == "cpu:1"

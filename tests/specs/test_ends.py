@@ -93,6 +93,6 @@ def test_what_is_left_out_is_named_and_nothing_else_is(made, op, said, fresh_see
 def test_the_first_sample_that_is_left_out_explains_all_that_breaks():
     """Values, masks, modes and gradients are wrong by it."""
     mutation = find(str(Path(__file__).parents[1] / "mutation.py"), group="", kind="module")
-    verdict = mutation.judged(CASES[0][0], mutation.asked_of(CASES[0][0], "feature_dropout", "quick"))
+    verdict = mutation.judged(CASES[0][0], mutation.asked_of(CASES[0][0], "feature_dropout", "smoke"))
     assert verdict.causes[0].id == "left_out_unchanged"
     assert len(verdict.causes[0].explains) == len(verdict.failing)
