@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import SPECIAL, filled, thousand
-from keeprate.specs.foreign import dtypes_of
+from keeprate.specs.foreign import brief, dtypes_of
 from keeprate.suite import AdapterCheck, briefly
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
@@ -61,11 +61,17 @@ class _Skipped(Exception):  # noqa: N818 - no error: there is nothing to look at
     """Says why."""
 
 
+class _Wrong(Exception):  # noqa: N818 - no error of ours: it is what was looked for
+    """Says what is wrong."""
+
+
 def _look(what: str, function: Callable[..., str], *arguments: Any, law: str = "") -> AdapterCheck:
     try:
         return AdapterCheck(what, function(*arguments), law=law)
     except (_Skipped, NotImplementedError) as reason:
         return AdapterCheck(what, "", skipped=str(reason), law=law)
+    except _Wrong as found:
+        return AdapterCheck(what, str(found), law=law)
     except Exception as error:  # noqa: BLE001 - an adapter may raise anything, and that is what is looked for
         return AdapterCheck(what, f"raised {briefly(error)}", law=law)
 
@@ -138,7 +144,11 @@ def _drawing(backend: Any) -> tuple[str, Callable[[], npt.NDArray[Any]]]:
 
     def draw() -> npt.NDArray[Any]:
         native = backend.asarray(x.copy(), dtype)  # for the operator may write to it
-        return np.array(backend.asnumpy(getattr(backend, op)(native, 0.5, True)))
+        gave = backend.asnumpy(getattr(backend, op)(native, 0.5, True))
+        values = np.array(gave)
+        if values.dtype.kind != "f":
+            raise _Wrong(f"asnumpy gave {brief(gave)} for what {op} returned, not floats")
+        return values
 
     return op, draw
 

@@ -83,6 +83,8 @@ def _said(backend: Any, call: Callable[[], Any]) -> Call:
             values = np.array(backend.asnumpy(call()), order="C")
         except Exception as error:  # noqa: BLE001 - a backend may raise anything, and does so in either order
             return f"raises {type(error).__name__}"  # whose text may tell an address
+        if values.dtype.kind != "f":
+            return "gives no floats"
         return f"gives output {hashlib.blake2b(values.tobytes(), digest_size=3).hexdigest()}"
 
     return said

@@ -423,3 +423,14 @@ def test_what_an_author_may_get_wrong_is_said_in_a_sentence(keeprate, backend_fi
     assert words in " ".join((run.err if code == 3 else run.out).split())
     assert "Traceback" not in run.out + run.err
     assert "{}" not in run.out + run.err
+
+
+def test_an_operator_that_returns_nothing_is_told_so_by_the_check_and_the_cause(keeprate, backend_file):
+    backend = backend_file((WHERE, "    return None\n" + WHERE))
+    says = "asnumpy gave a NoneType for what dropout returned"
+    checked = keeprate("check", backend)
+    assert f"seed repeats a mask {says}, not floats" in " ".join(checked.out.split()), checked.out
+    assert "it depends on what ran before" not in checked.out
+    run = keeprate("gate", "--backend", backend, "--profile", "smoke", "--ops", "dropout", "--dtypes", "float32")
+    told = " ".join(run.out.split())
+    assert "gives back what can't be read, in dropout." in told and f"in the study of endpoints; {says}" in told

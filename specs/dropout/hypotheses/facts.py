@@ -141,6 +141,8 @@ def _how(one: Observation, study: str, clues: Clues) -> str:
         return "" if one.raised is not None else "raises nothing, though PyTorch does,"
     if one.raised is not None:
         kind = one.raised.kind
+        if not kind:  # nothing was raised but by us
+            return "gives back what can't be read"
         return f"refuses with {kind}" if study == "arguments" else f"raises {kind}"
     assert one.y is not None
     if study in OF_ARGUMENTS and one.p is not None and one.expected is not None:
@@ -184,8 +186,9 @@ def _on_one_shape(clues: Clues, way: str, wrong: Sequence[Observation]) -> str:
 
 
 def _exception(raised: BackendError) -> str:
-    """What the exception behind it says, in a few words."""
-    return textwrap.shorten(briefly(raised.__cause__ or raised), MESSAGE, placeholder=" …")
+    """What the exception behind it says, or else we of what was given back, in a few words."""
+    said = briefly(raised.__cause__) if raised.__cause__ else str(raised)
+    return textwrap.shorten(said, MESSAGE, placeholder=" …")
 
 
 def _of_other_pass(number: int, text: str, observations: Sequence[Observation], clues: Clues) -> str:
