@@ -79,8 +79,8 @@ def allowed(report, config):
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such hook
 def pytest_xdist_auto_num_workers(config):
-    """For `-n auto`, two more than there are cores in our own tests, of which many wait for what hangs or starts."""
-    return counted(USUAL) + 2 * (config.option.backend is None)
+    """For `-n auto`, three more than there are cores in our own tests, of which many wait for what hangs or starts."""
+    return counted(USUAL) + 3 * (config.option.backend is None)
 
 
 @pytest.hookimpl(optionalhook=True)
