@@ -143,9 +143,9 @@ def _by_plane(at: Place) -> tuple[int, int]:
 
 def _table(profile: str) -> Iterator[Row]:
     """The rows of an operator; findings pool what isn't told apart."""
-    aim, float32, narrow, brief = AIMS[profile], DTYPES[:1], DTYPES[1:], profile in ("smoke", "quick")
+    aim, float32, narrow, short = AIMS[profile], DTYPES[:1], DTYPES[1:], profile in ("smoke", "quick")
     grids = (float32, aim.grid), (narrow, aim.narrow)
-    most = float32 if brief else DTYPES  # for findings that all dtypes share
+    most = float32 if short else DTYPES  # for findings that all dtypes share
 
     # Every rate; then rates at which drops are rare.
     every = _laws("outcomes", "keep_rate", apart="p shape dtype")
@@ -163,9 +163,9 @@ def _table(profile: str) -> Iterator[Row]:
     # Calls of more than 2²¹ entries, in any number of axes, and in one dtype of more than 2²⁴.
     large = _laws("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half", "neighbours:4096", apart=BOTH)
     again = large + _laws("no_stretch_twice", apart=BOTH)  # in the first call and the second
-    largest = OVER if brief else BEYOND
-    wide = () if profile == "smoke" else (ROWED, IMAGES)
-    shapes = _shapes([(largest,), *wide], [(largest // 4096, 4096, 1)])
+    largest = OVER if short else BEYOND
+    batches = () if profile == "smoke" else (ROWED, IMAGES)
+    shapes = _shapes([(largest,), *batches], [(largest // 4096, 4096, 1)])
     yield Row("masks", again, ONE, shapes, _times(2, 1), dtypes=float32)
     yield Row("masks", large, ONE, _shapes([IMAGES], [(OVER // 4096, 4096, 1)]), _times(1, 1), dtypes=narrow)
     if profile == "quick":
@@ -173,7 +173,7 @@ def _table(profile: str) -> Iterator[Row]:
 
     # Sizes around powers of two; one channel, and planes of more elements than a block has.
     sized = _laws("outcomes", "keep_rate", "blocks:2", apart="dtype") + _laws("all_shifts")
-    for sizes, dtypes in (SIZES, most), (FEWER, tuple(dtype for dtype in DTYPES if dtype not in most)):
+    for sizes, dtypes in (SIZES, most), (FEWER, DTYPES[len(most) :]):
         channels = [(1, size, 3 if size < 4096 else 1) for size in sizes]
         yield Row("masks", sized, ONE, _shapes([(size,) for size in sizes], channels), _by_size, dtypes=dtypes)
     yield Row("masks", sized, ONE, _shapes([], [(1024, 1, 5)]), _times(4, 1))

@@ -186,7 +186,7 @@ def _on_one_shape(clues: Clues, way: str, wrong: Sequence[Observation]) -> str:
 
 
 def _exception(raised: BackendError) -> str:
-    """What the exception behind it says, or else we of what was given back, in a few words."""
+    """What the exception behind it says, or what we say of what was given back, in a few words."""
     said = briefly(raised.__cause__) if raised.__cause__ else str(raised)
     return textwrap.shorten(said, MESSAGE, placeholder=" …")
 
