@@ -8,6 +8,7 @@ ARGS ?=
 FLOOR := 38
 BIN := .venv/bin
 READY := .venv/ready
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes import the same modules
 
@@ -23,11 +24,11 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "keeprate needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mlx,dev]'
+	$(INSTALL) --no-compile --editable '.[mlx,dev]'  # most modules are never imported
 	@touch $@
 
 extras: $(READY)  ## install every framework, clang and Chromium, so that `make test` skips no test for lack of one
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[frameworks,numba,triton]'
+	$(INSTALL) --editable '.[frameworks,numba,triton]'
 	.ci/programs clang chromium,chromium-browser,google-chrome
 
 gate: $(READY)  ## judge the MLX operators against PyTorch (BACKEND=torch judges another backend, ARGS=... adds options)
@@ -48,7 +49,7 @@ lint: $(READY)  ## style, strict types, import layers, workflows
 	$(BIN)/jactionlint --strict-exit --shellcheck=$(BIN)/shellcheck
 
 coverage: $(READY)  ## which branches the quick tests reach; fails below a floor
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[coverage]'
+	$(INSTALL) --editable '.[coverage]'
 	$(BIN)/python -m pytest -n auto -q -m quick --cov --cov-fail-under=$(FLOOR) $(ARGS)
 
 mutants: $(READY)  ## judge every faulty backend; writes docs/kill-matrix.md and the key of likely causes
@@ -67,7 +68,7 @@ figures: mutants calibrate compare  ## make the pictures and tables of docs/ ane
 	$(BIN)/python benchmarks/failures.py
 
 site: $(READY)  ## build the website into site/; a warning is an error
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[site]'
+	$(INSTALL) --editable '.[site]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:  ## remove the environment and everything that tools leave behind
