@@ -1,6 +1,6 @@
 """Faithful backends that draw, compare, fill and round differently: each must pass, whatever the seed.
 
-Two operators of each are judged in a run, drawn afresh; `benchmarks/false_alarms.py` judges all.
+One operator of each is judged in a run, drawn afresh; `benchmarks/false_alarms.py` judges all.
 """
 
 import random
@@ -30,8 +30,7 @@ def passes(name, request):
 @pytest.mark.parametrize("name", FAITHFUL)
 def test_a_faithful_backend_passes(name):
     """In this process, as an object, which only has no other process to be compared with."""
-    ops = random.sample(list(CONTRACTS), 2)
-    passes(name, ask("", profile="quick", ops=ops).alone())
+    passes(name, ask("", profile="quick", ops=[random.choice(list(CONTRACTS))]).alone())
 
 
 @pytest.mark.parametrize(
