@@ -81,6 +81,17 @@ def pair(what: str, second: str, made: Any) -> tuple[Any, Any]:
     return made
 
 
+def floats(array: Any, op: str) -> npt.NDArray[Any]:
+    """What `asnumpy` gave for the output of an operator.
+
+    Raises:
+        BackendError: it is no array of floating-point numbers.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        raise BackendError(f"asnumpy gave {brief(array)} for what {op} returned, not floats")
+    return np.asarray(array)  # a subclass may compare as it likes
+
+
 def in_thread(function: Callable[[], Any]) -> Any:
     """What `function` returns or raises in a thread of its own, which is joined."""
     with ThreadPoolExecutor(1) as pool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keeprate.specs.attention.places import Where
-from keeprate.specs.foreign import Seen, foreign, in_thread, offered, pair
+from keeprate.specs.foreign import Seen, floats, foreign, in_thread, offered, pair
 from keeprate.specs.neighbours import Network
 from keeprate.specs.rounding import Floats
 from keeprate.specs.transforms import ROWS, rows_of, transforms_in
@@ -146,9 +146,7 @@ class Caller:
         """
         array = foreign("asnumpy", self._backend.asnumpy, y)
         self.dtypes.add(foreign("dtype_of", lambda: str(self._backend.dtype_of(y))))
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            raise BackendError(f"asnumpy gave a {type(array).__name__} for what attention returned, not floats")
-        return np.asarray(array)  # a subclass may compare as it likes
+        return floats(array, "attention")
 
     def _function(self, p: float, train: bool, *, together: bool = False) -> Callable[..., Any]:
         """Attention at p, transformed when first asked for."""

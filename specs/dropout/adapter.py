@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from keeprate.specs.dropout.contracts import CONTRACTS
 from keeprate.specs.dropout.inputs import SPECIAL, filled, thousand
-from keeprate.specs.foreign import brief, dtypes_of
-from keeprate.suite import AdapterCheck, briefly
+from keeprate.specs.foreign import dtypes_of, floats
+from keeprate.suite import AdapterCheck, BackendError, briefly
 
 SHAPES = ((), (3,), (0,), (2, 3), (2, 0, 3), (2, 3, 4), (2, 3, 4, 5))
 PACKED = ((1,), (8,), (3, 5), (5, 13))
@@ -61,16 +61,12 @@ class _Skipped(Exception):  # noqa: N818 - no error: there is nothing to look at
     """Says why."""
 
 
-class _Wrong(Exception):  # noqa: N818 - no error of ours: it is what was looked for
-    """Says what is wrong."""
-
-
 def _look(what: str, function: Callable[..., str], *arguments: Any, law: str = "") -> AdapterCheck:
     try:
         return AdapterCheck(what, function(*arguments), law=law)
     except (_Skipped, NotImplementedError) as reason:
         return AdapterCheck(what, "", skipped=str(reason), law=law)
-    except _Wrong as found:
+    except BackendError as found:  # of ours: what was given back is no array
         return AdapterCheck(what, str(found), law=law)
     except Exception as error:  # noqa: BLE001 - an adapter may raise anything, and that is what is looked for
         return AdapterCheck(what, f"raised {briefly(error)}", law=law)
@@ -144,11 +140,7 @@ def _drawing(backend: Any) -> tuple[str, Callable[[], npt.NDArray[Any]]]:
 
     def draw() -> npt.NDArray[Any]:
         native = backend.asarray(x.copy(), dtype)  # for the operator may write to it
-        gave = backend.asnumpy(getattr(backend, op)(native, 0.5, True))
-        values = np.array(gave)
-        if values.dtype.kind != "f":
-            raise _Wrong(f"asnumpy gave {brief(gave)} for what {op} returned, not floats")
-        return values
+        return floats(backend.asnumpy(getattr(backend, op)(native, 0.5, True)), op).copy()
 
     return op, draw
 

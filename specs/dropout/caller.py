@@ -18,7 +18,7 @@ import numpy.typing as npt
 from keeprate.specs.dropout.contexts import Context
 from keeprate.specs.dropout.contracts import Contract
 from keeprate.specs.dropout.layout import Layout
-from keeprate.specs.foreign import Seen, apart, brief, foreign, in_thread, offered, pair
+from keeprate.specs.foreign import Seen, apart, brief, floats, foreign, in_thread, offered, pair
 from keeprate.specs.neighbours import Network, turned_array
 from keeprate.specs.rounding import Floats
 from keeprate.specs.transforms import ROWS, rows_of
@@ -147,9 +147,7 @@ class Caller:
         array = foreign("asnumpy", self._backend.asnumpy, y)
         if isinstance(array, np.floating):  # what NumPy makes of a 0-d array
             return np.asarray(array)
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            raise BackendError(f"asnumpy gave {brief(array)} for what {self.contract.name} returned, not floats")
-        return np.asarray(array)  # a subclass may compare as it likes
+        return floats(array, self.contract.name)
 
     @property
     def packs(self) -> bool:
