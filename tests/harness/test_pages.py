@@ -31,6 +31,10 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 INLINE = re.compile(r"`((?:keeprate|make|pytest|pip|python benchmarks/[^`\s]+) ?[^`\n]*(?:\n[^`\n]+)?)`")
+NOTE = re.compile(
+    r"(?:ends with (?P<code>\d)(?:, (?=with)|$))?(?:with (?P<options>-.*))?|not run, \w.{10,}",
+    re.DOTALL,
+)
 RUN = {"python", "console"}
 MESSAGE = "keeprate itself failed"  # is quoted, and is not a command
 
@@ -46,14 +50,12 @@ class Block:
     @property
     def code(self):
         """The exit code of its commands."""
-        found = re.match(r"ends with (\d)", self.note)
-        return int(found[1]) if found else 0
+        return int(NOTE.fullmatch(self.note)["code"] or 0)
 
     @property
     def options(self):
         """Those that are added to its commands."""
-        found = re.match(r"(?:ends with \d, )?with (.*)", self.note, re.DOTALL)
-        return shlex.split(found[1]) if found else []
+        return shlex.split(NOTE.fullmatch(self.note)["options"] or "")
 
     @property
     def file(self):
@@ -167,8 +169,7 @@ def test_a_wrong_name_in_a_sentence_or_a_block_of_a_page_would_be_found(options_
 
 def test_a_block_that_is_not_run_says_why():
     for path, block in itertools.chain.from_iterable(((path, b) for b in blocks(read(path))) for path in PAGES):
-        said = re.match(r"(|ends with \d|(ends with \d, )?with -.*|not run, \w.{10,})$", block.note, re.S)
-        assert said, (path, block.note)
+        assert NOTE.fullmatch(block.note), (path, block.note)
 
 
 @pytest.mark.parametrize(
