@@ -105,7 +105,7 @@ def keeprate(*words: str) -> subprocess.CompletedProcess[str]:
 def asked(mutant: type, profile: str | None, *, whole: bool) -> Request:
     """What its first operator is asked."""
     request = mutation.asked_of(mutant, mutant.ops[0], profile or mutation.profile_of(mutant))
-    families = {law.partition(":")[0] for law in mutation.laws_of(mutant)}
+    families = mutation.families_of(mutant)
     chosen = {text: one for text, one in request.promises.items() if whole or one.id.family in families}
     return request.among(chosen)
 

@@ -60,6 +60,11 @@ def laws_of(mutant: type) -> set[str]:
     return {mutant.meant_for} if isinstance(mutant.meant_for, str) else set(mutant.meant_for)
 
 
+def families_of(mutant: type) -> set[str]:
+    """The same without their parameters."""
+    return {law.partition(":")[0] for law in laws_of(mutant)}
+
+
 def places_of(mutant: type) -> tuple[str, ...]:
     """The contexts in which it is faulty; none where it is in all."""
     where = getattr(mutant, "where", ())

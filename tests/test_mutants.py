@@ -31,7 +31,7 @@ def test_a_mutant_is_failed_by_the_law_meant_for_it(name):
 
 def broken_laws(mutant, op):
     """Those meant for it that fail it where it is faulty, with and without their parameters; a fresh seed each time."""
-    where, meant = mutation.places_of(mutant), {law.partition(":")[0] for law in mutation.laws_of(mutant)}
+    where, meant = mutation.places_of(mutant), mutation.families_of(mutant)
     request = mutation.asked_of(mutant, op, mutation.profile_of(mutant))
     promises = {text: one for text, one in request.promises.items() if one.id.family in meant}
     if where:
@@ -45,7 +45,7 @@ def test_a_mutant_is_not_accused_in_a_context_in_which_it_is_right(name):
     """By the laws that are meant for it, or by all where these look nowhere else."""
     mutant = MUTANTS[name]
     parts = {part for place in mutation.places_of(mutant) for part in place.split("+")}
-    meant = {law.partition(":")[0] for law in mutation.laws_of(mutant)}
+    meant = mutation.families_of(mutant)
     for op in mutant.ops:
         request = mutation.asked_of(mutant, op, "smoke")
         promises = {text: one for text, one in request.promises.items() if parts.isdisjoint(one.id.context.split("+"))}
@@ -66,9 +66,9 @@ def failing(mutant, request, *, early):
 def test_a_mutant_says_what_it_stands_for(mutant):
     assert re.search(r"( [A-P]\d+,?)+( \(.*\))?\.$|No row: ", inspect.getdoc(mutant).splitlines()[0])
     assert mutation.profile_of(mutant) in PROFILES
-    assert {law.partition(":")[0] for law in mutation.laws_of(mutant)} <= set(load_suite("dropout").by_name)
+    assert mutation.families_of(mutant) <= set(load_suite("dropout").by_name)
 
 
 def test_every_law_has_a_mutant():
-    meant = {law.partition(":")[0] for _, mutant in mutation.mutants() for law in mutation.laws_of(mutant)}
+    meant = {law for _, mutant in mutation.mutants() for law in mutation.families_of(mutant)}
     assert set(load_suite("dropout").by_name) <= meant

@@ -39,7 +39,7 @@ NAMED = {
 def test_of_a_mutant_its_cause_is_named_first(name):
     """What is recorded of an exact law is no chance; two masks of 1,024 entries agree with probability 2⁻¹⁰²⁴."""
     mutant = MUTANTS[name]
-    families = {law.partition(":")[0] for law in mutation.laws_of(mutant)}
+    families = mutation.families_of(mutant)
     request = mutation.asked_of(mutant, mutant.ops[0], mutation.profile_of(mutant))
     wanted = {text: one for text, one in request.promises.items() if one.id.family in families}
     verdict = mutation.judged(mutant, request.among(wanted))
