@@ -33,7 +33,7 @@ CERTAIN = 40  # calls from which on no place is kept, or dropped, in all of them
 
 
 def _apart(masks: Mask) -> Mask:
-    """(calls, entries) the same, if no two calls have one mask; few entries need not have all masks there are."""
+    """(calls, entries) the same, if no two calls have one mask; of few entries masks come again by chance."""
     flat = masks.reshape(len(masks), -1)
     apart = len({mask.tobytes() for mask in flat})
     if apart < len(flat) and 2 * math.log2(apart) <= flat.shape[1]:
