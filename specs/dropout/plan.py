@@ -160,7 +160,7 @@ def _table(profile: str) -> Iterator[Row]:
         small = _laws(*laws, *(f"neighbours:{lag}" for lag in lags), "all_lags", "all_shifts", apart=BOTH)
         yield Row("masks", small, ONE, shapes, _small)
 
-    # Calls of more than 2²¹ entries, in any number of axes, and in one dtype of more than 2²⁴.
+    # Calls of more than 2²¹ entries, in one, two and four axes, and in one dtype of more than 2²⁴.
     large = _laws("outcomes", "keep_rate", "segments", "neighbours:1", "neighbours:half", "neighbours:4096", apart=BOTH)
     again = large + _laws("no_stretch_twice", apart=BOTH)  # in the first call and the second
     largest = OVER if short else BEYOND
