@@ -9,7 +9,7 @@ import scipy
 from keeprate.specs.dropout.hypotheses.clues import RATES, Clues
 from keeprate.specs.dropout.hypotheses.masks import COUNTED, DEPENDENCE, FEW, LEAST, refuse_own_rates, varied
 from keeprate.specs.dropout.outcome import Mask
-from keeprate.suite import Account, Hypothesis, Tally, Unreadable
+from keeprate.suite import ENOUGH, Account, Hypothesis, Tally, Unreadable
 
 OWN = 0.008  # covariance of places in early and in late calls, which a lag that is named must exceed
 
@@ -28,7 +28,7 @@ def correlated(clues: Clues, of: str) -> Account:
 
 
 def _correlated(masks: Mask, of: str, at: str) -> Account | None:
-    """The same of these masks; None where they agree too little more to be named."""
+    """The same of these masks; None where they agree too little more to be named, or no more than by chance."""
     flat = varied(masks).reshape(len(masks), -1).astype(np.float32)
     mean = float(flat.mean())
     each = flat.mean(axis=1, keepdims=True)  # calls that have rates of their own agree by these
@@ -46,7 +46,7 @@ def _correlated(masks: Mask, of: str, at: str) -> Account | None:
     agree = int(np.count_nonzero((one > 0) == (other > 0)))
     apart = float((of_one * of_other + (1 - of_one) * (1 - of_other)).mean())  # of independent entries
     promise = Tally(("alike", "unlike"), (agree, one.size - agree), (apart, 1 - apart)).log10_e
-    if abs(agree / one.size - apart) < LEAST:
+    if promise < ENOUGH or abs(agree / one.size - apart) < LEAST:
         return None
     fitted = min(max(apart + strength / 2, 0.01), 0.99)
     against = Tally(("alike", "unlike"), (agree, one.size - agree), (fitted, 1 - fitted)).log10_e
