@@ -13,14 +13,15 @@ class Beside(Fair):
     """Waits in a thread until anyone's coin is thrown."""
 
     def __init__(self):
+        self.meddled = threading.Event()
         threading.Thread(target=self.wait, daemon=True).start()
 
     def toss(self, number, chance):
-        time.sleep(0.01)  # so that the thread has its turn in every case
+        self.meddled.wait(60)  # so that the thread has its turn in every case
         return super().toss(number, chance)
 
     def spin(self, number, chance):
-        time.sleep(0.01)
+        self.meddled.wait(60)
         return super().spin(number, chance)
 
     def wait(self):
@@ -50,6 +51,7 @@ class Patches(Beside):
     def meddle(self):
         while True:
             np.flatnonzero = lambda x: np.empty(0)
+            self.meddled.set()
             time.sleep(0.0001)
 
 
@@ -61,3 +63,4 @@ class BendsItsCoins(Beside):
     def meddle(self):
         (coins,) = (module for name, module in sys.modules.items() if name.endswith("coins.py"))
         coins.Fair.toss = coins.Fair.spin = lambda self, number, chance: np.ones(number, np.int64)
+        self.meddled.set()
