@@ -97,7 +97,7 @@ RECORDS = (
     _r("torn_alone", "tears channels on inputs whose first axis has length 1", "shape", "shape",
        "training on shape 1x", "a torn channel"),
     _r("rank_shared", "shares one mask along an axis of inputs of rank 4", "shape", "shape",
-       "training on shape 2x3x4x5", "a mask shared along an axis"),
+       "training on shape 2x3x7x8", "a mask shared along an axis"),
     _r("writes", "writes to its input", "purity", "masks|unmapped",
        follow="outcomes no_mask_twice no_stretch_twice strides moments"),
     _r("writes_backward", "writes to its input while it computes a gradient", "purity", "gradients", "$"),
