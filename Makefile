@@ -8,7 +8,8 @@ ARGS ?=
 FLOOR := 38
 BIN := .venv/bin
 READY := .venv/ready
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Nothing is compiled before it is imported, as most of it never is.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
 unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes import the same modules
 
@@ -20,12 +21,11 @@ help:  ## show this list
 
 venv: $(READY)  ## make the environment in .venv (the other targets do so by themselves)
 
-# Nothing is compiled before it is imported, as most of it never is.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "keeprate needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(INSTALL) --no-compile --editable '.[mlx,dev]'
+	$(INSTALL) --editable '.[mlx,dev]'
 	@touch $@
 
 extras: $(READY)  ## install every framework, clang and Chromium, so that `make test` skips no test for lack of one
