@@ -3,12 +3,14 @@
 import gc
 import os
 import secrets
+import shutil
 import signal
 from fnmatch import fnmatch
 from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from keeprate.harness.errors import BackendError, NotOffered, Unreadable
 from keeprate.harness.protocol.hypothesis import Hypothesis
@@ -97,6 +99,25 @@ def fresh_seed():
     seed = secrets.randbits(31)
     print(f"fresh_seed = {seed}")  # pytest shows it when the test fails
     return seed
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Fills a folder once for all of pytest-xdist's workers: the first does, the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name, fill):
+        folder, filled = shared / name, shared / f"{name}.filled"
+        with FileLock(shared / f"{name}.lock"):
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed half-way
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(autouse=True)

@@ -46,28 +46,34 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def wheel(made_once):
     """Built from what the repository holds, in a copy: a build leaves things behind."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    (path,) = made_once("wheel", build).glob("*.whl")
+    return path
+
+
+def build(folder):
+    source = folder / "source"
+    source.mkdir()
     for name in ("keeprate", *FOLDERS):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    pip("wheel", "--no-build-isolation", "--wheel-dir", out, source)
-    (path,) = out.iterdir()
-    return path
+    pip("wheel", "--no-build-isolation", "--wheel-dir", folder, source)
 
 
 @pytest.fixture(scope="module")
-def environment(wheel, tmp_path_factory):
+def environment(wheel, made_once):
     """A fresh environment with the wheel in it, which borrows our packages but not our editable install."""
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=120)
-    pip("--python", folder / "bin" / "python", "install", wheel)
-    (site,) = folder.glob("lib/python*/site-packages")
-    ours = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (site / "borrowed.pth").write_text("\n".join(ours))  # a .pth file that lies in there isn't read
-    return folder
+
+    def install(folder):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=120)
+        pip("--python", folder / "bin" / "python", "install", wheel)
+        (site,) = folder.glob("lib/python*/site-packages")
+        ours = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+        (site / "borrowed.pth").write_text("\n".join(ours))  # a .pth file that lies in there isn't read
+
+    return made_once("environment", install)
 
 
 def pip(*arguments):

@@ -42,24 +42,29 @@ def enough(_, passes):
 
 
 @pytest.fixture(scope="session")
-def gated(tmp_path_factory):
+def gated(made_once):
     """What the real gate says of a backend that uses each draw for four neighbours."""
-    path = tmp_path_factory.mktemp("gated") / "v.json"
-    command = [Path(sys.executable).with_name("keeprate"), "gate", "--backend", f"{MUTANT}:FourTogether"]
-    options = ["--profile", "quick", "--ops", "dropout", "--dtypes", "float32", "--json", path]
-    assert subprocess.run([*command, *options], capture_output=True, check=False).returncode == 1
-    return json.loads(path.read_text(encoding="utf-8"))
+
+    def gate(folder):
+        command = [Path(sys.executable).with_name("keeprate"), "gate", "--backend", f"{MUTANT}:FourTogether"]
+        options = ["--profile", "quick", "--ops", "dropout", "--dtypes", "float32", "--json", folder / "v.json"]
+        assert subprocess.run([*command, *options], capture_output=True, check=False).returncode == 1
+
+    return json.loads((made_once("gated", gate) / "v.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
-def documents(tmp_path_factory):
+def documents(made_once):
     """By name: a faithful coin over five nights, a bent one that was straight before, and one on its edge."""
-    folder = tmp_path_factory.mktemp("documents")
-    found = {}
-    for name, kinds in {"faithful": ["Fair"] * 5, "turned": ["Fair", "Fair", "Bent"], "edge": ["OnEdge"]}.items():
-        path = folder / f"{name}.db"
-        for ago, kind in reversed(list(enumerate(reversed(kinds)))):
-            night(path, kind, ago)
-        with Ledger(path) as ledger:
-            found[name] = json.loads(json.dumps(tell(ledger, COIN)))
-    return found
+    nights = {"faithful": ["Fair"] * 5, "turned": ["Fair", "Fair", "Bent"], "edge": ["OnEdge"]}
+
+    def tossed(folder):
+        for name, kinds in nights.items():
+            path = folder / f"{name}.db"
+            for ago, kind in reversed(list(enumerate(reversed(kinds)))):
+                night(path, kind, ago)
+            with Ledger(path) as ledger:
+                (folder / f"{name}.json").write_text(json.dumps(tell(ledger, COIN)), encoding="utf-8")
+
+    folder = made_once("documents", tossed)
+    return {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in nights}
