@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention import reference
 from keeprate.specs.attention.network import Network
 from keeprate.specs.attention.place import HALF, Mask
 from keeprate.specs.rounding import Floats
@@ -52,6 +51,8 @@ def levels(network: Network) -> Levels:
     def of(dtype: str, *gaps: bool) -> tuple[Floats, Floats]:
         masks = [np.full(network.shape, kept) for kept in gaps]
         inputs, cotangent = network.inputs(int), np.ones(network.shape)
+        from keeprate.specs.attention import reference  # a plan does not need PyTorch
+
         out, gradient = reference.replay(network, dtype, inputs, network.p, masks, cotangent)
         return out, gradient[: steps * batch].reshape(network.shape)
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention import reference
 from keeprate.specs.attention.encoder import ATTENDED, BITS, INSIDE, OUTPUT, WEIGHTS, Encoder
 from keeprate.specs.attention.place import HALF, Mask, unpacked
 from keeprate.specs.rounding import Floats
@@ -26,6 +25,8 @@ def whole(encoder: Encoder) -> tuple[Floats, Floats]:
 
 def _exactly(encoder: Encoder, masks: list[Mask]) -> tuple[Floats, Floats]:
     inputs, cotangent = encoder.turns(int)["inputs"]
+    from keeprate.specs.attention import reference  # a plan does not need PyTorch
+
     out, gradient = reference.replay(encoder, "float64", inputs, encoder.p, masks, cotangent)
     return out - inputs[0][encoder.rows["x"]].reshape(encoder.shape), gradient[encoder.gradient_rows]
 

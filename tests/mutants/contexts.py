@@ -8,7 +8,6 @@ import threading
 import time
 
 import numpy as np
-import torch
 from faithful import Stateful
 from plain import Array, Layer, Plain, Recomputed
 from weak import pool
@@ -427,26 +426,27 @@ class LayerWithASwitch(Plain):
     where = "module"
 
     def module(self, op, p):
-        return Switch(getattr(self, op), p)
+        import torch  # here: other processes load this file too
 
+        class Switch(torch.nn.Module):
+            """A layer of PyTorch's around an operator of another framework."""
 
-class Switch(torch.nn.Module):
-    """A layer of PyTorch's around an operator of another framework."""
+            def __init__(self, operator):
+                super().__init__()
+                self.operator, self.on = operator, True
 
-    def __init__(self, operator, p):
-        super().__init__()
-        self.operator, self.p, self.on = operator, p, True
+            def train(self, mode=True):
+                self.on |= mode
+                return super().train(mode)
 
-    def train(self, mode=True):
-        self.on |= mode
-        return super().train(mode)
+            def eval(self):
+                self.on = False
+                return super().eval()
 
-    def eval(self):
-        self.on = False
-        return super().eval()
+            def forward(self, x):
+                return self.operator(x, p, self.on)
 
-    def forward(self, x):
-        return self.operator(x, self.p, self.on)
+        return Switch(getattr(self, op))
 
 
 class LayerKeepsP(Plain):

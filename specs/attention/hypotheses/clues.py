@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keeprate.specs.attention import reference
 from keeprate.specs.attention.caller import Caller
 from keeprate.specs.attention.place import BITS, HALF, ROUNDINGS, Mask, Place
 from keeprate.specs.rounding import Floats
@@ -48,6 +47,8 @@ class Clues:
         batch, heads, queries, keys = self.place.shape
         size = caller.channels(max(keys, size))
         shapes = (batch, heads, queries, size), (batch, self.place.groups, keys, size)
+        from keeprate.specs.attention import reference  # a plan does not need PyTorch
+
         drawn = [reference.rounded(of * self.random.normal(size=shape), self.place.dtype) for shape in shapes]
         return [*drawn, np.array(self.place.keys_of(np.eye(keys, size)))]
 
