@@ -1,6 +1,8 @@
 """The plan keeps its own promises: draws by formula, one budget, few findings, no lazy settings."""
 
 import inspect
+import subprocess
+import sys
 from collections import Counter
 from math import prod
 
@@ -181,3 +183,17 @@ def test_no_input_and_no_cotangent_is_one_value_alone(dtype):
             assert len(np.unique(ct)) > PROBES // 2
             assert (ct > 0).any()
             assert (ct < 0).any()
+
+
+@pytest.mark.parametrize("suite", ["dropout", "device", "attention"])
+def test_a_plan_and_another_process_need_no_pytorch(suite):
+    script = f"""
+import sys
+from keeprate.specs.attention import other_process
+from keeprate.specs.dropout import other_process
+from keeprate.suite import load_suite
+assert load_suite({suite!r}).promises("quick")
+print("torch" in sys.modules)
+"""
+    run = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "False\n"
