@@ -184,10 +184,11 @@ def several(name: str, y: Any, arguments: str) -> NoVerdictError | None:
         y: what it returned.
         arguments: what it is called with, in words.
     """
-    if not isinstance(y, tuple | list):
+    if not isinstance(y, tuple | list | Mapping):
         return None
-    first = y and framework_of(y[0]) is not None
-    hint = f"; wrap it: lambda {arguments}: {name}({arguments})[0]" if first else ""
+    places = y.items() if isinstance(y, Mapping) else enumerate(y)
+    place = next((shown(place) for place, value in places if framework_of(value) is not None), "")
+    hint = f"; wrap it: lambda {arguments}: {name}({arguments})[{place}]" if place else ""
     return NoVerdictError(f"{name} returned a {type(y).__name__} where one array is wanted{hint}")
 
 

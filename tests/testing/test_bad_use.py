@@ -56,6 +56,10 @@ def gives_a_pair(x, p, train):
     return F.dropout(x, p, train), None
 
 
+def gives_a_dict(x, p, train):
+    return {"seed": 3, "output": F.dropout(x, p, train)}
+
+
 def is_yet_to_be_written(x, p, train):
     raise NotImplementedError("later")
 
@@ -123,10 +127,16 @@ USAGE = [
 ]
 NO_VERDICT = [
     (gives_numpy, {}, "gives_numpy returned a numpy.ndarray for a torch.Tensor"),
-    (gives_less, {}, "gives_less returned shape (1, 3, 2, 3, 2) for an input of shape (2, 3, 2, 3, 2)"),
+    (gives_less, {}, "gives_less returned shape (1, 3, 3, 4, 5) for an input of shape (2, 3, 3, 4, 5)"),
     (gives_nothing, {}, "gives_nothing returned None, not an array"),
     (gives_a_number, {}, "which doesn't tell the framework: give on=, or asarray= and asnumpy="),
     (gives_a_pair, {}, "one array is wanted; wrap it: lambda x, p, train: gives_a_pair(x, p, train)[0]"),
+    (
+        gives_a_dict,
+        {},
+        "a dict where one array is wanted; wrap it: lambda x, p, train: gives_a_dict(x, p, train)['output']",
+    ),
+    (gives_a_dict, {"on": "torch"}, "lambda x, p, train: gives_a_dict(x, p, train)['output']"),
     (gives_a_pair, {"on": "torch"}, "gives_a_pair returned a tuple where one array is wanted"),
     (lambda x, p, train: x, {}, "the function gave back its input, of numpy, torch"),
     (is_yet_to_be_written, {}, "raised NotImplementedError: later, called with an array of numpy, torch"),
