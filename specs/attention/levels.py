@@ -46,13 +46,13 @@ class Levels:
 @functools.lru_cache(maxsize=64)
 def levels(network: Network) -> Levels:
     """What a network may give."""
+    from keeprate.specs.attention import reference  # a plan does not need PyTorch
+
     steps, batch, _ = network.shape
 
     def of(dtype: str, *gaps: bool) -> tuple[Floats, Floats]:
         masks = [np.full(network.shape, kept) for kept in gaps]
         inputs, cotangent = network.inputs(int), np.ones(network.shape)
-        from keeprate.specs.attention import reference  # a plan does not need PyTorch
-
         out, gradient = reference.replay(network, dtype, inputs, network.p, masks, cotangent)
         return out, gradient[: steps * batch].reshape(network.shape)
 

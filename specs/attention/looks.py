@@ -24,9 +24,9 @@ def whole(encoder: Encoder) -> tuple[Floats, Floats]:
 
 
 def _exactly(encoder: Encoder, masks: list[Mask]) -> tuple[Floats, Floats]:
-    inputs, cotangent = encoder.turns(int)["inputs"]
     from keeprate.specs.attention import reference  # a plan does not need PyTorch
 
+    inputs, cotangent = encoder.turns(int)["inputs"]
     out, gradient = reference.replay(encoder, "float64", inputs, encoder.p, masks, cotangent)
     return out - inputs[0][encoder.rows["x"]].reshape(encoder.shape), gradient[encoder.gradient_rows]
 

@@ -44,11 +44,11 @@ class Clues:
 
     def inputs(self, caller: Caller, of: float = 0.0, *, size: int = 0) -> list[Floats]:
         """Queries and keys, that are zero or random numbers of that size, and unit vectors as values."""
+        from keeprate.specs.attention import reference  # a plan does not need PyTorch
+
         batch, heads, queries, keys = self.place.shape
         size = caller.channels(max(keys, size))
         shapes = (batch, heads, queries, size), (batch, self.place.groups, keys, size)
-        from keeprate.specs.attention import reference  # a plan does not need PyTorch
-
         drawn = [reference.rounded(of * self.random.normal(size=shape), self.place.dtype) for shape in shapes]
         return [*drawn, np.array(self.place.keys_of(np.eye(keys, size)))]
 
