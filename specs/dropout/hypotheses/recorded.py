@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from keeprate.suite import NEVER, Account, Case, Check, Evidence, Hypothesis, Seen, Tally, Told
+from keeprate.specs.dropout.inputs import SHAPES
+from keeprate.suite import NEVER, Account, Case, Check, Evidence, Hypothesis, Seen, Tally, Told, shape_text
 
 OTHER, SAME, HAD = "another mask than", "the same mask as", "a mask that another call had"
 OF_MASKS = frozenset({"no_mask_twice", "no_stretch_twice", "reading_order"})  # which wrong outputs show otherwise
@@ -97,7 +98,7 @@ RECORDS = (
     _r("torn_alone", "tears channels on inputs whose first axis has length 1", "shape", "shape",
        "training on shape 1x", "a torn channel"),
     _r("rank_shared", "shares one mask along an axis of inputs of rank 4", "shape", "shape",
-       "training on shape 2x3x7x8", "a mask shared along an axis"),
+       f"training on shape {shape_text(SHAPES[4][0])}", "a mask shared along an axis"),
     _r("writes", "writes to its input", "purity", "masks|unmapped",
        follow="outcomes no_mask_twice no_stretch_twice strides moments"),
     _r("writes_backward", "writes to its input while it computes a gradient", "purity", "gradients", "$"),
